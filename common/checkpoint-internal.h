@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What checkpoint.c, checkpoint-xml.c and checkpoint-format.c share.  Not
+ * for other files: it would make them depend on libxml2.
+ */
+
+#ifndef CHECKPOINT_CHECKPOINT_INTERNAL_H
+#define CHECKPOINT_CHECKPOINT_INTERNAL_H
+
+#include <glib.h>
+#include <libxml/tree.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
+
+/* Parse a document safely; see checkpoint_parse () for what is refused and
+ * for the errors.  Returns a new document, xmlFreeDoc (). */
+xmlDoc *checkpoint_parse_document (const char *text, gsize length,
+                                   GError **error);
+
+/* Write an element with all it contains, laid out as it was, its attributes
+ * in single quotes as libvirt writes them.  Namespaces that its parent
+ * declares are declared again, so that the text stands alone.  Parsing and
+ * writing the result again gives the same bytes.  Returns a new string. */
+char *checkpoint_format_element (const xmlNode *element);
+
+/* Add an entry to checkpoint->disks.  bitmap NULL: not covered. */
+struct CheckpointDisk *checkpoint_add_disk (struct Checkpoint *checkpoint,
+                                            const char *name,
+                                            const char *bitmap);
+
+/* Frees a DomainDisk; takes void * to serve as a GDestroyNotify. */
+void checkpoint_domain_disk_free (void *disk);
+
+#endif /* CHECKPOINT_CHECKPOINT_INTERNAL_H */

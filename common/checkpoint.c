@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Read a <domaincheckpoint> document.  libvirt's schema and the defaults of
+ * its virDomainCheckpointAlignDisks are followed, but leniently where a newer
+ * libvirt may have more to say, and with no trust in the author of the text.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include <glib.h>
+#include <libxml/tree.h>
+
+#include "checkpoint.h"
+#include "checkpoint-internal.h"
+#include "error.h"
+
+/* BDRV_BITMAP_MAX_NAME_SIZE in QEMU.  libvirt itself sets no limit, but the
+ * bitmap has the checkpoint's name, so a longer one never recorded a byte. */
+#define MAX_NAME 1023
+
+static bool
+is_element (const xmlNode *node, const char *name)
+{
+  return node->type == XML_ELEMENT_NODE && node->ns == NULL &&
+    strcmp ((const char *) node->name, name) == 0;
+}
+
+static const xmlNode *
+first_child (const xmlNode *parent, const char *name)
+{
+  for (const xmlNode *node = parent->children; node; node = node->next)
+    if (is_element (node, name))
+      return node;
+  return NULL;
+}
+
+/* Find the child that the schema allows at most once.  Taking one of several
+ * would be a guess at which of two truths the document means. */
+static bool
+sole_child (const xmlNode *parent, const char *name, const xmlNode **result,
+            GError **error)
+{
+  *result = first_child (parent, name);
+  if (*result == NULL)
+    return true;
+  for (const xmlNode *node = (*result)->next; node; node = node->next)
+    if (is_element (node, name))
+      return error_set (error, EINVAL,
+                        "checkpoint XML, line %ld: second <%s> in <%s>; "
+                        "remove one of them",
+                        xmlGetLineNo (node), name,
+                        (const char *) parent->name);
+  return true;
+}
+
+static char *
+text_of (const xmlNode *element)
+{
+  GString *text = g_string_new (NULL);
+
+  for (const xmlNode *node = element->children; node; node = node->next)
+    if ((node->type == XML_TEXT_NODE ||
+         node->type == XML_CDATA_SECTION_NODE) && node->content)
+      g_string_append (text, (const char *) node->content);
+  return g_string_free (text, FALSE);
+}
+
+static char *
+attribute (const xmlNode *element, const char *name)
+{
+  xmlChar *value = xmlGetNoNsProp ((xmlNode *) element,
+                                   (const xmlChar *) name);
+  char *copy = g_strdup ((const char *) value);
+
+  xmlFree (value);
+  return copy;
+}
+
+/* xs:unsignedLong as libvirt reads it: white space around it is fine. */
+static bool
+parse_unsigned (const char *text, guint64 *value)
+{
+  g_autofree char *digits = g_strstrip (g_strdup (text));
+
+  return g_ascii_string_to_unsigned (digits, 10, 0, G_MAXUINT64, value, NULL);
+}
+
+/* virStorageSourceIsEmpty: local storage is empty without a path, any other
+ * kind is not. */
+static void
+parse_source (const xmlNode *disk, DomainDisk *result)
+{
+  static const struct { const char *type, *attribute; } local[] = {
+    { "file", "file" }, { "block", "dev" }, { "dir", "dir" },
+  };
+  const xmlNode *source = first_child (disk, "source");
+  g_autofree char *type = attribute (disk, "type");
+  g_autofree char *path = NULL;
+  const char *key = "name";
+
+  result->empty = true;
+  if (source == NULL)
+    return;
+  for (guint i = 0; i < G_N_ELEMENTS (local); i++)
+    if (strcmp (type ? type : "file", local[i].type) == 0)
+      key = local[i].attribute;
+  path = attribute (source, key);
+  if (path != NULL && *path != '\0')
+    result->source = g_ref_string_new_intern (path);
+  result->empty = result->source == NULL && strcmp (key, "name") != 0;
+}
+
+static void
+parse_domain_disk (const xmlNode *disk, GPtrArray *disks)
+{
+  const xmlNode *target_node = first_child (disk, "target");
+  g_autofree char *device = attribute (disk, "device");
+  g_autofree char *target = NULL;
+  DomainDisk *result;
+
+  if (target_node != NULL)
+    target = attribute (target_node, "dev");
+  /* A leading slash would make it a path in <disks>; libvirt has no such. */
+  if (target == NULL || *target == '\0' || *target == '/')
+    return;
+
+  result = g_new0 (DomainDisk, 1);
+  g_ptr_array_add (disks, result);
+  result->target = g_ref_string_new_intern (target);
+  /* Interned strings are equal only if they are the same. */
+  for (guint i = 0; i + 1 < disks->len; i++) {
+    const DomainDisk *other = g_ptr_array_index (disks, i);
+    if (other->target == result->target) {
+      g_ptr_array_set_size (disks, disks->len - 1);
+      return;
+    }
+  }
+  parse_source (disk, result);
+  /* A floppy disk is writable for libvirt (virDomainDiskDefPostParse). */
+  result->read_only = first_child (disk, "readonly") != NULL ||
+    g_strcmp0 (device, "cdrom") == 0;
+}
+
+static GRefString *
+interned_text (const xmlNode *parent, const char *name)
+{
+  const xmlNode *node = first_child (parent, name);
+  g_autofree char *text = node ? text_of (node) : NULL;
+
+  return text && *text ? g_ref_string_new_intern (text) : NULL;
+}
+
+static bool
+parse_domain (const xmlNode *root, CheckpointParseFlags flags,
+              Checkpoint *checkpoint, GError **error)
+{
+  const xmlNode *domain;
+
+  if (!sole_child (root, "domain", &domain, error))
+    return false;
+  if (domain == NULL)
+    return true;
+
+  checkpoint->domain_name = interned_text (domain, "name");
+  checkpoint->domain_uuid = interned_text (domain, "uuid");
+  checkpoint->domain_disks =
+    g_ptr_array_new_with_free_func (checkpoint_domain_disk_free);
+  for (const xmlNode *devices = domain->children; devices;
+       devices = devices->next) {
+    if (!is_element (devices, "devices"))
+      continue;
+    for (const xmlNode *disk = devices->children; disk; disk = disk->next) {
+      if (!is_element (disk, "disk"))
+        continue;
+      if (checkpoint->domain_disks->len >= CHECKPOINT_MAX_DISKS)
+        return error_set (error, EFBIG, "checkpoint '%s': its <domain> has "
+                          "more than %d disks", checkpoint->name,
+                          CHECKPOINT_MAX_DISKS);
+      parse_domain_disk (disk, checkpoint->domain_disks);
+    }
+  }
+  if (flags & CHECKPOINT_PARSE_KEEP_DOMAIN)
+    checkpoint->domain_xml = checkpoint_format_element (domain);
+  return true;
+}
+
+/* Replace an absolute path in a disk's name by the target, as
+ * virDomainDiskByName does; if no disk or several have that source, which is
+ * the one cannot be known, and the path stays. */
+static void
+normalise_name (const Checkpoint *checkpoint, CheckpointDisk *disk)
+{
+  const DomainDisk *found = NULL;
+
+  if (*disk->name != '/' || checkpoint->domain_disks == NULL)
+    return;
+  for (guint i = 0; i < checkpoint->domain_disks->len; i++) {
+    const DomainDisk *other = g_ptr_array_index (checkpoint->domain_disks, i);
+    if (other->source != disk->name)
+      continue;
+    if (found != NULL)
+      return;
+    found = other;
+  }
+  if (found != NULL) {
+    g_ref_string_release (disk->name);
+    disk->name = g_ref_string_acquire (found->target);
+  }
+}
+
+/* The bitmap that a <disk> asks for: NULL if none, after checks. */
+static bool
+parse_disk_bitmap (const xmlNode *node, const Checkpoint *checkpoint,
+                   const char *name, char **bitmap, GError **error)
+{
+  g_autofree char *mode = attribute (node, "checkpoint");
+  g_autofree char *given = attribute (node, "bitmap");
+  g_autofree char *size = attribute (node, "size");
+
+  *bitmap = NULL;
+  if (g_strcmp0 (mode, "no") == 0) {
+    if (given != NULL || size != NULL)
+      return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
+                        "checkpoint='no' and yet a %s; remove one of them",
+                        checkpoint->name, name, given ? "bitmap" : "size");
+    return true;
+  }
+  if (mode != NULL && strcmp (mode, "bitmap") != 0)
+    return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
+                      "checkpoint='%.64s'; only 'no' and 'bitmap' are known",
+                      checkpoint->name, name, mode);
+  if (given != NULL && (*given == '\0' || strlen (given) > MAX_NAME))
+    return error_set (error, EINVAL, "checkpoint '%s': the bitmap name of "
+                      "disk '%.64s' is not 1 to %d bytes long, as QEMU needs",
+                      checkpoint->name, name, MAX_NAME);
+  *bitmap = given ? g_steal_pointer (&given) : g_strdup (checkpoint->name);
+  return true;
+}
+
+static bool
+parse_disk (const xmlNode *node, Checkpoint *checkpoint, GError **error)
+{
+  g_autofree char *name = attribute (node, "name");
+  g_autofree char *size = attribute (node, "size");
+  g_autofree char *bitmap = NULL;
+  CheckpointDisk *disk;
+
+  if (name == NULL || *name == '\0')
+    return error_set (error, EINVAL, "checkpoint '%s', line %ld: <disk> "
+                      "without a name", checkpoint->name,
+                      xmlGetLineNo (node));
+  if (checkpoint->disks->len >= CHECKPOINT_MAX_DISKS)
+    return error_set (error, EFBIG, "checkpoint '%s' lists more than %d "
+                      "disks", checkpoint->name, CHECKPOINT_MAX_DISKS);
+  if (!parse_disk_bitmap (node, checkpoint, name, &bitmap, error))
+    return false;
+
+  disk = checkpoint_add_disk (checkpoint, name, bitmap);
+  normalise_name (checkpoint, disk);
+  for (guint i = 0; i + 1 < checkpoint->disks->len; i++) {
+    const CheckpointDisk *other = g_ptr_array_index (checkpoint->disks, i);
+    if (other->name == disk->name)
+      return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' is "
+                        "listed twice; remove one of them", checkpoint->name,
+                        disk->name);
+  }
+  disk->has_size = size != NULL;
+  if (size != NULL && !parse_unsigned (size, &disk->size))
+    return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
+                      "size='%.64s', which is no number of bytes",
+                      checkpoint->name, disk->name, size);
+  return true;
+}
+
+/* Needs the domain parsed.  An empty <disks/> counts as none, for libvirt
+ * looks only at the number of disks in it. */
+static bool
+parse_disks (const xmlNode *root, Checkpoint *checkpoint, GError **error)
+{
+  const xmlNode *disks;
+
+  if (!sole_child (root, "disks", &disks, error))
+    return false;
+  if (disks != NULL)
+    for (const xmlNode *node = disks->children; node; node = node->next)
+      if (is_element (node, "disk") && !parse_disk (node, checkpoint, error))
+        return false;
+
+  checkpoint->disks_listed = checkpoint->disks->len > 0;
+  if (checkpoint->disks_listed)
+    return true;
+  checkpoint->covers_any_disk = checkpoint->domain_disks == NULL ||
+    checkpoint->domain_disks->len == 0;
+  if (checkpoint->covers_any_disk)
+    return true;
+  for (guint i = 0; i < checkpoint->domain_disks->len; i++) {
+    const DomainDisk *disk = g_ptr_array_index (checkpoint->domain_disks, i);
+    checkpoint_add_disk (checkpoint, disk->target,
+                         disk->read_only || disk->empty ? NULL
+                         : checkpoint->name);
+  }
+  return true;
+}
+
+/* Read a checkpoint's name from <name> in parent. */
+static bool
+parse_name (const xmlNode *parent, const char *whose, char **name,
+            GError **error)
+{
+  const xmlNode *node;
+
+  if (!sole_child (parent, "name", &node, error))
+    return false;
+  if (node == NULL)
+    return error_set (error, EINVAL, "checkpoint XML, line %ld: <%s> has no "
+                      "<name>; a stored checkpoint must have one",
+                      xmlGetLineNo (parent), (const char *) parent->name);
+  *name = text_of (node);
+  if (!checkpoint_name_valid (*name) || strlen (*name) > MAX_NAME)
+    return error_set (error, EINVAL, "checkpoint XML, line %ld: '%.64s' cannot "
+                      "be the name of a %s: 1 to %d letters, digits, _ - and . "
+                      "(not first) are allowed", xmlGetLineNo (node), *name,
+                      whose, MAX_NAME);
+  return true;
+}
+
+static bool
+parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
+{
+  const xmlNode *description, *parent, *created;
+  g_autofree char *text = NULL;
+  g_autofree char *parent_name = NULL;
+
+  if (!sole_child (root, "description", &description, error) ||
+      !sole_child (root, "parent", &parent, error) ||
+      !sole_child (root, "creationTime", &created, error))
+    return false;
+
+  /* virXPathString: an empty string is none. */
+  if (description != NULL) {
+    checkpoint->description = text_of (description);
+    if (*checkpoint->description == '\0')
+      g_clear_pointer (&checkpoint->description, g_free);
+  }
+  if (parent != NULL) {
+    if (!parse_name (parent, "parent", &parent_name, error))
+      return false;
+    checkpoint_set_parent_name (checkpoint, parent_name);
+  }
+  checkpoint->has_creation_time = created != NULL;
+  if (created == NULL)
+    return true;
+  text = text_of (created);
+  if (!parse_unsigned (text, &checkpoint->creation_time))
+    return error_set (error, EINVAL, "checkpoint '%s': creationTime '%.64s' "
+                      "is no number of seconds", checkpoint->name, text);
+  return true;
+}
+
+Checkpoint *
+checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
+                  GError **error)
+{
+  g_autoptr (Checkpoint) checkpoint = NULL;
+  g_autoptr (xmlDoc) doc = checkpoint_parse_document (text, length, error);
+  g_autofree char *name = NULL;
+  const xmlNode *root;
+
+  if (doc == NULL)
+    return NULL;
+  root = xmlDocGetRootElement (doc);
+  if (root == NULL || !is_element (root, "domaincheckpoint")) {
+    error_set (error, EINVAL, "this is no checkpoint: the document is a "
+               "<%.64s>%s, not a <domaincheckpoint>",
+               root ? (const char *) root->name : "",
+               root && root->ns ? " in a namespace" : "");
+    return NULL;
+  }
+  if (!parse_name (root, "checkpoint", &name, error))
+    return NULL;
+  checkpoint = checkpoint_new (name);
+  if (!parse_moment (root, checkpoint, error) ||
+      !parse_domain (root, flags, checkpoint, error) ||
+      !parse_disks (root, checkpoint, error))
+    return NULL;
+  return g_steal_pointer (&checkpoint);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What is known of a guest's disk: its layers, top first, and the bitmaps
+ * in each.  Filled by a source before serving begins and only read after.
+ */
+#ifndef COMMON_DISK_H
+#define COMMON_DISK_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <glib.h>
+
+typedef struct {
+  char *name;
+  guint64 granularity;          /* bytes; 0: not known (NBD does not tell) */
+  guint64 dirty_bytes;          /* valid if counted */
+  bool counted;
+  bool recording;               /* QEMU's "recording", qcow2's "auto" */
+  bool inconsistent;            /* qcow2's "in-use": lost in a crash */
+} Bitmap;
+
+typedef struct {
+  char *path;                   /* absolute, or the NBD URI */
+  char *format;                 /* "qcow2" or "raw"; NULL for an NBD export */
+  guint64 size;                 /* virtual size, bytes */
+  GPtrArray *bitmaps;           /* of Bitmap */
+  char *backing_path;           /* NULL: the chain ends here */
+  char *backing_format;         /* NULL: not recorded in the image */
+  struct stat stamp;            /* the file as it was when inspected */
+} Layer;
+
+typedef struct {
+  char *target;                 /* "vda" */
+  GPtrArray *layers;            /* of Layer, top first */
+} Disk;
+
+Bitmap *bitmap_new (const char *name);
+void bitmap_free (Bitmap *bitmap);
+Layer *layer_new (const char *path);
+void layer_free (Layer *layer);
+Disk *disk_new (const char *target);
+void disk_free (Disk *disk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Bitmap, bitmap_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Layer, layer_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
+
+/* The bitmap of that name in that layer, or NULL.  Borrowed. */
+const Bitmap *layer_bitmap (const Layer *layer, const char *name);
+/* The layer at an index, 0 on top.  Borrowed. */
+const Layer *disk_layer (const Disk *disk, guint index);
+/* The names of the bitmaps in all layers, each once, borrowed. */
+GPtrArray *disk_bitmap_names (const Disk *disk);
+/* May this be the name of a target: a letter, then letters, digits, '-',
+ * '_', '.'?  ('@' and '/' part the pieces of an export name.)
+ */
+bool disk_target_is_valid (const char *target);
+
+#endif /* COMMON_DISK_H */

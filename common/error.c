@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * See error.h.
+ */
+
+#include <errno.h>
+#include <stdarg.h>
+
+#include "error.h"
+
+G_DEFINE_QUARK (nbdkit-checkpoint-error, checkpoint_error)
+
+bool
+error_set (GError **error, int errnum, const char *format, ...)
+{
+  const int saved_errno = errno;
+  g_autofree char *message = NULL;
+  va_list args;
+
+  if (error == NULL)
+    return false;
+
+  va_start (args, format);
+  message = g_strdup_vprintf (format, args);
+  va_end (args);
+  for (char *p = message; *p != '\0'; p++)
+    if (g_ascii_iscntrl (*p))
+      *p = ' ';
+
+  g_set_error_literal (error, CHECKPOINT_ERROR, errnum != 0 ? errnum : EIO,
+                       message);
+  errno = saved_errno;
+  return false;
+}

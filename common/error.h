@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The one GError domain of this project.  Its code is always an errno value,
+ * so that a plugin callback can hand it to nbdkit_set_error () unchanged; its
+ * message is one line that says what is wrong, where, and what to do.
+ */
+
+#ifndef CHECKPOINT_ERROR_H
+#define CHECKPOINT_ERROR_H
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#define CHECKPOINT_ERROR (checkpoint_error_quark ())
+
+/* The domain's quark.  Any thread; cannot fail. */
+GQuark checkpoint_error_quark (void);
+
+/* Set *error to a new error of domain CHECKPOINT_ERROR.
+ *
+ * error: where to put it, owned by the caller afterwards (g_error_free).
+ *   NULL discards it.  *error must be NULL before, as with g_set_error ().
+ * errnum: an errno value; 0 is turned into EIO, for code 0 would read as
+ *   success to those who pass the code on.
+ * format: one line without a final newline.  Line breaks and other control
+ *   characters that come in through arguments are turned into spaces, so that
+ *   a name taken from a document cannot forge a second line of a log.
+ *
+ * Always returns false, for "return error_set (...)".  Preserves errno.
+ * Any thread. */
+bool error_set (GError **error, int errnum, const char *format, ...)
+  G_GNUC_PRINTF (3, 4);
+
+#endif /* CHECKPOINT_ERROR_H */

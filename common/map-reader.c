@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * QEMU cuts each context of an answer after 131,072 extents, so two
+ * contexts of one answer may cover different lengths (nbd/server.c): only
+ * what both cover is used, and the rest is asked for again.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "map-reader.h"
+
+#define SLICE (2ULL * 1024 * 1024 * 1024)
+/* Flags of the contexts: NBD protocol, doc/proto.md; QEMU
+ * docs/interop/nbd.txt.
+ */
+#define STATE_ZERO 2
+#define STATE_DIRTY 1
+
+struct MapReader {
+  NbdPool *pool;
+  char *context;                /* the one that tells dirty */
+  guint depth;                  /* 0: a bitmap */
+  guint64 dirty_from;
+  bool want_zeroes;
+  GMutex lock;                  /* held while a slice is read; guards: */
+  DirtyMap *map;                /* writing; reading needs no lock */
+  GArray *dirty;                /* of uint32_t: the answer being read */
+  GArray *zeroes;
+  int failure;
+};
+
+MapReader *
+map_reader_new (NbdPool *pool, const NbdEndpoint *endpoint, bool want_zeroes,
+                guint64 coalesce)
+{
+  MapReader *reader = g_new0 (MapReader, 1);
+
+  reader->pool = pool;
+  reader->context = g_strdup (endpoint->bitmap_context
+                              ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH);
+  reader->depth = endpoint->bitmap_context ? 0 : endpoint->depth;
+  reader->dirty_from
+    = endpoint->private_server ? endpoint->dirty_from : G_MAXUINT64;
+  reader->want_zeroes = want_zeroes;
+  g_mutex_init (&reader->lock);
+  reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
+                               DIRTY_MAP_MEMORY_LIMIT);
+  reader->dirty = g_array_new (FALSE, FALSE, sizeof (uint32_t));
+  reader->zeroes = g_array_new (FALSE, FALSE, sizeof (uint32_t));
+  return reader;
+}
+
+void
+map_reader_free (MapReader *reader)
+{
+  if (!reader)
+    return;
+  dirty_map_free (reader->map);
+  g_array_unref (reader->dirty);
+  g_array_unref (reader->zeroes);
+  g_mutex_clear (&reader->lock);
+  g_free (reader->context);
+  g_free (reader);
+}
+
+static void
+keep_extents (void *opaque, const char *context, const uint32_t *entries,
+              size_t count)
+{
+  MapReader *reader = opaque;
+  GArray *into = strcmp (context, reader->context) == 0 ? reader->dirty
+    : strcmp (context, NBD_CONTEXT_ALLOCATION) == 0 ? reader->zeroes : NULL;
+
+  if (into)
+    g_array_append_vals (into, entries, (guint) count);
+}
+
+/* One context of an answer, walked. */
+typedef struct {
+  const uint32_t *entry;        /* length, flags */
+  const uint32_t *end;
+  guint64 left;                 /* bytes left of *entry */
+} Cursor;
+
+static Cursor
+cursor_start (const GArray *array)
+{
+  const uint32_t *entry = (const uint32_t *) (void *) array->data;
+
+  return (Cursor) { entry, entry + array->len / 2 * 2,
+                    array->len >= 2 ? entry[0] : 0 };
+}
+
+static void
+cursor_advance (Cursor *cursor, guint64 length)
+{
+  cursor->left -= length;
+  if (cursor->left == 0) {
+    cursor->entry += 2;
+    cursor->left = cursor->entry < cursor->end ? cursor->entry[0] : 0;
+  }
+}
+
+static bool
+is_dirty (const MapReader *reader, uint32_t flags, guint64 offset)
+{
+  if (offset >= reader->dirty_from)
+    return true;
+  if (reader->depth == 0)
+    return (flags & STATE_DIRTY) != 0;
+  /* Depth 0 is allocated nowhere, 1 on top, 2 in the layer below… */
+  return flags >= 1 && flags <= reader->depth;
+}
+
+/* Append what both contexts tell of the length bytes at offset. */
+static void
+append_answer (MapReader *reader, guint64 offset, guint64 length)
+{
+  Cursor dirty = cursor_start (reader->dirty);
+  Cursor zeroes = cursor_start (reader->zeroes);
+
+  while (length > 0 && dirty.left > 0
+         && (!reader->want_zeroes || zeroes.left > 0)) {
+    guint64 step = MIN (length, dirty.left);
+    bool zero = false;
+
+    if (reader->want_zeroes) {
+      step = MIN (step, zeroes.left);
+      zero = (zeroes.entry[1] & STATE_ZERO) != 0;
+    }
+    if (offset < reader->dirty_from)
+      step = MIN (step, reader->dirty_from - offset);
+    dirty_map_append (reader->map, step,
+                      !is_dirty (reader, dirty.entry[1], offset)
+                      ? DIRTY_MAP_CLEAN
+                      : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY);
+    cursor_advance (&dirty, step);
+    if (reader->want_zeroes)
+      cursor_advance (&zeroes, step);
+    offset += step;
+    length -= step;
+  }
+}
+
+static int
+read_slice (MapReader *reader, GError **error)
+{
+  const guint64 offset = dirty_map_appended (reader->map);
+  const guint64 length = MIN (SLICE, nbd_pool_size (reader->pool) - offset);
+
+  g_array_set_size (reader->dirty, 0);
+  g_array_set_size (reader->zeroes, 0);
+  const int failure = nbd_pool_block_status (reader->pool, (guint32) length,
+                                             offset, keep_extents, reader,
+                                             error);
+  if (failure) {
+    if (error && !*error && failure != EIO)
+      error_set (error, failure, "cannot read the dirty map: the server "
+                 "says %s", g_strerror (failure));
+    return failure;
+  }
+  append_answer (reader, offset, length);
+  if (dirty_map_appended (reader->map) == offset) {
+    error_set (error, EPROTO, "cannot read the dirty map: the server says "
+               "nothing of %s at %" G_GUINT64_FORMAT, reader->context,
+               offset);
+    return EPROTO;
+  }
+  return 0;
+}
+
+int
+map_reader_need (MapReader *reader, guint64 offset, GError **error)
+{
+  if (dirty_map_frontier (reader->map) >= offset)
+    return 0;
+
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&reader->lock);
+  if (reader->failure)
+    return EIO;
+  while (dirty_map_frontier (reader->map) < offset) {
+    reader->failure = read_slice (reader, error);
+    if (reader->failure)
+      return EIO;
+  }
+  if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
+    g_array_set_size (reader->dirty, 0);
+    g_array_set_size (reader->zeroes, 0);
+  }
+  return 0;
+}
+
+const DirtyMap *
+map_reader_map (const MapReader *reader)
+{
+  return reader->map;
+}

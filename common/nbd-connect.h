@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * One NBD connection: every wait in it has an end.
+ */
+#ifndef COMMON_NBD_CONNECT_H
+#define COMMON_NBD_CONNECT_H
+
+#include <stdbool.h>
+#include <libnbd.h>
+
+#include "nbd-endpoint.h"
+
+/* Connect to a URI (as libnbd reads it) and stop before an export is
+ * chosen, to look around.  NULL with ECONNREFUSED and the like when nobody
+ * answers within NBD_CONNECT_TIMEOUT_MS.
+ */
+struct nbd_handle *nbd_connect_look (const char *uri, GError **error);
+
+/* The bitmaps offered for the export of a handle from nbd_connect_look:
+ * names without the context's prefix, the caller's.  At most 10,000.
+ */
+GPtrArray *nbd_connect_bitmaps (struct nbd_handle *nbd, const char *uri,
+                                GError **error);
+
+/* Go on from nbd_connect_look to the export, with base:allocation and the
+ * bitmap context (may be NULL).  The export must be read-only: in a
+ * writable one, data and bitmap may change under our hands.
+ */
+bool nbd_connect_go (struct nbd_handle *nbd, const char *bitmap_context,
+                     const char *what, GError **error);
+
+/* Connect and go, as the endpoint says.  A map that is not needed
+ * (want_zeroes false) leaves base:allocation out.
+ */
+struct nbd_handle *nbd_connect_endpoint (const NbdEndpoint *endpoint,
+                                         bool want_zeroes, int timeout_ms,
+                                         GError **error);
+
+/* Wait until the command has ended; false if it failed, with *errnum as the
+ * server gave it, or ETIMEDOUT after NBD_ANSWER_TIMEOUT_MS.
+ */
+bool nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie, int *errnum);
+
+/* Take leave of the server, which would log a broken connection otherwise,
+ * and close.  Waits for at most NBD_GOODBYE_MS; NULL is fine.
+ */
+void nbd_connect_close (struct nbd_handle *nbd);
+
+#define NBD_GOODBYE_MS 200
+#define NBD_CONNECT_TIMEOUT_MS 10000
+#define NBD_ANSWER_TIMEOUT_MS 120000
+
+#endif /* COMMON_NBD_CONNECT_H */

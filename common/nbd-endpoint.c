@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Ownership of an endpoint's strings and of its ready connection.
+ */
+#include <config.h>
+
+#include <libnbd.h>
+
+#include "nbd-endpoint.h"
+
+void
+nbd_endpoint_clear (NbdEndpoint *endpoint)
+{
+  g_clear_pointer (&endpoint->uri, g_free);
+  g_clear_pointer (&endpoint->socket, g_free);
+  g_clear_pointer (&endpoint->export_name, g_free);
+  g_clear_pointer (&endpoint->bitmap_context, g_free);
+  g_clear_pointer (&endpoint->what, g_free);
+  g_clear_pointer (&endpoint->first, nbd_close);
+}

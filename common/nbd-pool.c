@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A thread takes a connection, uses it alone, and gives it back: no thread
+ * is woken by another on the way of a request.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <libnbd.h>
+
+#include "error.h"
+#include "nbd-connect.h"
+#include "nbd-pool.h"
+
+#define CONNECTIONS 8
+/* A server at its limit of clients leaves the next one waiting in silence
+ * (qemu-nbd --shared); reading can do without it.
+ */
+#define EXTRA_TIMEOUT_MS 1000
+/* QEMU refuses to read more at once (NBD_MAX_BUFFER_SIZE). */
+#define READ_LIMIT (32 * 1024 * 1024)
+
+struct NbdPool {
+  char *what;
+  guint64 size;
+  uint32_t minimum, preferred, maximum;
+  GMutex lock;                  /* guards what follows */
+  GCond freed;
+  struct nbd_handle *idle[CONNECTIONS];
+  guint n_idle;
+  bool lost;
+};
+
+static uint32_t
+block_size (struct nbd_handle *nbd, int which)
+{
+  const int64_t size = nbd_get_block_size (nbd, which);
+
+  return size > 0 && size <= UINT32_MAX ? (uint32_t) size : 0;
+}
+
+static bool
+add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
+{
+  const int64_t size = nbd_get_size (nbd);
+
+  if (size < 0 || (pool->n_idle > 0 && (guint64) size != pool->size)) {
+    error_set (error, EIO, "%s: the server tells two clients two sizes",
+               pool->what);
+    nbd_close (nbd);
+    return false;
+  }
+  pool->size = (guint64) size;
+  pool->minimum = block_size (nbd, LIBNBD_SIZE_MINIMUM);
+  pool->preferred = block_size (nbd, LIBNBD_SIZE_PREFERRED);
+  pool->maximum = block_size (nbd, LIBNBD_SIZE_MAXIMUM);
+  pool->idle[pool->n_idle++] = nbd;
+  return true;
+}
+
+NbdPool *
+nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
+{
+  g_autoptr (NbdPool) pool = g_new0 (NbdPool, 1);
+  struct nbd_handle *first = g_steal_pointer (&endpoint->first);
+
+  g_mutex_init (&pool->lock);
+  g_cond_init (&pool->freed);
+  pool->what = g_strdup (endpoint->what);
+  if (!first)
+    first = nbd_connect_endpoint (endpoint, want_zeroes,
+                                  NBD_CONNECT_TIMEOUT_MS, error);
+  if (!first || !add_connection (pool, first, error))
+    return NULL;
+  if (nbd_can_multi_conn (first) != 1)
+    return g_steal_pointer (&pool);
+
+  for (guint i = 1; i < CONNECTIONS; i++) {
+    g_autoptr (GError) refusal = NULL;
+    struct nbd_handle *nbd
+      = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
+                              &refusal);
+    /* A server may let in fewer clients than multi-conn promises. */
+    if (!nbd)
+      break;
+    if (!add_connection (pool, nbd, error))
+      return NULL;
+  }
+  return g_steal_pointer (&pool);
+}
+
+void
+nbd_pool_free (NbdPool *pool)
+{
+  if (!pool)
+    return;
+  for (guint i = 0; i < pool->n_idle; i++)
+    nbd_connect_close (pool->idle[i]);
+  g_mutex_clear (&pool->lock);
+  g_cond_clear (&pool->freed);
+  g_free (pool->what);
+  g_free (pool);
+}
+
+guint64
+nbd_pool_size (const NbdPool *pool)
+{
+  return pool->size;
+}
+
+void
+nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
+                     uint32_t *preferred, uint32_t *maximum)
+{
+  *minimum = pool->minimum;
+  *preferred = pool->preferred;
+  *maximum = pool->maximum;
+}
+
+/* NULL when the server is lost. */
+static struct nbd_handle *
+take (NbdPool *pool)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  while (!pool->lost && pool->n_idle == 0)
+    g_cond_wait (&pool->freed, &pool->lock);
+  return pool->lost ? NULL : pool->idle[--pool->n_idle];
+}
+
+static void
+give_back (NbdPool *pool, struct nbd_handle *nbd)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  pool->idle[pool->n_idle++] = nbd;
+  g_cond_signal (&pool->freed);
+}
+
+/* Nothing is asked of the server from here on.  Call with the lock held. */
+static int
+mark_lost (NbdPool *pool, int errnum, GError **error)
+{
+  if (!pool->lost)
+    error_set (error, EIO, "%s: lost the server: %s; every read fails from "
+               "here on, and this backup must be started again", pool->what,
+               g_strerror (errnum));
+  pool->lost = true;
+  g_cond_broadcast (&pool->freed);
+  return EIO;
+}
+
+/* Close a connection that failed: libnbd must not touch the request's
+ * buffer any more once its caller returns.
+ */
+static int
+lose (NbdPool *pool, struct nbd_handle *nbd, int errnum, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  nbd_close (nbd);
+  return mark_lost (pool, errnum, error);
+}
+
+int
+nbd_pool_check (NbdPool *pool, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  if (pool->lost)
+    return EIO;
+  if (pool->n_idle == 0)        /* those in use will tell */
+    return 0;
+  /* Not POLLIN: under TLS, session tickets may wait there unread. */
+  struct pollfd pollfd = { .fd = nbd_aio_get_fd (pool->idle[0]),
+                           .events = POLLRDHUP };
+  if (poll (&pollfd, 1, 0) != 1)
+    return 0;
+  return mark_lost (pool, ENOTCONN, error);
+}
+
+/* Wait for the command, and give the connection back if it still works. */
+static int
+finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie, GError **error)
+{
+  int errnum = 0;
+
+  if (cookie == -1)
+    errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
+  else if (nbd_connect_wait (nbd, cookie, &errnum))
+    errnum = 0;
+  if (errnum == ETIMEDOUT
+      || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
+    return lose (pool, nbd, errnum, error);
+  give_back (pool, nbd);
+  return errnum;
+}
+
+int
+nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
+                GError **error)
+{
+  while (count > 0) {
+    const guint32 part = MIN (count, READ_LIMIT);
+    struct nbd_handle *nbd = take (pool);
+    if (!nbd)
+      return EIO;
+    const int failure
+      = finish (pool, nbd,
+                nbd_aio_pread (nbd, buffer, part, offset,
+                               NBD_NULL_COMPLETION, 0), error);
+    if (failure)
+      return failure;
+    buffer = (char *) buffer + part;
+    offset += part;
+    count -= part;
+  }
+  return 0;
+}
+
+typedef struct {
+  NbdPoolExtents extents;
+  void *opaque;
+} Forward;
+
+static int
+forward_extents (void *data, const char *context, uint64_t offset,
+                 uint32_t *entries, size_t count, int *error)
+{
+  const Forward *forward = data;
+
+  (void) offset;
+  if (*error)
+    return -1;
+  forward->extents (forward->opaque, context, entries, count);
+  return 0;
+}
+
+int
+nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
+                       NbdPoolExtents extents, void *opaque, GError **error)
+{
+  Forward forward = { extents, opaque };
+  struct nbd_handle *nbd = take (pool);
+
+  if (!nbd)
+    return EIO;
+  return finish (pool, nbd,
+                 nbd_aio_block_status (
+                   nbd, count, offset,
+                   (nbd_extent_callback) { .callback = forward_extents,
+                                           .user_data = &forward },
+                   NBD_NULL_COMPLETION, 0), error);
+}

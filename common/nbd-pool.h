@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A few connections to one NBD export, shared by many threads.
+ */
+#ifndef COMMON_NBD_POOL_H
+#define COMMON_NBD_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nbd-endpoint.h"
+
+typedef struct NbdPool NbdPool;
+
+/* Connect.  All connections are made now and none later, and once one of
+ * them is lost, all that is asked of the pool fails with EIO for good: a
+ * server that came back might hold another point in time.  endpoint->first,
+ * when present, is taken and used.  A server that does not promise
+ * multi-conn gets one connection.
+ */
+NbdPool *nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes,
+                        GError **error);
+void nbd_pool_free (NbdPool *pool);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (NbdPool, nbd_pool_free)
+
+/* The export's size in bytes; the block sizes it advertises (0: none). */
+guint64 nbd_pool_size (const NbdPool *pool);
+void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
+                          uint32_t *preferred, uint32_t *maximum);
+
+/* Read.  0, or an errno: the server's own for a request it refused, EIO
+ * when the connection is lost.  *error is set by the one call that notices
+ * the loss, so that it is logged once.  Any thread.
+ */
+int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
+                    guint64 offset, GError **error);
+
+/* Is the server still there?  For answers that are known without asking it:
+ * 0, or EIO as nbd_pool_pread.  Costs one system call.
+ */
+int nbd_pool_check (NbdPool *pool, GError **error);
+
+/* Called per context with pairs of length (bytes) and flags; contexts of
+ * one answer may cover different lengths.
+ */
+typedef void (*NbdPoolExtents) (void *opaque, const char *context,
+                                const uint32_t *entries, size_t count);
+
+/* Block status, once, of at most 4 GiB - 1.  Returns as nbd_pool_pread. */
+int nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
+                           NbdPoolExtents extents, void *opaque,
+                           GError **error);
+
+#endif /* COMMON_NBD_POOL_H */

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Which bitmaps, in which layers, together tell what changed on a disk
+ * since a checkpoint; and whether they can be trusted to.
+ */
+#ifndef COMMON_PARTS_H
+#define COMMON_PARTS_H
+
+#include "disk.h"
+#include "forest.h"
+
+/* One bitmap in one layer.  bitmap NULL: the layer has none, and all that
+ * is allocated in it, or above it, counts as dirty.
+ */
+typedef struct {
+  guint layer;                  /* index in disk->layers */
+  const Bitmap *bitmap;         /* borrowed from the disk */
+} Part;
+
+/* The parts of the view "disk since checkpoint", top layer first, each
+ * once; the caller's array of Part.  A block is clean only if it is clean in
+ * all of them.
+ *
+ * Refused, with reason and remedy, whenever that could not be proved:
+ * unknown checkpoint or one that does not cover the disk (ENOENT), bitmap
+ * missing (ENOENT), inconsistent (EIO) or not recording and not continued by
+ * its descendants' up to the current checkpoint (EIO).
+ *
+ * Facts: a modern bitmap is complete by itself over the contiguous layers
+ * that have it (libvirt docs/kbase/internals/incremental-backup.rst);
+ * libvirt before 6.5 disabled a parent's bitmap when it made a checkpoint's.
+ */
+GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
+                       const char *checkpoint, GError **error);
+
+/* Always false: ENOENT with the known names, the nearest first. */
+bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
+                               GError **error);
+
+/* Always false: ENOENT, nothing at all is recorded for the disk. */
+bool parts_nothing_recorded (const Disk *disk, GError **error);
+
+/* A tree for disks without checkpoint documents: each bitmap name is a
+ * root, which covers the disks that have it in any layer.  libvirt's own
+ * temporary bitmaps are left out.
+ */
+Forest *parts_flat_tree (const GPtrArray *disks);
+
+#endif /* COMMON_PARTS_H */

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Fuzz the checkpoint parser.  Whatever it accepts must format, parse again
+ * and format to the same bytes, with and without the domain.  For libFuzzer,
+ * or with replay.c for any compiler.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <glib.h>
+
+#include "checkpoint.h"
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
+
+static void
+round_trip (const Checkpoint *checkpoint, CheckpointFormatFlags flags)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *first = checkpoint_format (checkpoint, flags);
+  g_autofree char *second = NULL;
+  g_autoptr (Checkpoint) again = NULL;
+
+  /* Escapes and defaults make it longer than what was read. */
+  if (strlen (first) > CHECKPOINT_MAX_BYTES)
+    return;
+  again = checkpoint_parse (first, strlen (first),
+                            CHECKPOINT_PARSE_KEEP_DOMAIN, &error);
+  if (again == NULL)
+    g_error ("own output is refused: %s\n%s", error->message, first);
+  second = checkpoint_format (again, flags);
+  if (strcmp (first, second) != 0)
+    g_error ("output changed:\n%s\n%s", first, second);
+
+  if (flags == CHECKPOINT_FORMAT_DEFAULT) {
+    g_assert_cmpuint (checkpoint->disks->len, ==, again->disks->len);
+    g_assert_true (checkpoint->disks_listed == again->disks_listed);
+  }
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    g_assert_cmpstr (disk->bitmap, ==,
+                     checkpoint_bitmap (again, disk->name));
+  }
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (Checkpoint) checkpoint = NULL;
+
+  checkpoint = checkpoint_parse ((const char *) data, size,
+                                 CHECKPOINT_PARSE_KEEP_DOMAIN, &error);
+  if (checkpoint == NULL) {
+    if (error == NULL || error->code == 0 || *error->message == '\0' ||
+        strpbrk (error->message, "\n\r") != NULL)
+      g_error ("refused without one line saying why");
+    return 0;
+  }
+  if (error != NULL)
+    g_error ("accepted with an error: %s", error->message);
+  round_trip (checkpoint, CHECKPOINT_FORMAT_DEFAULT);
+  round_trip (checkpoint, CHECKPOINT_FORMAT_NO_DOMAIN);
+  return 0;
+}

@@ -1,0 +1,10 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Every fuzz target takes its corpus, and mutations of it (FUZZ_SEED repeats
+# a run).
+set -e
+for target in checkpoint export-name image-info; do
+  "$builddir/fuzz/fuzz-$target" "$srcdir/fuzz/corpus/$target"
+done

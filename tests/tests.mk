@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# The one list of tests.  A test is a script named for the behaviour it shows,
+# or a unit test of common/ in GLib's framework.  The longest stand first, so
+# that make -j ends sooner.
+
+script_tests =
+
+unit_tests = \
+	tests/unit-checkpoint \
+	tests/unit-child \
+	tests/unit-dirty-map \
+	tests/unit-export-name \
+	tests/unit-forest \
+	tests/unit-image-info \
+	tests/unit-nearest \
+	tests/unit-parts \
+	tests/unit-tree-load
+
+TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
+check_PROGRAMS = $(unit_tests) $(fuzz_programs)
+AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
+	export srcdir builddir;
+
+tests_unit_checkpoint_SOURCES = tests/unit-checkpoint.c
+tests_unit_checkpoint_CFLAGS = $(common_cflags)
+tests_unit_checkpoint_LDADD = libcommon.la $(common_libs)
+
+tests_unit_child_SOURCES = tests/unit-child.c
+tests_unit_child_CFLAGS = $(common_cflags)
+tests_unit_child_LDADD = libcommon.la $(common_libs)
+
+tests_unit_dirty_map_SOURCES = tests/unit-dirty-map.c
+tests_unit_dirty_map_CFLAGS = $(common_cflags)
+tests_unit_dirty_map_LDADD = libcommon.la $(common_libs)
+
+tests_unit_export_name_SOURCES = tests/unit-export-name.c
+tests_unit_export_name_CFLAGS = $(common_cflags)
+tests_unit_export_name_LDADD = libcommon.la $(common_libs)
+
+tests_unit_forest_SOURCES = tests/unit-forest.c
+tests_unit_forest_CFLAGS = $(common_cflags)
+tests_unit_forest_LDADD = libcommon.la $(common_libs)
+
+tests_unit_image_info_SOURCES = tests/unit-image-info.c
+tests_unit_image_info_CFLAGS = $(common_cflags)
+tests_unit_image_info_LDADD = libcommon.la $(common_libs)
+
+tests_unit_nearest_SOURCES = tests/unit-nearest.c
+tests_unit_nearest_CFLAGS = $(common_cflags)
+tests_unit_nearest_LDADD = libcommon.la $(common_libs)
+
+tests_unit_parts_SOURCES = tests/unit-parts.c
+tests_unit_parts_CFLAGS = $(common_cflags)
+tests_unit_parts_LDADD = libcommon.la $(common_libs)
+
+tests_unit_tree_load_SOURCES = tests/unit-tree-load.c
+tests_unit_tree_load_CFLAGS = $(common_cflags)
+tests_unit_tree_load_LDADD = libcommon.la $(common_libs)
