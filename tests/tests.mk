@@ -5,7 +5,41 @@
 # or a unit test of common/ in GLib's framework.  The longest stand first, so
 # that make -j ends sooner.
 
-script_tests =
+script_tests = \
+	tests/test-property-views.sh \
+	tests/test-refuses-uri.sh \
+	tests/test-clean-exit.sh \
+	tests/test-block-status-4g.sh \
+	tests/test-client-vanishes-busy.sh \
+	tests/test-client-vanishes.sh \
+	tests/test-coalesce.sh \
+	tests/test-convert.sh \
+	tests/test-empty-disk.sh \
+	tests/test-huge-disk.sh \
+	tests/test-manual-recipes.sh \
+	tests/test-manual.sh \
+	tests/test-no-leaks.sh \
+	tests/test-odd-sizes.sh \
+	tests/test-parts.sh \
+	tests/test-refuses-backing.sh \
+	tests/test-refuses-bitmap.sh \
+	tests/test-refuses-export.sh \
+	tests/test-refuses-file.sh \
+	tests/test-refuses-parameters.sh \
+	tests/test-refuses-tree.sh \
+	tests/test-refuses-unknown.sh \
+	tests/test-refuses-uri-bitmap.sh \
+	tests/test-server-gone-file.sh \
+	tests/test-server-gone-uri.sh \
+	tests/test-several-disks.sh \
+	tests/test-shared-map.sh \
+	tests/test-symbols.sh \
+	tests/test-tree.sh \
+	tests/test-uri-tls.sh \
+	tests/test-uri.sh \
+	tests/test-view-guard.sh \
+	tests/test-view-overlay.sh \
+	tests/test-view-sparse.sh
 
 unit_tests = \
 	tests/unit-checkpoint \
@@ -22,6 +56,10 @@ TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
 check_PROGRAMS = $(unit_tests) $(fuzz_programs)
 AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
+EXTRA_DIST += $(script_tests) \
+	tests/functions.sh \
+	tests/property-views.py \
+	tests/sanitizers
 
 tests_unit_checkpoint_SOURCES = tests/unit-checkpoint.c
 tests_unit_checkpoint_CFLAGS = $(common_cflags)

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The words that describe an export to people.
+ */
+#include <config.h>
+
+#include <errno.h>
+
+#include "error.h"
+#include "exports.h"
+
+static guint64
+dirty_bytes (const ExportChoice *choice, const Part *part,
+             ServedCache *cache, GError **error)
+{
+  if (part->bitmap && part->bitmap->counted
+      && disk_layer (choice->disk, part->layer)->size
+      >= disk_layer (choice->disk, 0)->size)
+    return part->bitmap->dirty_bytes;
+
+  Served *served = served_acquire (cache, choice->disk, part, error);
+  if (!served)
+    return 0;
+  guint64 bytes = 0;
+  if (map_reader_need (served->reader, nbd_pool_size (served->pool),
+                       error) == 0)
+    bytes = dirty_map_dirty_bytes (map_reader_map (served->reader));
+  else if (error && !*error)
+    error_set (error, EIO, "its dirty map cannot be read");
+  served_release (cache, served);
+  return bytes;
+}
+
+static void
+append_checkpoint (GString *text, const Checkpoint *checkpoint)
+{
+  g_string_append_printf (text, " since checkpoint %s", checkpoint->name);
+  if (checkpoint->has_creation_time) {
+    g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (
+      (gint64) MIN (checkpoint->creation_time, G_MAXINT64));
+    g_autofree char *formatted
+      = time ? g_date_time_format (time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
+    if (formatted)
+      g_string_append_printf (text, " of %s", formatted);
+  }
+  if (checkpoint->parent)
+    g_string_append_printf (text, ", parent %s", checkpoint->parent->name);
+}
+
+char *
+exports_describe (const ExportChoice *choice, ServedCache *cache)
+{
+  const Part *part = export_choice_part (choice);
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GError) failure = NULL;
+
+  g_string_append_printf (text, "disk %s", choice->disk->target);
+  append_checkpoint (text, choice->checkpoint);
+  if (choice->parts->len > 1)
+    g_string_append_printf (text, ", part %d of %u (%s), to be united",
+                            choice->part == EXPORT_NAME_WHOLE
+                            ? 0 : choice->part, choice->parts->len,
+                            disk_layer (choice->disk, part->layer)->path);
+  const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
+  if (failure)
+    g_string_append_printf (text, "; unusable: %s", failure->message);
+  else {
+    g_string_append_printf (text, "; %" G_GUINT64_FORMAT " bytes dirty",
+                            dirty);
+    if (part->bitmap && part->bitmap->granularity)
+      g_string_append_printf (text, ", granularity %" G_GUINT64_FORMAT,
+                              part->bitmap->granularity);
+    g_string_append (text, "; healthy");
+  }
+  /* NBD allows strings of 4096 bytes. */
+  if (text->len > 4000) {
+    const char *end;
+    g_utf8_validate (text->str, 4000, &end);
+    g_string_truncate (text, (gsize) (end - text->str));
+  }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Only what can be served is listed: nbdinfo --list opens each name in turn
+ * and gives up at the first that is refused.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "exports.h"
+#include "nearest.h"
+
+#define EXPORTS_LIMIT 10000
+#define NAMES_SHOWN 8
+
+void
+export_choice_clear (ExportChoice *choice)
+{
+  g_clear_pointer (&choice->parts, g_ptr_array_unref);
+}
+
+const Part *
+export_choice_part (const ExportChoice *choice)
+{
+  return g_ptr_array_index (choice->parts,
+                            choice->part == EXPORT_NAME_WHOLE
+                            ? 0 : choice->part);
+}
+
+static const Disk *
+find_disk (const Source *source, const char *target, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    if (strcmp (disk->target, target) == 0)
+      return disk;
+    g_ptr_array_add (names, disk->target);
+  }
+  g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
+  error_set (error, ENOENT, "there is no disk %s; disks are: %s", target,
+             nearest);
+  return NULL;
+}
+
+static bool
+collect_name (void *opaque, const char *name, const ExportChoice *choice)
+{
+  (void) choice;
+  g_ptr_array_add (opaque, g_strdup (name));
+  return true;
+}
+
+/* The names that can be asked for, for a message. */
+static char *
+known_names (const Source *source, const Settings *settings)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+
+  exports_list (source, settings, collect_name, names);
+  return nearest_names (NULL, names, NAMES_SHOWN);
+}
+
+static const Disk *
+default_disk (const Source *source, const Settings *settings, GError **error)
+{
+  if (source->disks->len == 1 && !settings->disk)
+    return g_ptr_array_index (source->disks, 0);
+  if (settings->disk)
+    return find_disk (source, settings->disk, error);
+  g_autofree char *names = known_names (source, settings);
+  error_set (error, ENOENT, "there are %u disks and none is chosen; ask for "
+             "one of the exports %s, or start with disk=TARGET",
+             source->disks->len, names);
+  return NULL;
+}
+
+/* checkpoint=, or the only one that covers the disk. */
+static const char *
+default_checkpoint (const Source *source, const Settings *settings,
+                    const Disk *disk, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const GPtrArray *all = forest_all (source->forest);
+
+  if (settings->checkpoint)
+    return settings->checkpoint;
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    if (checkpoint_bitmap (checkpoint, disk->target))
+      g_ptr_array_add (names, (char *) checkpoint->name);
+  }
+  if (names->len == 1)
+    return g_ptr_array_index (names, 0);
+  g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
+  if (names->len == 0)
+    parts_nothing_recorded (disk, error);
+  else
+    error_set (error, ENOENT, "disk %s has the checkpoints %s; start with "
+               "checkpoint=NAME, or ask for the export %s@NAME",
+               disk->target, known, disk->target);
+  return NULL;
+}
+
+/* Name the layers that must be united, and how. */
+static bool
+several_parts (const ExportChoice *choice, GError **error)
+{
+  g_autoptr (GString) list = g_string_new (NULL);
+  const guint shown = MIN (choice->parts->len, NAMES_SHOWN);
+
+  for (guint i = 0; i < shown; i++) {
+    const Part *part = g_ptr_array_index (choice->parts, i);
+    g_string_append_printf (list, "%s%s (%s%s)", i ? ", " : "",
+                            disk_layer (choice->disk, part->layer)->path,
+                            part->bitmap ? "bitmap " : "no bitmap",
+                            part->bitmap ? part->bitmap->name : "");
+  }
+  if (choice->parts->len > shown)
+    g_string_append_printf (list, " and %u more", choice->parts->len - shown);
+  return error_set (error, ENOTSUP, "disk %s since %s is spread over %u parts "
+                    "and complete only when they are united: %s; add "
+                    "--filter=bitmap-merge", choice->disk->target,
+                    choice->checkpoint->name, choice->parts->len, list->str);
+}
+
+static bool
+plan (const Source *source, const Disk *disk, const char *checkpoint,
+      ExportChoice *choice, GError **error)
+{
+  choice->disk = disk;
+  choice->part = EXPORT_NAME_WHOLE;
+  choice->parts = parts_plan (source->forest, disk, checkpoint, error);
+  if (!choice->parts)
+    return false;
+  choice->checkpoint = forest_lookup (source->forest, checkpoint);
+  return true;
+}
+
+bool
+exports_resolve (const Source *source, const Settings *settings,
+                 const char *name, ExportChoice *choice, GError **error)
+{
+  g_auto (ExportName) parsed = { 0 };
+
+  if (!export_name_parse (name, source->forest, &parsed, error))
+    return false;
+  const Disk *disk = parsed.target
+    ? find_disk (source, parsed.target, error)
+    : default_disk (source, settings, error);
+  if (!disk)
+    return false;
+  const char *checkpoint = parsed.checkpoint
+    ? parsed.checkpoint : default_checkpoint (source, settings, disk, error);
+  if (!checkpoint || !plan (source, disk, checkpoint, choice, error))
+    return false;
+  choice->part = parsed.part;
+  if (parsed.part == EXPORT_NAME_WHOLE)
+    return choice->parts->len == 1 || several_parts (choice, error);
+  g_autofree char *parts
+    = choice->parts->len == 1 ? g_strdup ("is 1 part")
+    : g_strdup_printf ("are %u parts", choice->parts->len);
+  if ((guint) parsed.part >= choice->parts->len)
+    return error_set (error, ENOENT, "export %s: there %s, counted from 0",
+                      name, parts);
+  return true;
+}
+
+char *
+exports_default (const Source *source, const Settings *settings,
+                 GError **error)
+{
+  const Disk *disk = default_disk (source, settings, error);
+
+  if (!disk || !default_checkpoint (source, settings, disk, error))
+    return NULL;
+  return g_strdup (disk->target);
+}
+
+/* Add a view under its name, or its parts under theirs. */
+static bool
+list_view (const char *whole, const char *base, ExportChoice *choice,
+           guint *left, ExportsAdd add, void *opaque)
+{
+  if (choice->parts->len == 1) {
+    if (*left == 0)
+      return true;
+    (*left)--;
+    return add (opaque, whole, choice);
+  }
+  for (guint i = 0; base && i < choice->parts->len && *left > 0; i++) {
+    g_autofree char *name = g_strdup_printf ("%s/%u", base, i);
+    choice->part = (int) i;
+    (*left)--;
+    if (!add (opaque, name, choice))
+      return false;
+  }
+  return true;
+}
+
+static bool
+list_disk (const Source *source, const Settings *settings, const Disk *disk,
+           guint *left, ExportsAdd add, void *opaque)
+{
+  const GPtrArray *all = forest_all (source->forest);
+  const char *since = default_checkpoint (source, settings, disk, NULL);
+
+  if (since) {
+    g_auto (ExportChoice) choice = { 0 };
+    if (plan (source, disk, since, &choice, NULL)
+        && !list_view (disk->target, NULL, &choice, left, add, opaque))
+      return false;
+  }
+  for (guint i = 0; i < all->len && *left > 0; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    g_auto (ExportChoice) choice = { 0 };
+    g_autofree char *name = export_name_format (disk->target,
+                                                checkpoint->name,
+                                                EXPORT_NAME_WHOLE);
+    if (plan (source, disk, checkpoint->name, &choice, NULL)
+        && !list_view (name, name, &choice, left, add, opaque))
+      return false;
+  }
+  return true;
+}
+
+bool
+exports_list (const Source *source, const Settings *settings, ExportsAdd add,
+              void *opaque)
+{
+  guint left = EXPORTS_LIMIT;
+
+  for (guint i = 0; i < source->disks->len; i++)
+    if (!list_disk (source, settings,
+                    g_ptr_array_index (source->disks, i), &left, add, opaque))
+      return false;
+  return true;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * From export names to parts, and back to names and descriptions.
+ */
+#ifndef PLUGIN_EXPORTS_H
+#define PLUGIN_EXPORTS_H
+
+#include "export-name.h"
+#include "served.h"
+#include "source.h"
+
+/* What an export name stands for. */
+typedef struct {
+  const Disk *disk;
+  const Checkpoint *checkpoint;
+  GPtrArray *parts;             /* of Part: the whole view's */
+  int part;                     /* or EXPORT_NAME_WHOLE */
+} ExportChoice;
+
+void export_choice_clear (ExportChoice *choice);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportChoice, export_choice_clear)
+
+/* Find what a client asks for.  ENOENT with what there is instead; a view
+ * of several parts asked for as a whole is refused (ENOTSUP).
+ */
+bool exports_resolve (const Source *source, const Settings *settings,
+                      const char *name, ExportChoice *choice, GError **error);
+
+/* The one part that a resolved choice serves. */
+const Part *export_choice_part (const ExportChoice *choice);
+
+/* Can what was asked for at start-up be served at all?  Disks and
+ * checkpoints that can't while others can are reported through warn.
+ */
+bool exports_check (const Source *source, const Settings *settings,
+                    void (*warn) (const char *message), GError **error);
+
+/* The name that the empty one stands for, the caller's; NULL with an error
+ * if that is ambiguous.
+ */
+char *exports_default (const Source *source, const Settings *settings,
+                       GError **error);
+
+/* Call add for every export that can be served, at most 10,000 (nbdkit's
+ * own limit).  Stops and fails when add does.
+ */
+typedef bool (*ExportsAdd) (void *opaque, const char *name,
+                            const ExportChoice *choice);
+bool exports_list (const Source *source, const Settings *settings,
+                   ExportsAdd add, void *opaque);
+
+/* One line for people: disk, checkpoint, time, parent, dirty bytes,
+ * granularity, health; the caller's.  Reads the map if the source did not
+ * count.
+ */
+char *exports_describe (const ExportChoice *choice, ServedCache *cache);
+
+#endif /* PLUGIN_EXPORTS_H */

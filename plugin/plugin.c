@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * nbdkit's callbacks.  They hold no logic of their own: settings.c reads
+ * parameters, source*.c know where things are, exports.c knows names,
+ * served.c keeps connections and maps, view.c says how blocks look.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libnbd.h>
+#include <libxml/xmlversion.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "exports.h"
+#include "settings.h"
+#include "tree-load.h"
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+/* Written before serving begins, only read after. */
+static Settings *settings;
+static Source *source;
+static ServedCache *cache;
+
+typedef struct {
+  ExportChoice choice;
+  Served *served;
+} Handle;
+
+/* Log an error and hand its errno to nbdkit. */
+static int
+fail (const GError *error)
+{
+  nbdkit_error ("%s", error->message);
+  nbdkit_set_error (error->code);
+  return -1;
+}
+
+/* A data request failed: only what was not logged before has a message. */
+static int
+fail_request (int errnum, const GError *error)
+{
+  if (error)
+    nbdkit_error ("%s", error->message);
+  nbdkit_set_error (errnum);
+  return -1;
+}
+
+/* nbdkit has errors and debug messages, and this must be seen. */
+static void
+warn (const char *message)
+{
+  nbdkit_error ("warning: %s", message);
+}
+
+static void
+checkpoint_load (void)
+{
+  settings = settings_new ();
+}
+
+static void
+checkpoint_unload (void)
+{
+  served_cache_free (cache);
+  if (source)
+    source->ops->free (source);
+  settings_free (settings);
+}
+
+static int
+checkpoint_config (const char *key, const char *value)
+{
+  g_autoptr (GError) error = NULL;
+
+  return settings_set (settings, key, value, &error) ? 0 : fail (error);
+}
+
+static int
+checkpoint_config_complete (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!source_choose (settings, &error))
+    return fail (error);
+  if (settings->bitmap && !settings->uri) {
+    nbdkit_error ("bitmap= goes with uri=; with file= say checkpoint=%s, "
+                  "which without tree= means the bitmap of that name",
+                  settings->bitmap);
+    return -1;
+  }
+  if (settings->domain && !settings->tree) {
+    nbdkit_error ("domain= says which guest's documents in tree= to use; "
+                  "add tree=/var/lib/libvirt/qemu/checkpoint");
+    return -1;
+  }
+  return 0;
+}
+
+/* NULL without an error: no tree was given. */
+static Forest *
+load_tree (GError **error)
+{
+  g_autoptr (GPtrArray) skipped = g_ptr_array_new_with_free_func (g_free);
+
+  if (!settings->tree)
+    return NULL;
+  Forest *tree = tree_load (settings->tree, settings->domain, skipped, error);
+  if (!tree)                    /* the error names the files itself */
+    return NULL;
+  for (guint i = 0; i < skipped->len; i++)
+    warn (g_ptr_array_index (skipped, i));
+  const GPtrArray *problems = forest_problems (tree);
+  for (guint i = 0; i < problems->len; i++)
+    warn (g_ptr_array_index (problems, i));
+  return tree;
+}
+
+/* Errors are still seen on the terminal here. */
+static int
+checkpoint_get_ready (void)
+{
+  g_autoptr (GError) error = NULL;
+  const SourceOps *ops = source_choose (settings, &error);
+
+  if (!ops)
+    return fail (error);
+  Forest *tree = load_tree (&error);
+  if (error)
+    return fail (error);
+  source = ops->inspect (settings, tree, &error);
+  if (!source || !exports_check (source, settings, warn, &error))
+    return fail (error);
+  return 0;
+}
+
+/* In the process that serves: helpers are bound to its life. */
+static int
+checkpoint_after_fork (void)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!source->ops->start (source, &error)) {
+    fail (error);
+    /* nbdkit leaves without .unload from here. */
+    source->ops->free (source);
+    source = NULL;
+    return -1;
+  }
+  cache = served_cache_new (source, settings->view, settings->coalesce);
+  return 0;
+}
+
+static bool
+add_export (void *exports, const char *name, const ExportChoice *choice)
+{
+  g_autofree char *description = exports_describe (choice, cache);
+
+  return nbdkit_add_export (exports, name, description) == 0;
+}
+
+static int
+checkpoint_list_exports (int readonly, int is_tls,
+                         struct nbdkit_exports *exports)
+{
+  (void) readonly;
+  (void) is_tls;
+  return exports_list (source, settings, add_export, exports) ? 0 : -1;
+}
+
+static const char *
+checkpoint_default_export (int readonly, int is_tls)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = exports_default (source, settings, &error);
+
+  (void) readonly;
+  (void) is_tls;
+  if (!name) {
+    fail (error);
+    return NULL;
+  }
+  return nbdkit_strdup_intern (name);
+}
+
+static void *
+checkpoint_open (int readonly)
+{
+  g_autoptr (GError) error = NULL;
+  const char *name = nbdkit_export_name ();
+  Handle *handle = g_new0 (Handle, 1);
+
+  (void) readonly;
+  if (exports_resolve (source, settings, name ? name : "", &handle->choice,
+                       &error))
+    handle->served
+      = served_acquire (cache, handle->choice.disk,
+                        export_choice_part (&handle->choice), &error);
+  if (!handle->served) {
+    fail (error);
+    export_choice_clear (&handle->choice);
+    g_free (handle);
+    return NULL;
+  }
+  return handle;
+}
+
+static void
+checkpoint_close (void *data)
+{
+  Handle *handle = data;
+
+  served_release (cache, handle->served);
+  export_choice_clear (&handle->choice);
+  g_free (handle);
+}
+
+static const char *
+checkpoint_export_description (void *data)
+{
+  const Handle *handle = data;
+  g_autofree char *text = exports_describe (&handle->choice, cache);
+
+  return nbdkit_strdup_intern (text);
+}
+
+static int64_t
+checkpoint_get_size (void *data)
+{
+  const Handle *handle = data;
+
+  return (int64_t) nbd_pool_size (handle->served->pool);
+}
+
+static int
+checkpoint_block_size (void *data, uint32_t *minimum, uint32_t *preferred,
+                       uint32_t *maximum)
+{
+  const Handle *handle = data;
+
+  nbd_pool_block_size (handle->served->pool, minimum, preferred, maximum);
+  /* nbdkit wants all or none. */
+  if (!*minimum || !*preferred || !*maximum)
+    *minimum = *preferred = *maximum = 0;
+  return 0;
+}
+
+/* Nothing is ever written, so all connections see the same. */
+static int
+checkpoint_can_multi_conn (void *data)
+{
+  (void) data;
+  return 1;
+}
+
+static bool
+is_all_dirty (const DirtyMap *map, uint64_t offset, uint64_t end)
+{
+  while (offset < end)
+    if (dirty_map_lookup (map, offset, end, &offset) == DIRTY_MAP_CLEAN)
+      return false;
+  return true;
+}
+
+static int
+checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
+                  uint32_t flags)
+{
+  Handle *handle = data;
+  g_autoptr (GError) error = NULL;
+
+  (void) flags;
+  if (settings->view->refuses_clean) {
+    MapReader *reader = handle->served->reader;
+    const int failure = map_reader_need (reader, offset + count, &error);
+    if (failure)
+      return fail_request (failure, error);
+    if (!is_all_dirty (map_reader_map (reader), offset, offset + count)) {
+      nbdkit_error ("view=guard: disk %s: a client reads %" PRIu32 " bytes "
+                    "at %" PRIu64 ", which are not all dirty",
+                    handle->choice.disk->target, count, offset);
+      nbdkit_set_error (EIO);
+      return -1;
+    }
+  }
+  const int failure
+    = nbd_pool_pread (handle->served->pool, buffer, count, offset, &error);
+  return failure ? fail_request (failure, error) : 0;
+}
+
+static int
+checkpoint_extents (void *data, uint32_t count, uint64_t offset,
+                    uint32_t flags, struct nbdkit_extents *extents)
+{
+  Handle *handle = data;
+  MapReader *reader = handle->served->reader;
+  const uint64_t end = offset + count;
+  g_autoptr (GError) error = NULL;
+
+  int failure = nbd_pool_check (handle->served->pool, &error);
+  if (!failure)
+    failure = map_reader_need (reader, end, &error);
+  if (failure)
+    return fail_request (failure, error);
+  while (offset < end) {
+    guint64 next;
+    const DirtyState state
+      = dirty_map_lookup (map_reader_map (reader), offset, end, &next);
+    if (nbdkit_add_extent (extents, offset, next - offset,
+                           view_extent_type (settings->view, state)) == -1)
+      return -1;
+    if (flags & NBDKIT_FLAG_REQ_ONE)
+      break;
+    offset = next;
+  }
+  return 0;
+}
+
+static void
+checkpoint_dump_plugin (void)
+{
+  g_autofree char *sources = source_names ();
+  struct nbd_handle *nbd = nbd_create ();
+
+  printf ("checkpoint_sources=%s\n", sources);
+  printf ("checkpoint_views=%s\n", view_names ());
+  printf ("checkpoint_glib=%u.%u.%u\n", glib_major_version,
+          glib_minor_version, glib_micro_version);
+  printf ("checkpoint_libxml2=%s\n", LIBXML_DOTTED_VERSION);
+  if (nbd)
+    printf ("checkpoint_libnbd=%s\n", nbd_get_version (nbd));
+  nbd_close (nbd);
+}
+
+static struct nbdkit_plugin plugin = {
+  .name               = "checkpoint",
+  .longname           = "nbdkit checkpoint plugin",
+  .version            = PACKAGE_VERSION,
+  .description        = "Serve the blocks dirtied since a libvirt checkpoint",
+  .config_help        = settings_help,
+  .magic_config_key   = "file",
+  .errno_is_preserved = 1,
+
+  .load               = checkpoint_load,
+  .unload             = checkpoint_unload,
+  .dump_plugin        = checkpoint_dump_plugin,
+  .config             = checkpoint_config,
+  .config_complete    = checkpoint_config_complete,
+  .get_ready          = checkpoint_get_ready,
+  .after_fork         = checkpoint_after_fork,
+  .list_exports       = checkpoint_list_exports,
+  .default_export     = checkpoint_default_export,
+  .export_description = checkpoint_export_description,
+  .open               = checkpoint_open,
+  .close              = checkpoint_close,
+  .get_size           = checkpoint_get_size,
+  .block_size         = checkpoint_block_size,
+  .can_multi_conn     = checkpoint_can_multi_conn,
+  .pread              = checkpoint_pread,
+  .extents            = checkpoint_extents,
+};
+
+NBDKIT_REGISTER_PLUGIN (plugin)

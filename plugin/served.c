@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The cache's lock is never held while a server is waited for: each entry
+ * has its own for that.  What nobody uses is bounded in number (descriptors)
+ * and in memory (maps); the longest unused goes first.
+ */
+#include <config.h>
+
+#include "served.h"
+
+#define IDLE_LIMIT 8
+#define IDLE_MEMORY_LIMIT (64 * 1024 * 1024)
+
+typedef struct {
+  Served served;                /* first: clients hold a pointer to it */
+  const Disk *disk;
+  guint layer;
+  const Bitmap *bitmap;
+  GMutex opening;               /* held while served is filled in */
+  guint users;                  /* guarded by the cache's lock */
+} Entry;
+
+struct ServedCache {
+  Source *source;
+  const View *view;
+  guint64 coalesce;
+  GMutex lock;                  /* guards: */
+  GQueue entries;               /* of Entry, the latest used last */
+};
+
+static void
+entry_free (Entry *entry)
+{
+  map_reader_free (entry->served.reader);
+  nbd_pool_free (entry->served.pool);
+  g_mutex_clear (&entry->opening);
+  g_free (entry);
+}
+
+ServedCache *
+served_cache_new (Source *source, const View *view, guint64 coalesce)
+{
+  ServedCache *cache = g_new0 (ServedCache, 1);
+
+  cache->source = source;
+  cache->view = view;
+  cache->coalesce = coalesce;
+  g_mutex_init (&cache->lock);
+  g_queue_init (&cache->entries);
+  return cache;
+}
+
+void
+served_cache_free (ServedCache *cache)
+{
+  if (!cache)
+    return;
+  g_queue_clear_full (&cache->entries, (GDestroyNotify) entry_free);
+  g_mutex_clear (&cache->lock);
+  g_free (cache);
+}
+
+/* The entry for a part, with one more user. */
+static Entry *
+use_entry (ServedCache *cache, const Disk *disk, const Part *part)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&cache->lock);
+
+  for (GList *link = cache->entries.head; link; link = link->next) {
+    Entry *entry = link->data;
+    if (entry->disk == disk && entry->layer == part->layer
+        && entry->bitmap == part->bitmap) {
+      entry->users++;
+      g_queue_unlink (&cache->entries, link);
+      g_queue_push_tail_link (&cache->entries, link);
+      return entry;
+    }
+  }
+  Entry *entry = g_new0 (Entry, 1);
+  entry->disk = disk;
+  entry->layer = part->layer;
+  entry->bitmap = part->bitmap;
+  entry->users = 1;
+  g_mutex_init (&entry->opening);
+  g_queue_push_tail (&cache->entries, entry);
+  return entry;
+}
+
+static bool
+open_entry (ServedCache *cache, Entry *entry, const Part *part,
+            GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->opening);
+  g_auto (NbdEndpoint) endpoint = { 0 };
+
+  if (entry->served.pool)
+    return true;
+  if (!cache->source->ops->endpoint (cache->source, entry->disk, part,
+                                     &endpoint, error))
+    return false;
+  entry->served.pool
+    = nbd_pool_open (&endpoint, cache->view->tells_zeroes, error);
+  if (!entry->served.pool)
+    return false;
+  entry->served.reader
+    = map_reader_new (entry->served.pool, &endpoint,
+                      cache->view->tells_zeroes, cache->coalesce);
+  return true;
+}
+
+static gsize
+entry_memory (const Entry *entry)
+{
+  return entry->served.reader
+    ? dirty_map_memory (map_reader_map (entry->served.reader)) : 0;
+}
+
+/* Take unused entries beyond the limits out; the caller frees them. */
+static GSList *
+take_surplus (ServedCache *cache)
+{
+  GSList *surplus = NULL;
+  gsize memory = 0;
+  guint idle = 0;
+
+  for (GList *link = cache->entries.tail, *next; link; link = next) {
+    Entry *entry = link->data;
+    next = link->prev;
+    if (entry->users > 0)
+      continue;
+    idle++;
+    memory += entry_memory (entry);
+    if (!entry->served.pool || idle > IDLE_LIMIT
+        || memory > IDLE_MEMORY_LIMIT) {
+      surplus = g_slist_prepend (surplus, entry);
+      g_queue_delete_link (&cache->entries, link);
+    }
+  }
+  return surplus;
+}
+
+void
+served_release (ServedCache *cache, Served *served)
+{
+  Entry *entry = (Entry *) served;
+  GSList *surplus;
+
+  g_mutex_lock (&cache->lock);
+  entry->users--;
+  surplus = take_surplus (cache);
+  g_mutex_unlock (&cache->lock);
+  g_slist_free_full (surplus, (GDestroyNotify) entry_free);
+}
+
+Served *
+served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
+                GError **error)
+{
+  Entry *entry = use_entry (cache, disk, part);
+
+  if (open_entry (cache, entry, part, error))
+    return &entry->served;
+  served_release (cache, &entry->served);
+  return NULL;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Exports in use: the connections to a part and its dirty map, shared by
+ * all clients that ask for it, and kept a while after the last has left.
+ */
+#ifndef PLUGIN_SERVED_H
+#define PLUGIN_SERVED_H
+
+#include "map-reader.h"
+#include "source.h"
+
+typedef struct ServedCache ServedCache;
+
+typedef struct {
+  NbdPool *pool;
+  MapReader *reader;
+} Served;
+
+/* The view says what maps must tell; source must outlive the cache. */
+ServedCache *served_cache_new (Source *source, const View *view,
+                               guint64 coalesce);
+void served_cache_free (ServedCache *cache);
+
+/* Connect to a part, or share what is connected.  Give it back with
+ * served_release.  A part is the same only on the same connections: map and
+ * data are never of two points in time.  Any thread.
+ */
+Served *served_acquire (ServedCache *cache, const Disk *disk,
+                        const Part *part, GError **error);
+void served_release (ServedCache *cache, Served *served);
+
+#endif /* PLUGIN_SERVED_H */

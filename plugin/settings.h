@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The plugin's parameters.
+ */
+#ifndef PLUGIN_SETTINGS_H
+#define PLUGIN_SETTINGS_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+#include "view.h"
+
+typedef struct {
+  char *target;                 /* NULL: not said */
+  char *path;                   /* absolute */
+} FileSetting;
+
+typedef struct {
+  GPtrArray *files;             /* of FileSetting: file=[TARGET:]PATH */
+  char *uri;
+  char *tree;                   /* absolute */
+  char *domain;
+  char *checkpoint;
+  char *disk;
+  char *bitmap;
+  const View *view;
+  guint64 coalesce;             /* bytes */
+  GHashTable *given;            /* parameter → text, of those given */
+} Settings;
+
+/* One line per parameter, for --help. */
+extern const char settings_help[];
+
+Settings *settings_new (void);
+void settings_free (Settings *settings);
+
+/* Take one key=value.  EINVAL for an unknown key, a bad value, or a second
+ * value for a parameter that takes one.
+ */
+bool settings_set (Settings *settings, const char *key, const char *value,
+                   GError **error);
+
+#endif /* PLUGIN_SETTINGS_H */

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * file=: the qcow2 images of a stopped guest, read by a private
+ * qemu-storage-daemon.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "image-chain.h"
+#include "nearest.h"
+#include "source.h"
+#include "storage-daemon.h"
+
+typedef struct {
+  Source source;
+  StorageDaemon *daemon;
+} FileSource;
+
+static bool
+is_wanted (const Settings *settings)
+{
+  return settings->files->len > 0;
+}
+
+static bool
+is_same_file (const char *path, const char *other)
+{
+  char *real = realpath (path, NULL), *other_real = realpath (other, NULL);
+  const bool same = strcmp (path, other) == 0
+    || (real && other_real && strcmp (real, other_real) == 0);
+
+  free (real);
+  free (other_real);
+  return same;
+}
+
+/* The target that the newest document that knows the path gives it. */
+static const char *
+target_by_path (const Forest *tree, const char *path)
+{
+  const GPtrArray *all = forest_all (tree);
+
+  for (guint i = all->len; i > 0; i--) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i - 1);
+    const GPtrArray *disks = checkpoint->domain_disks;
+    for (guint j = 0; disks && j < disks->len; j++) {
+      const DomainDisk *disk = g_ptr_array_index (disks, j);
+      if (disk->source && is_same_file (disk->source, path))
+        return disk->target;
+    }
+  }
+  return NULL;
+}
+
+/* Every target that some checkpoint covers, each once, borrowed. */
+static GPtrArray *
+covered_targets (const Forest *tree)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  GPtrArray *targets = g_ptr_array_new ();
+  const GPtrArray *all = forest_all (tree);
+
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    for (guint j = 0; j < checkpoint->disks->len; j++) {
+      const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, j);
+      if (disk->covered && g_hash_table_add (seen, disk->name))
+        g_ptr_array_add (targets, disk->name);
+    }
+  }
+  return targets;
+}
+
+/* Documents that say nothing of disks leave the naming to us. */
+static bool
+tells_disks (const Forest *tree)
+{
+  const GPtrArray *all = forest_all (tree);
+
+  for (guint i = 0; i < all->len; i++)
+    if (!((const Checkpoint *) g_ptr_array_index (all, i))->covers_any_disk)
+      return true;
+  return false;
+}
+
+/* vda, vdb, … vdz, vdaa… as Linux counts. */
+static char *
+nth_target (guint n)
+{
+  g_autofree char *before = n >= 26 ? nth_target (n / 26 - 1) : g_strdup ("vd");
+
+  return g_strdup_printf ("%s%c", before, 'a' + (int) (n % 26));
+}
+
+static char *
+choose_target (const Settings *settings, const Forest *tree, guint index,
+               GError **error)
+{
+  const FileSetting *file = g_ptr_array_index (settings->files, index);
+  const bool single = settings->files->len == 1;
+
+  if (file->target)
+    return g_strdup (file->target);
+  if (!tree || !tells_disks (tree))
+    return single && settings->disk
+      ? g_strdup (settings->disk) : nth_target (index);
+
+  const char *target = target_by_path (tree, file->path);
+  if (target)
+    return g_strdup (target);
+  if (single && settings->disk)
+    return g_strdup (settings->disk);
+
+  g_autoptr (GPtrArray) targets = covered_targets (tree);
+  if (single && targets->len == 1)
+    return g_strdup (g_ptr_array_index (targets, 0));
+  g_autofree char *known = nearest_names (NULL, targets, 8);
+  error_set (error, EINVAL, "file=%s: which disk of the tree is it?  Known "
+             "are: %s; write file=TARGET:%s", file->path, known, file->path);
+  return NULL;
+}
+
+static bool
+add_disk (Source *source, const char *target, const char *path,
+          GError **error)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *other = g_ptr_array_index (source->disks, i);
+    if (strcmp (other->target, target) == 0)
+      return error_set (error, EINVAL, "disk %s is given twice: %s and %s; "
+                        "write file=TARGET:PATH", target,
+                        disk_layer (other, 0)->path, path);
+  }
+  GPtrArray *layers = image_chain_inspect (path, error);
+  if (!layers)
+    return false;
+  Disk *disk = disk_new (target);
+  g_ptr_array_unref (disk->layers);
+  disk->layers = layers;
+  g_ptr_array_add (source->disks, disk);
+  return true;
+}
+
+static void
+file_free (Source *source)
+{
+  FileSource *self = (FileSource *) source;
+
+  storage_daemon_stop (self->daemon);
+  source_clear (source);
+  g_free (self);
+}
+
+static Source *
+file_inspect (const Settings *settings, Forest *tree, GError **error)
+{
+  FileSource *self = g_new0 (FileSource, 1);
+  Source *source = &self->source;
+
+  source_init (source, &source_file_ops);
+  source->forest = tree;
+  for (guint i = 0; i < settings->files->len; i++) {
+    const FileSetting *file = g_ptr_array_index (settings->files, i);
+    g_autofree char *target = choose_target (settings, tree, i, error);
+    if (!target || !add_disk (source, target, file->path, error)) {
+      file_free (source);
+      return NULL;
+    }
+  }
+  if (!source->forest)
+    source->forest = parts_flat_tree (source->disks);
+  return source;
+}
+
+static bool
+file_start (Source *source, GError **error)
+{
+  FileSource *self = (FileSource *) source;
+
+  self->daemon = storage_daemon_start (error);
+  if (!self->daemon)
+    return false;
+  for (guint i = 0; i < source->disks->len; i++)
+    if (!storage_daemon_open (self->daemon,
+                              g_ptr_array_index (source->disks, i), error))
+      return false;
+  return true;
+}
+
+static bool
+file_endpoint (Source *source, const Disk *disk, const Part *part,
+               NbdEndpoint *endpoint, GError **error)
+{
+  FileSource *self = (FileSource *) source;
+
+  return storage_daemon_export (self->daemon, disk, part->layer,
+                                part->bitmap ? part->bitmap->name : NULL,
+                                endpoint, error);
+}
+
+const SourceOps source_file_ops = {
+  .name      = "file",
+  .is_wanted = is_wanted,
+  .inspect   = file_inspect,
+  .start     = file_start,
+  .endpoint  = file_endpoint,
+  .free      = file_free,
+};

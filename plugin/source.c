@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The table of sources.
+ */
+#include <config.h>
+
+#include <errno.h>
+
+#include "error.h"
+#include "source.h"
+
+static const SourceOps *const sources[] = {
+  &source_file_ops,
+  &source_uri_ops,
+};
+
+const SourceOps *
+source_choose (const Settings *settings, GError **error)
+{
+  const SourceOps *chosen = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++) {
+    if (!sources[i]->is_wanted (settings))
+      continue;
+    if (chosen) {
+      error_set (error, EINVAL, "%s= and %s= are both given; one of them is "
+                 "the source, remove the other", chosen->name,
+                 sources[i]->name);
+      return NULL;
+    }
+    chosen = sources[i];
+  }
+  if (!chosen)
+    error_set (error, EINVAL, "no source is given: add file=PATH for a "
+               "stopped guest's disk, or uri=NBD-URI for a running QEMU");
+  return chosen;
+}
+
+char *
+source_names (void)
+{
+  GString *names = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
+    g_string_append_printf (names, "%s%s", i ? " " : "", sources[i]->name);
+  return g_string_free (names, FALSE);
+}
+
+void
+source_init (Source *source, const SourceOps *ops)
+{
+  source->ops = ops;
+  source->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_free);
+}
+
+void
+source_clear (Source *source)
+{
+  g_clear_pointer (&source->disks, g_ptr_array_unref);
+  g_clear_pointer (&source->forest, forest_free);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Where bytes and bitmaps come from.  A new kind of source is one file that
+ * fills in a SourceOps, and one row in source.c.
+ */
+#ifndef PLUGIN_SOURCE_H
+#define PLUGIN_SOURCE_H
+
+#include "disk.h"
+#include "forest.h"
+#include "nbd-endpoint.h"
+#include "parts.h"
+#include "settings.h"
+
+typedef struct Source Source;
+
+typedef struct {
+  const char *name;             /* also its parameter */
+
+  /* Do the settings ask for this source? */
+  bool (*is_wanted) (const Settings *settings);
+
+  /* Look at what is there without changing it: fill in disks, and forest
+   * with tree (taken; NULL: none was given, so one is made of the bitmaps).
+   * In .get_ready: the user sees errors, and no threads may be started.
+   */
+  Source *(*inspect) (const Settings *settings, Forest *tree, GError **error);
+
+  /* Start what serving needs.  In .after_fork, in the main thread. */
+  bool (*start) (Source *source, GError **error);
+
+  /* Where one part of a disk since a checkpoint is read; layer is the
+   * part's own, bitmap is NULL for its allocation.  Any thread.
+   */
+  bool (*endpoint) (Source *source, const Disk *disk, const Part *part,
+                    NbdEndpoint *endpoint, GError **error);
+
+  /* End what start started, and free. */
+  void (*free) (Source *source);
+} SourceOps;
+
+struct Source {
+  const SourceOps *ops;
+  GPtrArray *disks;             /* of Disk */
+  Forest *forest;
+};
+
+extern const SourceOps source_file_ops;
+extern const SourceOps source_uri_ops;
+
+/* The source that the settings ask for; EINVAL for none or two. */
+const SourceOps *source_choose (const Settings *settings, GError **error);
+
+/* "file uri": the caller's. */
+char *source_names (void);
+
+/* For sources: set up and release the common part. */
+void source_init (Source *source, const SourceOps *ops);
+void source_clear (Source *source);
+
+#endif /* PLUGIN_SOURCE_H */

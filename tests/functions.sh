@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Sourced first by every test script.  Gives it a temporary folder as its
+# current one, $plugin, and a trap that ends what the test started.
+# Timed waits are bounded; nothing is assumed of the machine but the programs
+# that ./check installs.
+
+set -eu -o pipefail
+: "${srcdir:=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}"
+: "${builddir:=$srcdir}"
+. "$builddir/tests/config.sh"
+export LC_ALL=C
+
+plugin=$builddir/plugin/.libs/nbdkit-checkpoint-plugin.so
+test_name=$(basename "$0" .sh)
+tmpdir=$(mktemp -d "${TMPDIR:-/tmp}/checkpoint-test.XXXXXX")
+cd "$tmpdir"
+pids=()
+nbdkit_options=()               # for start_nbdkit, before the plugin
+
+# With AddressSanitizer in the plugin, nbdkit must load its runtime first,
+# and nothing that nbdkit starts should.
+if [ "$sanitizers" != "#" ]; then
+  export PATH="$srcdir/tests/sanitizers:$PATH"
+  export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
+  export UBSAN_OPTIONS="log_path=$tmpdir/sanitizer:print_stacktrace=1"
+fi
+
+cleanup ()
+{
+  local status=$? pid
+  trap - EXIT
+  for pid in "${pids[@]}"; do
+    kill "$pid" 2>/dev/null || :
+    wait "$pid" 2>/dev/null || :
+  done
+  cd /
+  # With --run, nobody else sees how the server ended.
+  if ls "$tmpdir"/sanitizer.* >/dev/null 2>&1; then
+    cat "$tmpdir"/sanitizer.* >&2
+    status=1
+  fi
+  rm -rf "$tmpdir"
+  exit $status
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+skip ()
+{
+  echo "$test_name: skipped: $*"
+  exit 77
+}
+
+fail ()
+{
+  echo "$test_name: FAILED: $*" >&2
+  exit 1
+}
+
+requires ()
+{
+  command -v "$1" >/dev/null || skip "$1 is not installed"
+}
+
+# A Python that has libnbd's binding, which Debian builds for its own one.
+for python in python3 /usr/bin/python3 ""; do
+  [ -n "$python" ] || skip "python3-libnbd is not installed"
+  "$python" -c 'import nbd' 2>/dev/null && break
+done
+nbdsh () { "$python" -m nbd "$@"; }
+export python
+
+# wait_until SECONDS COMMAND…: until it succeeds.
+wait_until ()
+{
+  local tries=$(($1 * 20)) i
+  shift
+  for ((i = 0; i < tries; i++)); do
+    if "$@"; then return 0; fi
+    sleep 0.05
+  done
+  fail "waited in vain for: $*"
+}
+
+# start_nbdkit SOCKET ARGS…: in the background; $nbdkit_pid, log in
+# nbdkit.log.  Ended by the trap, or by stop_nbdkit.
+start_nbdkit ()
+{
+  local socket=$1
+  shift
+  rm -f "$socket" nbdkit.pid
+  nbdkit "${nbdkit_options[@]}" -f -U "$socket" -P nbdkit.pid "$plugin" \
+    "$@" 2>>nbdkit.log &
+  nbdkit_pid=$!
+  pids+=("$nbdkit_pid")
+  local i
+  for ((i = 0; i < 600; i++)); do
+    if [ -s nbdkit.pid ]; then return 0; fi
+    if ! kill -0 "$nbdkit_pid" 2>/dev/null; then
+      cat nbdkit.log >&2
+      fail "nbdkit did not start"
+    fi
+    sleep 0.05
+  done
+  fail "nbdkit did not start in 30 s"
+}
+
+stop_nbdkit ()
+{
+  kill "$nbdkit_pid"
+  wait "$nbdkit_pid" || :
+}
+
+# serve ARGS… -- COMMAND…: run COMMAND against a captive server; it finds
+# the server at $uri, and at $unixsocket.
+serve ()
+{
+  local args=()
+  while [ "$1" != "--" ]; do args+=("$1"); shift; done
+  shift
+  nbdkit -U - "$plugin" "${args[@]}" --run "$*"
+}
+
+# refuses REGEX ARGS…: nbdkit with ARGS must not start, and say so in one
+# line that matches REGEX, and leave nothing behind.
+refuses ()
+{
+  local regex=$1 status=0
+  shift
+  rm -f refused.log
+  nbdkit -U - "$plugin" "$@" --run 'echo started' >refused.log 2>&1 \
+    || status=$?
+  cat refused.log
+  [ "$status" -ne 0 ] || fail "nbdkit $* was accepted"
+  [ "$status" -eq 1 ] || fail "nbdkit $* ended with status $status"
+  ! grep -q started refused.log || fail "nbdkit $* ran its command"
+  [ "$(grep -c . refused.log)" -eq 1 ] || fail "not one line for nbdkit $*"
+  grep -Eq -- "$regex" refused.log || fail "no '$regex' for nbdkit $*"
+  leaves_nothing "$tmpdir"
+}
+
+# Daemons that hold a path of ours open, or were started for us, are gone.
+leaves_nothing ()
+{
+  wait_until 10 no_daemon
+}
+
+no_daemon ()
+{
+  local pid
+  for pid in $(pgrep -x qemu-storage-da || :); do
+    ! ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "$tmpdir" || return 1
+  done
+}
+
+# refuses_export REGEX EXPORT ARGS…: the server starts, but a client that
+# asks for EXPORT is refused with a line in the log that matches.
+refuses_export ()
+{
+  local regex=$1 export=$2 status=0
+  shift 2
+  rm -f refused.log
+  export_name="$export" nbdkit -U - "$plugin" "$@" --run '
+    "$python" - "$unixsocket" "$export_name" <<"EOF"
+import nbd, sys
+h = nbd.NBD()
+h.set_export_name(sys.argv[2])
+try:
+    h.connect_unix(sys.argv[1])
+except nbd.Error:
+    sys.exit(0)
+sys.exit("the export was opened")
+EOF' >refused.log 2>&1 || status=$?
+  cat refused.log
+  [ "$status" -eq 0 ] || fail "export '$export' was not refused"
+  grep -Eq -- "$regex" refused.log || fail "no '$regex' for export '$export'"
+}
+
+# guest_disk FILE [SIZE]: a qcow2 disk with data in it.
+guest_disk ()
+{
+  qemu-img create -q -f qcow2 "$1" "${2:-64M}"
+  qemu-io -f qcow2 -c 'write -q -P 1 0 8M' "$1"
+}
+
+# The dirty ranges of a bitmap as QEMU itself serves them, one "offset
+# length" a line: the truth that views are compared with.
+qemu_dirty ()
+{
+  local image=$1 bitmap=$2
+  qemu-nbd -r -f qcow2 -B "$bitmap" -k "$tmpdir/truth.sock" --fork \
+    --pid-file="$tmpdir/truth.pid" "$image"
+  nbdinfo --json --map="qemu:dirty-bitmap:$bitmap" \
+    "nbd+unix:///?socket=$tmpdir/truth.sock" \
+    | jq -r '.[] | select(.type == 1) | "\(.offset) \(.length)"'
+  ! [ -f "$tmpdir/truth.pid" ] || kill "$(cat "$tmpdir/truth.pid")" 2>/dev/null || :
+}
+
+# The ranges allocated in the top layer of an image, in the same form.
+allocated ()
+{
+  qemu-img map -f qcow2 --output=json "$1" \
+    | jq -r '.[] | select(.depth == 0 and .present) | "\(.start) \(.length)"' \
+    | join_ranges
+}
+
+# Adjacent ranges as one.
+join_ranges ()
+{
+  awk 'NR > 1 && $1 == end { end += $2; next }
+       NR > 1 { print start, end - start }
+       { start = $1; end = $1 + $2 }
+       END { if (NR) print start, end - start }'
+}

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# The main promise as a property: for a disk with a random history, a backup
+# made through a view by an ordinary client is identical to the disk, and
+# holds exactly the blocks that QEMU's bitmap has.
+#
+#   property-views.py PLUGIN SEED ROUNDS
+#
+# Round n of seed s is round 0 of seed s + n: a failure names the seed that
+# repeats it alone.
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import nbd
+
+PLUGIN, SEED, ROUNDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+KIB = 1024
+
+
+def run(*args):
+    done = subprocess.run(args, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise AssertionError("%s: %s" % (" ".join(args), done.stdout))
+    return done.stdout
+
+
+def join(ranges):
+    joined = []
+    for start, end in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1][1] = end
+        else:
+            joined.append([start, end])
+    return joined
+
+
+class Server:
+    """A server on a Unix socket, ended with the block."""
+
+    count = 0
+
+    def __init__(self, *args):
+        self.args = args
+        Server.count += 1
+        self.socket = os.path.abspath("%d.sock" % Server.count)
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [a.replace("SOCKET", self.socket) for a in self.args],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        deadline = time.monotonic() + 30
+        while not os.path.exists(self.socket):
+            if self.process.poll() is not None:
+                raise AssertionError(self.process.stdout.read())
+            if time.monotonic() > deadline:
+                raise AssertionError("%s does not listen" % self.args[0])
+            time.sleep(0.002)
+        return self
+
+    def __exit__(self, *exception):
+        self.process.terminate()
+        output = self.process.communicate()[0]
+        if exception[0] or "error" in output:
+            sys.stderr.write(output)
+
+    def uri(self, export=""):
+        return "nbd+unix:///%s?socket=%s" % (export, self.socket)
+
+
+class History:
+    """A disk with random writes and checkpoints, and copies of it."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.granularity = rng.choice([4, 16, 64, 64, 64, 128]) * KIB
+        cluster = rng.choice([4, 64, 64]) * KIB
+        self.size = rng.randrange(1, 12 * KIB * KIB // 512) * 512
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-o",
+            "cluster_size=%d" % cluster, "disk.qcow2", str(self.size))
+        self.change(rng.randrange(12))
+        self.checkpoints = []
+        for i in range(rng.randrange(2, 5)):
+            name = "c%d" % i
+            shutil.copy("disk.qcow2", name + ".qcow2")
+            run("qemu-img", "bitmap", "-f", "qcow2", "--add", "-g",
+                str(self.granularity), "disk.qcow2", name)
+            self.checkpoints.append(name)
+            self.change(rng.randrange(16))
+
+    def change(self, count):
+        commands = []
+        for _ in range(count):
+            start = self.rng.randrange(0, self.size, 512)
+            length = min(self.size - start,
+                         self.rng.choice([512, 4096, 64 * KIB, 300 * KIB,
+                                          1024 * KIB]))
+            if self.rng.random() < 0.4:
+                start -= start % (64 * KIB)
+            kind = self.rng.choice(["write -q -P %d" %
+                                    self.rng.randrange(1, 256),
+                                    "write -q -P 0", "write -q -z",
+                                    "write -q -z -u", "discard -q"])
+            commands += ["-c", "%s %d %d" % (kind, start, length)]
+        if commands:
+            run("qemu-io", "-f", "qcow2", "-d", "unmap", *commands,
+                "disk.qcow2")
+
+
+def true_dirty(truth, name):
+    """What QEMU itself says of a bitmap."""
+    context = "qemu:dirty-bitmap:" + name
+    ranges = []
+
+    def extents(metacontext, offset, entries, error):
+        for length, flags in zip(entries[::2], entries[1::2]):
+            if flags & 1:
+                ranges.append((offset, offset + length))
+            offset += length
+
+    handle = nbd.NBD()
+    handle.add_meta_context(context)
+    handle.connect_uri(truth.uri())
+    assert handle.can_meta_context(context)
+    handle.block_status(handle.get_size(), 0, extents)
+    handle.shutdown()
+    return join(ranges)
+
+
+def allocated(image):
+    extents = json.loads(run("qemu-img", "map", "-f", "qcow2",
+                             "--output=json", image))
+    return join((e["start"], e["start"] + e["length"]) for e in extents
+                if e["depth"] == 0 and e["present"])
+
+
+def covers(outer, inner):
+    return all(any(o[0] <= i[0] and i[1] <= o[1] for o in outer)
+               for i in inner)
+
+
+def check(history, since, backup, dirty, exact):
+    run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", "disk.qcow2",
+        backup)
+    got = allocated(backup)
+    if exact:
+        assert got == dirty, "since %s: %s allocated, %s dirty" % (
+            since, got, dirty)
+    else:
+        assert covers(got, dirty), "since %s: %s lacks some of %s" % (
+            since, got, dirty)
+
+
+def backup_by_convert(history, server, since, dirty, exact):
+    run("qemu-img", "convert", "-f", "raw", "-B", since + ".qcow2", "-F",
+        "qcow2", "-O", "qcow2", "-o",
+        "cluster_size=%d" % history.granularity,
+        server.uri("vda@" + since), "backup.qcow2")
+    check(history, since, "backup.qcow2", dirty, exact)
+
+
+def backup_by_nbdcopy(history, server, since, dirty, exact):
+    run("qemu-img", "create", "-q", "-f", "qcow2", "-o",
+        "cluster_size=%d" % history.granularity, "-b", since + ".qcow2",
+        "-F", "qcow2", "copy.qcow2", str(history.size))
+    with Server("qemu-nbd", "-f", "qcow2", "-e", "8", "-t", "-k", "SOCKET",
+                "copy.qcow2") as target:
+        run("nbdcopy", "--destination-is-zero", "-S", "0",
+            "--request-size=%d" % history.granularity,
+            server.uri("vda@" + since), target.uri())
+    check(history, since, "copy.qcow2", dirty, exact)
+
+
+def play(seed):
+    rng = random.Random(seed)
+    history = History(rng)
+    with open("disk.qcow2", "rb") as f:
+        before = f.read()
+    # coalesce makes more dirty than the bitmap is, never less.
+    coalesce = rng.choice([0, 0, 0, 4096, 128 * KIB, 1024 * KIB])
+    view, backup = rng.choice([("overlay", backup_by_convert),
+                               ("overlay", backup_by_convert),
+                               ("guard", backup_by_convert),
+                               ("sparse", backup_by_nbdcopy)])
+    bitmaps = [a for c in history.checkpoints for a in ("-B", c)]
+    with Server("qemu-nbd", "-r", "-f", "qcow2", "-t", "-e", "8", "-k",
+                "SOCKET", *bitmaps, "disk.qcow2") as truth, \
+         Server("nbdkit", "-f", "-U", "SOCKET", PLUGIN, "disk.qcow2",
+                "view=" + view, "coalesce=%d" % coalesce) as server:
+        for since in history.checkpoints:
+            backup(history, server, since, true_dirty(truth, since),
+                   coalesce == 0)
+    with open("disk.qcow2", "rb") as f:
+        assert f.read() == before, "the disk was changed"
+    return len(history.checkpoints)
+
+
+def main():
+    backups = 0
+    folder = tempfile.mkdtemp(dir=".")
+    os.chdir(folder)
+    for seed in range(SEED, SEED + ROUNDS):
+        try:
+            backups += play(seed)
+        except BaseException:
+            print("FAILED: repeat with: SEED=%d ROUNDS=1" % seed, flush=True)
+            raise
+    print("seed %d: %d rounds, %d backups" % (SEED, ROUNDS, backups))
+
+
+main()

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# The manual's recipes do what it says, as they stand there.
+. "$(dirname "$0")/functions.sh"
+
+guest_disk disk.qcow2
+qemu-img bitmap --add disk.qcow2 monday
+qemu-img convert -O qcow2 disk.qcow2 monday.qcow2
+qemu-io -f qcow2 -c 'write -q -P 2 1M 300k' -c 'write -q -z 3M 1M' \
+  -c 'discard -q 5M 64k' disk.qcow2
+qemu_dirty disk.qcow2 monday >want
+
+# recipe NAME: the block after "=for test NAME", for the uninstalled plugin.
+recipe ()
+{
+  local text
+  text=$(awk -v name="$1" '
+      /^=/ { on = 0 }
+      $0 == "=for test " name { on = 1; next }
+      on && /^ / { print; seen = 1; next }
+      seen { exit }' "$srcdir/plugin/nbdkit-checkpoint-plugin.pod" \
+    | sed -E "s,(nbdkit .*)\\bcheckpoint( |\$),\\1$plugin\\2,")
+  [[ $text == *"$plugin"* ]] || fail "the manual has no recipe $1"
+  echo "$text"
+  bash -eu -c "$text"
+}
+
+recipe convert
+qemu-img compare -f qcow2 -F qcow2 disk.qcow2 tuesday.qcow2
+allocated tuesday.qcow2 >got
+diff -u want got || fail "convert wrote other clusters than the dirty ones"
+rm tuesday.qcow2
+
+recipe nbdcopy
+qemu-img compare -f qcow2 -F qcow2 disk.qcow2 tuesday.qcow2
+allocated tuesday.qcow2 >got
+diff -u want got || fail "nbdcopy wrote other clusters than the dirty ones"
+
+requires nbdfuse
+requires fusermount3
+[ -w /dev/fuse ] || skip "/dev/fuse is not there for this user"
+recipe mount
+qemu-img compare -f raw -F qcow2 copy.img disk.qcow2
+leaves_nothing

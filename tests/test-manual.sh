@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# The manual, --help and the code name the same parameters, and the manual
+# formats without complaint; --dump-plugin tells versions and sources.
+. "$(dirname "$0")/functions.sh"
+
+pod=$srcdir/plugin/nbdkit-checkpoint-plugin.pod
+sed -n 's/^  { "\([a-z]*\)", .*/\1/p' "$srcdir/plugin/settings.c" \
+  | grep -v '^libvirt$' | sort >code
+sed -n '/^=head1 PARAMETERS/,/^=head1 EXPORTS/s/^=item .*B<\([a-z]*\)=>.*/\1/p' \
+  "$pod" | sort >manual
+nbdkit "$plugin" --help | sed -n '/dirtied since/,$p' \
+  | grep -Eo '^\[?[a-z]+=' | tr -d '[=' | sort >help
+cat code
+[ "$(wc -l <code)" -eq 9 ] || fail "expected 9 parameters in settings.c"
+diff -u code manual || fail "the manual names other parameters"
+diff -u code help || fail "--help names other parameters"
+
+podchecker -warnings "$pod" 2>podchecker.log || { cat podchecker.log; exit 1; }
+man=$builddir/plugin/nbdkit-checkpoint-plugin.1
+[ -s "$man" ] || fail "there is no manual page in the build"
+
+nbdkit "$plugin" --dump-plugin >dump
+grep -x 'checkpoint_sources=file uri' dump
+grep -x 'checkpoint_views=overlay, sparse, guard' dump
+grep -E '^checkpoint_(glib|libxml2|libnbd)=[0-9]+\.[0-9]+' dump
+grep -x "version=$(sed -n 's/^AC_INIT.*\[\([0-9.]*\)\])$/\1/p' \
+  "$srcdir/configure.ac")" dump

@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A view over a backing chain: its parts are exported, each with its own dirty
+# bits and the same bytes; the plain name is refused with what to do.  United,
+# the parts are what changed.
+. "$(dirname "$0")/functions.sh"
+
+qemu-img create -q -f qcow2 base.qcow2 16M
+qemu-io -f qcow2 -c 'write -q -P 1 0 4M' base.qcow2
+qemu-img bitmap --add base.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' base.qcow2
+# A layer without the bitmap, and larger than the one below.
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2 20M
+qemu-io -f qcow2 -c 'write -q -P 3 2M 64k' -c 'write -q -z 3M 64k' middle.qcow2
+qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
+qemu-img bitmap --add top.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 4 5M 64k' -c 'write -q -P 4 18M 64k' top.qcow2
+
+refuses_export 'vda since monday is spread over 3 parts.*top.qcow2 \(bitmap monday\).*middle.qcow2 \(no bitmap\).*base.qcow2 \(bitmap monday\).*--filter=bitmap-merge' \
+  vda top.qcow2 checkpoint=monday
+refuses_export 'spread over 3 parts' vda@monday top.qcow2
+refuses_export 'there are 3 parts' vda@monday/3 top.qcow2
+
+serve top.qcow2 checkpoint=monday -- 'nbdinfo --list --json "$uri"' >list.json
+[ "$(jq -r '[.exports[]["export-name"]] | join(",")' list.json)" \
+  = vda@monday/0,vda@monday/1,vda@monday/2 ] || fail "$(cat list.json)"
+jq -r '.exports[1].description' list.json \
+  | grep -q 'part 1 of 3 (.*middle.qcow2), to be united' \
+  || fail "the description does not name the layer"
+
+serve top.qcow2 -- '
+  for part in 0 1 2; do
+    export="nbd+unix:///vda@monday/$part?socket=$unixsocket"
+    nbdinfo --map --json "$export" >$part.json
+    nbdcopy "$export" $part.img
+  done'
+cmp 0.img 1.img
+cmp 0.img 2.img
+qemu-img compare -f raw -F qcow2 0.img top.qcow2
+
+# "offset type" of what is dirty, in KiB.
+dirty () { jq -r '.[] | select(.type != 1) | "\(.offset / 1024)+\(.length / 1024)=\(.type)"' "$1.json" | paste -sd' '; }
+[ "$(dirty 0)" = "5120+64=0 18432+64=0" ] || fail "part 0: $(dirty 0)"
+# All that is allocated in the middle layer or above.
+[ "$(dirty 1)" = "2048+64=0 3072+64=3 5120+64=0 18432+64=0" ] \
+  || fail "part 1: $(dirty 1)"
+# Beyond the end of the lowest layer nothing is known, so all is dirty.
+[ "$(dirty 2)" = "1024+64=0 16384+2048=3 18432+64=0 18496+1984=3" ] \
+  || fail "part 2: $(dirty 2)"

@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Random histories of a disk, backed up through every view: see
+# property-views.py.  SEED=n ROUNDS=m repeat and size a run.
+. "$(dirname "$0")/functions.sh"
+
+seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
+if [ "$sanitizers" = "#" ]; then rounds=${ROUNDS:-300}
+else rounds=${ROUNDS:-60}; fi
+echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
+
+half=$(((rounds + 1) / 2))
+"$python" "$srcdir/tests/property-views.py" "$plugin" "$seed" "$half" &
+first=$!
+second_status=0
+"$python" "$srcdir/tests/property-views.py" "$plugin" \
+  $((seed + half)) $((rounds - half)) || second_status=$?
+wait "$first" && [ "$second_status" -eq 0 ]

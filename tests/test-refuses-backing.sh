@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A backing chain that is broken, endless, remote or of unknown format is
+# refused at start-up; nothing is guessed, and no server contacted.
+. "$(dirname "$0")/functions.sh"
+
+mkdir tmp
+export TMPDIR=$PWD/tmp
+
+guest_disk base.qcow2
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
+qemu-img bitmap --add top.qcow2 monday
+serve top.qcow2 -- 'nbdinfo --size "$uri"'
+
+mv base.qcow2 away.qcow2
+refuses "backing file of $PWD/top.qcow2: .*$PWD/base.qcow2: No such file or directory; ." \
+  top.qcow2
+grep -q ';' refused.log || fail "no remedy"
+mv away.qcow2 base.qcow2
+
+# QEMU 7.2 makes no image without the format of its backing file any more,
+# but there are old ones: rename the header extension that tells it.
+cp top.qcow2 unknown.qcow2
+"$python" - unknown.qcow2 <<'END'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    at = f.read(65536).index(b"\xe2\x79\x2a\xca")
+    f.seek(at)
+    f.write(b"\x12\x34\x56\x78")
+END
+! qemu-img info --output=json unknown.qcow2 \
+  | jq -e '."backing-filename-format"' || fail "the format is still known"
+refuses "unknown.qcow2 does not record the format.*$PWD/base.qcow2.*qemu-img rebase -u .*FORMAT" \
+  unknown.qcow2
+# The remedy works.
+remedy=$(grep -o 'qemu-img rebase .*' refused.log)
+${remedy/FORMAT/qcow2}
+serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
+
+# Formats that the plugin does not read.
+qemu-img create -q -f vmdk base.vmdk 64M
+qemu-img create -q -f qcow2 -b base.vmdk -F vmdk over-vmdk.qcow2
+refuses 'over-vmdk.qcow2: .*format vmdk; .*use uri=' over-vmdk.qcow2
+
+# A loop, of two and of one.
+qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 base.qcow2
+refuses "$PWD/top.qcow2: the backing chain comes back to $PWD/top.qcow2; ." \
+  top.qcow2
+qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 top.qcow2
+refuses "$PWD/top.qcow2: the backing chain comes back to $PWD/top.qcow2; ." \
+  top.qcow2
+
+# Remote: a server that notes who comes.
+"$python" - <<'END' &
+import socket
+s = socket.socket(socket.AF_UNIX)
+s.bind("server.sock")
+s.listen()
+while True:
+    s.accept()[0].close()
+    open("contacted", "w").close()
+END
+pids+=($!)
+wait_until 10 test -S server.sock
+for backing in "nbd+unix:///?socket=$PWD/server.sock" \
+               "nbd:unix:$PWD/server.sock" \
+               "json:{\"driver\":\"nbd\",\"server\":{\"type\":\"unix\",\"path\":\"$PWD/server.sock\"}}"
+do
+  for format in raw qcow2; do
+    qemu-img rebase -u -f qcow2 -b "$backing" -F $format top.qcow2
+    refuses 'top.qcow2: its backing file .* is not a local file; .*uri=' \
+      top.qcow2
+  done
+done
+! [ -e contacted ] || fail "the remote backing file was contacted"
+# The server does note it.
+qemu-img info "nbd+unix:///?socket=$PWD/server.sock" 2>/dev/null || :
+wait_until 10 test -e contacted
+
+[ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"

@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A file= that is missing, unreadable, no qcow2 of version 3 or in use is
+# refused at start-up, in one line with the remedy.
+. "$(dirname "$0")/functions.sh"
+
+mkdir tmp
+export TMPDIR=$PWD/tmp
+
+refuses "$PWD/none.qcow2.*No such file or directory; ." none.qcow2
+refuses "$PWD/none.qcow2.*No such file or directory; ." file=vda:none.qcow2
+
+mkdir folder
+mkfifo fifo
+refuses "$PWD/folder is .*directory.*; ." folder
+refuses "$PWD/fifo is neither a file nor a block device; ." fifo
+
+echo 'not an image' >text
+: >empty
+truncate -s 1M raw
+for file in text empty raw; do
+  refuses "$PWD/$file is not a qcow2 image.*; name .*, or use uri=" $file
+done
+# Cut after its header.
+guest_disk disk.qcow2
+qemu-img bitmap --add disk.qcow2 monday
+head -c 600 disk.qcow2 >cut.qcow2
+refuses "qemu-img cannot read $PWD/cut.qcow2: .*; ." cut.qcow2
+
+qemu-img create -q -f qcow2 -o compat=0.10 old.qcow2 1M
+refuses "$PWD/old.qcow2 is qcow2 version 2, .*qemu-img amend " old.qcow2
+# The remedy works.
+remedy=$(grep -o 'qemu-img amend .*' refused.log)
+$remedy
+qemu-img bitmap --add old.qcow2 monday
+serve old.qcow2 -- 'nbdinfo --size "$uri"'
+
+# In use, as by a guest.
+mkfifo commands
+qemu-io -f qcow2 disk.qcow2 <commands >/dev/null &
+pids+=($!)
+exec 7>commands
+is_locked () { ! qemu-img info disk.qcow2 >/dev/null 2>&1; }
+wait_until 10 is_locked
+refuses "$PWD/disk.qcow2 is in use.*; use libvirt= or uri=" disk.qcow2
+exec 7>&-
+wait "${pids[0]}"
+serve disk.qcow2 -- 'nbdinfo --size "$uri"'
+
+# Unreadable, also for root, who is made to obey file modes.
+if [ "$(id -u)" -eq 0 ]; then
+  requires setpriv
+  nbdkit ()
+  {
+    setpriv --bounding-set -dac_override,-dac_read_search nbdkit "$@"
+  }
+fi
+chmod 0 disk.qcow2
+refuses "$PWD/disk.qcow2.*Permission denied; ." disk.qcow2
+
+[ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Parameters that are missing, empty, repeated, unknown or out of place are
+# refused at start-up, in one line.
+. "$(dirname "$0")/functions.sh"
+
+mkdir tmp
+export TMPDIR=$PWD/tmp
+
+guest_disk disk.qcow2
+qemu-img bitmap --add disk.qcow2 monday
+
+# No source, and two.
+refuses 'no source is given: add file=PATH .* or uri=NBD-URI'
+refuses 'no source is given: add file=PATH' checkpoint=monday
+refuses 'file= and uri= are both given; .* remove' \
+  disk.qcow2 uri=nbd://localhost
+refuses 'file= and uri= are both given; .* remove' \
+  uri=nbd://localhost file=disk.qcow2
+
+# No value.
+for key in file uri tree domain checkpoint disk bitmap view coalesce; do
+  refuses "error: $key= has no value" disk.qcow2 "$key="
+done
+refuses 'has no value' ""
+refuses 'file=vda: names no file' file=vda:
+
+# Twice, even with the same value: which one is meant cannot be known.
+for pair in uri=nbd://a/,nbd://b/ tree=/a,/b domain=a,b checkpoint=a,b \
+            disk=vda,vdb bitmap=a,b view=guard,sparse coalesce=64k,128k \
+            view=guard,guard coalesce=0,0 checkpoint=a,a; do
+  key=${pair%%=*} values=${pair#*=}
+  refuses "error: $key= is given twice: .*${values#*,}" \
+    "$key=${values%,*}" "$key=${values#*,}"
+done
+
+# Unknown ones.
+refuses 'unknown parameter chekpoint=; .*--help' disk.qcow2 chekpoint=monday
+refuses 'no view=overlays; views are: overlay, sparse, guard' \
+  disk.qcow2 view=overlays
+refuses 'disk=a/b is not the name of a disk such as vda' disk.qcow2 disk=a/b
+for size in x -1 64q 99999999999999999999E ' '; do
+  refuses "coalesce=$size is not a size such as 64k" \
+    disk.qcow2 coalesce="$size"
+done
+
+# Out of place.
+refuses 'bitmap= goes with uri=; .* checkpoint=monday' \
+  disk.qcow2 bitmap=monday
+refuses 'domain= says .* tree= .*; add tree=' disk.qcow2 domain=web1
+refuses 'libvirt= .*uri=.* file=' libvirt=qemu:///system domain=web1
+
+[ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
+# The same disk is served when nothing is wrong.
+serve disk.qcow2 coalesce=64k view=guard checkpoint=monday disk=vda -- 'nbdinfo --size "$uri"'

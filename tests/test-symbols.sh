@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# The plugin exports nbdkit's entry symbol only, and is never unloaded.
+. "$(dirname "$0")/functions.sh"
+requires nm
+requires readelf
+
+symbols=$(nm -D --defined-only "$plugin" | awk '{ print $NF }' \
+  | grep -v '^__\(asan\|odr_asan\|ubsan\)' | paste -sd' ')
+[ "$symbols" = plugin_init ] || fail "exported: $symbols"
+readelf -d "$plugin" | grep -q NODELETE || fail "not linked -z nodelete"
