@@ -95,12 +95,13 @@ one_line (const GByteArray *bytes)
   g_autofree char *text
     = bytes->len > 0 ? g_utf8_make_valid ((const char *) bytes->data,
                                           (gssize) bytes->len)
-    : g_strdup ("it says nothing");
+    : g_strdup ("");
+
   g_strstrip (text);
   for (char *p = text; *p; p++)
     if (g_ascii_iscntrl (*p))
       *p = ' ';
-  return g_steal_pointer (&text);
+  return *text ? g_steal_pointer (&text) : g_strdup ("it says nothing");
 }
 
 /* Wait for the end of a child, which may have closed its outputs long before.
@@ -129,12 +130,16 @@ kill_and_reap (GPid pid)
 static bool
 spawn_failed (const char *program, const GError *spawn_error, GError **error)
 {
+  const bool absent
+    = g_error_matches (spawn_error, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT);
   const bool denied
     = g_error_matches (spawn_error, G_SPAWN_ERROR, G_SPAWN_ERROR_ACCES);
 
-  return error_set (error, denied ? EACCES : ENOENT, "cannot run %s: %s; %s",
-                    program, spawn_error->message,
-                    denied ? "may this user run it?" : "is it installed?");
+  return error_set (error, absent ? ENOENT : denied ? EACCES : EAGAIN,
+                    "cannot run %s: %s; %s", program, spawn_error->message,
+                    absent ? "is it installed?"
+                    : denied ? "may this user run it?"
+                    : "is the machine out of processes, files or memory?");
 }
 
 bool

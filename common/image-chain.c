@@ -18,6 +18,9 @@
 #include "image-chain.h"
 #include "image-info.h"
 
+/* Bit 2 of qcow2's incompatible features. */
+#define EXTERNAL_DATA_FILE 4
+
 #define QEMU_IMG_TIMEOUT_MS 60000
 #define QEMU_IMG_OUTPUT_LIMIT (128 * 1024 * 1024)
 /* Far above any chain that performs, far below where QEMU's recursion over
@@ -25,14 +28,15 @@
  */
 #define LAYERS_LIMIT 200
 
-/* The magic and version that open a qcow2 file (QEMU
- * docs/interop/qcow2.txt).
+/* The beginning of a qcow2 file: magic, version at 4, incompatible features
+ * at 72, all big-endian (QEMU docs/interop/qcow2.txt).  It is looked at before
+ * qemu-img is, which would open the data file that a header may name.
  */
 static bool
 check_header (const char *path, int fd, GError **error)
 {
   static const guint8 magic[4] = { 'Q', 'F', 'I', 0xfb };
-  guint8 header[8] = { 0 };
+  guint8 header[80] = { 0 };
 
   if (pread (fd, header, sizeof header, 0) < 0)
     return error_set (error, errno, "cannot read %s: %s", path,
@@ -45,6 +49,10 @@ check_header (const char *path, int fd, GError **error)
     return error_set (error, EINVAL, "%s is qcow2 version 2, which cannot "
                       "hold dirty bitmaps; with the guest stopped: qemu-img "
                       "amend -f qcow2 -o compat=1.1 %s", path, path);
+  if (header[79] & EXTERNAL_DATA_FILE)
+    return error_set (error, ENOTSUP, "%s keeps its data in an external data "
+                      "file, which file= does not follow; export the disk "
+                      "with qemu-storage-daemon and use uri=", path);
   return true;
 }
 

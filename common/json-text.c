@@ -22,6 +22,8 @@ is_shallow (const char *text, gsize length)
 
     if (in_string && c == '\\')
       i++;
+    else if (!in_string && (c == '\'' || c == '/' || c == '#'))
+      return false;             /* json-glib knows these, JSON does not */
     else if (c == '"')
       in_string = !in_string;
     else if (!in_string && (c == '[' || c == '{')) {

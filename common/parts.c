@@ -133,7 +133,7 @@ missing (const Disk *disk, const Checkpoint *checkpoint, const char *bitmap,
                        checkpoint->name);
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
                     "it (there are: %s), so what changed since checkpoint %s "
-                    "is lost; make a full backup%s", disk->target, bitmap,
+                    "is lost; make a full backup of all disks%s", disk->target, bitmap,
                     top_path (disk), nearest, checkpoint->name,
                     has_disabled (disk) ? "" : forget);
 }

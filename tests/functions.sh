@@ -22,7 +22,7 @@ nbdkit_options=()               # for start_nbdkit, before the plugin
 # With AddressSanitizer in the plugin, nbdkit must load its runtime first,
 # and nothing that nbdkit starts should.
 if [ "$sanitizers" != "#" ]; then
-  export PATH="$srcdir/tests/sanitizers:$PATH"
+  export builddir PATH="$srcdir/tests/sanitizers:$PATH"
   export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
   export UBSAN_OPTIONS="log_path=$tmpdir/sanitizer:print_stacktrace=1"
 fi
@@ -150,7 +150,8 @@ leaves_nothing ()
 no_daemon ()
 {
   local pid
-  for pid in $(pgrep -x qemu-storage-da || :); do
+  for pid in $(pgrep -f '^qemu-storage-daemon --chardev stdio,id=qmp' || :)
+  do
     ! ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "$tmpdir" || return 1
   done
 }

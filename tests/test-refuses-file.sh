@@ -38,6 +38,13 @@ qemu-img bitmap --add old.qcow2 monday
 serve old.qcow2 -- 'nbdinfo --size "$uri"'
 
 # In use, as by a guest.
+# An external data file: its name could be any, so it is not even looked for.
+qemu-img create -q -f qcow2 -o data_file=data.raw external.qcow2 1M
+qemu-img bitmap --add external.qcow2 monday
+rm data.raw
+refuses "$PWD/external.qcow2 keeps its data in an external data file.*; .*uri=" \
+  external.qcow2
+
 mkfifo commands
 qemu-io -f qcow2 disk.qcow2 <commands >/dev/null &
 pids+=($!)

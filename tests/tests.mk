@@ -96,3 +96,10 @@ tests_unit_parts_LDADD = libcommon.la $(common_libs)
 tests_unit_tree_load_SOURCES = tests/unit-tree-load.c
 tests_unit_tree_load_CFLAGS = $(common_cflags)
 tests_unit_tree_load_LDADD = libcommon.la $(common_libs)
+
+if SANITIZERS
+check_LTLIBRARIES = tests/sanitizers/freelocale.la
+tests_sanitizers_freelocale_la_SOURCES = tests/sanitizers/freelocale.c
+tests_sanitizers_freelocale_la_LDFLAGS = -module -avoid-version -shared \
+	-rpath /nowhere
+endif
