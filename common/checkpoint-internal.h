@@ -8,15 +8,18 @@
 #ifndef CHECKPOINT_CHECKPOINT_INTERNAL_H
 #define CHECKPOINT_CHECKPOINT_INTERNAL_H
 
+#include <stdbool.h>
+
 #include <glib.h>
 #include <libxml/tree.h>
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
 
 /* Parse a document safely; see checkpoint_parse () for what is refused and
- * for the errors.  Returns a new document, xmlFreeDoc (). */
+ * for the errors.  Returns a new document, xmlFreeDoc ().  Without keep_domain,
+ * <domain> is left with name, uuid and disks only, and comments are dropped. */
 xmlDoc *checkpoint_parse_document (const char *text, gsize length,
-                                   GError **error);
+                                   bool keep_domain, GError **error);
 
 /* Write an element with all it contains, laid out as it was, its attributes
  * in single quotes as libvirt writes them.  Namespaces that its parent

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include <glib.h>
+#include <libxml/SAX2.h>
 #include <libxml/parser.h>
 #include <libxml/tree.h>
 
@@ -20,6 +22,15 @@
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlParserCtxt, xmlFreeParserCtxt)
 
+/* What the callbacks of one parse know. */
+typedef struct {
+  bool doctype;                 /* there is one: refused */
+  bool prune;                   /* <domain> is not kept as it is */
+  bool in_domain;
+  guint depth;                  /* of the element that is open: the root's is 1 */
+  guint left_out;               /* depth of the outermost one left out, or 0 */
+} Parse;
+
 /* Stop at the DOCTYPE, before the parser reads any of it: no document of
  * libvirt has one, and all entity attacks need one. */
 static void
@@ -28,10 +39,70 @@ refuse_doctype (void *context, const xmlChar *name G_GNUC_UNUSED,
                 const xmlChar *system_id G_GNUC_UNUSED)
 {
   xmlParserCtxt *parser = context;
-  bool *seen = parser->_private;
+  Parse *parse = parser->_private;
 
-  *seen = true;
+  parse->doctype = true;
   xmlStopParser (parser);
+}
+
+/* A guest's definition is nearly all of a document, and of it only the name,
+ * the UUID and the disks are read.  What else it holds is still parsed, but no
+ * tree is built of it, which is most of the work. */
+static bool
+is_needed (const Parse *parse, const xmlChar *name)
+{
+  static const char *const children[] = { "name", "uuid", "devices" };
+
+  if (!parse->prune || !parse->in_domain)
+    return true;
+  if (parse->depth == 4)
+    return strcmp ((const char *) name, "disk") == 0;
+  for (guint i = 0; parse->depth == 3 && i < G_N_ELEMENTS (children); i++)
+    if (strcmp ((const char *) name, children[i]) == 0)
+      return true;
+  return parse->depth != 3;
+}
+
+static void
+start_element (void *context, const xmlChar *name, const xmlChar *prefix,
+               const xmlChar *uri, int n_namespaces,
+               const xmlChar **namespaces, int n_attributes, int n_defaulted,
+               const xmlChar **attributes)
+{
+  Parse *parse = ((xmlParserCtxt *) context)->_private;
+
+  parse->depth++;
+  if (parse->depth == 2)
+    parse->in_domain = strcmp ((const char *) name, "domain") == 0;
+  if (parse->left_out == 0 && !is_needed (parse, name))
+    parse->left_out = parse->depth;
+  if (parse->left_out == 0)
+    xmlSAX2StartElementNs (context, name, prefix, uri, n_namespaces,
+                           namespaces, n_attributes, n_defaulted, attributes);
+}
+
+static void
+end_element (void *context, const xmlChar *name, const xmlChar *prefix,
+             const xmlChar *uri)
+{
+  Parse *parse = ((xmlParserCtxt *) context)->_private;
+
+  if (parse->left_out == 0)
+    xmlSAX2EndElementNs (context, name, prefix, uri);
+  if (parse->left_out == parse->depth)
+    parse->left_out = 0;
+  parse->depth--;
+}
+
+/* Within <domain>, only its name and UUID are text. */
+static void
+characters (void *context, const xmlChar *text, int length)
+{
+  const Parse *parse = ((xmlParserCtxt *) context)->_private;
+
+  if (parse->left_out == 0
+      && (!parse->prune || !parse->in_domain || parse->depth == 3))
+    xmlSAX2Characters (context, text, length);
 }
 
 static void
@@ -58,14 +129,15 @@ set_parser_error (xmlParserCtxt *parser, GError **error)
  * checked.  (Naming "UTF-8" would have it convert, at 15% of the time.)  There
  * is no XML_PARSE_HUGE, hence libxml2's limits on depth and length hold. */
 xmlDoc *
-checkpoint_parse_document (const char *text, gsize length, GError **error)
+checkpoint_parse_document (const char *text, gsize length, bool keep_domain,
+                           GError **error)
 {
   const int options = XML_PARSE_NONET | XML_PARSE_NOERROR |
     XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | XML_PARSE_IGNORE_ENC |
     XML_PARSE_COMPACT;
   g_autoptr (xmlParserCtxt) parser = NULL;
   g_autoptr (xmlDoc) doc = NULL;
-  bool doctype = false;
+  Parse parse = { .prune = !keep_domain };
 
   if (length > CHECKPOINT_MAX_BYTES) {
     error_set (error, EFBIG, "checkpoint XML of %zu bytes: libvirt takes at "
@@ -84,8 +156,16 @@ checkpoint_parse_document (const char *text, gsize length, GError **error)
     error_set (error, ENOMEM, "checkpoint XML: out of memory");
     return NULL;
   }
-  parser->_private = &doctype;
+  parser->_private = &parse;
   parser->sax->internalSubset = refuse_doctype;
+  parser->sax->startElementNs = start_element;
+  parser->sax->endElementNs = end_element;
+  parser->sax->characters = characters;
+  parser->sax->ignorableWhitespace = characters;
+  if (parse.prune) {
+    parser->sax->comment = NULL;
+    parser->sax->processingInstruction = NULL;
+  }
   /* Not reached without a DOCTYPE; should the parser ever go on after an
    * earlier error, nothing is defined or fetched. */
   parser->sax->externalSubset = NULL;
@@ -93,7 +173,7 @@ checkpoint_parse_document (const char *text, gsize length, GError **error)
   parser->sax->resolveEntity = NULL;
 
   doc = xmlCtxtReadMemory (parser, text, length, NULL, NULL, options);
-  if (doctype)
+  if (parse.doctype)
     error_set (error, EINVAL, "checkpoint XML has a <!DOCTYPE>, which libvirt "
                "never writes; refused, as it could make the parser read "
                "other files");

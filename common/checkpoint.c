@@ -364,7 +364,8 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
                   GError **error)
 {
   g_autoptr (Checkpoint) checkpoint = NULL;
-  g_autoptr (xmlDoc) doc = checkpoint_parse_document (text, length, error);
+  g_autoptr (xmlDoc) doc = checkpoint_parse_document (
+    text, length, flags & CHECKPOINT_PARSE_KEEP_DOMAIN, error);
   g_autofree char *name = NULL;
   const xmlNode *root;
 

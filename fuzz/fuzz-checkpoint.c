@@ -46,6 +46,37 @@ round_trip (const Checkpoint *checkpoint, CheckpointFormatFlags flags)
   }
 }
 
+/* What is pruned from <domain> while parsing must not be missed. */
+static void
+compare_pruned (const char *text, size_t size, const Checkpoint *whole)
+{
+  g_autoptr (Checkpoint) pruned
+    = checkpoint_parse (text, size, CHECKPOINT_PARSE_DEFAULT, NULL);
+
+  g_assert_true ((pruned != NULL) == (whole != NULL));
+  if (!whole)
+    return;
+  g_autofree char *want = checkpoint_format (whole,
+                                             CHECKPOINT_FORMAT_NO_DOMAIN);
+  g_autofree char *got = checkpoint_format (pruned,
+                                            CHECKPOINT_FORMAT_NO_DOMAIN);
+  g_assert_cmpstr (got, ==, want);
+  g_assert_cmpstr (pruned->domain_name, ==, whole->domain_name);
+  g_assert_cmpstr (pruned->domain_uuid, ==, whole->domain_uuid);
+  g_assert_true ((pruned->domain_disks != NULL)
+                 == (whole->domain_disks != NULL));
+  if (!whole->domain_disks)
+    return;
+  g_assert_cmpuint (pruned->domain_disks->len, ==, whole->domain_disks->len);
+  for (guint i = 0; i < whole->domain_disks->len; i++) {
+    const DomainDisk *a = g_ptr_array_index (pruned->domain_disks, i);
+    const DomainDisk *b = g_ptr_array_index (whole->domain_disks, i);
+    g_assert_cmpstr (a->target, ==, b->target);
+    g_assert_cmpstr (a->source, ==, b->source);
+    g_assert_true (a->read_only == b->read_only && a->empty == b->empty);
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -54,6 +85,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
   checkpoint = checkpoint_parse ((const char *) data, size,
                                  CHECKPOINT_PARSE_KEEP_DOMAIN, &error);
+  compare_pruned ((const char *) data, size, checkpoint);
   if (checkpoint == NULL) {
     if (error == NULL || error->code == 0 || *error->message == '\0' ||
         strpbrk (error->message, "\n\r") != NULL)

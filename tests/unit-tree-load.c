@@ -238,6 +238,10 @@ test_guests (Fixture *f, const void *data G_GNUC_UNUSED)
   assert_skipped (f, 0, "/1: ", "'web1'");
   load_fails (f, "1", "db", EINVAL, "not of domain=db");
   g_assert_cmpuint (forest_size (load_ok (f, "1", "web1")), ==, 1);
+  /* A guest that was made anew under the same name is another guest. */
+  put (f, "4", "d", NULL, "web1", UUID2);
+  load_fails (f, NULL, "web1", EINVAL, "several guests");
+  g_assert_cmpuint (forest_size (load_ok (f, NULL, UUID1)), ==, 2);
   /* Nothing for this guest but the one that names none. */
   g_assert_cmpuint (forest_size (load_ok (f, NULL, "other")), ==, 1);
 }
