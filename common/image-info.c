@@ -74,13 +74,15 @@ member_size (Reader *reader, JsonObject *object, const char *name,
              guint64 *size)
 {
   JsonNode *node = member (reader, object, name, G_TYPE_INT64);
+  const gint64 value = node ? json_node_get_int (node) : -1;
 
-  if (node && json_node_get_int (node) < 0)
-    reader->spoilt = true;
-  if (!node || json_node_get_int (node) < 0)
-    return false;
-  *size = (guint64) json_node_get_int (node);
-  return true;
+  /* json-glib 1.10 makes G_MAXINT64, which is no size, of what is larger. */
+  if (value >= 0 && value < G_MAXINT64) {
+    *size = (guint64) value;
+    return true;
+  }
+  reader->spoilt = reader->spoilt || node;
+  return false;
 }
 
 /* An array's element must be of the type, too. */
