@@ -22,6 +22,8 @@ struct Qmp {
   int fd_in;
   int fd_out;
   GByteArray *buffer;           /* read, not yet consumed */
+  gint64 id;                    /* of the last command */
+  bool broken;                  /* an answer is missing */
 };
 
 /* More bytes, or an errno. */
@@ -91,14 +93,19 @@ write_all (int fd, const char *text, gsize length, GError **error)
   return true;
 }
 
-/* The two members of an answer, or an event to pass over (neither). */
+/* The two members of an answer; an event, or another command's answer, is
+ * passed over.
+ */
 static bool
-take_answer (const char *command, JsonObject *message, bool *finished,
-             JsonNode **answer, GError **error)
+take_answer (const Qmp *qmp, const char *command, JsonObject *message,
+             bool *finished, JsonNode **answer, GError **error)
 {
   JsonNode *node;
 
-  *finished = true;
+  *finished
+    = json_object_get_int_member_with_default (message, "id", 0) == qmp->id;
+  if (!*finished)
+    return true;
   if ((node = json_object_get_member (message, "return")) != NULL) {
     if (answer)
       *answer = json_node_copy (node);
@@ -115,32 +122,51 @@ take_answer (const char *command, JsonObject *message, bool *finished,
   return true;
 }
 
+/* Send a command.  arguments is taken. */
+static bool
+send_command (Qmp *qmp, const char *command, JsonNode *arguments,
+              GError **error)
+{
+  g_autoptr (JsonNode) root = json_node_new (JSON_NODE_OBJECT);
+  JsonObject *object = json_object_new ();
+
+  json_object_set_string_member (object, "execute", command);
+  json_object_set_int_member (object, "id", ++qmp->id);
+  if (arguments)
+    json_object_set_member (object, "arguments", arguments);
+  json_node_take_object (root, object);
+  g_autofree char *text = json_to_string (root, FALSE);
+  g_autofree char *line = g_strconcat (text, "\n", NULL);
+  return write_all (qmp->fd_out, line, strlen (line), error);
+}
+
 bool
 qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
              JsonNode **answer, GError **error)
 {
   const gint64 deadline
     = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
-  g_autoptr (JsonNode) root = json_node_new (JSON_NODE_OBJECT);
-  JsonObject *object = json_object_new ();
   bool finished = false;
 
-  json_object_set_string_member (object, "execute", command);
-  if (arguments)
-    json_object_set_member (object, "arguments", arguments);
-  json_node_take_object (root, object);
-  g_autofree char *text = json_to_string (root, FALSE);
-  g_autofree char *line = g_strconcat (text, "\n", NULL);
-  if (!write_all (qmp->fd_out, line, strlen (line), error))
+  if (qmp->broken) {
+    g_clear_pointer (&arguments, json_node_unref);
+    return error_set (error, EIO, "the private qemu-storage-daemon left a "
+                      "command unanswered before; start the server again");
+  }
+  qmp->broken = true;
+  if (!send_command (qmp, command, arguments, error))
     return false;
-
   while (!finished) {
     g_autoptr (JsonParser) parser = json_parser_new ();
     JsonObject *message = read_message (qmp, parser, deadline, error);
-    if (!message
-        || !take_answer (command, message, &finished, answer, error))
+    if (!message)
       return false;
+    if (!take_answer (qmp, command, message, &finished, answer, error)) {
+      qmp->broken = false;      /* answered, with a refusal */
+      return false;
+    }
   }
+  qmp->broken = false;
   return true;
 }
 

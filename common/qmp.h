@@ -23,8 +23,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
 /* Execute a command.  arguments is taken, and may be NULL.  The answer's
  * "return" member goes to *answer when answer is not NULL (free with
  * json_node_unref).  QEMU's own refusal is EINVAL with QEMU's words; a
- * monitor that is gone or does not answer in time is EIO.  One thread at a
- * time.
+ * monitor that is gone or does not answer in time is EIO, and so is all that
+ * is asked after that: a late answer must not be taken for another's.  One
+ * thread at a time.
  */
 bool qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
                   JsonNode **answer, GError **error);

@@ -35,7 +35,9 @@ struct StorageDaemon {
   int socket_path_fd;           /* O_PATH; -1 if none */
   GMutex lock;                  /* guards what follows */
   Qmp *qmp;
-  GHashTable *exports;          /* "node/bitmap node/bitmap" → export name */
+  GHashTable *exports;          /* "node/bitmap" or "node" → export name */
+  guint exports_tried;          /* names are never used again: an export whose
+                                 * making was not answered may exist */
 };
 
 /* A listening socket without a name; *path_fd is how to reach it. */
@@ -200,26 +202,51 @@ bitmap_from_qmp (JsonObject *object)
   return bitmap;
 }
 
-static void
-update_bitmaps (Layer *layer, JsonArray *nodes, const char *node)
+static JsonObject *
+find_node (JsonArray *nodes, const char *wanted)
 {
-  g_ptr_array_set_size (layer->bitmaps, 0);
   for (guint i = 0; i < json_array_get_length (nodes); i++) {
     JsonObject *object = json_array_get_object_element (nodes, i);
     const char *name = json_object_get_string_member_with_default (
       object, "node-name", "");
-    if (strcmp (name, node) != 0
-        || !json_object_has_member (object, "dirty-bitmaps"))
-      continue;
-    JsonArray *bitmaps
-      = json_object_get_array_member (object, "dirty-bitmaps");
-    for (guint j = 0; j < json_array_get_length (bitmaps); j++) {
-      Bitmap *bitmap
-        = bitmap_from_qmp (json_array_get_object_element (bitmaps, j));
-      bitmap->dirty_bytes = MIN (bitmap->dirty_bytes, layer->size);
-      g_ptr_array_add (layer->bitmaps, bitmap);
-    }
+    if (strcmp (name, wanted) == 0)
+      return object;
   }
+  return NULL;
+}
+
+/* A block device has no time of change: its size must still be the same. */
+static bool
+has_size (JsonObject *node, guint64 size)
+{
+  JsonObject *image = json_object_has_member (node, "image")
+    ? json_object_get_object_member (node, "image") : NULL;
+
+  return image
+    && (guint64) json_object_get_int_member_with_default (
+      image, "virtual-size", -1) == size;
+}
+
+static bool
+update_layer (Layer *layer, JsonArray *nodes, const char *name,
+              GError **error)
+{
+  JsonObject *node = find_node (nodes, name);
+
+  if (!node || !has_size (node, layer->size))
+    return error_set (error, EBUSY, "%s changed while it was being opened; "
+                      "is a guest using it?  Try again", layer->path);
+  g_ptr_array_set_size (layer->bitmaps, 0);
+  if (!json_object_has_member (node, "dirty-bitmaps"))
+    return true;
+  JsonArray *bitmaps = json_object_get_array_member (node, "dirty-bitmaps");
+  for (guint i = 0; i < json_array_get_length (bitmaps); i++) {
+    Bitmap *bitmap
+      = bitmap_from_qmp (json_array_get_object_element (bitmaps, i));
+    bitmap->dirty_bytes = MIN (bitmap->dirty_bytes, layer->size);
+    g_ptr_array_add (layer->bitmaps, bitmap);
+  }
+  return true;
 }
 
 bool
@@ -242,8 +269,9 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
     return false;
   for (guint i = 0; i < disk->layers->len; i++) {
     g_autofree char *node = node_name (disk, i);
-    update_bitmaps (g_ptr_array_index (disk->layers, i),
-                    json_node_get_array (answer), node);
+    if (!update_layer (g_ptr_array_index (disk->layers, i),
+                       json_node_get_array (answer), node, error))
+      return false;
   }
   return true;
 }
@@ -289,8 +317,7 @@ find_or_add_export (StorageDaemon *daemon, const char *top, const char *node,
 
   if (known)
     return known;
-  g_autofree char *name
-    = g_strdup_printf ("e%u", g_hash_table_size (daemon->exports));
+  g_autofree char *name = g_strdup_printf ("e%u", daemon->exports_tried++);
   if (!add_export (daemon, top, node, bitmap, name, error))
     return NULL;
   known = name;
