@@ -60,14 +60,15 @@ map_reader_free (MapReader *reader)
   if (!reader)
     return;
   dirty_map_free (reader->map);
-  g_array_unref (reader->dirty);
-  g_array_unref (reader->zeroes);
+  g_clear_pointer (&reader->dirty, g_array_unref);
+  g_clear_pointer (&reader->zeroes, g_array_unref);
   g_mutex_clear (&reader->lock);
   g_free (reader->context);
   g_free (reader);
 }
 
-static void
+/* One answer tells each context once. */
+static bool
 keep_extents (void *opaque, const char *context, const uint32_t *entries,
               size_t count)
 {
@@ -75,8 +76,12 @@ keep_extents (void *opaque, const char *context, const uint32_t *entries,
   GArray *into = strcmp (context, reader->context) == 0 ? reader->dirty
     : strcmp (context, NBD_CONTEXT_ALLOCATION) == 0 ? reader->zeroes : NULL;
 
-  if (into)
-    g_array_append_vals (into, entries, (guint) count);
+  if (!into)
+    return true;
+  if (into->len > 0)
+    return false;
+  g_array_append_vals (into, entries, (guint) count);
+  return true;
 }
 
 /* One context of an answer, walked. */
@@ -157,12 +162,8 @@ read_slice (MapReader *reader, GError **error)
   const int failure = nbd_pool_block_status (reader->pool, (guint32) length,
                                              offset, keep_extents, reader,
                                              error);
-  if (failure) {
-    if (error && !*error && failure != EIO)
-      error_set (error, failure, "cannot read the dirty map: the server "
-                 "says %s", g_strerror (failure));
+  if (failure)
     return failure;
-  }
   append_answer (reader, offset, length);
   if (dirty_map_appended (reader->map) == offset) {
     error_set (error, EPROTO, "cannot read the dirty map: the server says "
@@ -188,8 +189,8 @@ map_reader_need (MapReader *reader, guint64 offset, GError **error)
       return EIO;
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
-    g_array_set_size (reader->dirty, 0);
-    g_array_set_size (reader->zeroes, 0);
+    g_clear_pointer (&reader->dirty, g_array_unref);
+    g_clear_pointer (&reader->zeroes, g_array_unref);
   }
   return 0;
 }

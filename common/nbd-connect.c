@@ -232,32 +232,29 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
   return NULL;
 }
 
-bool
+NbdAnswer
 nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie, int *errnum)
 {
   const gint64 deadline
     = g_get_monotonic_time () + NBD_ANSWER_TIMEOUT_MS * 1000LL;
 
+  *errnum = 0;
   for (;;) {
     const int done = nbd_aio_command_completed (nbd, cookie);
     if (done == 1)
-      return true;
-    *errnum = done == -1 ? nbd_get_errno () : 0;
+      return NBD_ANSWERED;
     if (done == -1) {
-      if (*errnum == 0)
-        *errnum = EIO;
-      return false;
+      *errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
+      return NBD_REFUSED;
     }
     const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
     if (left <= 0) {
       *errnum = ETIMEDOUT;
-      return false;
+      return NBD_UNANSWERED;
     }
     if (nbd_poll (nbd, (int) left) == -1) {
       *errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
-      /* The command may have failed with it: take its result away. */
-      nbd_aio_command_completed (nbd, cookie);
-      return false;
+      return NBD_UNANSWERED;
     }
   }
 }

@@ -37,10 +37,16 @@ struct nbd_handle *nbd_connect_endpoint (const NbdEndpoint *endpoint,
                                          bool want_zeroes, int timeout_ms,
                                          GError **error);
 
-/* Wait until the command has ended; false if it failed, with *errnum as the
- * server gave it, or ETIMEDOUT after NBD_ANSWER_TIMEOUT_MS.
- */
-bool nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie, int *errnum);
+typedef enum {
+  NBD_ANSWERED,                 /* done, *errnum 0 */
+  NBD_REFUSED,                  /* done, *errnum is the server's */
+  NBD_UNANSWERED,               /* libnbd may still touch the buffer, until
+                                 * the handle is closed */
+} NbdAnswer;
+
+/* Wait until the command has ended, NBD_ANSWER_TIMEOUT_MS at most. */
+NbdAnswer nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie,
+                            int *errnum);
 
 /* Take leave of the server, which would log a broken connection otherwise,
  * and close.  Waits for at most NBD_GOODBYE_MS; NULL is fine.

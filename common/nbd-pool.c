@@ -14,7 +14,9 @@
 #include "nbd-connect.h"
 #include "nbd-pool.h"
 
+/* To our own daemon; a server with other clients is asked for fewer. */
 #define CONNECTIONS 8
+#define CONNECTIONS_SHARED 4
 /* A server at its limit of clients leaves the next one waiting in silence
  * (qemu-nbd --shared); reading can do without it.
  */
@@ -31,6 +33,7 @@ struct NbdPool {
   struct nbd_handle *idle[CONNECTIONS];
   guint n_idle;
   bool lost;
+  bool refusal_reported;
 };
 
 static uint32_t
@@ -77,7 +80,9 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
   if (nbd_can_multi_conn (first) != 1)
     return g_steal_pointer (&pool);
 
-  for (guint i = 1; i < CONNECTIONS; i++) {
+  const guint wanted
+    = endpoint->private_server ? CONNECTIONS : CONNECTIONS_SHARED;
+  for (guint i = 1; i < wanted; i++) {
     g_autoptr (GError) refusal = NULL;
     struct nbd_handle *nbd
       = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
@@ -88,6 +93,9 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
     if (!add_connection (pool, nbd, error))
       return NULL;
   }
+  /* Were the server replaced meanwhile, the first would have ended. */
+  if (nbd_pool_check (pool, error))
+    return NULL;
   return g_steal_pointer (&pool);
 }
 
@@ -181,20 +189,39 @@ nbd_pool_check (NbdPool *pool, GError **error)
   return mark_lost (pool, ENOTCONN, error);
 }
 
+/* What the server cannot do is said once: a client may try a thousand times. */
+static void
+report_refusal (NbdPool *pool, const char *what, guint64 offset, int errnum,
+                GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  if (!pool->refusal_reported)
+    error_set (error, errnum, "%s: the server fails the %s at %"
+               G_GUINT64_FORMAT ": %s; its own log tells why (later failures "
+               "of this export are not logged)", pool->what, what, offset,
+               g_strerror (errnum));
+  pool->refusal_reported = true;
+}
+
 /* Wait for the command, and give the connection back if it still works. */
 static int
-finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie, GError **error)
+finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
+        const char *what, guint64 offset, GError **error)
 {
+  NbdAnswer answer = NBD_REFUSED;
   int errnum = 0;
 
   if (cookie == -1)
     errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
-  else if (nbd_connect_wait (nbd, cookie, &errnum))
-    errnum = 0;
-  if (errnum == ETIMEDOUT
+  else
+    answer = nbd_connect_wait (nbd, cookie, &errnum);
+  if (answer == NBD_UNANSWERED
       || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
-    return lose (pool, nbd, errnum, error);
+    return lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
   give_back (pool, nbd);
+  if (errnum)
+    report_refusal (pool, what, offset, errnum, error);
   return errnum;
 }
 
@@ -210,7 +237,8 @@ nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
     const int failure
       = finish (pool, nbd,
                 nbd_aio_pread (nbd, buffer, part, offset,
-                               NBD_NULL_COMPLETION, 0), error);
+                               NBD_NULL_COMPLETION, 0),
+                "read", offset, error);
     if (failure)
       return failure;
     buffer = (char *) buffer + part;
@@ -223,6 +251,7 @@ nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
 typedef struct {
   NbdPoolExtents extents;
   void *opaque;
+  guint64 offset;               /* what was asked for */
 } Forward;
 
 static int
@@ -231,18 +260,20 @@ forward_extents (void *data, const char *context, uint64_t offset,
 {
   const Forward *forward = data;
 
-  (void) offset;
   if (*error)
     return -1;
-  forward->extents (forward->opaque, context, entries, count);
-  return 0;
+  if (offset == forward->offset
+      && forward->extents (forward->opaque, context, entries, count))
+    return 0;
+  *error = EPROTO;
+  return -1;
 }
 
 int
 nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
                        NbdPoolExtents extents, void *opaque, GError **error)
 {
-  Forward forward = { extents, opaque };
+  Forward forward = { extents, opaque, offset };
   struct nbd_handle *nbd = take (pool);
 
   if (!nbd)
@@ -252,5 +283,6 @@ nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
                    nbd, count, offset,
                    (nbd_extent_callback) { .callback = forward_extents,
                                            .user_data = &forward },
-                   NBD_NULL_COMPLETION, 0), error);
+                   NBD_NULL_COMPLETION, 0),
+                 "block status", offset, error);
 }

@@ -31,7 +31,7 @@ void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
 
 /* Read.  0, or an errno: the server's own for a request it refused, EIO
  * when the connection is lost.  *error is set by the one call that notices
- * the loss, so that it is logged once.  Any thread.
+ * the loss, or the first refusal, so that each is logged once.  Any thread.
  */
 int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
                     guint64 offset, GError **error);
@@ -42,9 +42,9 @@ int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
 int nbd_pool_check (NbdPool *pool, GError **error);
 
 /* Called per context with pairs of length (bytes) and flags; contexts of
- * one answer may cover different lengths.
+ * one answer may cover different lengths.  False: this is no valid answer.
  */
-typedef void (*NbdPoolExtents) (void *opaque, const char *context,
+typedef bool (*NbdPoolExtents) (void *opaque, const char *context,
                                 const uint32_t *entries, size_t count);
 
 /* Block status, once, of at most 4 GiB - 1.  Returns as nbd_pool_pread. */

@@ -48,6 +48,15 @@ append_checkpoint (GString *text, const Checkpoint *checkpoint)
     g_string_append_printf (text, ", parent %s", checkpoint->parent->name);
 }
 
+/* An export of NBD tells of a bitmap no more than its bits. */
+static const char *
+health (const ExportChoice *choice, const Part *part)
+{
+  return !disk_layer (choice->disk, part->layer)->format
+    ? "; health not told by the server"
+    : choice->parts->len > 1 ? "; this part is healthy" : "; healthy";
+}
+
 char *
 exports_describe (const ExportChoice *choice, ServedCache *cache)
 {
@@ -71,7 +80,7 @@ exports_describe (const ExportChoice *choice, ServedCache *cache)
     if (part->bitmap && part->bitmap->granularity)
       g_string_append_printf (text, ", granularity %" G_GUINT64_FORMAT,
                               part->bitmap->granularity);
-    g_string_append (text, "; healthy");
+    g_string_append (text, health (choice, part));
   }
   /* NBD allows strings of 4096 bytes. */
   if (text->len > 4000) {

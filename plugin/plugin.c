@@ -24,15 +24,17 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-/* Written before serving begins, only read after. */
-static Settings *settings;
-static Source *source;
-static ServedCache *cache;
-
 typedef struct {
   ExportChoice choice;
   Served *served;
 } Handle;
+
+/* Written before serving begins, only read after. */
+static Settings *settings;
+static Source *source;
+static ServedCache *cache;
+static Handle *kept;            /* see SourceOps.connects_early */
+static GError *start_error;     /* why nothing can be served, or NULL */
 
 /* Log an error and hand its errno to nbdkit. */
 static int
@@ -60,6 +62,30 @@ warn (const char *message)
   nbdkit_error ("warning: %s", message);
 }
 
+static Handle *
+handle_new (const char *name, GError **error)
+{
+  Handle *handle = g_new0 (Handle, 1);
+
+  if (exports_resolve (source, settings, name, &handle->choice, error))
+    handle->served
+      = served_acquire (cache, handle->choice.disk,
+                        export_choice_part (&handle->choice), error);
+  if (handle->served)
+    return handle;
+  export_choice_clear (&handle->choice);
+  g_free (handle);
+  return NULL;
+}
+
+static void
+handle_free (Handle *handle)
+{
+  served_release (cache, handle->served);
+  export_choice_clear (&handle->choice);
+  g_free (handle);
+}
+
 static void
 checkpoint_load (void)
 {
@@ -69,7 +95,10 @@ checkpoint_load (void)
 static void
 checkpoint_unload (void)
 {
+  if (kept)
+    handle_free (kept);
   served_cache_free (cache);
+  g_clear_error (&start_error);
   if (source)
     source->ops->free (source);
   settings_free (settings);
@@ -138,23 +167,25 @@ checkpoint_get_ready (void)
   source = ops->inspect (settings, tree, &error);
   if (!source || !exports_check (source, settings, warn, &error))
     return fail (error);
-  return 0;
+  cache = served_cache_new (source, settings->view, settings->coalesce);
+  if (!ops->connects_early)
+    return 0;
+  g_autofree char *name = exports_default (source, settings, NULL);
+  if (!name)                    /* the client will have to choose */
+    return 0;
+  kept = handle_new (name, &error);
+  return kept ? 0 : fail (error);
 }
 
-/* In the process that serves: helpers are bound to its life. */
+/* In the process that serves: helpers are bound to its life.  A failure here
+ * would be seen by nobody, and leave --run's command without a server that it
+ * would wait for; so it is kept for the clients.
+ */
 static int
 checkpoint_after_fork (void)
 {
-  g_autoptr (GError) error = NULL;
-
-  if (!source->ops->start (source, &error)) {
-    fail (error);
-    /* nbdkit leaves without .unload from here. */
-    source->ops->free (source);
-    source = NULL;
-    return -1;
-  }
-  cache = served_cache_new (source, settings->view, settings->coalesce);
+  if (!source->ops->start (source, &start_error))
+    fail (start_error);
   return 0;
 }
 
@@ -172,6 +203,8 @@ checkpoint_list_exports (int readonly, int is_tls,
 {
   (void) readonly;
   (void) is_tls;
+  if (start_error)
+    return fail (start_error);
   return exports_list (source, settings, add_export, exports) ? 0 : -1;
 }
 
@@ -195,31 +228,22 @@ checkpoint_open (int readonly)
 {
   g_autoptr (GError) error = NULL;
   const char *name = nbdkit_export_name ();
-  Handle *handle = g_new0 (Handle, 1);
 
   (void) readonly;
-  if (exports_resolve (source, settings, name ? name : "", &handle->choice,
-                       &error))
-    handle->served
-      = served_acquire (cache, handle->choice.disk,
-                        export_choice_part (&handle->choice), &error);
-  if (!handle->served) {
-    fail (error);
-    export_choice_clear (&handle->choice);
-    g_free (handle);
+  if (start_error) {
+    fail (start_error);
     return NULL;
   }
+  Handle *handle = handle_new (name ? name : "", &error);
+  if (!handle)
+    fail (error);
   return handle;
 }
 
 static void
 checkpoint_close (void *data)
 {
-  Handle *handle = data;
-
-  served_release (cache, handle->served);
-  export_choice_clear (&handle->choice);
-  g_free (handle);
+  handle_free (data);
 }
 
 static const char *

@@ -27,30 +27,26 @@ is_wanted (const Settings *settings)
   return settings->files->len > 0;
 }
 
-static bool
-is_same_file (const char *path, const char *other)
-{
-  char *real = realpath (path, NULL), *other_real = realpath (other, NULL);
-  const bool same = strcmp (path, other) == 0
-    || (real && other_real && strcmp (real, other_real) == 0);
-
-  free (real);
-  free (other_real);
-  return same;
-}
-
-/* The target that the newest document that knows the path gives it. */
+/* The target that the last document that knows the path gives it, or knows
+ * what the path leads to.  The documents' own paths are not looked up: they
+ * may lead anywhere.
+ */
 static const char *
 target_by_path (const Forest *tree, const char *path)
 {
   const GPtrArray *all = forest_all (tree);
+  char *resolved = realpath (path, NULL);
+  g_autofree char *real = g_strdup (resolved ? resolved : path);
+
+  free (resolved);
 
   for (guint i = all->len; i > 0; i--) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i - 1);
     const GPtrArray *disks = checkpoint->domain_disks;
     for (guint j = 0; disks && j < disks->len; j++) {
       const DomainDisk *disk = g_ptr_array_index (disks, j);
-      if (disk->source && is_same_file (disk->source, path))
+      if (disk->source && (strcmp (disk->source, path) == 0
+                           || strcmp (disk->source, real) == 0))
         return disk->target;
     }
   }
@@ -156,6 +152,35 @@ file_free (Source *source)
   g_free (self);
 }
 
+static bool
+file_start (Source *source, GError **error)
+{
+  FileSource *self = (FileSource *) source;
+
+  self->daemon = storage_daemon_start (error);
+  if (!self->daemon)
+    return false;
+  for (guint i = 0; i < source->disks->len; i++)
+    if (!storage_daemon_open (self->daemon,
+                              g_ptr_array_index (source->disks, i), error))
+      return false;
+  return true;
+}
+
+/* All that file_start does, while the user still sees what fails.  The daemon
+ * itself cannot be kept: it is bound to the process that starts it, and nbdkit
+ * is about to fork.
+ */
+static bool
+rehearse (FileSource *self, GError **error)
+{
+  const bool ok = file_start (&self->source, error);
+
+  storage_daemon_stop (self->daemon);
+  self->daemon = NULL;
+  return ok;
+}
+
 static Source *
 file_inspect (const Settings *settings, Forest *tree, GError **error)
 {
@@ -172,24 +197,13 @@ file_inspect (const Settings *settings, Forest *tree, GError **error)
       return NULL;
     }
   }
+  if (!rehearse (self, error)) {
+    file_free (source);
+    return NULL;
+  }
   if (!source->forest)
     source->forest = parts_flat_tree (source->disks);
   return source;
-}
-
-static bool
-file_start (Source *source, GError **error)
-{
-  FileSource *self = (FileSource *) source;
-
-  self->daemon = storage_daemon_start (error);
-  if (!self->daemon)
-    return false;
-  for (guint i = 0; i < source->disks->len; i++)
-    if (!storage_daemon_open (self->daemon,
-                              g_ptr_array_index (source->disks, i), error))
-      return false;
-  return true;
 }
 
 static bool
@@ -208,6 +222,7 @@ const SourceOps source_file_ops = {
   .is_wanted = is_wanted,
   .inspect   = file_inspect,
   .start     = file_start,
+  .connects_early = false,
   .endpoint  = file_endpoint,
   .free      = file_free,
 };

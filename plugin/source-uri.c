@@ -231,6 +231,7 @@ const SourceOps source_uri_ops = {
   .is_wanted = is_wanted,
   .inspect   = uri_inspect,
   .start     = uri_start,
+  .connects_early = true,
   .endpoint  = uri_endpoint,
   .free      = uri_free,
 };

@@ -27,8 +27,15 @@ typedef struct {
    */
   Source *(*inspect) (const Settings *settings, Forest *tree, GError **error);
 
-  /* Start what serving needs.  In .after_fork, in the main thread. */
+  /* Start what serving needs.  In .after_fork, in the main thread.  What can
+   * fail here is to be tried in inspect, where the user sees it.
+   */
   bool (*start) (Source *source, GError **error);
+
+  /* The server is not ours and could be replaced under its name: the default
+   * export is connected in .get_ready, with all its connections, and kept.
+   */
+  bool connects_early;
 
   /* Where one part of a disk since a checkpoint is read; layer is the
    * part's own, bitmap is NULL for its allocation.  Any thread.
