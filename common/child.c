@@ -127,6 +127,28 @@ kill_and_reap (GPid pid)
     ;
 }
 
+/* Runs between fork and exec, as the next: only async-signal-safe calls. */
+static void
+die_with_parent (gpointer data)
+{
+  const pid_t *parent = data;
+
+#ifdef __linux__
+  prctl (PR_SET_PDEATHSIG, SIGTERM);
+  /* The parent may have died before the line above. */
+  if (getppid () != *parent)
+    _exit (EXIT_FAILURE);
+#endif
+}
+
+static void
+live_beside_parent (gpointer data)
+{
+  setpgid (0, 0);
+  umask (077);
+  die_with_parent (data);
+}
+
 static bool
 spawn_failed (const char *program, const GError *spawn_error, GError **error)
 {
@@ -152,14 +174,16 @@ child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
   g_autoptr (GByteArray) out = g_byte_array_new ();
   g_autoptr (GByteArray) err = g_byte_array_new ();
   Stream streams[2] = { { -1, out }, { -1, err } };
+  pid_t self = getpid ();
   const gint64 deadline = g_get_monotonic_time () + timeout_ms * 1000LL;
   GPid pid;
 
   if (!g_spawn_async_with_pipes (NULL, (char **) argv, environment,
                                  G_SPAWN_SEARCH_PATH
                                  | G_SPAWN_DO_NOT_REAP_CHILD,
-                                 NULL, NULL, &pid, NULL, &streams[0].fd,
-                                 &streams[1].fd, &spawn_error))
+                                 die_with_parent, &self, &pid, NULL,
+                                 &streams[0].fd, &streams[1].fd,
+                                 &spawn_error))
     return spawn_failed (argv[0], spawn_error, error);
 
   int status = -1;
@@ -186,22 +210,6 @@ child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
   return true;
 }
 
-/* Runs between fork and exec: only async-signal-safe calls. */
-static void
-child_setup (gpointer data)
-{
-  const pid_t *parent = data;
-
-  setpgid (0, 0);
-  umask (077);
-#ifdef __linux__
-  prctl (PR_SET_PDEATHSIG, SIGTERM);
-  /* The parent may have died before the line above. */
-  if (getppid () != *parent)
-    _exit (EXIT_FAILURE);
-#endif
-}
-
 bool
 child_start (const char *const *argv, int pass_fd, Child *child,
              GError **error)
@@ -213,7 +221,8 @@ child_start (const char *const *argv, int pass_fd, Child *child,
   if (!g_spawn_async_with_pipes_and_fds (NULL, argv, NULL,
                                          G_SPAWN_SEARCH_PATH
                                          | G_SPAWN_DO_NOT_REAP_CHILD,
-                                         child_setup, &self, -1, -1, -1,
+                                         live_beside_parent, &self,
+                                         -1, -1, -1,
                                          &pass_fd, &target_fd,
                                          pass_fd >= 0 ? 1 : 0, &child->pid,
                                          &child->in, &child->out, NULL,

@@ -33,7 +33,7 @@
  * qemu-img is, which would open the data file that a header may name.
  */
 static bool
-check_header (const char *path, int fd, GError **error)
+check_header (const char *path, int fd, bool top, GError **error)
 {
   static const guint8 magic[4] = { 'Q', 'F', 'I', 0xfb };
   guint8 header[80] = { 0 };
@@ -45,6 +45,8 @@ check_header (const char *path, int fd, GError **error)
     return error_set (error, EINVAL, "%s is not a qcow2 image, and only "
                       "qcow2 can hold dirty bitmaps; name the guest's qcow2 "
                       "disk, or use uri= for a running QEMU", path);
+  if (header[7] == 2 && !top)
+    return true;                /* needs no bitmap; may be a shared template */
   if (header[7] == 2)
     return error_set (error, EINVAL, "%s is qcow2 version 2, which cannot "
                       "hold dirty bitmaps; with the guest stopped: qemu-img "
@@ -57,8 +59,8 @@ check_header (const char *path, int fd, GError **error)
 }
 
 static bool
-check_file (const char *path, const char *format, struct stat *stamp,
-            GError **error)
+check_file (const char *path, const char *format, bool top,
+            struct stat *stamp, GError **error)
 {
   /* O_NONBLOCK: never wait for a FIFO's writer. */
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -76,7 +78,8 @@ check_file (const char *path, const char *format, struct stat *stamp,
                S_ISDIR (stamp->st_mode) ? "a directory"
                : "neither a file nor a block device");
   else
-    ok = strcmp (format, "qcow2") != 0 || check_header (path, fd, error);
+    ok = strcmp (format, "qcow2") != 0
+      || check_header (path, fd, top, error);
   close (fd);
   return ok;
 }
@@ -93,12 +96,12 @@ run_qemu_img (const char *path, const char *format, bool share,
 }
 
 static Layer *
-inspect_layer (const char *path, const char *format, GError **error)
+inspect_layer (const char *path, const char *format, bool top, GError **error)
 {
   g_auto (ChildResult) result = { 0 };
   struct stat stamp;
 
-  if (!check_file (path, format, &stamp, error)
+  if (!check_file (path, format, top, &stamp, error)
       || !run_qemu_img (path, format, false, &result, error))
     return NULL;
   if (!result.ok) {
@@ -171,7 +174,8 @@ image_chain_inspect (const char *path, GError **error)
   const char *next = path, *format = "qcow2";
 
   while (next) {
-    g_autoptr (Layer) layer = inspect_layer (next, format, error);
+    g_autoptr (Layer) layer
+      = inspect_layer (next, format, layers->len == 0, error);
     if (!layer && layers->len > 0)
       g_prefix_error (error, "backing file of %s: ",
                       ((const Layer *)

@@ -35,6 +35,9 @@ bool
 parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
                           GError **error)
 {
+  if (!error)
+    return false;
+
   g_autoptr (GPtrArray) names = forest_names (forest);
   g_autofree char *nearest = nearest_names (checkpoint, names, NAMES_SHOWN);
 
@@ -59,6 +62,9 @@ static bool
 not_covered (const Forest *forest, const Disk *disk, const char *checkpoint,
              GError **error)
 {
+  if (!error)                   /* all checkpoints are looked at for words */
+    return false;
+
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   const GPtrArray *all = forest_all (forest);
 
@@ -120,6 +126,8 @@ static bool
 missing (const Disk *disk, const Checkpoint *checkpoint, const char *bitmap,
          GError **error)
 {
+  if (!error)
+    return false;
   if (is_nbd (disk))
     return missing_from_server (disk, bitmap, error);
 
@@ -203,8 +211,8 @@ add_parts_of (GPtrArray *parts, const Disk *disk, const Checkpoint *checkpoint,
   return true;
 }
 
-/* The checkpoints after `checkpoint` on the way to the current one, in that
- * order; NULL if it is not on that way.
+/* The checkpoints after `checkpoint` on the way to the current one, the
+ * current one first; NULL if it is not on that way.
  */
 static GPtrArray *
 way_to_current (const Forest *forest, const Checkpoint *checkpoint)
@@ -217,7 +225,7 @@ way_to_current (const Forest *forest, const Checkpoint *checkpoint)
   for (const Checkpoint *at = current; at != checkpoint; at = at->parent) {
     if (!at)
       return NULL;
-    g_ptr_array_insert (way, 0, (gpointer) at);
+    g_ptr_array_add (way, (gpointer) at);
   }
   return g_steal_pointer (&way);
 }
@@ -243,8 +251,8 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
     return not_recording (disk, checkpoint, "it is not known to lead to a "
                           "current checkpoint whose bitmap goes on (give "
                           "tree= if there is a checkpoint tree)", error);
-  for (guint i = 0; i < way->len && !recording; i++) {
-    const Checkpoint *next = g_ptr_array_index (way, i);
+  for (guint i = way->len; i > 0 && !recording; i--) {
+    const Checkpoint *next = g_ptr_array_index (way, i - 1);
     if (checkpoint_bitmap (next, disk->target)
         && !add_parts_of (parts, disk, next, &recording, error))
       return false;

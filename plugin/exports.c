@@ -217,6 +217,8 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
   }
   for (guint i = 0; i < all->len && *left > 0; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    if (!checkpoint_bitmap (checkpoint, disk->target))
+      continue;
     g_auto (ExportChoice) choice = { 0 };
     g_autofree char *name = export_name_format (disk->target,
                                                 checkpoint->name,
