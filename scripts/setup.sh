@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# Sourced by ./demo and ./check: install what is missing on Debian 12 or 13,
-# and build out of tree.
+# Sourced by ./demo, ./check and .ci/: install what is missing on Debian 12 or
+# 13, and build out of tree.
 
 BUILD_PACKAGES="autoconf automake gcc libc6-dev libglib2.0-dev
   libjson-glib-dev libnbd-dev libtool libxml2-dev make nbdkit
@@ -33,6 +33,16 @@ install_packages ()
   $sudo apt-get -q update >/dev/null
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q \
     --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# copy_source FROM TO: a checkout, or what a tarball unpacks to, without what
+# was built in it.
+copy_source ()
+{
+  mkdir -p "$2"
+  tar -C "$1" -c --exclude=./.git --exclude=./build --exclude=./config.status \
+    --exclude='*.o' --exclude='*.lo' --exclude='*.la' --exclude=.libs . \
+    | tar -C "$2" -x
 }
 
 # build SOURCE BUILD CONFIGURE-OPTIONS…: configure and make; quiet unless it
