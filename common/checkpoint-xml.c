@@ -27,7 +27,7 @@ typedef struct {
   bool doctype;                 /* there is one: refused */
   bool prune;                   /* <domain> is not kept as it is */
   bool in_domain;
-  guint depth;                  /* of the element that is open: the root's is 1 */
+  guint depth;                  /* of the open element; the root's is 1 */
   guint left_out;               /* depth of the outermost one left out, or 0 */
 } Parse;
 

@@ -141,9 +141,9 @@ missing (const Disk *disk, const Checkpoint *checkpoint, const char *bitmap,
                        checkpoint->name);
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
                     "it (there are: %s), so what changed since checkpoint %s "
-                    "is lost; make a full backup of all disks%s", disk->target, bitmap,
-                    top_path (disk), nearest, checkpoint->name,
-                    has_disabled (disk) ? "" : forget);
+                    "is lost; make a full backup of all disks%s",
+                    disk->target, bitmap, top_path (disk), nearest,
+                    checkpoint->name, has_disabled (disk) ? "" : forget);
 }
 
 /* The remedy removes the bitmap from every layer, the top one first: with

@@ -18,6 +18,7 @@ tmpdir=$(mktemp -d "${TMPDIR:-/tmp}/checkpoint-test.XXXXXX")
 cd "$tmpdir"
 pids=()
 nbdkit_options=()               # for start_nbdkit, before the plugin
+as_user=()                      # for serve and refuses…, before nbdkit
 
 # With AddressSanitizer in the plugin, nbdkit must load its runtime first,
 # and nothing that nbdkit starts should.
@@ -107,20 +108,38 @@ start_nbdkit ()
   fail "nbdkit did not start in 30 s"
 }
 
+# find_daemon PID: $daemon is the private storage daemon of that nbdkit, which
+# starts it after it has written its PID file.
+find_daemon ()
+{
+  wait_until 10 eval "daemon=\$(pgrep -P $1 qemu-storage)"
+}
+
 stop_nbdkit ()
 {
   kill "$nbdkit_pid"
   wait "$nbdkit_pid" || :
 }
 
+# bounded COMMAND…: with the status 124 or 137 if it does not end by itself;
+# did_end STATUS WHAT… then fails.
+bounded () { timeout -k 5 120 "$@"; }
+did_end ()
+{
+  case $1 in 124 | 137) fail "did not end in 120 s: ${*:2}" ;; esac
+}
+
 # serve ARGS… -- COMMAND…: run COMMAND against a captive server; it finds
 # the server at $uri, and at $unixsocket.
 serve ()
 {
-  local args=()
+  local args=() status=0
   while [ "$1" != "--" ]; do args+=("$1"); shift; done
   shift
-  nbdkit -U - "$plugin" "${args[@]}" --run "$*"
+  bounded "${as_user[@]}" nbdkit -U - "$plugin" "${args[@]}" --run "$*" \
+    || status=$?
+  did_end $status nbdkit "${args[@]}" --run "$*"
+  return $status
 }
 
 # refuses REGEX ARGS…: nbdkit with ARGS must not start, and say so in one
@@ -130,9 +149,10 @@ refuses ()
   local regex=$1 status=0
   shift
   rm -f refused.log
-  nbdkit -U - "$plugin" "$@" --run 'echo started' >refused.log 2>&1 \
-    || status=$?
+  bounded "${as_user[@]}" nbdkit -U - "$plugin" "$@" --run 'echo started' \
+    >refused.log 2>&1 || status=$?
   cat refused.log
+  did_end $status nbdkit "$@"
   [ "$status" -ne 0 ] || fail "nbdkit $* was accepted"
   [ "$status" -eq 1 ] || fail "nbdkit $* ended with status $status"
   ! grep -q started refused.log || fail "nbdkit $* ran its command"
@@ -163,7 +183,8 @@ refuses_export ()
   local regex=$1 export=$2 status=0
   shift 2
   rm -f refused.log
-  export_name="$export" nbdkit -U - "$plugin" "$@" --run '
+  export_name="$export" bounded "${as_user[@]}" nbdkit -U - "$plugin" "$@" \
+    --run '
     "$python" - "$unixsocket" "$export_name" <<"EOF"
 import nbd, sys
 h = nbd.NBD()
@@ -175,6 +196,7 @@ except nbd.Error:
 sys.exit("the export was opened")
 EOF' >refused.log 2>&1 || status=$?
   cat refused.log
+  did_end $status nbdkit "$@" and its client
   [ "$status" -eq 0 ] || fail "export '$export' was not refused"
   grep -Eq -- "$regex" refused.log || fail "no '$regex' for export '$export'"
 }

@@ -24,10 +24,6 @@ check_clean ()
   [ "$(state)" = "$before" ] || fail "$1: the image was changed"
 }
 daemon_is_gone () { ! kill -0 "$daemon" 2>/dev/null; }
-find_daemon ()
-{
-  daemon=$(pgrep -P "$1" qemu-storage) || fail "no storage daemon runs"
-}
 
 # A client that reads, says so, and stays until client.leave exists: nbdkit
 # lets its clients finish.

@@ -20,11 +20,14 @@ recipe ()
       /^=/ { on = 0 }
       $0 == "=for test " name { on = 1; next }
       on && /^ / { print; seen = 1; next }
-      seen { exit }' "$srcdir/plugin/nbdkit-checkpoint-plugin.pod" \
+      seen { exit }' "$srcdir/docs/nbdkit-checkpoint-plugin.pod" \
     | sed -E "s,(nbdkit .*)\\bcheckpoint( |\$),\\1$plugin\\2,")
   [[ $text == *"$plugin"* ]] || fail "the manual has no recipe $1"
   echo "$text"
-  bash -eu -c "$text"
+  local status=0
+  bounded bash -eu -c "$text" || status=$?
+  did_end $status "recipe $1"
+  [ $status -eq 0 ] || fail "recipe $1 ended with status $status"
 }
 
 recipe convert
@@ -38,9 +41,20 @@ qemu-img compare -f qcow2 -F qcow2 disk.qcow2 tuesday.qcow2
 allocated tuesday.qcow2 >got
 diff -u want got || fail "nbdcopy wrote other clusters than the dirty ones"
 
+PATH=$PATH:/usr/sbin:/sbin
 requires nbdfuse
+requires fuse2fs
 requires fusermount3
 [ -w /dev/fuse ] || skip "/dev/fuse is not there for this user"
+
+mkdir content
+echo "out of the disk" >content/hello.txt
+truncate -s 64M disk.raw
+mkfs.ext4 -q -F -d content disk.raw
+qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+qemu-img bitmap --add disk.qcow2 monday
+before=$(md5sum disk.qcow2)
 recipe mount
-qemu-img compare -f raw -F qcow2 copy.img disk.qcow2
+diff content/hello.txt hello.txt || fail "another file was copied out"
+[ "$(md5sum disk.qcow2)" = "$before" ] || fail "the disk was changed"
 leaves_nothing

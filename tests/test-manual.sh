@@ -6,7 +6,7 @@
 # formats without complaint; --dump-plugin tells versions and sources.
 . "$(dirname "$0")/functions.sh"
 
-pod=$srcdir/plugin/nbdkit-checkpoint-plugin.pod
+pod=$srcdir/docs/nbdkit-checkpoint-plugin.pod
 sed -n 's/^  { "\([a-z]*\)", .*/\1/p' "$srcdir/plugin/settings.c" \
   | grep -v '^libvirt$' | sort >code
 sed -n '/^=head1 PARAMETERS/,/^=head1 EXPORTS/s/^=item .*B<\([a-z]*\)=>.*/\1/p' \
@@ -19,7 +19,7 @@ diff -u code manual || fail "the manual names other parameters"
 diff -u code help || fail "--help names other parameters"
 
 podchecker -warnings "$pod" 2>podchecker.log || { cat podchecker.log; exit 1; }
-man=$builddir/plugin/nbdkit-checkpoint-plugin.1
+man=$builddir/docs/nbdkit-checkpoint-plugin.1
 [ -s "$man" ] || fail "there is no manual page in the build"
 
 nbdkit "$plugin" --dump-plugin >dump

@@ -14,6 +14,15 @@ qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 top.qcow2
 qemu-img bitmap --add top.qcow2 monday
 serve top.qcow2 -- 'nbdinfo --size "$uri"'
 
+# Only bitmaps need version 3: below the top an old image is as good.
+qemu-img create -q -f qcow2 -o compat=0.10 old.qcow2 64M
+qemu-io -f qcow2 -c 'write -q -P 7 9M 64k' old.qcow2
+qemu-img create -q -f qcow2 -b old.qcow2 -F qcow2 over-old.qcow2
+qemu-img bitmap --add over-old.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 8 1M 64k' over-old.qcow2
+serve over-old.qcow2 -- 'nbdcopy "$uri" over-old.raw'
+qemu-img compare -f raw -F qcow2 over-old.raw over-old.qcow2
+
 mv base.qcow2 away.qcow2
 refuses "backing file of $PWD/top.qcow2: .*$PWD/base.qcow2: No such file or directory; ." \
   top.qcow2

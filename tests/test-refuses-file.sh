@@ -37,7 +37,6 @@ $remedy
 qemu-img bitmap --add old.qcow2 monday
 serve old.qcow2 -- 'nbdinfo --size "$uri"'
 
-# In use, as by a guest.
 # An external data file: its name could be any, so it is not even looked for.
 qemu-img create -q -f qcow2 -o data_file=data.raw external.qcow2 1M
 qemu-img bitmap --add external.qcow2 monday
@@ -45,6 +44,7 @@ rm data.raw
 refuses "$PWD/external.qcow2 keeps its data in an external data file.*; .*uri=" \
   external.qcow2
 
+# In use, as by a guest.
 mkfifo commands
 qemu-io -f qcow2 disk.qcow2 <commands >/dev/null &
 pids+=($!)
@@ -63,10 +63,7 @@ serve disk.qcow2 -- 'nbdinfo --size "$uri"'
 # Unreadable, also for root, who is made to obey file modes.
 if [ "$(id -u)" -eq 0 ]; then
   requires setpriv
-  nbdkit ()
-  {
-    setpriv --bounding-set -dac_override,-dac_read_search nbdkit "$@"
-  }
+  as_user=(setpriv --bounding-set -dac_override,-dac_read_search)
 fi
 chmod 0 disk.qcow2
 refuses "$PWD/disk.qcow2.*Permission denied; ." disk.qcow2

@@ -87,10 +87,7 @@ serve disk.qcow2 tree=nested domain=web1 -- 'nbdinfo --size "$uri"'
 # Unreadable, also for root, who is made to obey file modes.
 if [ "$(id -u)" -eq 0 ]; then
   requires setpriv
-  nbdkit ()
-  {
-    setpriv --bounding-set -dac_override,-dac_read_search nbdkit "$@"
-  }
+  as_user=(setpriv --bounding-set -dac_override,-dac_read_search)
 fi
 chmod 0 good.xml empty several/1.xml
 with "$PWD/good.xml'?: Permission denied; ." tree=good.xml

@@ -14,69 +14,12 @@ qemu-img create -q -f qcow2 disk.qcow2 16G
 qemu-img bitmap --add disk.qcow2 monday
 qemu-io -f qcow2 -c 'write -q -P 1 0 1M' disk.qcow2
 
-cat >clients.py <<'END'
-import errno, nbd, os, signal, sys, threading
-
-SOCKET, VICTIM, REFUSABLE = sys.argv[1], int(sys.argv[2]), len(sys.argv) > 3
-MiB = 1024 * 1024
-wrong = []
-
-def client():
-    h = nbd.NBD()
-    h.add_meta_context("base:allocation")
-    h.connect_unix(SOCKET)
-    return h
-
-def status(h, offset):
-    got = []
-    h.block_status(MiB, offset, lambda c, o, entries, e: got.extend(entries))
-    return got
-
-def check_eio(what, call, *args):
-    try:
-        call(*args)
-        wrong.append("%s: no error" % what)
-    except nbd.Error as e:
-        if e.errnum != errno.EIO:
-            wrong.append("%s: %s" % (what, e))
-
-def requests(h):
-    for i in range(10):
-        check_eio("read of dirty", h.pread, 4096, i * 4096)
-        check_eio("read of clean", h.pread, 65536, 9 * 1024 * MiB)
-        check_eio("extents of what is not known yet", status, h,
-                  9 * 1024 * MiB)
-        check_eio("extents of what was known", status, h, i * MiB)
-
-clients = [client() for _ in range(4)]
-if VICTIM:
-    for h in clients:
-        assert h.pread(4, 0) == b"\1\1\1\1"
-        assert status(h, 0) == [MiB, 0], status(h, 0)
-        assert status(h, 4 * MiB) in ([MiB, 1], [MiB, 3])
-    os.kill(VICTIM, signal.SIGKILL)
-    check_eio("the first read", clients[0].pread, 4096, 0)
-threads = [threading.Thread(target=requests, args=(h,)) for h in clients]
-for t in threads: t.start()
-for t in threads: t.join()
-# One who comes later is refused, or fares no better.
-try:
-    clients.append(client())
-except nbd.Error:
-    pass
-else:
-    requests(clients[-1])
-for line in sorted(set(wrong)):
-    print(line, wrong.count(line), "times")
-sys.exit(1 if wrong else 0)
-END
-
 for view in overlay sparse guard; do
   rm -f nbdkit.log
   start_nbdkit server.sock disk.qcow2 view=$view
-  daemon=$(pgrep -P "$nbdkit_pid" qemu-storage)
-  timeout 60 "$python" clients.py server.sock "$daemon" \
-    || fail "view=$view: see above"
+  find_daemon "$nbdkit_pid"
+  timeout 60 "$python" "$srcdir/tests/server-gone-clients.py" server.sock \
+    "$daemon" || fail "view=$view: the clients ended with $?"
   cat nbdkit.log
   [ "$(grep -c 'lost the server' nbdkit.log)" -eq 1 ] \
     || fail "the log does not say once that the server is lost"

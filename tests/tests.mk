@@ -6,6 +6,7 @@
 # that make -j ends sooner.
 
 script_tests = \
+	tests/test-stalled-daemon.sh \
 	tests/test-property-views.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-clean-exit.sh \
@@ -18,9 +19,12 @@ script_tests = \
 	tests/test-huge-disk.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
+	tests/test-many-checkpoints.sh \
 	tests/test-no-leaks.sh \
 	tests/test-odd-sizes.sh \
 	tests/test-parts.sh \
+	tests/test-pull-job.sh \
+	tests/test-read-error.sh \
 	tests/test-refuses-backing.sh \
 	tests/test-refuses-bitmap.sh \
 	tests/test-refuses-export.sh \
@@ -29,10 +33,12 @@ script_tests = \
 	tests/test-refuses-tree.sh \
 	tests/test-refuses-unknown.sh \
 	tests/test-refuses-uri-bitmap.sh \
+	tests/test-replaced-server.sh \
 	tests/test-server-gone-file.sh \
 	tests/test-server-gone-uri.sh \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \
+	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
 	tests/test-tree.sh \
 	tests/test-uri-tls.sh \
@@ -59,7 +65,8 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
 	tests/property-views.py \
-	tests/sanitizers
+	tests/sanitizers \
+	tests/server-gone-clients.py
 
 tests_unit_checkpoint_SOURCES = tests/unit-checkpoint.c
 tests_unit_checkpoint_CFLAGS = $(common_cflags)
