@@ -66,7 +66,8 @@ EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
 	tests/property-views.py \
 	tests/sanitizers \
-	tests/server-gone-clients.py
+	tests/server-gone-clients.py \
+	tests/vanishing-clients.sh
 
 tests_unit_checkpoint_SOURCES = tests/unit-checkpoint.c
 tests_unit_checkpoint_CFLAGS = $(common_cflags)
