@@ -58,26 +58,6 @@ check_any (const Source *source, const Disk *disk,
   return true;
 }
 
-static bool
-check_disk_setting (const Source *source, const Settings *settings,
-                    GError **error)
-{
-  if (!settings->disk)
-    return true;
-  g_autofree char *name = exports_default (source, settings, error);
-  if (name)
-    return true;
-  /* An ambiguous checkpoint is for the client to choose. */
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
-    if (strcmp (disk->target, settings->disk) == 0) {
-      g_clear_error (error);
-      return true;
-    }
-  }
-  return false;
-}
-
 bool
 exports_check (const Source *source, const Settings *settings,
                void (*warn) (const char *message), GError **error)
@@ -85,7 +65,7 @@ exports_check (const Source *source, const Settings *settings,
   g_autoptr (GError) first = NULL;
   guint good = 0;
 
-  if (!check_disk_setting (source, settings, error))
+  if (settings->disk && !exports_find_disk (source, settings->disk, error))
     return false;
   if (settings->checkpoint
       && !forest_lookup (source->forest, settings->checkpoint))

@@ -68,8 +68,7 @@ exports_describe (const ExportChoice *choice, ServedCache *cache)
   append_checkpoint (text, choice->checkpoint);
   if (choice->parts->len > 1)
     g_string_append_printf (text, ", part %d of %u (%s), to be united",
-                            choice->part == EXPORT_NAME_WHOLE
-                            ? 0 : choice->part, choice->parts->len,
+                            choice->part, choice->parts->len,
                             disk_layer (choice->disk, part->layer)->path);
   const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
   if (failure)

@@ -30,8 +30,8 @@ export_choice_part (const ExportChoice *choice)
                             ? 0 : choice->part);
 }
 
-static const Disk *
-find_disk (const Source *source, const char *target, GError **error)
+const Disk *
+exports_find_disk (const Source *source, const char *target, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
 
@@ -71,7 +71,7 @@ default_disk (const Source *source, const Settings *settings, GError **error)
   if (source->disks->len == 1 && !settings->disk)
     return g_ptr_array_index (source->disks, 0);
   if (settings->disk)
-    return find_disk (source, settings->disk, error);
+    return exports_find_disk (source, settings->disk, error);
   g_autofree char *names = known_names (source, settings);
   error_set (error, ENOENT, "there are %u disks and none is chosen; ask for "
              "one of the exports %s, or start with disk=TARGET",
@@ -150,7 +150,7 @@ exports_resolve (const Source *source, const Settings *settings,
   if (!export_name_parse (name, source->forest, &parsed, error))
     return false;
   const Disk *disk = parsed.target
-    ? find_disk (source, parsed.target, error)
+    ? exports_find_disk (source, parsed.target, error)
     : default_disk (source, settings, error);
   if (!disk)
     return false;

@@ -27,6 +27,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportChoice, export_choice_clear)
 bool exports_resolve (const Source *source, const Settings *settings,
                       const char *name, ExportChoice *choice, GError **error);
 
+/* The disk of that target, borrowed; ENOENT with the ones there are. */
+const Disk *exports_find_disk (const Source *source, const char *target,
+                               GError **error);
+
 /* The one part that a resolved choice serves. */
 const Part *export_choice_part (const ExportChoice *choice);
 
