@@ -13,6 +13,7 @@
 
 #include "checkpoint.h"
 #include "checkpoint-internal.h"
+#include "xml-text.h"
 
 static void
 disk_free (void *data)
@@ -136,51 +137,13 @@ checkpoint_name_valid (const char *name)
   return true;
 }
 
-/* The Char production of XML 1.0. */
-static bool
-xml_char (gunichar c)
-{
-  return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c <= 0xd7ff) ||
-    (c >= 0xe000 && c <= 0xfffd) || (c >= 0x10000 && c <= 0x10ffff);
-}
-
-/* Also escapes what a parser would change: CR anywhere, and all white space
- * but blanks in attributes. */
-static void
-append_escaped (GString *out, const char *text, bool in_attribute)
-{
-  while (*text != '\0') {
-    const gunichar c = g_utf8_get_char_validated (text, -1);
-
-    if (!xml_char (c)) {
-      g_string_append (out, "\357\277\275");
-      /* Invalid UTF-8 is replaced byte by byte. */
-      text = c < 0x110000 ? g_utf8_next_char (text) : text + 1;
-      continue;
-    }
-    switch (c) {
-    case '<': g_string_append (out, "&lt;"); break;
-    case '>': g_string_append (out, "&gt;"); break;
-    case '&': g_string_append (out, "&amp;"); break;
-    case '"': g_string_append (out, "&quot;"); break;
-    case '\'': g_string_append (out, "&apos;"); break;
-    default:
-      if (c == '\r' || (in_attribute && c < 0x20))
-        g_string_append_printf (out, "&#%u;", (unsigned) c);
-      else
-        g_string_append_len (out, text, g_utf8_next_char (text) - text);
-    }
-    text = g_utf8_next_char (text);
-  }
-}
-
 static void
 append_attribute (GString *out, const char *prefix, const char *name,
                   const char *value)
 {
   g_string_append_printf (out, " %s%s%s='", prefix ? prefix : "",
                           prefix ? ":" : "", name);
-  append_escaped (out, value, true);
+  xml_append_escaped (out, value, true);
   g_string_append_c (out, '\'');
 }
 
@@ -191,7 +154,7 @@ append_text_element (GString *out, guint indent, const char *name,
   if (text == NULL)
     return;
   g_string_append_printf (out, "%*s<%s>", (int) indent, "", name);
-  append_escaped (out, text, false);
+  xml_append_escaped (out, text, false);
   g_string_append_printf (out, "</%s>\n", name);
 }
 
@@ -253,7 +216,7 @@ append_leaf (GString *out, const xmlNode *node)
   switch (node->type) {
   case XML_TEXT_NODE:
   case XML_CDATA_SECTION_NODE:
-    append_escaped (out, content, false);
+    xml_append_escaped (out, content, false);
     break;
   case XML_COMMENT_NODE:
     g_string_append_printf (out, "<!--%s-->", content);

@@ -1,25 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What checkpoint.c, checkpoint-xml.c and checkpoint-format.c share.  Not
- * for other files: it would make them depend on libxml2.
+ * What checkpoint.c and checkpoint-format.c share.  Not for other files: it
+ * would make them depend on libxml2.
  */
 
 #ifndef CHECKPOINT_CHECKPOINT_INTERNAL_H
 #define CHECKPOINT_CHECKPOINT_INTERNAL_H
 
-#include <stdbool.h>
-
 #include <glib.h>
 #include <libxml/tree.h>
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
-
-/* Parse a document safely; see checkpoint_parse () for what is refused and
- * for the errors.  Returns a new document, xmlFreeDoc ().  Without keep_domain,
- * <domain> is left with name, uuid and disks only, and comments are dropped. */
-xmlDoc *checkpoint_parse_document (const char *text, gsize length,
-                                   bool keep_domain, GError **error);
 
 /* Write an element with all it contains, laid out as it was, its attributes
  * in single quotes as libvirt writes them.  Namespaces that its parent

@@ -15,76 +15,19 @@
 #include "checkpoint.h"
 #include "checkpoint-internal.h"
 #include "error.h"
+#include "xml-text.h"
 
 /* BDRV_BITMAP_MAX_NAME_SIZE in QEMU.  libvirt itself sets no limit, but the
  * bitmap has the checkpoint's name, so a longer one never recorded a byte. */
 #define MAX_NAME 1023
 
-static bool
-is_element (const xmlNode *node, const char *name)
-{
-  return node->type == XML_ELEMENT_NODE && node->ns == NULL &&
-    strcmp ((const char *) node->name, name) == 0;
-}
+static const XmlRules rules = { "checkpoint XML", CHECKPOINT_MAX_BYTES, 2 };
 
-static const xmlNode *
-first_child (const xmlNode *parent, const char *name)
-{
-  for (const xmlNode *node = parent->children; node; node = node->next)
-    if (is_element (node, name))
-      return node;
-  return NULL;
-}
-
-/* Find the child that the schema allows at most once.  Taking one of several
- * would be a guess at which of two truths the document means. */
 static bool
 sole_child (const xmlNode *parent, const char *name, const xmlNode **result,
             GError **error)
 {
-  *result = first_child (parent, name);
-  if (*result == NULL)
-    return true;
-  for (const xmlNode *node = (*result)->next; node; node = node->next)
-    if (is_element (node, name))
-      return error_set (error, EINVAL,
-                        "checkpoint XML, line %ld: second <%s> in <%s>; "
-                        "remove one of them",
-                        xmlGetLineNo (node), name,
-                        (const char *) parent->name);
-  return true;
-}
-
-static char *
-text_of (const xmlNode *element)
-{
-  GString *text = g_string_new (NULL);
-
-  for (const xmlNode *node = element->children; node; node = node->next)
-    if ((node->type == XML_TEXT_NODE ||
-         node->type == XML_CDATA_SECTION_NODE) && node->content)
-      g_string_append (text, (const char *) node->content);
-  return g_string_free (text, FALSE);
-}
-
-static char *
-attribute (const xmlNode *element, const char *name)
-{
-  xmlChar *value = xmlGetNoNsProp ((xmlNode *) element,
-                                   (const xmlChar *) name);
-  char *copy = g_strdup ((const char *) value);
-
-  xmlFree (value);
-  return copy;
-}
-
-/* xs:unsignedLong as libvirt reads it: white space around it is fine. */
-static bool
-parse_unsigned (const char *text, guint64 *value)
-{
-  g_autofree char *digits = g_strstrip (g_strdup (text));
-
-  return g_ascii_string_to_unsigned (digits, 10, 0, G_MAXUINT64, value, NULL);
+  return xml_sole_child (&rules, parent, name, result, error);
 }
 
 /* virStorageSourceIsEmpty: local storage is empty without a path, any other
@@ -95,8 +38,8 @@ parse_source (const xmlNode *disk, DomainDisk *result)
   static const struct { const char *type, *attribute; } local[] = {
     { "file", "file" }, { "block", "dev" }, { "dir", "dir" },
   };
-  const xmlNode *source = first_child (disk, "source");
-  g_autofree char *type = attribute (disk, "type");
+  const xmlNode *source = xml_child (disk, "source");
+  g_autofree char *type = xml_attribute (disk, "type");
   g_autofree char *path = NULL;
   const char *key = "name";
 
@@ -106,7 +49,7 @@ parse_source (const xmlNode *disk, DomainDisk *result)
   for (guint i = 0; i < G_N_ELEMENTS (local); i++)
     if (strcmp (type ? type : "file", local[i].type) == 0)
       key = local[i].attribute;
-  path = attribute (source, key);
+  path = xml_attribute (source, key);
   if (path != NULL && *path != '\0')
     result->source = g_ref_string_new_intern (path);
   result->empty = result->source == NULL && strcmp (key, "name") != 0;
@@ -115,13 +58,13 @@ parse_source (const xmlNode *disk, DomainDisk *result)
 static void
 parse_domain_disk (const xmlNode *disk, GPtrArray *disks)
 {
-  const xmlNode *target_node = first_child (disk, "target");
-  g_autofree char *device = attribute (disk, "device");
+  const xmlNode *target_node = xml_child (disk, "target");
+  g_autofree char *device = xml_attribute (disk, "device");
   g_autofree char *target = NULL;
   DomainDisk *result;
 
   if (target_node != NULL)
-    target = attribute (target_node, "dev");
+    target = xml_attribute (target_node, "dev");
   /* A leading slash would make it a path in <disks>; libvirt has no such. */
   if (target == NULL || *target == '\0' || *target == '/')
     return;
@@ -139,15 +82,15 @@ parse_domain_disk (const xmlNode *disk, GPtrArray *disks)
   }
   parse_source (disk, result);
   /* A floppy disk is writable for libvirt (virDomainDiskDefPostParse). */
-  result->read_only = first_child (disk, "readonly") != NULL ||
+  result->read_only = xml_child (disk, "readonly") != NULL ||
     g_strcmp0 (device, "cdrom") == 0;
 }
 
 static GRefString *
 interned_text (const xmlNode *parent, const char *name)
 {
-  const xmlNode *node = first_child (parent, name);
-  g_autofree char *text = node ? text_of (node) : NULL;
+  const xmlNode *node = xml_child (parent, name);
+  g_autofree char *text = node ? xml_text (node) : NULL;
 
   return text && *text ? g_ref_string_new_intern (text) : NULL;
 }
@@ -169,10 +112,10 @@ parse_domain (const xmlNode *root, CheckpointParseFlags flags,
     g_ptr_array_new_with_free_func (checkpoint_domain_disk_free);
   for (const xmlNode *devices = domain->children; devices;
        devices = devices->next) {
-    if (!is_element (devices, "devices"))
+    if (!xml_is_element (devices, "devices"))
       continue;
     for (const xmlNode *disk = devices->children; disk; disk = disk->next) {
-      if (!is_element (disk, "disk"))
+      if (!xml_is_element (disk, "disk"))
         continue;
       if (checkpoint->domain_disks->len >= CHECKPOINT_MAX_DISKS)
         return error_set (error, EFBIG, "checkpoint '%s': its <domain> has "
@@ -215,9 +158,9 @@ static bool
 parse_disk_bitmap (const xmlNode *node, const Checkpoint *checkpoint,
                    const char *name, char **bitmap, GError **error)
 {
-  g_autofree char *mode = attribute (node, "checkpoint");
-  g_autofree char *given = attribute (node, "bitmap");
-  g_autofree char *size = attribute (node, "size");
+  g_autofree char *mode = xml_attribute (node, "checkpoint");
+  g_autofree char *given = xml_attribute (node, "bitmap");
+  g_autofree char *size = xml_attribute (node, "size");
 
   *bitmap = NULL;
   if (g_strcmp0 (mode, "no") == 0) {
@@ -242,8 +185,8 @@ parse_disk_bitmap (const xmlNode *node, const Checkpoint *checkpoint,
 static bool
 parse_disk (const xmlNode *node, Checkpoint *checkpoint, GError **error)
 {
-  g_autofree char *name = attribute (node, "name");
-  g_autofree char *size = attribute (node, "size");
+  g_autofree char *name = xml_attribute (node, "name");
+  g_autofree char *size = xml_attribute (node, "size");
   g_autofree char *bitmap = NULL;
   CheckpointDisk *disk;
 
@@ -267,7 +210,7 @@ parse_disk (const xmlNode *node, Checkpoint *checkpoint, GError **error)
                         disk->name);
   }
   disk->has_size = size != NULL;
-  if (size != NULL && !parse_unsigned (size, &disk->size))
+  if (size != NULL && !xml_unsigned (size, &disk->size))
     return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
                       "size='%.64s', which is no number of bytes",
                       checkpoint->name, disk->name, size);
@@ -285,7 +228,8 @@ parse_disks (const xmlNode *root, Checkpoint *checkpoint, GError **error)
     return false;
   if (disks != NULL)
     for (const xmlNode *node = disks->children; node; node = node->next)
-      if (is_element (node, "disk") && !parse_disk (node, checkpoint, error))
+      if (xml_is_element (node, "disk")
+          && !parse_disk (node, checkpoint, error))
         return false;
 
   checkpoint->disks_listed = checkpoint->disks->len > 0;
@@ -317,7 +261,7 @@ parse_name (const xmlNode *parent, const char *whose, char **name,
     return error_set (error, EINVAL, "checkpoint XML, line %ld: <%s> has no "
                       "<name>; a stored checkpoint must have one",
                       xmlGetLineNo (parent), (const char *) parent->name);
-  *name = text_of (node);
+  *name = xml_text (node);
   if (!checkpoint_name_valid (*name) || strlen (*name) > MAX_NAME)
     return error_set (error, EINVAL, "checkpoint XML, line %ld: '%.64s' cannot "
                       "be the name of a %s: 1 to %d letters, digits, _ - and . "
@@ -340,7 +284,7 @@ parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
 
   /* virXPathString: an empty string is none. */
   if (description != NULL) {
-    checkpoint->description = text_of (description);
+    checkpoint->description = xml_text (description);
     if (*checkpoint->description == '\0')
       g_clear_pointer (&checkpoint->description, g_free);
   }
@@ -352,8 +296,8 @@ parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
   checkpoint->has_creation_time = created != NULL;
   if (created == NULL)
     return true;
-  text = text_of (created);
-  if (!parse_unsigned (text, &checkpoint->creation_time))
+  text = xml_text (created);
+  if (!xml_unsigned (text, &checkpoint->creation_time))
     return error_set (error, EINVAL, "checkpoint '%s': creationTime '%.64s' "
                       "is no number of seconds", checkpoint->name, text);
   return true;
@@ -364,15 +308,17 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
                   GError **error)
 {
   g_autoptr (Checkpoint) checkpoint = NULL;
-  g_autoptr (xmlDoc) doc = checkpoint_parse_document (
-    text, length, flags & CHECKPOINT_PARSE_KEEP_DOMAIN, error);
+  const XmlRules whole = { rules.what, rules.max_bytes, 0 };
+  const bool keep = flags & CHECKPOINT_PARSE_KEEP_DOMAIN;
+  g_autoptr (xmlDoc) doc = xml_parse (text, length, keep ? &whole : &rules,
+                                      error);
   g_autofree char *name = NULL;
   const xmlNode *root;
 
   if (doc == NULL)
     return NULL;
   root = xmlDocGetRootElement (doc);
-  if (root == NULL || !is_element (root, "domaincheckpoint")) {
+  if (root == NULL || !xml_is_element (root, "domaincheckpoint")) {
     error_set (error, EINVAL, "this is no checkpoint: the document is a "
                "<%.64s>%s, not a <domaincheckpoint>",
                root ? (const char *) root->name : "",

@@ -48,14 +48,18 @@ script_tests = \
 	tests/test-view-sparse.sh
 
 unit_tests = \
+	tests/unit-backup-xml \
 	tests/unit-checkpoint \
 	tests/unit-child \
 	tests/unit-dirty-map \
 	tests/unit-export-name \
 	tests/unit-forest \
+	tests/unit-guest-xml \
 	tests/unit-image-info \
+	tests/unit-message \
 	tests/unit-nearest \
 	tests/unit-parts \
+	tests/unit-reach \
 	tests/unit-tree-load
 
 TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
@@ -68,6 +72,10 @@ EXTRA_DIST += $(script_tests) \
 	tests/sanitizers \
 	tests/server-gone-clients.py \
 	tests/vanishing-clients.sh
+
+tests_unit_backup_xml_SOURCES = tests/unit-backup-xml.c
+tests_unit_backup_xml_CFLAGS = $(common_cflags)
+tests_unit_backup_xml_LDADD = libcommon.la $(common_libs)
 
 tests_unit_checkpoint_SOURCES = tests/unit-checkpoint.c
 tests_unit_checkpoint_CFLAGS = $(common_cflags)
@@ -89,9 +97,17 @@ tests_unit_forest_SOURCES = tests/unit-forest.c
 tests_unit_forest_CFLAGS = $(common_cflags)
 tests_unit_forest_LDADD = libcommon.la $(common_libs)
 
+tests_unit_guest_xml_SOURCES = tests/unit-guest-xml.c
+tests_unit_guest_xml_CFLAGS = $(common_cflags)
+tests_unit_guest_xml_LDADD = libcommon.la $(common_libs)
+
 tests_unit_image_info_SOURCES = tests/unit-image-info.c
 tests_unit_image_info_CFLAGS = $(common_cflags)
 tests_unit_image_info_LDADD = libcommon.la $(common_libs)
+
+tests_unit_message_SOURCES = tests/unit-message.c
+tests_unit_message_CFLAGS = $(common_cflags)
+tests_unit_message_LDADD = libcommon.la $(common_libs)
 
 tests_unit_nearest_SOURCES = tests/unit-nearest.c
 tests_unit_nearest_CFLAGS = $(common_cflags)
@@ -100,6 +116,10 @@ tests_unit_nearest_LDADD = libcommon.la $(common_libs)
 tests_unit_parts_SOURCES = tests/unit-parts.c
 tests_unit_parts_CFLAGS = $(common_cflags)
 tests_unit_parts_LDADD = libcommon.la $(common_libs)
+
+tests_unit_reach_SOURCES = tests/unit-reach.c
+tests_unit_reach_CFLAGS = $(common_cflags)
+tests_unit_reach_LDADD = libcommon.la $(common_libs)
 
 tests_unit_tree_load_SOURCES = tests/unit-tree-load.c
 tests_unit_tree_load_CFLAGS = $(common_cflags)

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Messages arrive whole and in order; a peer that is silent, gone or sends
+ * something else is told apart.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "message.h"
+
+static int fds[2];
+
+static void
+connect_pair (void)
+{
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds),
+                   ==, 0);
+}
+
+static void
+close_pair (void)
+{
+  close (fds[0]);
+  close (fds[1]);
+}
+
+static void
+test_in_order (void)
+{
+  const char *const first[] = { "a", "", "\xc3\xa9\n", NULL };
+  const char *const none[] = { NULL };
+  g_auto (Message) message = { 0 };
+
+  connect_pair ();
+  g_assert_true (message_send (fds[0], 7, first));
+  g_assert_true (message_send (fds[0], 8, none));
+  g_assert_true (message_receive (fds[1], 1000, &message));
+  g_assert_cmpuint (message.kind, ==, 7);
+  g_assert_true (g_strv_equal ((const char *const *) message.texts, first));
+  g_assert_cmpstr (message_text (&message, 0), ==, "a");
+  g_assert_cmpstr (message_text (&message, 3), ==, "");
+  g_assert_true (message_receive (fds[1], 1000, &message));
+  g_assert_cmpuint (message.kind, ==, 8);
+  g_assert_cmpstr (message_text (&message, 0), ==, "");
+  close_pair ();
+}
+
+/* Larger than a socket's buffer: sender and receiver wait for each other. */
+static gpointer
+send_large (gpointer text)
+{
+  const char *const texts[] = { text, NULL };
+
+  return GINT_TO_POINTER (message_send (fds[0], 1, texts));
+}
+
+static void
+test_large (void)
+{
+  g_autofree char *text = g_strnfill (8 * 1024 * 1024, 'x');
+  g_auto (Message) message = { 0 };
+
+  connect_pair ();
+  GThread *thread = g_thread_new ("send", send_large, text);
+  g_assert_true (message_receive (fds[1], 10000, &message));
+  g_assert_true (GPOINTER_TO_INT (g_thread_join (thread)));
+  g_assert_cmpstr (message_text (&message, 0), ==, text);
+  close_pair ();
+}
+
+static void
+test_too_large (void)
+{
+  g_autofree char *text = g_strnfill (MESSAGE_MAX_BYTES, 'x');
+  const char *const texts[] = { text, NULL };
+
+  connect_pair ();
+  g_assert_false (message_send (fds[0], 1, texts));
+  g_assert_cmpint (errno, ==, EMSGSIZE);
+  close_pair ();
+}
+
+static void
+test_silent (void)
+{
+  g_auto (Message) message = { 0 };
+  const guint32 length = 100;
+
+  connect_pair ();
+  g_assert_false (message_receive (fds[1], 20, &message));
+  g_assert_cmpint (errno, ==, ETIMEDOUT);
+  g_assert_cmpint (send (fds[0], &length, sizeof length, 0), >, 0);
+  g_assert_false (message_receive (fds[1], 20, &message));
+  g_assert_cmpint (errno, ==, ETIMEDOUT);
+  close_pair ();
+}
+
+static void
+test_gone (void)
+{
+  const char *const none[] = { NULL };
+  g_auto (Message) message = { 0 };
+
+  connect_pair ();
+  close (fds[0]);
+  g_assert_false (message_receive (fds[1], 1000, &message));
+  g_assert_cmpint (errno, ==, ECONNRESET);
+  g_assert_false (message_send (fds[1], 1, none));
+  g_assert_cmpint (errno, ==, EPIPE);
+  close (fds[1]);
+}
+
+static void
+test_something_else (void)
+{
+  g_auto (Message) message = { 0 };
+
+  connect_pair ();
+  g_assert_cmpint (send (fds[0], "\xff\xff\xff\xff", 4, 0), ==, 4);
+  g_assert_false (message_receive (fds[1], 1000, &message));
+  g_assert_cmpint (errno, ==, EPROTO);
+  /* A frame of nonsense is a message without sense, but no harm. */
+  g_assert_cmpint (send (fds[0], "\x05\0\0\0\xff\xff\xff\xff\xff", 9, 0), ==,
+                   9);
+  g_assert_true (message_receive (fds[1], 1000, &message));
+  g_assert_nonnull (message.texts);
+  close_pair ();
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/message/in-order", test_in_order);
+  g_test_add_func ("/message/large", test_large);
+  g_test_add_func ("/message/too-large", test_too_large);
+  g_test_add_func ("/message/silent", test_silent);
+  g_test_add_func ("/message/gone", test_gone);
+  g_test_add_func ("/message/something-else", test_something_else);
+  return g_test_run ();
+}
