@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
   char *target;                 /* "vda" */
   GPtrArray *layers;            /* of Layer, top first */
+  bool full;                    /* served whole: all of it counts as dirty */
 } Disk;
 
 Bitmap *bitmap_new (const char *name);

@@ -24,7 +24,7 @@ struct MapReader {
   NbdPool *pool;
   char *context;                /* the one that tells dirty */
   guint depth;                  /* 0: a bitmap */
-  guint64 dirty_from;
+  guint64 dirty_from;           /* 0: all of it */
   bool want_zeroes;
   GMutex lock;                  /* held while a slice is read; guards: */
   DirtyMap *map;                /* writing; reading needs no lock */
@@ -43,8 +43,8 @@ map_reader_new (NbdPool *pool, const NbdEndpoint *endpoint, bool want_zeroes,
   reader->context = g_strdup (endpoint->bitmap_context
                               ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH);
   reader->depth = endpoint->bitmap_context ? 0 : endpoint->depth;
-  reader->dirty_from
-    = endpoint->private_server ? endpoint->dirty_from : G_MAXUINT64;
+  reader->dirty_from = endpoint->full ? 0
+    : endpoint->private_server ? endpoint->dirty_from : G_MAXUINT64;
   reader->want_zeroes = want_zeroes;
   g_mutex_init (&reader->lock);
   reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
@@ -125,9 +125,12 @@ is_dirty (const MapReader *reader, uint32_t flags, guint64 offset)
 static void
 append_answer (MapReader *reader, guint64 offset, guint64 length)
 {
+  static const uint32_t all_dirty[] = { 0, STATE_DIRTY };
   Cursor dirty = cursor_start (reader->dirty);
   Cursor zeroes = cursor_start (reader->zeroes);
 
+  if (reader->dirty_from == 0)  /* no context tells, none need */
+    dirty = (Cursor) { all_dirty, all_dirty + 2, length };
   while (length > 0 && dirty.left > 0
          && (!reader->want_zeroes || zeroes.left > 0)) {
     guint64 step = MIN (length, dirty.left);
@@ -159,16 +162,17 @@ read_slice (MapReader *reader, GError **error)
 
   g_array_set_size (reader->dirty, 0);
   g_array_set_size (reader->zeroes, 0);
-  const int failure = nbd_pool_block_status (reader->pool, (guint32) length,
-                                             offset, keep_extents, reader,
-                                             error);
+  const bool ask = reader->dirty_from > 0 || reader->want_zeroes;
+  const int failure = !ask ? 0
+    : nbd_pool_block_status (reader->pool, (guint32) length, offset,
+                             keep_extents, reader, error);
   if (failure)
     return failure;
   append_answer (reader, offset, length);
   if (dirty_map_appended (reader->map) == offset) {
     error_set (error, EPROTO, "cannot read the dirty map: the server says "
-               "nothing of %s at %" G_GUINT64_FORMAT, reader->context,
-               offset);
+               "nothing of %s at %" G_GUINT64_FORMAT, reader->dirty_from == 0
+               ? NBD_CONTEXT_ALLOCATION : reader->context, offset);
     return EPROTO;
   }
   return 0;

@@ -91,7 +91,7 @@ connect_unix (struct nbd_handle *nbd, const char *path)
 }
 
 struct nbd_handle *
-nbd_connect_look (const char *uri, GError **error)
+nbd_connect_look (const char *uri, const char *what, GError **error)
 {
   struct nbd_handle *nbd = nbd_create ();
   int failure = 0;
@@ -105,8 +105,7 @@ nbd_connect_look (const char *uri, GError **error)
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
   if (failure) {
-    g_autofree char *where = g_strconcat ("uri=", uri, NULL);
-    connect_failed (where, failure, error);
+    connect_failed (what, failure, error);
     nbd_close (nbd);
     return NULL;
   }
@@ -142,7 +141,7 @@ listing_completed (void *opaque, int *error)
 }
 
 GPtrArray *
-nbd_connect_bitmaps (struct nbd_handle *nbd, const char *uri, GError **error)
+nbd_connect_bitmaps (struct nbd_handle *nbd, const char *what, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   Listing listing = { names, false, 0 };
@@ -160,8 +159,8 @@ nbd_connect_bitmaps (struct nbd_handle *nbd, const char *uri, GError **error)
   if (!failure && !listing.done)
     failure = EIO;
   if (failure || nbd_clear_meta_contexts (nbd) == -1) {
-    error_set (error, failure, "uri=%s: the server does not tell its bitmaps: "
-               "%s; if it requires TLS, write nbds: or nbds+unix:", uri,
+    error_set (error, failure, "%s: the server does not tell its bitmaps: %s; "
+               "if it requires TLS, write nbds: or nbds+unix:", what,
                reason (failure));
     return NULL;
   }
@@ -207,8 +206,8 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
                       int timeout_ms, GError **error)
 {
   struct nbd_handle *nbd = nbd_create ();
-  const char *dirty = endpoint->bitmap_context
-    ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
+  const char *dirty = endpoint->full ? NULL
+    : endpoint->bitmap_context ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
   int failure = 0;
 
   if (!nbd || nbd_set_uri_allow_local_file (nbd, true) == -1
@@ -216,7 +215,7 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
           && nbd_set_export_name (nbd, endpoint->export_name) == -1)
       || (want_zeroes
           && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
-      || nbd_add_meta_context (nbd, dirty) == -1
+      || (dirty && nbd_add_meta_context (nbd, dirty) == -1)
       || (endpoint->uri ? nbd_aio_connect_uri (nbd, endpoint->uri)
           : connect_unix (nbd, endpoint->socket)) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;

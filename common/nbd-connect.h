@@ -12,15 +12,16 @@
 #include "nbd-endpoint.h"
 
 /* Connect to a URI (as libnbd reads it) and stop before an export is
- * chosen, to look around.  NULL with ECONNREFUSED and the like when nobody
+ * chosen, to look around; messages call it `what`.  NULL with ECONNREFUSED and the like when nobody
  * answers within NBD_CONNECT_TIMEOUT_MS.
  */
-struct nbd_handle *nbd_connect_look (const char *uri, GError **error);
+struct nbd_handle *nbd_connect_look (const char *uri, const char *what,
+                                     GError **error);
 
 /* The bitmaps offered for the export of a handle from nbd_connect_look:
  * names without the context's prefix, the caller's.  At most 10,000.
  */
-GPtrArray *nbd_connect_bitmaps (struct nbd_handle *nbd, const char *uri,
+GPtrArray *nbd_connect_bitmaps (struct nbd_handle *nbd, const char *what,
                                 GError **error);
 
 /* Go on from nbd_connect_look to the export, with base:allocation and the

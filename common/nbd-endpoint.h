@@ -17,6 +17,7 @@ typedef struct {
   char *export_name;            /* ask for this (NULL: what the URI says) */
   char *bitmap_context;         /* "qemu:dirty-bitmap:NAME", or NULL: what
                                  * is allocated counts as dirty */
+  bool full;                    /* everything counts as dirty */
   guint depth;                  /* without bitmap_context: allocated in the
                                  * top `depth` layers is dirty */
   guint64 dirty_from;           /* everything from here on is dirty */

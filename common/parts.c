@@ -178,8 +178,18 @@ add_part (GPtrArray *parts, guint layer, const Bitmap *bitmap)
       return;
   }
   Part *part = g_new (Part, 1);
-  *part = (Part) { layer, bitmap };
+  *part = (Part) { layer, bitmap, false };
   g_ptr_array_add (parts, part);
+}
+
+GPtrArray *
+parts_full (void)
+{
+  GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
+
+  add_part (parts, 0, NULL);
+  ((Part *) g_ptr_array_index (parts, 0))->full = true;
+  return parts;
 }
 
 /* The parts that one checkpoint's bitmap makes.  *recording: the record

@@ -11,11 +11,12 @@
 #include "forest.h"
 
 /* One bitmap in one layer.  bitmap NULL: the layer has none, and all that
- * is allocated in it, or above it, counts as dirty.
+ * is allocated in it, or above it, counts as dirty; or, if full, everything.
  */
 typedef struct {
   guint layer;                  /* index in disk->layers */
   const Bitmap *bitmap;         /* borrowed from the disk */
+  bool full;
 } Part;
 
 /* The parts of the view "disk since checkpoint", top layer first, each
@@ -33,6 +34,9 @@ typedef struct {
  */
 GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
                        const char *checkpoint, GError **error);
+
+/* The one part of a disk of which everything counts as dirty. */
+GPtrArray *parts_full (void);
 
 /* Always false: ENOENT with the known names, the nearest first. */
 bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,

@@ -14,10 +14,12 @@ static bool
 check_since (const Source *source, const Settings *settings, const Disk *disk,
              GError **error)
 {
+  if (disk->full)
+    return true;
   g_autoptr (GPtrArray) parts
     = parts_plan (source->forest, disk, settings->checkpoint, error);
 
-  return parts != NULL;
+  return parts || exports_add_remedy (source, error);
 }
 
 /* Without: one checkpoint must be; the others are reported together. */
@@ -42,6 +44,8 @@ check_any (const Source *source, const Disk *disk,
     else if (bad++ == 0)
       first = g_steal_pointer (&refusal);
   }
+  if (disk->full)
+    return true;
   if (good == 0 && bad == 0)
     return parts_nothing_recorded (disk, error);
   if (good == 0) {

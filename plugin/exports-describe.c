@@ -14,6 +14,8 @@ static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
              ServedCache *cache, GError **error)
 {
+  if (part->full)
+    return disk_layer (choice->disk, 0)->size;
   if (part->bitmap && part->bitmap->counted
       && disk_layer (choice->disk, part->layer)->size
       >= disk_layer (choice->disk, 0)->size)
@@ -35,6 +37,8 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
 static void
 append_checkpoint (GString *text, const Checkpoint *checkpoint)
 {
+  if (!checkpoint)
+    return;
   g_string_append_printf (text, " since checkpoint %s", checkpoint->name);
   if (checkpoint->has_creation_time) {
     g_autoptr (GDateTime) time = g_date_time_new_from_unix_utc (
@@ -48,21 +52,51 @@ append_checkpoint (GString *text, const Checkpoint *checkpoint)
     g_string_append_printf (text, ", parent %s", checkpoint->parent->name);
 }
 
-/* An export of NBD tells of a bitmap no more than its bits. */
+/* An export of NBD tells of a bitmap no more than its bits; but libvirt
+ * begins no job since a checkpoint that is not complete.
+ */
 static const char *
-health (const ExportChoice *choice, const Part *part)
+health (const Source *source, const ExportChoice *choice, const Part *part)
 {
-  return !disk_layer (choice->disk, part->layer)->format
+  return part->full ? ""
+    : source->since ? "; healthy"
+    : !disk_layer (choice->disk, part->layer)->format
     ? "; health not told by the server"
     : choice->parts->len > 1 ? "; this part is healthy" : "; healthy";
 }
 
+static void
+append_dirty (GString *text, const Source *source, const ExportChoice *choice,
+              ServedCache *cache)
+{
+  const Part *part = export_choice_part (choice);
+  g_autoptr (GError) failure = NULL;
+
+  if (source->look_only) {
+    g_string_append (text, "; what is dirty, and whether the record is "
+                     "healthy, is known once a backup is begun");
+    return;
+  }
+  const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
+  if (failure) {
+    g_string_append_printf (text, "; unusable: %s", failure->message);
+    return;
+  }
+  if (part->full)
+    g_string_append (text, ", served whole, since nothing was recorded");
+  g_string_append_printf (text, "; %" G_GUINT64_FORMAT " bytes dirty", dirty);
+  if (part->bitmap && part->bitmap->granularity)
+    g_string_append_printf (text, ", granularity %" G_GUINT64_FORMAT,
+                            part->bitmap->granularity);
+  g_string_append (text, health (source, choice, part));
+}
+
 char *
-exports_describe (const ExportChoice *choice, ServedCache *cache)
+exports_describe (Source *source, const ExportChoice *choice,
+                  ServedCache *cache)
 {
   const Part *part = export_choice_part (choice);
   g_autoptr (GString) text = g_string_new (NULL);
-  g_autoptr (GError) failure = NULL;
 
   g_string_append_printf (text, "disk %s", choice->disk->target);
   append_checkpoint (text, choice->checkpoint);
@@ -70,17 +104,9 @@ exports_describe (const ExportChoice *choice, ServedCache *cache)
     g_string_append_printf (text, ", part %d of %u (%s), to be united",
                             choice->part, choice->parts->len,
                             disk_layer (choice->disk, part->layer)->path);
-  const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
-  if (failure)
-    g_string_append_printf (text, "; unusable: %s", failure->message);
-  else {
-    g_string_append_printf (text, "; %" G_GUINT64_FORMAT " bytes dirty",
-                            dirty);
-    if (part->bitmap && part->bitmap->granularity)
-      g_string_append_printf (text, ", granularity %" G_GUINT64_FORMAT,
-                              part->bitmap->granularity);
-    g_string_append (text, health (choice, part));
-  }
+  append_dirty (text, source, choice, cache);
+  if (source->ops->describe)
+    source->ops->describe (source, text);
   /* NBD allows strings of 4096 bytes. */
   if (text->len > 4000) {
     const char *end;

@@ -96,6 +96,8 @@ default_checkpoint (const Source *source, const Settings *settings,
   }
   if (names->len == 1)
     return g_ptr_array_index (names, 0);
+  if (disk->full)
+    return NULL;
   g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
   if (names->len == 0)
     parts_nothing_recorded (disk, error);
@@ -128,16 +130,48 @@ several_parts (const ExportChoice *choice, GError **error)
                     choice->checkpoint->name, choice->parts->len, list->str);
 }
 
+/* A running job has one checkpoint, or none. */
+static bool
+is_since_another (const Source *source, const char *checkpoint,
+                  GError **error)
+{
+  if (!source->tree || !forest_lookup (source->tree, checkpoint)
+      || g_strcmp0 (source->since, checkpoint) == 0)
+    return false;
+  error_set (error, ENOENT, "the running backup was begun %s%s, and has no "
+             "other base; for another, start with checkpoint=%s",
+             source->since ? "since " : "without a checkpoint",
+             source->since ? source->since : "", checkpoint);
+  return true;
+}
+
+bool
+exports_add_remedy (const Source *source, GError **error)
+{
+  if (source->missing_remedy && error && *error) {
+    g_autoptr (GError) refusal = g_steal_pointer (error);
+    error_set (error, refusal->code, "%s; %s", refusal->message,
+               source->missing_remedy);
+  }
+  return false;
+}
+
 static bool
 plan (const Source *source, const Disk *disk, const char *checkpoint,
       ExportChoice *choice, GError **error)
 {
   choice->disk = disk;
   choice->part = EXPORT_NAME_WHOLE;
-  choice->parts = parts_plan (source->forest, disk, checkpoint, error);
-  if (!choice->parts)
+  if (checkpoint && is_since_another (source, checkpoint, error))
     return false;
-  choice->checkpoint = forest_lookup (source->forest, checkpoint);
+  choice->parts = disk->full
+    && (!checkpoint || forest_lookup (source->forest, checkpoint))
+    ? parts_full ()
+    : parts_plan (source->forest, disk, checkpoint, error);
+  if (!choice->parts)
+    return exports_add_remedy (source, error);
+  if (checkpoint)
+    choice->checkpoint = forest_lookup (source->forest, checkpoint);
   return true;
 }
 
@@ -156,7 +190,8 @@ exports_resolve (const Source *source, const Settings *settings,
     return false;
   const char *checkpoint = parsed.checkpoint
     ? parsed.checkpoint : default_checkpoint (source, settings, disk, error);
-  if (!checkpoint || !plan (source, disk, checkpoint, choice, error))
+  if ((!checkpoint && !disk->full)
+      || !plan (source, disk, checkpoint, choice, error))
     return false;
   choice->part = parsed.part;
   if (parsed.part == EXPORT_NAME_WHOLE)
@@ -176,7 +211,8 @@ exports_default (const Source *source, const Settings *settings,
 {
   const Disk *disk = default_disk (source, settings, error);
 
-  if (!disk || !default_checkpoint (source, settings, disk, error))
+  if (!disk || (!default_checkpoint (source, settings, disk, error)
+                && !disk->full))
     return NULL;
   return g_strdup (disk->target);
 }
@@ -209,7 +245,7 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
   const GPtrArray *all = forest_all (source->forest);
   const char *since = default_checkpoint (source, settings, disk, NULL);
 
-  if (since) {
+  if (since || disk->full) {
     g_auto (ExportChoice) choice = { 0 };
     if (plan (source, disk, since, &choice, NULL)
         && !list_view (disk->target, NULL, &choice, left, add, opaque))
@@ -217,7 +253,7 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
   }
   for (guint i = 0; i < all->len && *left > 0; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
-    if (!checkpoint_bitmap (checkpoint, disk->target))
+    if (!checkpoint_bitmap (checkpoint, disk->target) && !disk->full)
       continue;
     g_auto (ExportChoice) choice = { 0 };
     g_autofree char *name = export_name_format (disk->target,

@@ -13,7 +13,7 @@
 /* What an export name stands for. */
 typedef struct {
   const Disk *disk;
-  const Checkpoint *checkpoint;
+  const Checkpoint *checkpoint; /* NULL: a full view since none */
   GPtrArray *parts;             /* of Part: the whole view's */
   int part;                     /* or EXPORT_NAME_WHOLE */
 } ExportChoice;
@@ -33,6 +33,11 @@ const Disk *exports_find_disk (const Source *source, const char *target,
 
 /* The one part that a resolved choice serves. */
 const Part *export_choice_part (const ExportChoice *choice);
+
+/* Add what to type for a disk without a usable record to a refusal.  Always
+ * false.
+ */
+bool exports_add_remedy (const Source *source, GError **error);
 
 /* Can what was asked for at start-up be served at all?  Disks and
  * checkpoints that can't while others can are reported through warn.
@@ -58,6 +63,7 @@ bool exports_list (const Source *source, const Settings *settings,
  * granularity, health; the caller's.  Reads the map if the source did not
  * count.
  */
-char *exports_describe (const ExportChoice *choice, ServedCache *cache);
+char *exports_describe (Source *source, const ExportChoice *choice,
+                        ServedCache *cache);
 
 #endif /* PLUGIN_EXPORTS_H */

@@ -26,7 +26,7 @@
 
 typedef struct {
   ExportChoice choice;
-  Served *served;
+  Served *served;               /* NULL: see Source.look_only */
 } Handle;
 
 /* Written before serving begins, only read after. */
@@ -67,10 +67,13 @@ handle_new (const char *name, GError **error)
 {
   Handle *handle = g_new0 (Handle, 1);
 
-  if (exports_resolve (source, settings, name, &handle->choice, error))
+  if (exports_resolve (source, settings, name, &handle->choice, error)) {
+    if (source->look_only)
+      return handle;
     handle->served
       = served_acquire (cache, handle->choice.disk,
                         export_choice_part (&handle->choice), error);
+  }
   if (handle->served)
     return handle;
   export_choice_clear (&handle->choice);
@@ -81,7 +84,8 @@ handle_new (const char *name, GError **error)
 static void
 handle_free (Handle *handle)
 {
-  served_release (cache, handle->served);
+  if (handle->served)
+    served_release (cache, handle->served);
   export_choice_clear (&handle->choice);
   g_free (handle);
 }
@@ -117,19 +121,9 @@ checkpoint_config_complete (void)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!source_choose (settings, &error))
+  if (!source_choose (settings, &error)
+      || !settings_check (settings, &error))
     return fail (error);
-  if (settings->bitmap && !settings->uri) {
-    nbdkit_error ("bitmap= goes with uri=; with file= say checkpoint=%s, "
-                  "which without tree= means the bitmap of that name",
-                  settings->bitmap);
-    return -1;
-  }
-  if (settings->domain && !settings->tree) {
-    nbdkit_error ("domain= says which guest's documents in tree= to use; "
-                  "add tree=/var/lib/libvirt/qemu/checkpoint");
-    return -1;
-  }
   return 0;
 }
 
@@ -164,11 +158,11 @@ checkpoint_get_ready (void)
   Forest *tree = load_tree (&error);
   if (error)
     return fail (error);
-  source = ops->inspect (settings, tree, &error);
+  source = ops->inspect (settings, tree, warn, &error);
   if (!source || !exports_check (source, settings, warn, &error))
     return fail (error);
   cache = served_cache_new (source, settings->view, settings->coalesce);
-  if (!ops->connects_early)
+  if (!source->connects_early)
     return 0;
   g_autofree char *name = exports_default (source, settings, NULL);
   if (!name)                    /* the client will have to choose */
@@ -192,7 +186,7 @@ checkpoint_after_fork (void)
 static bool
 add_export (void *exports, const char *name, const ExportChoice *choice)
 {
-  g_autofree char *description = exports_describe (choice, cache);
+  g_autofree char *description = exports_describe (source, choice, cache);
 
   return nbdkit_add_export (exports, name, description) == 0;
 }
@@ -250,7 +244,7 @@ static const char *
 checkpoint_export_description (void *data)
 {
   const Handle *handle = data;
-  g_autofree char *text = exports_describe (&handle->choice, cache);
+  g_autofree char *text = exports_describe (source, &handle->choice, cache);
 
   return nbdkit_strdup_intern (text);
 }
@@ -260,7 +254,8 @@ checkpoint_get_size (void *data)
 {
   const Handle *handle = data;
 
-  return (int64_t) nbd_pool_size (handle->served->pool);
+  return (int64_t) (handle->served ? nbd_pool_size (handle->served->pool)
+                    : disk_layer (handle->choice.disk, 0)->size);
 }
 
 static int
@@ -269,7 +264,9 @@ checkpoint_block_size (void *data, uint32_t *minimum, uint32_t *preferred,
 {
   const Handle *handle = data;
 
-  nbd_pool_block_size (handle->served->pool, minimum, preferred, maximum);
+  *minimum = *preferred = *maximum = 0;
+  if (handle->served)
+    nbd_pool_block_size (handle->served->pool, minimum, preferred, maximum);
   /* nbdkit wants all or none. */
   if (!*minimum || !*preferred || !*maximum)
     *minimum = *preferred = *maximum = 0;
@@ -293,14 +290,29 @@ is_all_dirty (const DirtyMap *map, uint64_t offset, uint64_t end)
   return true;
 }
 
+/* May the source be asked?  0, or an errno that has been logged. */
+static int
+check_source (const Handle *handle)
+{
+  if (source->ops->is_lost && source->ops->is_lost (source))
+    return EIO;
+  if (handle->served)
+    return 0;
+  nbdkit_error ("%s", source->look_only);
+  return EPERM;
+}
+
 static int
 checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
                   uint32_t flags)
 {
   Handle *handle = data;
   g_autoptr (GError) error = NULL;
+  const int refused = check_source (handle);
 
   (void) flags;
+  if (refused)
+    return fail_request (refused, NULL);
   if (settings->view->refuses_clean) {
     MapReader *reader = handle->served->reader;
     const int failure = map_reader_need (reader, offset + count, &error);
@@ -324,11 +336,14 @@ checkpoint_extents (void *data, uint32_t count, uint64_t offset,
                     uint32_t flags, struct nbdkit_extents *extents)
 {
   Handle *handle = data;
-  MapReader *reader = handle->served->reader;
   const uint64_t end = offset + count;
   g_autoptr (GError) error = NULL;
 
-  int failure = nbd_pool_check (handle->served->pool, &error);
+  int failure = check_source (handle);
+  if (failure)
+    return fail_request (failure, NULL);
+  MapReader *reader = handle->served->reader;
+  failure = nbd_pool_check (handle->served->pool, &error);
   if (!failure)
     failure = map_reader_need (reader, end, &error);
   if (failure)
@@ -361,6 +376,9 @@ checkpoint_dump_plugin (void)
   if (nbd)
     printf ("checkpoint_libnbd=%s\n", nbd_get_version (nbd));
   nbd_close (nbd);
+#ifdef HAVE_LIBVIRT
+  printf ("checkpoint_libvirt=%s\n", LIBVIRT_VERSION);
+#endif
 }
 
 static struct nbdkit_plugin plugin = {

@@ -13,6 +13,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include "checkpoint.h"
 #include "disk.h"
 #include "error.h"
 #include "settings.h"
@@ -20,15 +21,25 @@
 const char settings_help[] =
   "[file=][TARGET:]PATH  A stopped guest's qcow2 disk (repeat for more).\n"
   "uri=NBD-URI           A running QEMU's NBD export (instead of file=).\n"
+  "libvirt=URI           A guest of libvirt's, running or stopped (instead).\n"
   "checkpoint=NAME       Serve what changed since this checkpoint.\n"
   "disk=TARGET           The disk that the empty export name means.\n"
   "tree=DIR|FILE         libvirt's checkpoint documents.\n"
-  "domain=NAME|UUID      The guest whose documents in tree= to use.\n"
+  "domain=NAME|UUID      The guest, with libvirt= or in tree=.\n"
   "bitmap=NAME           With uri=: the bitmap to use.\n"
   "view=overlay|sparse|guard\n"
   "                      How blocks look to clients (default overlay).\n"
   "coalesce=SIZE         Join dirty runs over clean gaps up to SIZE\n"
-  "                      (default 0).";
+  "                      (default 0).\n"
+  "With libvirt= and a running guest:\n"
+  "create=NAME           Make the next checkpoint with the backup.\n"
+  "on-missing=refuse|full\n"
+  "                      Disks of which nothing was recorded (default refuse).\n"
+  "socket-dir=DIR        For QEMU's socket (default /run, or that of the user).\n"
+  "scratch-dir=DIR       For scratch files (default: beside the disks).\n"
+  "take-over=yes|no      End a job that a killed nbdkit left (default no).\n"
+  "nbd-tls=yes|no|DIR    With a remote libvirt: encrypt the data; DIR holds\n"
+  "                      the certificates.";
 
 typedef bool (*Setter) (Settings *settings, const char *value, char **member,
                         GError **error);
@@ -147,6 +158,7 @@ set_coalesce (Settings *settings, const char *value, char **member,
   return true;
 }
 
+#ifndef HAVE_LIBVIRT
 static bool
 refuse_libvirt (Settings *settings, const char *value, char **member,
                 GError **error)
@@ -154,9 +166,58 @@ refuse_libvirt (Settings *settings, const char *value, char **member,
   (void) settings;
   (void) value;
   (void) member;
-  return error_set (error, ENOTSUP, "this build has no libvirt= source; for "
-                    "a running guest use virsh backup-begin and uri=, for a "
-                    "stopped one file=");
+  return error_set (error, ENOTSUP, "this build has no libvirt= source "
+                    "(configure found no libvirt); for a running guest use "
+                    "virsh backup-begin and uri=, for a stopped one file=");
+}
+#define set_libvirt refuse_libvirt
+#else
+#define set_libvirt set_text
+#endif
+
+static bool
+set_create (Settings *settings, const char *value, char **member,
+            GError **error)
+{
+  if (!checkpoint_name_valid (value))
+    return error_set (error, EINVAL, "create=%s is not a name for a "
+                      "checkpoint: use letters, digits, '-', '_' and '.'",
+                      value);
+  return set_text (settings, value, member, error);
+}
+
+static bool
+set_on_missing (Settings *settings, const char *value, char **member,
+                GError **error)
+{
+  (void) member;
+  settings->on_missing_full = strcmp (value, "full") == 0;
+  return settings->on_missing_full || strcmp (value, "refuse") == 0
+    || error_set (error, EINVAL, "on-missing=%s is neither refuse nor full",
+                  value);
+}
+
+static bool
+set_take_over (Settings *settings, const char *value, char **member,
+               GError **error)
+{
+  (void) member;
+  settings->take_over = strcmp (value, "yes") == 0;
+  return settings->take_over || strcmp (value, "no") == 0
+    || error_set (error, EINVAL, "take-over=%s is neither yes nor no", value);
+}
+
+static bool
+set_nbd_tls (Settings *settings, const char *value, char **member,
+             GError **error)
+{
+  if (strchr (value, '/'))
+    return set_path (settings, value, member, error);
+  if (strcmp (value, "yes") != 0 && strcmp (value, "no") != 0)
+    return error_set (error, EINVAL, "nbd-tls=%s is neither yes, no nor a "
+                      "folder of certificates (write ./%s for that)", value,
+                      value);
+  return set_text (settings, value, member, error);
 }
 
 #define NO_MEMBER (-1)
@@ -169,7 +230,7 @@ static const struct {
 } parameters[] = {
   { "file",       set_file,       NO_MEMBER, true },
   { "uri",        set_text,       G_STRUCT_OFFSET (Settings, uri), false },
-  { "libvirt",    refuse_libvirt, NO_MEMBER, false },
+  { "libvirt",    set_libvirt,    G_STRUCT_OFFSET (Settings, libvirt), false },
   { "tree",       set_path,       G_STRUCT_OFFSET (Settings, tree), false },
   { "domain",     set_text,       G_STRUCT_OFFSET (Settings, domain), false },
   { "checkpoint", set_text,       G_STRUCT_OFFSET (Settings, checkpoint),
@@ -178,6 +239,14 @@ static const struct {
   { "bitmap",     set_text,       G_STRUCT_OFFSET (Settings, bitmap), false },
   { "view",       set_view,       NO_MEMBER, false },
   { "coalesce",   set_coalesce,   NO_MEMBER, false },
+  { "create",     set_create,     G_STRUCT_OFFSET (Settings, create), false },
+  { "on-missing", set_on_missing, NO_MEMBER, false },
+  { "socket-dir", set_path,       G_STRUCT_OFFSET (Settings, socket_dir),
+    false },
+  { "scratch-dir", set_path,      G_STRUCT_OFFSET (Settings, scratch_dir),
+    false },
+  { "take-over",  set_take_over,  NO_MEMBER, false },
+  { "nbd-tls",    set_nbd_tls,    G_STRUCT_OFFSET (Settings, nbd_tls), false },
 };
 
 bool
@@ -204,7 +273,46 @@ settings_set (Settings *settings, const char *key, const char *value,
                     "--help lists them all", key);
 }
 
-static void
+/* Parameters that mean nothing by themselves. */
+static bool
+check_libvirt (const Settings *settings, GError **error)
+{
+  static const char *const needing[] = {
+    "create", "on-missing", "socket-dir", "scratch-dir", "take-over",
+    "nbd-tls",
+  };
+
+  for (guint i = 0; !settings->libvirt && i < G_N_ELEMENTS (needing); i++)
+    if (g_hash_table_contains (settings->given, needing[i]))
+      return error_set (error, EINVAL, "%s= goes with libvirt=, which is not "
+                        "given", needing[i]);
+  if (!settings->libvirt)
+    return true;
+  if (!settings->domain)
+    return error_set (error, EINVAL, "libvirt=%s: which guest?  Add "
+                      "domain=NAME (virsh -c %s list --all names them)",
+                      settings->libvirt, settings->libvirt);
+  if (settings->tree)
+    return error_set (error, EINVAL, "tree= goes with file= and uri=; with "
+                      "libvirt= the tree is libvirt's");
+  return true;
+}
+
+bool
+settings_check (const Settings *settings, GError **error)
+{
+  if (settings->bitmap && !settings->uri)
+    return error_set (error, EINVAL, "bitmap= goes with uri=; else say "
+                      "checkpoint=%s, which with file= and no tree= means "
+                      "the bitmap of that name", settings->bitmap);
+  if (settings->domain && !settings->tree && !settings->libvirt)
+    return error_set (error, EINVAL, "domain= says which guest's documents "
+                      "in tree= to use; add tree=/var/lib/libvirt/qemu/"
+                      "checkpoint, or libvirt=qemu:///system");
+  return check_libvirt (settings, error);
+}
+
+void
 file_setting_free (FileSetting *file)
 {
   g_free (file->target);
@@ -238,5 +346,10 @@ settings_free (Settings *settings)
   g_free (settings->checkpoint);
   g_free (settings->disk);
   g_free (settings->bitmap);
+  g_free (settings->libvirt);
+  g_free (settings->create);
+  g_free (settings->socket_dir);
+  g_free (settings->scratch_dir);
+  g_free (settings->nbd_tls);
   g_free (settings);
 }

@@ -26,8 +26,17 @@ typedef struct {
   char *bitmap;
   const View *view;
   guint64 coalesce;             /* bytes */
+  char *libvirt;                /* URI */
+  char *create;
+  bool on_missing_full;
+  char *socket_dir;             /* absolute */
+  char *scratch_dir;            /* absolute */
+  bool take_over;
+  char *nbd_tls;                /* "yes", "no" or a folder's path */
   GHashTable *given;            /* parameter → text, of those given */
 } Settings;
+
+void file_setting_free (FileSetting *file);
 
 /* One line per parameter, for --help. */
 extern const char settings_help[];
@@ -40,5 +49,8 @@ void settings_free (Settings *settings);
  */
 bool settings_set (Settings *settings, const char *key, const char *value,
                    GError **error);
+
+/* Do they fit each other?  Once all are set. */
+bool settings_check (const Settings *settings, GError **error);
 
 #endif /* PLUGIN_SETTINGS_H */

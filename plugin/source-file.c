@@ -182,13 +182,15 @@ rehearse (FileSource *self, GError **error)
 }
 
 static Source *
-file_inspect (const Settings *settings, Forest *tree, GError **error)
+file_inspect (const Settings *settings, Forest *tree, Warn warn,
+              GError **error)
 {
   FileSource *self = g_new0 (FileSource, 1);
   Source *source = &self->source;
 
   source_init (source, &source_file_ops);
   source->forest = tree;
+  (void) warn;
   for (guint i = 0; i < settings->files->len; i++) {
     const FileSetting *file = g_ptr_array_index (settings->files, i);
     g_autofree char *target = choose_target (settings, tree, i, error);
@@ -212,6 +214,7 @@ file_endpoint (Source *source, const Disk *disk, const Part *part,
 {
   FileSource *self = (FileSource *) source;
 
+  endpoint->full = part->full;
   return storage_daemon_export (self->daemon, disk, part->layer,
                                 part->bitmap ? part->bitmap->name : NULL,
                                 endpoint, error);
@@ -222,7 +225,6 @@ const SourceOps source_file_ops = {
   .is_wanted = is_wanted,
   .inspect   = file_inspect,
   .start     = file_start,
-  .connects_early = false,
   .endpoint  = file_endpoint,
   .free      = file_free,
 };

@@ -149,11 +149,12 @@ look (UriSource *self, const Settings *settings, Forest *tree, GError **error)
   Source *source = &self->source;
   g_autoptr (Forest) owned_tree = tree;
 
-  self->first = nbd_connect_look (self->uri, error);
+  g_autofree char *what = g_strconcat ("uri=", self->uri, NULL);
+  self->first = nbd_connect_look (self->uri, what, error);
   if (!self->first)
     return false;
   g_autoptr (GPtrArray) names
-    = nbd_connect_bitmaps (self->first, self->uri, error);
+    = nbd_connect_bitmaps (self->first, what, error);
   if (!names)
     return false;
 
@@ -183,12 +184,15 @@ look (UriSource *self, const Settings *settings, Forest *tree, GError **error)
 }
 
 static Source *
-uri_inspect (const Settings *settings, Forest *tree, GError **error)
+uri_inspect (const Settings *settings, Forest *tree, Warn warn,
+             GError **error)
 {
   UriSource *self = g_new0 (UriSource, 1);
 
   source_init (&self->source, &source_uri_ops);
+  self->source.connects_early = true;
   self->uri = g_strdup (settings->uri);
+  (void) warn;
   g_mutex_init (&self->lock);
   if (!look (self, settings, tree, error)) {
     uri_free (&self->source);
@@ -231,7 +235,6 @@ const SourceOps source_uri_ops = {
   .is_wanted = is_wanted,
   .inspect   = uri_inspect,
   .start     = uri_start,
-  .connects_early = true,
   .endpoint  = uri_endpoint,
   .free      = uri_free,
 };

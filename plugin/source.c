@@ -13,6 +13,9 @@
 static const SourceOps *const sources[] = {
   &source_file_ops,
   &source_uri_ops,
+#ifdef HAVE_LIBVIRT
+  &source_libvirt_ops,
+#endif
 };
 
 const SourceOps *
@@ -33,7 +36,8 @@ source_choose (const Settings *settings, GError **error)
   }
   if (!chosen)
     error_set (error, EINVAL, "no source is given: add file=PATH for a "
-               "stopped guest's disk, or uri=NBD-URI for a running QEMU");
+               "stopped guest's disk, uri=NBD-URI for a running QEMU, or "
+               "libvirt=URI for a guest of libvirt's");
   return chosen;
 }
 
@@ -59,4 +63,7 @@ source_clear (Source *source)
 {
   g_clear_pointer (&source->disks, g_ptr_array_unref);
   g_clear_pointer (&source->forest, forest_free);
+  g_clear_pointer (&source->tree, forest_free);
+  g_clear_pointer (&source->since, g_free);
+  g_clear_pointer (&source->look_only, g_free);
 }

@@ -14,6 +14,7 @@
 #include "settings.h"
 
 typedef struct Source Source;
+typedef void (*Warn) (const char *message);
 
 typedef struct {
   const char *name;             /* also its parameter */
@@ -24,24 +25,29 @@ typedef struct {
   /* Look at what is there without changing it: fill in disks, and forest
    * with tree (taken; NULL: none was given, so one is made of the bitmaps).
    * In .get_ready: the user sees errors, and no threads may be started.
+   * warn: for what does not stand in the way.
    */
-  Source *(*inspect) (const Settings *settings, Forest *tree, GError **error);
+  Source *(*inspect) (const Settings *settings, Forest *tree, Warn warn,
+                      GError **error);
 
   /* Start what serving needs.  In .after_fork, in the main thread.  What can
    * fail here is to be tried in inspect, where the user sees it.
    */
   bool (*start) (Source *source, GError **error);
 
-  /* The server is not ours and could be replaced under its name: the default
-   * export is connected in .get_ready, with all its connections, and kept.
-   */
-  bool connects_early;
-
   /* Where one part of a disk since a checkpoint is read; layer is the
    * part's own, bitmap is NULL for its allocation.  Any thread.
    */
   bool (*endpoint) (Source *source, const Disk *disk, const Part *part,
                     NbdEndpoint *endpoint, GError **error);
+
+  /* Is what serves known to be gone (it has been logged)?  Asked before each
+   * request.  NULL: the connections tell.  Any thread.
+   */
+  bool (*is_lost) (Source *source);
+
+  /* Add to an export's description.  NULL: nothing.  Any thread. */
+  void (*describe) (Source *source, GString *text);
 
   /* End what start started, and free. */
   void (*free) (Source *source);
@@ -51,10 +57,21 @@ struct Source {
   const SourceOps *ops;
   GPtrArray *disks;             /* of Disk */
   Forest *forest;
+  /* The server is not ours and could be replaced under its name: the default
+   * export is connected in .get_ready, with all its connections, and kept.
+   */
+  bool connects_early;
+  char *since;                  /* the only checkpoint that can be asked for,
+                                 * of those that tree knows; NULL: any */
+  Forest *tree;
+  char *look_only;              /* nothing can be read, and why; or NULL */
+  const char *missing_remedy;   /* what to type for a disk without a usable
+                                 * record; NULL if nothing helps */
 };
 
 extern const SourceOps source_file_ops;
 extern const SourceOps source_uri_ops;
+extern const SourceOps source_libvirt_ops; /* only with HAVE_LIBVIRT */
 
 /* The source that the settings ask for; EINVAL for none or two. */
 const SourceOps *source_choose (const Settings *settings, GError **error);

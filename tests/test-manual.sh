@@ -7,14 +7,13 @@
 . "$(dirname "$0")/functions.sh"
 
 pod=$srcdir/docs/nbdkit-checkpoint-plugin.pod
-sed -n 's/^  { "\([a-z]*\)", .*/\1/p' "$srcdir/plugin/settings.c" \
-  | grep -v '^libvirt$' | sort >code
-sed -n '/^=head1 PARAMETERS/,/^=head1 EXPORTS/s/^=item .*B<\([a-z]*\)=>.*/\1/p' \
+sed -n 's/^  { "\([a-z-]*\)", .*/\1/p' "$srcdir/plugin/settings.c" | sort >code
+sed -n '/^=head1 PARAMETERS/,/^=head1 EXPORTS/s/^=item .*B<\([a-z-]*\)=>.*/\1/p' \
   "$pod" | sort >manual
 nbdkit "$plugin" --help | sed -n '/dirtied since/,$p' \
-  | grep -Eo '^\[?[a-z]+=' | tr -d '[=' | sort >help
+  | grep -Eo '^\[?[a-z-]+=' | tr -d '[=' | sort >help
 cat code
-[ "$(wc -l <code)" -eq 9 ] || fail "expected 9 parameters in settings.c"
+[ "$(wc -l <code)" -eq 16 ] || fail "expected 16 parameters in settings.c"
 diff -u code manual || fail "the manual names other parameters"
 diff -u code help || fail "--help names other parameters"
 
@@ -23,7 +22,8 @@ man=$builddir/docs/nbdkit-checkpoint-plugin.1
 [ -s "$man" ] || fail "there is no manual page in the build"
 
 nbdkit "$plugin" --dump-plugin >dump
-grep -x 'checkpoint_sources=file uri' dump
+grep -x "checkpoint_sources=file uri$([ "$libvirt" != yes ] || echo ' libvirt')" \
+  dump
 grep -x 'checkpoint_views=overlay, sparse, guard' dump
 grep -E '^checkpoint_(glib|libxml2|libnbd)=[0-9]+\.[0-9]+' dump
 grep -x "version=$(sed -n 's/^AC_INIT.*\[\([0-9.]*\)\])$/\1/p' \

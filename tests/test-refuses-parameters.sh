@@ -13,7 +13,7 @@ guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 
 # No source, and two.
-refuses 'no source is given: add file=PATH .* or uri=NBD-URI'
+refuses 'no source is given: add file=PATH .* uri=NBD-URI .* libvirt=URI'
 refuses 'no source is given: add file=PATH' checkpoint=monday
 refuses 'file= and uri= are both given; .* remove' \
   disk.qcow2 uri=nbd://localhost
@@ -21,7 +21,8 @@ refuses 'file= and uri= are both given; .* remove' \
   uri=nbd://localhost file=disk.qcow2
 
 # No value.
-for key in file uri tree domain checkpoint disk bitmap view coalesce; do
+for key in file uri libvirt tree domain checkpoint disk bitmap view coalesce \
+           create on-missing socket-dir scratch-dir take-over nbd-tls; do
   refuses "error: $key= has no value" disk.qcow2 "$key="
 done
 refuses 'has no value' ""
@@ -50,7 +51,25 @@ done
 refuses 'bitmap= goes with uri=; .* checkpoint=monday' \
   disk.qcow2 bitmap=monday
 refuses 'domain= says .* tree= .*; add tree=' disk.qcow2 domain=web1
-refuses 'libvirt= .*uri=.* file=' libvirt=qemu:///system domain=web1
+for parameter in create=a on-missing=full socket-dir=/ scratch-dir=/ \
+                 take-over=yes nbd-tls=no; do
+  refuses "${parameter%%=*}= goes with libvirt=" disk.qcow2 "$parameter"
+done
+for name in a/b 'a b' .a a@b ä; do
+  refuses "create=.* is not a name for a checkpoint" \
+    libvirt=test:///default domain=test create="$name"
+done
+refuses 'on-missing=whole is neither refuse nor full' disk.qcow2 \
+  on-missing=whole
+refuses 'take-over=maybe is neither yes nor no' disk.qcow2 take-over=maybe
+refuses 'nbd-tls=maybe is neither yes, no nor a folder' disk.qcow2 \
+  nbd-tls=maybe
+refuses 'libvirt=test:///default: which guest\?  Add domain=NAME \(virsh' \
+  libvirt=test:///default
+refuses 'tree= goes with file= and uri=; with libvirt= the tree is libvirt' \
+  libvirt=test:///default domain=test tree=.
+refuses 'file= and libvirt= are both given' disk.qcow2 \
+  libvirt=test:///default domain=test
 
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
 # The same disk is served when nothing is wrong.

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The keeper's loop: nbdkit's messages, libvirt's events and a clock, all in
+ * one thread.  It ends when the socket is closed or the adopting process is
+ * gone, and ends the job then.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "keeper-process.h"
+#include "message.h"
+
+/* A look that takes longer has nobody left who waits for it. */
+#define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
+#define SCRATCH_INTERVAL_MS 500
+#define RECHECKS 4
+/* libvirtd is asked for a sign of life, and given up after three. */
+#define KEEPALIVE_S 5
+#define KEEPALIVE_COUNT 3
+
+typedef struct {
+  int fd;
+  Hypervisor hypervisor;
+  Job job;
+  int owner_fd;                 /* pidfd of the server, -1 before adoption */
+  bool watching;
+  bool adopted;
+  bool lost;
+  bool done;
+  guint rechecks;               /* to come, whether the job still runs */
+  guint64 scratch_told;
+} Process;
+
+static void
+tell (Process *process, guint kind, const char *first, const char *second)
+{
+  g_autofree char *valid = g_utf8_make_valid (first, -1);
+  const char *const texts[] = { valid, second, NULL };
+
+  if (!message_send (process->fd, kind, texts))
+    process->done = true;
+}
+
+static void
+tell_failure (Process *process, const GError *error)
+{
+  g_autofree char *number = g_strdup_printf ("%d", error->code);
+  g_autofree char *valid = g_utf8_make_valid (error->message, -1);
+
+  tell (process, KEEPER_FAILED, number, valid);
+}
+
+static void
+lose (Process *process, const char *why)
+{
+  if (!process->job.begun || process->lost)
+    return;
+  process->lost = true;
+  tell (process, KEEPER_LOST, why, NULL);
+}
+
+static void
+on_closed (virConnectPtr connection, int reason, void *opaque)
+{
+  (void) connection;
+  lose (opaque, reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
+        ? "libvirt's daemon does not answer any more"
+        : "the connection to libvirt was lost (did its daemon restart?)");
+}
+
+static int
+on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
+              int detail, void *opaque)
+{
+  Process *process = opaque;
+
+  (void) connection;
+  (void) domain;
+  if (event == VIR_DOMAIN_EVENT_STOPPED)
+    lose (process, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
+          ? "the guest was shut down"
+          : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
+          ? "the guest was destroyed"
+          : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
+          ? "the guest was migrated away"
+          : "the guest stopped");
+  else if (event == VIR_DOMAIN_EVENT_CRASHED)
+    lose (process, "the guest crashed");
+  return 0;
+}
+
+/* The event may be a late one of a job before ours. */
+static void
+on_job_completed (virConnectPtr connection, virDomainPtr domain,
+                  virTypedParameterPtr params, int n_params, void *opaque)
+{
+  Process *process = opaque;
+  const char *reason = NULL;
+
+  (void) connection;
+  if (!process->job.begun || process->lost)
+    return;
+  if (job_is_running (&process->job, domain)) {
+    process->rechecks = RECHECKS;
+    return;
+  }
+  virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
+  if (reason) {
+    g_autofree char *text
+      = g_strdup_printf ("libvirt ended the backup job: %s", reason);
+    lose (process, text);
+  }
+  else if (virDomainIsActive (domain) == 0)
+    lose (process, "the guest stopped");
+  else
+    lose (process, "the backup job was ended by somebody else (virsh "
+          "domjobabort?)");
+}
+
+/* Events come in before the job begins, so that none of its own is missed. */
+static void
+watch_guest (Process *process)
+{
+  virConnectPtr connection = process->hypervisor.connection;
+  virDomainPtr domain = process->hypervisor.domain;
+
+  virConnectSetKeepAlive (connection, KEEPALIVE_S, KEEPALIVE_COUNT);
+  virConnectRegisterCloseCallback (connection, on_closed, process, NULL);
+  virConnectDomainEventRegisterAny (connection, domain,
+                                    VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                    VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
+                                    process, NULL);
+  virConnectDomainEventRegisterAny (connection, domain,
+                                    VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                                    VIR_DOMAIN_EVENT_CALLBACK
+                                    (on_job_completed), process, NULL);
+}
+
+static void
+look (Process *process, const Message *message)
+{
+  g_autoptr (GError) error = NULL;
+
+  alarm (LOOK_LIMIT_S);
+  if (!hypervisor_look (&process->hypervisor, process->fd,
+                        message_text (message, 0), message_text (message, 1),
+                        message_text (message, 2)[0] != '\0', &error))
+    tell_failure (process, error);
+  alarm (0);
+}
+
+static void
+begin (Process *process, const Message *message)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *xml = NULL, *broken = NULL;
+
+  if (!process->watching)
+    watch_guest (process);
+  process->watching = true;
+  if (job_begin (&process->job, &process->hypervisor,
+                 (const char *const *) message->texts, &xml, &broken, &error))
+    tell (process, KEEPER_BEGUN, xml, NULL);
+  else if (broken)
+    tell (process, KEEPER_BROKEN, error->message, broken);
+  else
+    tell_failure (process, error);
+}
+
+static void
+on_owner_gone (int watch, int fd, int events, void *opaque)
+{
+  Process *process = opaque;
+
+  (void) watch;
+  (void) fd;
+  (void) events;
+  process->done = true;
+}
+
+/* The terminal is nbdkit's no more when it goes into the background. */
+static void
+let_go_of_terminal (void)
+{
+  const int fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+
+  if (fd >= 0)
+    dup2 (fd, STDERR_FILENO);
+  close (fd);
+}
+
+/* Warn when a fifth, a tenth, a twentieth of the room at first is left. */
+static void
+on_clock (int timer, void *opaque)
+{
+  static const guint shares[] = { 5, 10, 20 };
+  Process *process = opaque;
+  Job *job = &process->job;
+  guint64 used, left;
+
+  (void) timer;
+  if (process->rechecks > 0) {
+    process->rechecks--;
+    if (!job_is_running (job, process->hypervisor.domain))
+      lose (process, "libvirt ended the backup job");
+  }
+  if (!job->begun || process->lost || !job_scratch (job, &used, &left))
+    return;
+  if (used != process->scratch_told) {
+    g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
+    g_autofree char *left_text = g_strdup_printf ("%" G_GUINT64_FORMAT, left);
+    tell (process, KEEPER_SCRATCH, used_text, left_text);
+    process->scratch_told = used;
+  }
+  if (job->warned == G_N_ELEMENTS (shares)
+      || left > job->room / shares[job->warned])
+    return;
+  while (job->warned < G_N_ELEMENTS (shares)
+         && left <= job->room / shares[job->warned])
+    job->warned++;
+  g_autofree char *text = g_strdup_printf (
+    "scratch files take %" G_GUINT64_FORMAT " bytes and only %"
+    G_GUINT64_FORMAT " are left in %s; when it is full, the guest's own "
+    "writes fail: make room there, or end this backup", used, left,
+    job->scratch[0]);
+  tell (process, KEEPER_WARNING, text, NULL);
+}
+
+/* A parent of --run's holds the socket open, too, so its end alone would not
+ * tell of the server's.  (glibc has pidfd_open from 2.36, Linux from 5.3;
+ * without, there is still the socket.)
+ */
+static void
+adopt (Process *process, const Message *message)
+{
+  process->adopted = true;
+  process->owner_fd
+    = (int) syscall (SYS_pidfd_open, atol (message_text (message, 0)), 0);
+  if (process->owner_fd >= 0)
+    virEventAddHandle (process->owner_fd, VIR_EVENT_HANDLE_READABLE,
+                       on_owner_gone, process, NULL);
+  else if (errno == ESRCH)
+    process->done = true;
+  let_go_of_terminal ();
+  on_clock (0, process);
+}
+
+static void
+on_message (int watch, int fd, int events, void *opaque)
+{
+  Process *process = opaque;
+  g_auto (Message) message = { 0 };
+
+  (void) watch;
+  (void) events;
+  if (!message_receive (fd, KEEPER_ANSWER_MS, &message))
+    process->done = true;
+  else if (message.kind == KEEPER_LOOK)
+    look (process, &message);
+  else if (message.kind == KEEPER_BEGIN)
+    begin (process, &message);
+  else if (message.kind == KEEPER_ADOPT)
+    adopt (process, &message);
+}
+
+/* Signals from the terminal are for nbdkit, whose end is ours; and none of
+ * its files is held open.
+ */
+static void
+detach (int fd)
+{
+  static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
+  sigset_t none;
+  const int null = open ("/dev/null", O_RDWR);
+
+  setsid ();
+  sigemptyset (&none);
+  sigprocmask (SIG_SETMASK, &none, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (ignored); i++)
+    signal (ignored[i], SIG_IGN);
+  signal (SIGCHLD, SIG_DFL);
+  signal (SIGALRM, SIG_DFL);
+  if (null >= 0) {
+    dup2 (null, STDIN_FILENO);
+    dup2 (null, STDOUT_FILENO);
+  }
+  if (fd > STDERR_FILENO + 1)
+    close_range (STDERR_FILENO + 1, (unsigned) fd - 1, 0);
+  close_range ((unsigned) fd + 1, ~0U, 0);
+  if (chdir ("/") < 0)
+    return;                     /* we may stay: nothing is opened by name */
+  prctl (PR_SET_NAME, "nbdkit-keeper");
+}
+
+/* libvirt would print every error. */
+static void
+be_silent (void *opaque, virErrorPtr error)
+{
+  (void) opaque;
+  (void) error;
+}
+
+void
+keeper_process_run (int fd)
+{
+  Process process = { .fd = fd, .owner_fd = -1, .job = JOB_INIT };
+  g_autoptr (GError) error = NULL;
+
+  detach (fd);
+  virSetErrorFunc (NULL, be_silent);
+  if (virInitialize () < 0 || virEventRegisterDefaultImpl () < 0
+      || virEventAddHandle (fd, VIR_EVENT_HANDLE_READABLE
+                            | VIR_EVENT_HANDLE_HANGUP, on_message, &process,
+                            NULL) < 0
+      || virEventAddTimeout (SCRATCH_INTERVAL_MS, on_clock, &process,
+                             NULL) < 0)
+    _exit (EXIT_FAILURE);
+  while (!process.done && virEventRunDefaultImpl () == 0)
+    ;
+  job_end (&process.job, &process.hypervisor, process.adopted, &error);
+  process.done = true;
+  tell (&process, KEEPER_ENDED, error ? error->message : "", NULL);
+  _exit (EXIT_SUCCESS);
+}

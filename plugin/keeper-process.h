@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The keeper's own side; see keeper.h.  Used by keeper*.c only.
+ */
+#ifndef PLUGIN_KEEPER_PROCESS_H
+#define PLUGIN_KEEPER_PROCESS_H
+
+#include <sys/types.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "keeper.h"
+
+/* Messages, with their texts. */
+enum {
+  /* to the keeper */
+  KEEPER_LOOK = 1,              /* URI, domain, writable ("1", "") */
+  KEEPER_BEGIN,                 /* see job_begin () */
+  KEEPER_ADOPT,                 /* process ID */
+  /* from the keeper */
+  KEEPER_FAILED,                /* errno, message */
+  KEEPER_CHECKPOINT,            /* document */
+  KEEPER_GUEST,                 /* document, running, host, connection,
+                                 * privileged, then target and size of each
+                                 * disk */
+  KEEPER_BEGUN,                 /* document */
+  KEEPER_BROKEN,                /* message, checkpoint document */
+  KEEPER_LOST,                  /* message */
+  KEEPER_WARNING,               /* message */
+  KEEPER_SCRATCH,               /* bytes used, bytes left */
+  KEEPER_ENDED,                 /* message, "" if all is well */
+};
+
+/* Texts of KEEPER_BEGIN. */
+enum {
+  BEGIN_BACKUP, BEGIN_CHECKPOINT, BEGIN_NAME, BEGIN_MARK, BEGIN_FOLDER,
+  BEGIN_NEEDS_FOLDER, BEGIN_USER, BEGIN_GROUP, BEGIN_TAKE_OVER,
+  BEGIN_SCRATCH                 /* and those that follow */
+};
+
+/* Where the keeper is connected to. */
+typedef struct {
+  char *uri;                    /* as given */
+  char *domain_name;            /* as libvirt says it */
+  char uuid[VIR_UUID_STRING_BUFLEN];
+  virConnectPtr connection;
+  virDomainPtr domain;
+  bool remote;
+} Hypervisor;
+
+/* The job, as far as it was begun. */
+typedef struct {
+  char *mark;
+  char *folder;
+  int folder_fd;                /* locked as long as we live; -1: none */
+  char *created;                /* checkpoint made with it; NULL if none */
+  char **scratch;
+  bool begun;
+  guint64 room;                 /* bytes left for scratch at first */
+  guint warned;                 /* how often that it runs short */
+} Job;
+
+#define JOB_INIT { .folder_fd = -1 }
+
+/* What all our folders' and scratch files' names begin with. */
+#define JOB_PREFIX "nbdkit-checkpoint-"
+
+/* Turn libvirt's last error into *error, in front of it what was tried.
+ * Returns false.
+ */
+bool hypervisor_error (GError **error, const char *format, ...)
+  G_GNUC_PRINTF (2, 3);
+
+/* Connect, find the guest, and tell of it and its checkpoints on fd. */
+bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
+                      const char *domain, bool writable, GError **error);
+
+/* Connect anew and find the guest again, by its UUID. */
+bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
+
+/* texts as of KEEPER_BEGIN; *xml is libvirt's description of the job.  On
+ * failure nothing is left of it; *broken is then the checkpoint with the
+ * sizes of what is not broken, if that is the reason.
+ */
+bool job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
+                char **xml, char **broken, GError **error);
+
+/* Does it still run, and is it ours? */
+bool job_is_running (const Job *job, virDomainPtr domain);
+
+/* Abort the job if it is still ours, wait until it is gone, remove our
+ * files, and the created checkpoint unless it is to stay.  False with what
+ * could not be done.
+ */
+bool job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
+              GError **error);
+
+/* Bytes that scratch files occupy and that are left for them, as far as
+ * this machine can tell; false if it can't.
+ */
+bool job_scratch (const Job *job, guint64 *used, guint64 *left);
+
+/* What the process does until its server is gone; never returns. */
+G_NORETURN void keeper_process_run (int fd);
+
+#endif /* PLUGIN_KEEPER_PROCESS_H */

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * nbdkit's side of the keeper.  The socket's end means the server's end.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "keeper-process.h"
+#include "message.h"
+
+/* For one that has nothing to undo. */
+#define KEEPER_GOODBYE_MS 2000
+
+struct Keeper {
+  int fd;
+  char *where;                  /* "guest web1 (qemu:///system)" */
+  bool asked_to_begin;
+  GThread *watch;               /* from adoption on, the only reader of fd */
+  KeeperNotify notify;
+  void *opaque;
+  GMutex lock;                  /* guards what follows */
+  GCond ended;
+  bool has_ended;
+  char *trouble;
+};
+
+void
+guest_look_clear (GuestLook *look)
+{
+  g_clear_pointer (&look->guest, guest_free);
+  g_clear_pointer (&look->host, g_free);
+  g_clear_pointer (&look->connection, g_free);
+  g_clear_pointer (&look->sizes, g_hash_table_unref);
+  g_clear_pointer (&look->tree, forest_free);
+  g_clear_pointer (&look->skipped, g_ptr_array_unref);
+}
+
+/* Forks twice: init reaps the keeper, whichever of us still lives. */
+static bool
+spawn (int fds[2])
+{
+  const pid_t pid = fork ();
+  int status;
+
+  if (pid < 0)
+    return false;
+  if (pid == 0) {
+    close (fds[0]);
+    const pid_t keeper = fork ();
+    if (keeper == 0)
+      keeper_process_run (fds[1]);
+    _exit (keeper < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+  }
+  while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  if (status != 0)
+    errno = EAGAIN;
+  return status == 0;
+}
+
+Keeper *
+keeper_start (GError **error)
+{
+  int fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0
+      || !spawn (fds)) {
+    error_set (error, errno, "cannot start a process that talks to libvirt: "
+               "%s", g_strerror (errno));
+    return NULL;
+  }
+  close (fds[1]);
+  Keeper *keeper = g_new0 (Keeper, 1);
+  keeper->fd = fds[0];
+  g_mutex_init (&keeper->lock);
+  g_cond_init (&keeper->ended);
+  return keeper;
+}
+
+/* Receive an answer; false for KEEPER_FAILED, too. */
+static bool
+answer (Keeper *keeper, const char *asked, Message *message, GError **error)
+{
+  if (!message_receive (keeper->fd, KEEPER_ANSWER_MS, message))
+    return error_set (error, errno, "%s: libvirt did not %s%s; is its daemon "
+                      "well (virsh list)?", keeper->where, asked,
+                      errno == ETIMEDOUT ? " within a minute" : "");
+  if (message->kind == KEEPER_FAILED)
+    return error_set (error, atoi (message_text (message, 0)), "%s",
+                      message_text (message, 1));
+  return true;
+}
+
+static void
+add_checkpoint (GuestLook *look, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  Checkpoint *checkpoint
+    = checkpoint_parse (text, strlen (text), CHECKPOINT_PARSE_DEFAULT,
+                        &error);
+
+  if (checkpoint && forest_add (look->tree, checkpoint, &error))
+    return;
+  checkpoint_free (checkpoint);
+  g_ptr_array_add (look->skipped,
+                   g_strdup_printf ("a checkpoint that libvirt tells of is "
+                                    "left out: %s", error->message));
+}
+
+static bool
+take_guest (GuestLook *look, const Message *message, GError **error)
+{
+  const char *xml = message_text (message, 0);
+  const char *host = message_text (message, 2);
+
+  look->guest = guest_parse (xml, strlen (xml), error);
+  look->running = message_text (message, 1)[0] != '\0';
+  look->host = host[0] ? g_strdup (host) : NULL;
+  look->connection = g_strdup (message_text (message, 3));
+  look->privileged = message_text (message, 4)[0] != '\0';
+  for (guint i = 5; message_text (message, i)[0]; i += 2) {
+    guint64 *size = g_new (guint64, 1);
+    *size = g_ascii_strtoull (message_text (message, i + 1), NULL, 10);
+    g_hash_table_insert (look->sizes, g_strdup (message_text (message, i)),
+                         size);
+  }
+  forest_link (look->tree);
+  return look->guest != NULL;
+}
+
+bool
+keeper_look (Keeper *keeper, const char *uri, const char *domain,
+             bool writable, GuestLook *look, GError **error)
+{
+  const char *const texts[] = { uri, domain, writable ? "1" : "", NULL };
+  g_auto (Message) message = { 0 };
+
+  keeper->where = g_strdup_printf ("guest %s (%s)", domain, uri);
+  look->tree = forest_new ();
+  look->skipped = g_ptr_array_new_with_free_func (g_free);
+  look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       g_free);
+  message_send (keeper->fd, KEEPER_LOOK, texts); /* if not: no answer, too */
+  for (;;) {
+    if (!answer (keeper, "tell of it", &message, error))
+      return false;
+    if (message.kind == KEEPER_GUEST)
+      return take_guest (look, &message, error);
+    if (message.kind == KEEPER_CHECKPOINT)
+      add_checkpoint (look, message_text (&message, 0));
+  }
+}
+
+static void
+send_begin (Keeper *keeper, const JobRequest *request)
+{
+  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+
+  g_ptr_array_add (texts, g_strdup (request->backup_xml));
+  g_ptr_array_add (texts, g_strdup (request->checkpoint_xml
+                                    ? request->checkpoint_xml : ""));
+  g_ptr_array_add (texts, g_strdup (request->checkpoint_name
+                                    ? request->checkpoint_name : ""));
+  g_ptr_array_add (texts, g_strdup (request->mark));
+  g_ptr_array_add (texts, g_strdup (request->folder));
+  g_ptr_array_add (texts, g_strdup (request->qemu_needs_folder ? "1" : ""));
+  g_ptr_array_add (texts, g_strdup_printf ("%ju",
+                                           (uintmax_t) request->qemu_user));
+  g_ptr_array_add (texts, g_strdup_printf ("%ju",
+                                           (uintmax_t) request->qemu_group));
+  g_ptr_array_add (texts, g_strdup (request->take_over ? "1" : ""));
+  for (guint i = 0; request->scratch[i]; i++)
+    g_ptr_array_add (texts, g_strdup (request->scratch[i]));
+  g_ptr_array_add (texts, NULL);
+  message_send (keeper->fd, KEEPER_BEGIN,
+                (const char *const *) texts->pdata);
+}
+
+bool
+keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
+              Checkpoint **broken, GError **error)
+{
+  g_auto (Message) message = { 0 };
+
+  keeper->asked_to_begin = true;
+  send_begin (keeper, request);
+  if (!answer (keeper, "begin the backup", &message, error))
+    return false;
+  if (message.kind == KEEPER_BROKEN) {
+    const char *text = message_text (&message, 1);
+    *broken = checkpoint_parse (text, strlen (text),
+                                CHECKPOINT_PARSE_DEFAULT, NULL);
+    return error_set (error, EIO, "%s", message_text (&message, 0));
+  }
+  *xml = g_strdup (message_text (&message, 0));
+  return true;
+}
+
+static void
+forward (Keeper *keeper, const Message *message)
+{
+  KeeperEvent event = { .text = message_text (message, 0) };
+
+  switch (message->kind) {
+  case KEEPER_LOST:
+    event.kind = KEEPER_EVENT_LOST;
+    break;
+  case KEEPER_WARNING:
+    event.kind = KEEPER_EVENT_WARNING;
+    break;
+  case KEEPER_SCRATCH:
+    event.kind = KEEPER_EVENT_SCRATCH;
+    event.used = g_ascii_strtoull (event.text, NULL, 10);
+    event.left = g_ascii_strtoull (message_text (message, 1), NULL, 10);
+    break;
+  default:
+    return;
+  }
+  keeper->notify (keeper->opaque, &event);
+}
+
+/* Until the keeper is gone; true if it took leave. */
+static bool
+receive_rest (Keeper *keeper, int timeout_ms)
+{
+  g_auto (Message) message = { 0 };
+
+  while (message_receive (keeper->fd, timeout_ms, &message)) {
+    if (message.kind == KEEPER_ENDED) {
+      g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
+      keeper->trouble = message_text (&message, 0)[0]
+        ? g_strdup (message_text (&message, 0)) : NULL;
+      keeper->has_ended = true;
+      g_cond_signal (&keeper->ended);
+      return true;
+    }
+    if (keeper->notify)
+      forward (keeper, &message);
+  }
+  return false;
+}
+
+static gpointer
+watch (gpointer data)
+{
+  Keeper *keeper = data;
+
+  if (!receive_rest (keeper, -1)) {
+    const KeeperEvent event = {
+      .kind = KEEPER_EVENT_LOST,
+      .text = "the process that watches it is gone",
+    };
+    keeper->notify (keeper->opaque, &event);
+    g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
+    keeper->has_ended = true;
+    keeper->trouble
+      = g_strdup_printf ("%s: the process that was to end the backup job is "
+                         "gone; see if one is left with virsh domjobinfo, "
+                         "and end it with virsh domjobabort", keeper->where);
+    g_cond_signal (&keeper->ended);
+  }
+  return NULL;
+}
+
+void
+keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
+{
+  g_autofree char *pid = g_strdup_printf ("%ld", (long) getpid ());
+  const char *const texts[] = { pid, NULL };
+
+  keeper->notify = notify;
+  keeper->opaque = opaque;
+  message_send (keeper->fd, KEEPER_ADOPT, texts);
+  keeper->watch = g_thread_new ("keeper", watch, keeper);
+}
+
+/* With the thread, for it to end; without, read ourselves. */
+static bool
+wait_for_end (Keeper *keeper)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + KEEPER_STOP_MS * 1000LL;
+
+  if (!keeper->asked_to_begin)  /* it ends by itself, if not at once */
+    return receive_rest (keeper, KEEPER_GOODBYE_MS) || true;
+  if (!keeper->watch)
+    return receive_rest (keeper, KEEPER_STOP_MS);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
+  while (!keeper->has_ended)
+    if (!g_cond_wait_until (&keeper->ended, &keeper->lock, deadline))
+      return false;
+  return true;
+}
+
+char *
+keeper_stop (Keeper *keeper)
+{
+  char *trouble = NULL;
+
+  if (!keeper)
+    return NULL;
+  shutdown (keeper->fd, SHUT_WR);
+  if (!wait_for_end (keeper))
+    trouble = g_strdup_printf ("%s: libvirt did not end the backup job "
+                               "within %d s; see if it is left with virsh "
+                               "domjobinfo, and end it with virsh "
+                               "domjobabort", keeper->where
+                               ? keeper->where : "guest",
+                               KEEPER_STOP_MS / 1000);
+  shutdown (keeper->fd, SHUT_RD);
+  if (keeper->watch)
+    g_thread_join (keeper->watch);
+  close (keeper->fd);
+  if (!trouble)
+    trouble = g_steal_pointer (&keeper->trouble);
+  g_free (keeper->trouble);
+  g_free (keeper->where);
+  g_mutex_clear (&keeper->lock);
+  g_cond_clear (&keeper->ended);
+  g_free (keeper);
+  return trouble;
+}

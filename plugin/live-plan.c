@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * All names are ours to choose, so that a job that a crash left can be told
+ * from another program's.  The scratch files lie beside the disks unless told
+ * otherwise, as libvirt would have it: QEMU can reach that place.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "keeper-process.h"
+#include "live-plan.h"
+#include "parts.h"
+#include "reach.h"
+
+#define SOCKET_DIR "/run"
+#define SOCKET_NAME "nbd"
+/* Where a remote QEMU listens: libvirt leaves the choice to us. */
+#define FIRST_PORT 10809
+#define PORTS_TRIED 32
+
+void
+live_plan_clear (LivePlan *plan)
+{
+  g_clear_pointer (&plan->mark, g_free);
+  g_clear_pointer (&plan->folder, g_free);
+  g_clear_pointer (&plan->backup, backup_free);
+  g_clear_pointer (&plan->left_out, g_ptr_array_unref);
+  g_clear_pointer (&plan->create, checkpoint_free);
+  g_clear_pointer (&plan->scratch, g_ptr_array_unref);
+}
+
+/* The user that QEMU runs as, as far as it is known. */
+static bool
+qemu_user (const GuestLook *look, uid_t *user, gid_t *group)
+{
+  *user = look->guest->owner_known ? look->guest->owner : geteuid ();
+  *group = look->guest->owner_known ? look->guest->group : getegid ();
+  return !look->host && (look->guest->owner_known || !look->privileged);
+}
+
+static bool
+choose_socket (LivePlan *plan, const Settings *settings,
+               const GuestLook *look, GError **error)
+{
+  const char *runtime = getenv ("XDG_RUNTIME_DIR");
+  const char *folder = settings->socket_dir ? settings->socket_dir
+    : geteuid () == 0 ? SOCKET_DIR : runtime ? runtime : g_get_tmp_dir ();
+  uid_t user;
+  gid_t group;
+
+  plan->folder = g_build_filename (folder, plan->mark, NULL);
+  if (look->host)
+    return true;
+  plan->backup->socket = g_build_filename (plan->folder, SOCKET_NAME, NULL);
+  if (strlen (plan->backup->socket)
+      >= sizeof ((struct sockaddr_un *) NULL)->sun_path)
+    return error_set (error, ENAMETOOLONG, "socket-dir=%s: the path of a "
+                      "socket in it, %s, is too long for Unix; choose a "
+                      "shorter one", folder, plan->backup->socket);
+  g_autofree char *purpose = g_strconcat ("socket-dir=", folder, NULL);
+  return !qemu_user (look, &user, &group)
+    || reach_check (purpose, folder, user, group, X_OK, error);
+}
+
+static bool
+choose_tcp (LivePlan *plan, const Settings *settings, const GuestLook *look,
+            GError **error)
+{
+  if (!look->host) {
+    if (settings->nbd_tls)
+      return error_set (error, EINVAL, "nbd-tls= goes with a remote libvirt; "
+                        "from this machine's, data comes over a Unix socket "
+                        "that nobody else can reach");
+    return true;
+  }
+  if (!settings->nbd_tls)
+    return error_set (error, EINVAL, "libvirt=%s is on another machine, from "
+                      "which the disks' content comes over TCP: add "
+                      "nbd-tls=yes (its /etc/libvirt/qemu.conf needs "
+                      "backup_tls_x509_cert_dir), or nbd-tls=no to send it "
+                      "unencrypted, readable for anyone who can connect",
+                      settings->libvirt);
+  plan->backup->host = g_strdup (look->host);
+  plan->backup->port = FIRST_PORT;
+  plan->backup->tls = strcmp (settings->nbd_tls, "no") != 0;
+  return true;
+}
+
+/* NULL: there is no place for it. */
+static char *
+scratch_path (const LivePlan *plan, const Settings *settings,
+              const GuestDisk *disk)
+{
+  const bool is_file = strcmp (disk->type, "file") == 0 && disk->source;
+  g_autofree char *folder = settings->scratch_dir
+    ? g_strdup (settings->scratch_dir)
+    : is_file ? g_path_get_dirname (disk->source) : NULL;
+  g_autofree char *name
+    = g_strdup_printf ("%s.%s.scratch", plan->mark, disk->target);
+
+  return folder ? g_build_filename (folder, name, NULL) : NULL;
+}
+
+/* A daemon of the system makes the file, one of the user is the user. */
+static bool
+check_scratch (const char *path, const GuestLook *look, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  uid_t user;
+  gid_t group;
+
+  g_autofree char *purpose = g_strconcat ("scratch-dir=", folder, NULL);
+  return !qemu_user (look, &user, &group)
+    || reach_check (purpose, folder, user, group,
+                    look->privileged ? X_OK : W_OK | X_OK, error);
+}
+
+static bool
+add_disk (LivePlan *plan, const Settings *settings, const GuestLook *look,
+          const GuestDisk *disk, const char *since, GError **error)
+{
+  g_autofree char *scratch = scratch_path (plan, settings, disk);
+
+  if (!scratch)
+    return error_set (error, EINVAL, "disk %s is of type %s, so there is no "
+                      "folder beside it for the scratch file; say where with "
+                      "scratch-dir=", disk->target, disk->type);
+  if (!check_scratch (scratch, look, error))
+    return false;
+  BackupDisk *wanted = backup_add_disk (plan->backup, disk->target);
+  wanted->incremental = g_strdup (since);
+  wanted->scratch = g_strdup (scratch);
+  g_ptr_array_add (plan->scratch, g_steal_pointer (&scratch));
+  /* libvirt keeps bitmaps in qcow2 only. */
+  if (plan->create && g_strcmp0 (disk->format, "qcow2") == 0)
+    checkpoint_cover (plan->create, disk->target, plan->create->name);
+  return true;
+}
+
+static bool
+is_broken (const GPtrArray *broken, const char *target)
+{
+  for (guint i = 0; broken && i < broken->len; i++)
+    if (strcmp (g_ptr_array_index (broken, i), target) == 0)
+      return true;
+  return false;
+}
+
+static bool
+choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
+              const GPtrArray *broken, GError **error)
+{
+  const GPtrArray *disks = look->guest->disks;
+  const Checkpoint *since = settings->checkpoint
+    ? forest_lookup (look->tree, settings->checkpoint) : NULL;
+
+  for (guint i = 0; i < disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (disks, i);
+    const bool unwanted
+      = settings->disk && strcmp (settings->disk, disk->target) != 0;
+    const bool recorded = since && !is_broken (broken, disk->target)
+      && checkpoint_bitmap (since, disk->target);
+
+    if (unwanted || (since && !recorded && !settings->on_missing_full))
+      g_ptr_array_add (plan->left_out, g_strdup (disk->target));
+    else if (!add_disk (plan, settings, look, disk,
+                        recorded ? since->name : NULL, error))
+      return false;
+  }
+  return true;
+}
+
+static void
+start_create (LivePlan *plan, const char *name)
+{
+  plan->create = checkpoint_new (name);
+  plan->create->description
+    = g_strdup_printf ("made with a backup by nbdkit (%s)", plan->mark);
+}
+
+bool
+live_plan_make (LivePlan *plan, const Settings *settings,
+                const GuestLook *look, const GPtrArray *broken,
+                GError **error)
+{
+  plan->mark = g_strdup_printf (JOB_PREFIX "%08x%08x", g_random_int (),
+                                g_random_int ());
+  plan->backup = backup_new ();
+  plan->left_out = g_ptr_array_new_with_free_func (g_free);
+  plan->scratch = g_ptr_array_new_with_free_func (g_free);
+  if (settings->create)
+    start_create (plan, settings->create);
+  if (!choose_tcp (plan, settings, look, error)
+      || !choose_socket (plan, settings, look, error)
+      || !choose_disks (plan, settings, look, broken, error))
+    return false;
+  g_ptr_array_add (plan->scratch, NULL);
+  if (plan->create && plan->create->disks->len == 0
+      && plan->backup->disks->len > 0)
+    return error_set (error, ENOTSUP, "create=%s: no disk in the backup is "
+                      "qcow2, and only there can a checkpoint be recorded",
+                      settings->create);
+  return true;
+}
+
+bool
+live_plan_begin (LivePlan *plan, const Settings *settings,
+                 const GuestLook *look, Keeper *keeper, Backup **backup,
+                 Checkpoint **broken, GError **error)
+{
+  g_autofree char *checkpoint_xml = plan->create
+    ? checkpoint_format (plan->create, CHECKPOINT_FORMAT_NO_DOMAIN) : NULL;
+  JobRequest request = {
+    .checkpoint_xml = checkpoint_xml,
+    .checkpoint_name = settings->create,
+    .mark = plan->mark,
+    .folder = plan->folder,
+    .take_over = settings->take_over,
+    .scratch = (const char *const *) plan->scratch->pdata,
+  };
+
+  request.qemu_needs_folder
+    = qemu_user (look, &request.qemu_user, &request.qemu_group);
+  for (guint tries = 1;; tries++) {
+    g_autoptr (GError) refusal = NULL;
+    g_autofree char *text = backup_format (plan->backup, plan->left_out);
+    g_autofree char *begun = NULL;
+
+    request.backup_xml = text;
+    if (keeper_begin (keeper, &request, &begun, broken, &refusal)) {
+      *backup = backup_parse (begun, strlen (begun), error);
+      return *backup != NULL;
+    }
+    if (!plan->backup->host || tries == PORTS_TRIED
+        || !strstr (refusal->message, "Address already in use")) {
+      g_propagate_error (error, g_steal_pointer (&refusal));
+      return false;
+    }
+    plan->backup->port++;       /* another backup has this one */
+  }
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The backup job that a running guest needs: which disks, since what, with
+ * which socket and scratch files, and with which next checkpoint.
+ */
+#ifndef PLUGIN_LIVE_PLAN_H
+#define PLUGIN_LIVE_PLAN_H
+
+#include "backup-xml.h"
+#include "keeper.h"
+#include "settings.h"
+
+typedef struct {
+  char *mark;                   /* in all names that we make */
+  char *folder;                 /* for the socket, to be made */
+  Backup *backup;               /* as asked for */
+  GPtrArray *left_out;          /* of char *: targets */
+  Checkpoint *create;           /* or NULL */
+  GPtrArray *scratch;           /* of char *: paths; NULL-terminated */
+} LivePlan;
+
+void live_plan_clear (LivePlan *plan);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
+
+/* Decide.  broken: targets whose record since the checkpoint is of no use;
+ * they are served whole if the settings allow that, else refused by name.
+ * Nothing is made yet; but that QEMU's user can reach the folders has been
+ * tried (EACCES with path and user).
+ */
+bool live_plan_make (LivePlan *plan, const Settings *settings,
+                     const GuestLook *look, const GPtrArray *broken,
+                     GError **error);
+
+/* Begin the job.  *backup is what libvirt made of it; the caller's. */
+bool live_plan_begin (LivePlan *plan, const Settings *settings,
+                      const GuestLook *look, Keeper *keeper, Backup **backup,
+                      Checkpoint **broken, GError **error);
+
+#endif /* PLUGIN_LIVE_PLAN_H */

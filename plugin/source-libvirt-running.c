@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A running guest of libvirt's: what can be known without touching it, and
+ * the backup job.  The job's server, export names and bitmaps are those that
+ * libvirt tells of the job, and are tried before anything is served.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <libnbd.h>
+
+#include "error.h"
+#include "live-plan.h"
+#include "nbd-connect.h"
+#include "nearest.h"
+#include "source-libvirt.h"
+
+/* A disk with one layer, of which nothing is known yet but its size. */
+static Layer *
+add_disk (Source *source, const char *target, const char *path, guint64 size)
+{
+  Disk *disk = disk_new (target);
+  Layer *layer = layer_new (path);
+
+  layer->size = size;
+  g_ptr_array_add (disk->layers, layer);
+  g_ptr_array_add (source->disks, disk);
+  return layer;
+}
+
+static void
+add_bitmap (Layer *layer, const char *name)
+{
+  Bitmap *bitmap = bitmap_new (name);
+
+  bitmap->recording = true;
+  g_ptr_array_add (layer->bitmaps, bitmap);
+}
+
+bool
+libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
+{
+  Source *source = &self->source;
+
+  if (forest_size (look->tree) == 0)
+    return error_set (error, ENOENT, "%s has no checkpoint, so nothing was "
+                      "recorded; a full backup with create=NAME makes the "
+                      "first", self->who);
+  for (guint i = 0; i < look->guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
+    const guint64 *size = g_hash_table_lookup (look->sizes, disk->target);
+    Layer *layer = add_disk (source, disk->target, self->who,
+                             size ? *size : 0);
+    const GPtrArray *all = forest_all (look->tree);
+    for (guint j = 0; j < all->len; j++) {
+      const char *name
+        = checkpoint_bitmap (g_ptr_array_index (all, j), disk->target);
+      if (name && !layer_bitmap (layer, name))
+        add_bitmap (layer, name);
+    }
+  }
+  source->forest = g_steal_pointer (&look->tree);
+  source->look_only
+    = g_strdup_printf ("%s is running and no backup was begun, so only names "
+                       "can be had; to read, start with checkpoint=NAME, or "
+                       "with create=NAME for a full view", self->who);
+  return true;
+}
+
+static char *
+export_uri (const LibvirtSource *self, const Backup *backup,
+            const char *export_name)
+{
+  g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
+
+  if (backup->socket) {
+    g_autofree char *socket = g_uri_escape_string (backup->socket, "/", FALSE);
+    return g_strdup_printf ("nbd+unix:///%s?socket=%s", name, socket);
+  }
+  g_autofree char *folder = self->certificates
+    ? g_uri_escape_string (self->certificates, "/", FALSE) : NULL;
+  return g_strdup_printf ("%s://%s:%u/%s%s%s", backup->tls ? "nbds" : "nbd",
+                          backup->host, backup->port, name,
+                          folder ? "?tls-certificates=" : "",
+                          folder ? folder : "");
+}
+
+/* Connect to a disk's export and see that all is there. */
+static bool
+connect_disk (LibvirtSource *self, const Backup *backup,
+              const BackupDisk *disk, GError **error)
+{
+  g_autofree char *uri = export_uri (self, backup, disk->export_name);
+  g_autofree char *what
+    = g_strdup_printf ("%s, disk %s (%s)", self->who, disk->target, uri);
+  g_autofree char *context = disk->incremental
+    ? g_strconcat (NBD_CONTEXT_BITMAP, disk->export_bitmap, NULL) : NULL;
+  struct nbd_handle *nbd = nbd_connect_look (uri, what, error);
+
+  if (!nbd)
+    return false;
+  g_hash_table_insert (self->first, g_strdup (disk->target), nbd);
+  if (!nbd_connect_go (nbd, context, what, error))
+    return false;
+  Layer *layer = add_disk (&self->source, disk->target, uri,
+                           (guint64) nbd_get_size (nbd));
+  Disk *added = g_ptr_array_index (self->source.disks,
+                                   self->source.disks->len - 1);
+  if (disk->incremental)
+    add_bitmap (layer, disk->export_bitmap);
+  else
+    added->full = true;
+  return true;
+}
+
+static bool
+was_asked_for (const LivePlan *plan, const BackupDisk *begun)
+{
+  for (guint i = 0; i < plan->backup->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
+    if (strcmp (wanted->target, begun->target) == 0)
+      return g_strcmp0 (wanted->incremental, begun->incremental) == 0;
+  }
+  return false;
+}
+
+/* The checkpoint that the job is since, and its bitmap for each disk. */
+static Forest *
+job_forest (const GuestLook *look, const char *since, const Backup *backup)
+{
+  Forest *forest = forest_new ();
+
+  if (since) {
+    const Checkpoint *known = forest_lookup (look->tree, since);
+    Checkpoint *checkpoint = checkpoint_new (since);
+    checkpoint->has_creation_time = known->has_creation_time;
+    checkpoint->creation_time = known->creation_time;
+    for (guint i = 0; i < backup->disks->len; i++) {
+      const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+      if (disk->incremental)
+        checkpoint_cover (checkpoint, disk->target, disk->export_bitmap);
+    }
+    forest_add (forest, checkpoint, NULL);
+  }
+  forest_link (forest);
+  return forest;
+}
+
+/* Can what was begun be served?  If not, the keeper undoes it. */
+static bool
+serve_job (LibvirtSource *self, const Settings *settings,
+           const LivePlan *plan, const Backup *backup, GuestLook *look,
+           GError **error)
+{
+  Source *source = &self->source;
+
+  if (backup->disks->len != plan->backup->disks->len)
+    return error_set (error, EIO, "%s: the backup job has %u disks, not %u as "
+                      "asked for", self->who, backup->disks->len,
+                      plan->backup->disks->len);
+  for (guint i = 0; i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    if (!was_asked_for (plan, disk))
+      return error_set (error, EIO, "%s: libvirt backs up disk %s otherwise "
+                        "than asked for", self->who, disk->target);
+    if (!connect_disk (self, backup, disk, error))
+      return false;
+  }
+  /* Known, though refused, so that a client who asks learns why. */
+  for (guint i = 0; i < plan->left_out->len; i++)
+    add_disk (source, g_ptr_array_index (plan->left_out, i), self->who, 0);
+  source->forest = job_forest (look, settings->checkpoint, backup);
+  source->since = g_strdup (settings->checkpoint);
+  source->tree = g_steal_pointer (&look->tree);
+  source->connects_early = true;
+  return true;
+}
+
+/* The wanted disks that libvirt gives no size for: their record is of no
+ * use.
+ */
+static GPtrArray *
+broken_disks (const Checkpoint *checkpoint, const LivePlan *plan)
+{
+  GPtrArray *broken = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < plan->backup->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
+    const CheckpointDisk *disk
+      = checkpoint_disk (checkpoint, wanted->target);
+    if (wanted->incremental && (!disk || !disk->has_size))
+      g_ptr_array_add (broken, g_strdup (wanted->target));
+  }
+  return broken;
+}
+
+static bool
+refuse_broken (const LibvirtSource *self, const Settings *settings,
+               const GPtrArray *broken, const GError *refusal, GError **error)
+{
+  g_autofree char *names = nearest_names (NULL, broken, 8);
+
+  return error_set (error, EIO, "%s: the record since checkpoint %s is "
+                    "missing or broken for disk %s (%s); make a full backup "
+                    "with on-missing=full, or leave out the disk with disk=",
+                    self->who, settings->checkpoint, names,
+                    refusal->message);
+}
+
+static bool
+begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
+           Warn warn, const GPtrArray *broken, GError **error)
+{
+  g_auto (LivePlan) plan = { 0 };
+  g_autoptr (Backup) backup = NULL;
+  g_autoptr (Checkpoint) sized = NULL;
+  g_autoptr (GError) refusal = NULL;
+
+  if (!live_plan_make (&plan, settings, look, broken, error))
+    return false;
+  if (plan.backup->disks->len == 0)
+    return settings->disk && !guest_disk (look->guest, settings->disk)
+      ? error_set (error, ENOENT, "%s has no disk %s that can be backed up",
+                   self->who, settings->disk)
+      : error_set (error, ENOENT, "%s: checkpoint %s covers none of the "
+                   "wanted disks, so nothing was recorded; add "
+                   "on-missing=full for a full view", self->who,
+                   settings->checkpoint ? settings->checkpoint : "(none)");
+  if (live_plan_begin (&plan, settings, look, self->keeper, &backup, &sized,
+                       &refusal))
+    return serve_job (self, settings, &plan, backup, look, error);
+  g_autoptr (GPtrArray) found = sized ? broken_disks (sized, &plan) : NULL;
+  if (!found || found->len == 0 || broken) {
+    g_propagate_error (error, g_steal_pointer (&refusal));
+    return false;
+  }
+  if (!settings->on_missing_full)
+    return refuse_broken (self, settings, found, refusal, error);
+  warn (refusal->message);
+  return begin_job (self, settings, look, warn, found, error);
+}
+
+bool
+libvirt_back_up (LibvirtSource *self, const Settings *settings,
+                 GuestLook *look, Warn warn, GError **error)
+{
+  if (settings->checkpoint
+      && !forest_lookup (look->tree, settings->checkpoint))
+    return parts_unknown_checkpoint (look->tree, settings->checkpoint, error);
+  if (settings->create && forest_lookup (look->tree, settings->create))
+    return error_set (error, EEXIST, "create=%s: %s has a checkpoint of that "
+                      "name; choose another, or delete it (virsh "
+                      "checkpoint-delete)", settings->create, self->who);
+  if (settings->nbd_tls && strchr (settings->nbd_tls, '/'))
+    self->certificates = g_strdup (settings->nbd_tls);
+  return begin_job (self, settings, look, warn, NULL, error);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A stopped guest of libvirt's: its images as file= reads them, but with
+ * libvirt's names for the disks and libvirt's tree.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "source-libvirt.h"
+
+static bool
+add_file (Settings *stopped, const GuestDisk *disk, const char *who,
+          Warn warn, GError **error)
+{
+  if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
+    return true;
+  if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
+      && strcmp (disk->type, "network") != 0) {
+    FileSetting *file = g_new0 (FileSetting, 1);
+    file->target = g_strdup (disk->target);
+    file->path = g_strdup (disk->source);
+    g_ptr_array_add (stopped->files, file);
+    return true;
+  }
+  g_autofree char *message
+    = g_strdup_printf ("%s: disk %s is left out: of a stopped guest only "
+                       "local qcow2 images are read, and it is %s on %s; copy "
+                       "it whole", who, disk->target,
+                       disk->format ? disk->format : "raw", disk->type);
+  if (stopped->disk)
+    return error_set (error, ENOTSUP, "%s", message);
+  warn (message);
+  return true;
+}
+
+static void
+serve_missing_whole (Source *source, const char *checkpoint)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    Disk *disk = g_ptr_array_index (source->disks, i);
+    g_autoptr (GPtrArray) parts
+      = parts_plan (source->forest, disk, checkpoint, NULL);
+    disk->full = parts == NULL;
+  }
+}
+
+Source *
+libvirt_open_stopped (const Settings *settings, GuestLook *look,
+                      const char *who, Warn warn, GError **error)
+{
+  Settings stopped = *settings;
+  g_autoptr (GPtrArray) files
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) file_setting_free);
+  Source *source = NULL;
+
+  if (settings->create) {
+    error_set (error, ENOTSUP, "create=%s: %s is not running, and libvirt "
+               "makes checkpoints of running guests only; start it, or leave "
+               "create= out", settings->create, who);
+    return NULL;
+  }
+  stopped.files = files;
+  for (guint i = 0; i < look->guest->disks->len; i++)
+    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i), who,
+                   warn, error))
+      return NULL;
+  if (files->len == 0) {
+    error_set (error, ENOENT, "%s: none of its disks can be read", who);
+    return NULL;
+  }
+  source = source_file_ops.inspect (&stopped, g_steal_pointer (&look->tree),
+                                    warn, error);
+  if (source && settings->on_missing_full && settings->checkpoint
+      && forest_lookup (source->forest, settings->checkpoint))
+    serve_missing_whole (source, settings->checkpoint);
+  return source;
+}

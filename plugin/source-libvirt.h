@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The parts of the libvirt= source: one file each for a guest that is
+ * stopped, and for one that is running.  Used by source-libvirt*.c only.
+ */
+#ifndef PLUGIN_SOURCE_LIBVIRT_H
+#define PLUGIN_SOURCE_LIBVIRT_H
+
+#include "keeper.h"
+#include "source.h"
+
+typedef struct {
+  Source source;
+  Keeper *keeper;
+  char *who;                    /* "guest web1 (qemu:///system)" */
+  char *certificates;           /* folder, or NULL */
+  gint lost;                    /* atomic */
+  GMutex lock;                  /* guards what follows */
+  GHashTable *first;            /* target → connected struct nbd_handle * */
+  guint64 scratch_used, scratch_left;
+  bool scratch_known;
+} LibvirtSource;
+
+/* Open a stopped guest's images: a source of the kind file=, the caller's.
+ * Takes look->tree.
+ */
+Source *libvirt_open_stopped (const Settings *settings, GuestLook *look,
+                              const char *who, Warn warn, GError **error);
+
+/* Names without content: what could be served.  Takes look->tree. */
+bool libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error);
+
+/* Begin a job, and connect to all of its disks.  Takes look->tree. */
+bool libvirt_back_up (LibvirtSource *self, const Settings *settings,
+                      GuestLook *look, Warn warn, GError **error);
+
+#endif /* PLUGIN_SOURCE_LIBVIRT_H */
