@@ -12,3 +12,10 @@ CLEANFILES += bench/bench-dirty-map
 .PHONY: bench
 bench: bench/bench-dirty-map
 	bench/bench-dirty-map
+
+# The libvirt= measurement starts a libvirtd of its own (see tests/).
+.PHONY: bench-libvirt
+bench-libvirt: all
+	srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' \
+	  $(srcdir)/bench/libvirt-start.sh
+EXTRA_DIST += bench/libvirt-start.py bench/libvirt-start.sh

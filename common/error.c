@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include "error.h"
 
@@ -32,4 +33,13 @@ error_set (GError **error, int errnum, const char *format, ...)
                        message);
   errno = saved_errno;
   return false;
+}
+
+char *
+error_shell_word (const char *word)
+{
+  for (const char *p = word; *p; p++)
+    if (!g_ascii_isalnum (*p) && !strchr ("/._-+:@%,=", *p))
+      return g_shell_quote (word);
+  return g_strdup (word[0] ? word : "''");
 }

@@ -33,4 +33,8 @@ GQuark checkpoint_error_quark (void);
 bool error_set (GError **error, int errnum, const char *format, ...)
   G_GNUC_PRINTF (3, 4);
 
+/* A word as a shell takes it, for commands that messages suggest: quoted if
+ * need be.  Returns a new string; g_free (). */
+char *error_shell_word (const char *word);
+
 #endif /* CHECKPOINT_ERROR_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A frame is its length in bytes and then GLib's serialization of (uas), in
- * the byte order of the one machine.
+ * A frame is its length in bytes and then GLib's serialization of (uaay), in
+ * the byte order of the one machine; texts need not be UTF-8.
  */
 #include <config.h>
 
@@ -13,7 +13,7 @@
 
 #include "message.h"
 
-#define MESSAGE_TYPE "(u^as)"
+#define MESSAGE_TYPE "(u^aay)"
 
 void
 message_clear (Message *message)
@@ -101,7 +101,7 @@ message_receive (int fd, int timeout_ms, Message *message)
     return false;
   char *kept = g_steal_pointer (&data);
   g_autoptr (GVariant) variant = g_variant_ref_sink (
-    g_variant_new_from_data (G_VARIANT_TYPE ("(uas)"), kept, length, FALSE,
+    g_variant_new_from_data (G_VARIANT_TYPE ("(uaay)"), kept, length, FALSE,
                              g_free, kept));
   message_clear (message);
   g_variant_get (variant, MESSAGE_TYPE, &message->kind, &message->texts);

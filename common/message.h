@@ -21,7 +21,7 @@ typedef struct {
 void message_clear (Message *message);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Message, message_clear)
 
-/* Send a message; texts is NULL-terminated, UTF-8.  Waits while the other
+/* Send a message; texts is NULL-terminated.  Waits while the other
  * side does not read.  False with errno set: EPIPE when it is gone (no
  * signal is raised).
  */

@@ -252,22 +252,12 @@ ask (const char *path, int mode, const User *user, Verdict *verdict)
   return failure;
 }
 
-/* path as a shell takes it. */
-static char *
-shell_word (const char *path)
-{
-  for (const char *p = path; *p; p++)
-    if (!g_ascii_isalnum (*p) && !strchr ("/._-+:@%,=", *p))
-      return g_shell_quote (path);
-  return g_strdup (path);
-}
-
 /* The command that lets the user use a file.  Not chmod where it would let
  * everybody write, or where an ACL's mask would be meant by it. */
 static char *
 remedy (const char *path, int mode, const User *user)
 {
-  g_autofree char *word = shell_word (path);
+  g_autofree char *word = error_shell_word (path);
   g_autofree char *id = g_strdup_printf ("%u", (unsigned) user->uid);
   g_autofree char *letters
     = g_strconcat (mode & R_OK ? "r" : "", mode & W_OK ? "w" : "",

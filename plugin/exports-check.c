@@ -14,12 +14,10 @@ static bool
 check_since (const Source *source, const Settings *settings, const Disk *disk,
              GError **error)
 {
-  if (disk->full)
-    return true;
   g_autoptr (GPtrArray) parts
-    = parts_plan (source->forest, disk, settings->checkpoint, error);
+    = exports_parts (source, disk, settings->checkpoint, error);
 
-  return parts || exports_add_remedy (source, error);
+  return parts != NULL;
 }
 
 /* Without: one checkpoint must be; the others are reported together. */

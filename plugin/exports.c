@@ -145,15 +145,24 @@ is_since_another (const Source *source, const char *checkpoint,
   return true;
 }
 
-bool
-exports_add_remedy (const Source *source, GError **error)
+GPtrArray *
+exports_parts (const Source *source, const Disk *disk, const char *checkpoint,
+               GError **error)
 {
-  if (source->missing_remedy && error && *error) {
-    g_autoptr (GError) refusal = g_steal_pointer (error);
-    error_set (error, refusal->code, "%s; %s", refusal->message,
-               source->missing_remedy);
-  }
-  return false;
+  g_autoptr (GError) refusal = NULL;
+
+  if (disk->full
+      && (!checkpoint || forest_lookup (source->forest, checkpoint)))
+    return parts_full ();
+  GPtrArray *parts = parts_plan (source->forest, disk, checkpoint, &refusal);
+  if (parts)
+    return parts;
+  if (source->whole_since && strcmp (source->whole_since, checkpoint) == 0)
+    return parts_full ();
+  error_set (error, refusal->code, "%s%s%s", refusal->message,
+             source->missing_remedy ? "; " : "",
+             source->missing_remedy ? source->missing_remedy : "");
+  return NULL;
 }
 
 static bool
@@ -164,12 +173,9 @@ plan (const Source *source, const Disk *disk, const char *checkpoint,
   choice->part = EXPORT_NAME_WHOLE;
   if (checkpoint && is_since_another (source, checkpoint, error))
     return false;
-  choice->parts = disk->full
-    && (!checkpoint || forest_lookup (source->forest, checkpoint))
-    ? parts_full ()
-    : parts_plan (source->forest, disk, checkpoint, error);
+  choice->parts = exports_parts (source, disk, checkpoint, error);
   if (!choice->parts)
-    return exports_add_remedy (source, error);
+    return false;
   if (checkpoint)
     choice->checkpoint = forest_lookup (source->forest, checkpoint);
   return true;

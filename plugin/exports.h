@@ -34,10 +34,12 @@ const Disk *exports_find_disk (const Source *source, const char *target,
 /* The one part that a resolved choice serves. */
 const Part *export_choice_part (const ExportChoice *choice);
 
-/* Add what to type for a disk without a usable record to a refusal.  Always
- * false.
+/* The parts of a disk since a checkpoint, the caller's; as parts_plan, but
+ * with what the source knows of disks that are served whole.  checkpoint NULL
+ * is for those only.
  */
-bool exports_add_remedy (const Source *source, GError **error);
+GPtrArray *exports_parts (const Source *source, const Disk *disk,
+                          const char *checkpoint, GError **error);
 
 /* Can what was asked for at start-up be served at all?  Disks and
  * checkpoints that can't while others can are reported through warn.

@@ -20,6 +20,9 @@
 /* For a daemon that restarts. */
 #define RECONNECT_MS 15000
 #define RECONNECT_INTERVAL_MS 200
+/* libvirtd is asked for a sign of life, and given up after three. */
+#define KEEPALIVE_S 5
+#define KEEPALIVE_COUNT 3
 
 static int
 errno_of (const virError *reason)
@@ -65,14 +68,46 @@ hypervisor_error (GError **error, const char *format, ...)
                     ? reason->message : "libvirt does not say why");
 }
 
+char *
+hypervisor_virsh (const Hypervisor *hypervisor, const char *command)
+{
+  /* A name that begins with '-' would be an option. */
+  g_autofree char *guest
+    = error_shell_word (hypervisor->domain_name[0] == '-'
+                        ? hypervisor->uuid : hypervisor->domain_name);
+  g_autofree char *uri = error_shell_word (hypervisor->uri);
+
+  return g_strdup_printf ("virsh -c %s %s %s", uri, command, guest);
+}
+
+bool
+hypervisor_guest_is_off (const Hypervisor *hypervisor)
+{
+  const int active = virDomainIsActive (hypervisor->domain);
+  const virError *reason = active < 0 ? virGetLastError () : NULL;
+
+  return active == 0 || (reason && reason->code == VIR_ERR_NO_DOMAIN);
+}
+
 static bool
 connect (Hypervisor *hypervisor, bool writable, GError **error)
 {
   hypervisor->connection = writable
     ? virConnectOpen (hypervisor->uri)
     : virConnectOpenReadOnly (hypervisor->uri);
-  return hypervisor->connection
-    || hypervisor_error (error, "libvirt=%s", hypervisor->uri);
+  if (!hypervisor->connection)
+    return hypervisor_error (error, "libvirt=%s", hypervisor->uri);
+  virConnectSetKeepAlive (hypervisor->connection, KEEPALIVE_S,
+                          KEEPALIVE_COUNT);
+  return true;
+}
+
+static bool
+tell (int fd, guint kind, const char *const *texts, GError **error)
+{
+  return message_send (fd, kind, texts)
+    || error_set (error, errno, "cannot tell nbdkit of the guest: %s",
+                  g_strerror (errno));
 }
 
 /* The names of all guests, for a message. */
@@ -133,7 +168,7 @@ tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
     const virError *reason = virGetLastError ();
 
     if (xml)
-      ok = message_send (fd, KEEPER_CHECKPOINT, texts);
+      ok = ok && tell (fd, KEEPER_CHECKPOINT, texts, error);
     /* One that was deleted since it was listed is no failure. */
     else if (ok && reason && reason->code != VIR_ERR_NO_DOMAIN_CHECKPOINT)
       ok = hypervisor_error (error, "guest %s: cannot read its checkpoint %s",
@@ -146,13 +181,18 @@ tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
   return ok;
 }
 
-/* "qemu+tls://host/system" → host, and whether it is a system daemon. */
+/* "qemu+tls://host/system" → host (without the brackets of IPv6), and whether
+ * it is a system daemon.
+ */
 static char *
 split_uri (const char *text, bool *privileged)
 {
   xmlURIPtr uri = text ? xmlParseURI (text) : NULL;
-  char *host = uri && uri->server && uri->server[0]
-    ? g_strdup (uri->server) : NULL;
+  const char *server = uri && uri->server ? uri->server : "";
+  const gsize length = strlen (server);
+  char *host = length == 0 ? NULL
+    : server[0] == '[' && server[length - 1] == ']'
+    ? g_strndup (server + 1, length - 2) : g_strdup (server);
 
   *privileged = uri && uri->path && strcmp (uri->path, "/system") == 0;
   xmlFreeURI (uri);
@@ -199,8 +239,7 @@ tell_guest (Hypervisor *hypervisor, int fd, GError **error)
     if (active)
       add_sizes (texts, domain, xml);
     g_ptr_array_add (texts, NULL);
-    ok = message_send (fd, KEEPER_GUEST,
-                       (const char *const *) texts->pdata);
+    ok = tell (fd, KEEPER_GUEST, (const char *const *) texts->pdata, error);
   }
   free (xml);
   free (uri);
@@ -227,11 +266,13 @@ hypervisor_reconnect (Hypervisor *hypervisor, GError **error)
     g_autoptr (GError) refusal = NULL;
 
     if (connect (hypervisor, true, &refusal)) {
-      hypervisor->domain
+      virDomainPtr domain
         = virDomainLookupByUUIDString (hypervisor->connection,
                                        hypervisor->uuid);
-      return hypervisor->domain
-        || hypervisor_error (error, "guest %s", hypervisor->domain_name);
+      if (!domain)
+        return hypervisor_error (error, "guest %s", hypervisor->domain_name);
+      hypervisor->domain = domain;
+      return true;
     }
     if (g_get_monotonic_time () > deadline) {
       g_propagate_error (error, g_steal_pointer (&refusal));

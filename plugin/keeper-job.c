@@ -2,8 +2,7 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The backup job, from libvirt's side: begun whole or not at all, and ended
- * only if it is ours.  Ours is what bears our mark in the names of its
- * socket and scratch files, or of a checkpoint in its description.
+ * only if it is ours.  A checkpoint is ours if its description bears the mark.
  *
  * Facts: libvirt's src/qemu/qemu_backup.c.  A checkpoint made with a job
  * stays when exporting then fails; virDomainAbortJob returns before the job
@@ -25,132 +24,8 @@
 #include "keeper-process.h"
 #include "reach.h"
 
-#define JOB_GONE_MS 20000
 #define SCRATCH_GONE_MS 2000
 #define POLL_MS 10
-
-/* ── Is a job running, and whose? ── */
-
-static bool
-is_job_running (virDomainPtr domain)
-{
-  char *xml = virDomainBackupGetXMLDesc (domain, 0);
-  const virError *reason = xml ? NULL : virGetLastError ();
-
-  free (xml);
-  if (!reason)
-    return true;
-  return reason->code != VIR_ERR_NO_DOMAIN_BACKUP
-    && virDomainIsActive (domain) != 0;
-}
-
-static bool
-wait_until_gone (const Hypervisor *hypervisor, GError **error)
-{
-  const gint64 deadline = g_get_monotonic_time () + JOB_GONE_MS * 1000LL;
-
-  while (is_job_running (hypervisor->domain)) {
-    if (g_get_monotonic_time () > deadline)
-      return error_set (error, ETIMEDOUT, "guest %s: the backup job was "
-                        "aborted but is not gone after %d s; look with: virsh "
-                        "-c %s domjobinfo %s", hypervisor->domain_name,
-                        JOB_GONE_MS / 1000, hypervisor->uri,
-                        hypervisor->domain_name);
-    g_usleep (POLL_MS * 1000);
-  }
-  return true;
-}
-
-static bool
-abort_job (const Hypervisor *hypervisor, GError **error)
-{
-  if (virDomainAbortJob (hypervisor->domain) < 0
-      && is_job_running (hypervisor->domain))
-    return hypervisor_error (error, "guest %s: cannot end its backup job; try "
-                             "virsh -c %s domjobabort %s",
-                             hypervisor->domain_name, hypervisor->uri,
-                             hypervisor->domain_name);
-  return wait_until_gone (hypervisor, error);
-}
-
-/* Is the nbdkit that made this folder still at work?  It holds a lock on it.
- * On another machine nobody can tell.
- */
-static bool
-is_owner_alive (const char *folder)
-{
-  const int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool alive
-    = fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-
-  if (fd >= 0)
-    close (fd);
-  return alive;
-}
-
-/* The folder that a job's names say we made for it; NULL: not ours.  The
- * caller's.
- */
-static char *
-folder_of (const Backup *backup, const char *socket_dir)
-{
-  for (guint i = 0; backup && i < backup->disks->len; i++) {
-    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-    g_autofree char *name
-      = disk->scratch ? g_path_get_basename (disk->scratch) : NULL;
-
-    if (!name || !g_str_has_prefix (name, JOB_PREFIX))
-      continue;
-    if (backup->socket)
-      return g_path_get_dirname (backup->socket);
-    name[strcspn (name, ".")] = '\0';
-    return g_build_filename (socket_dir, name, NULL);
-  }
-  return NULL;
-}
-
-static void
-remove_folder (const char *folder)
-{
-  g_autofree char *socket = g_build_filename (folder, "nbd", NULL);
-
-  unlink (socket);
-  rmdir (folder);
-}
-
-/* A job that is there already: take it over, or say whose it is. */
-static bool
-clear_way (const Hypervisor *hypervisor, const char *folder, bool take_over,
-           GError **error)
-{
-  char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-  const char *name = hypervisor->domain_name;
-
-  if (!xml)                     /* what else is wrong, beginning will tell */
-    return true;
-  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
-  free (xml);
-  g_autofree char *socket_dir = g_path_get_dirname (folder);
-  g_autofree char *theirs = folder_of (backup, socket_dir);
-  if (!theirs)
-    return error_set (error, EBUSY, "guest %s has a backup job of another "
-                      "program; wait until it has ended (virsh -c %s "
-                      "domjobinfo %s)", name, hypervisor->uri, name);
-  if (is_owner_alive (theirs))
-    return error_set (error, EBUSY, "guest %s is being served by another "
-                      "nbdkit, which holds %s; wait until it has ended",
-                      name, theirs);
-  if (!take_over)
-    return error_set (error, EBUSY, "guest %s has a backup job that an nbdkit "
-                      "left behind when it was killed%s; end it with: virsh "
-                      "-c %s domjobabort %s, or start with take-over=yes",
-                      name, hypervisor->remote ? " (or that another machine "
-                      "still serves)" : "", hypervisor->uri, name);
-  if (!abort_job (hypervisor, error))
-    return false;
-  remove_folder (theirs);
-  return true;
-}
 
 /* ── The folder for the socket ── */
 
@@ -217,6 +92,17 @@ what_is_broken (virDomainPtr domain, const char *const *texts)
   return kept;
 }
 
+/* AppArmor and SELinux are not seen from here, but felt by QEMU. */
+static void
+add_hint (GError **error)
+{
+  if (!error || !strstr ((*error)->message, "ermission denied"))
+    return;
+  g_autoptr (GError) refusal = g_steal_pointer (error);
+  error_set (error, EACCES, "%s; if AppArmor or SELinux confine QEMU, they "
+             "must allow it socket-dir= and scratch-dir=", refusal->message);
+}
+
 static bool
 start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
            char **broken, GError **error)
@@ -225,6 +111,7 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
 
   if (checkpoint[0])
     job->created = g_strdup (texts[BEGIN_NAME]);
+  job->tried = true;
   if (virDomainBackupBegin (hypervisor->domain, texts[BEGIN_BACKUP],
                             checkpoint[0] ? checkpoint : NULL, 0) == 0)
     return true;
@@ -233,60 +120,57 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
     = reason && reason->code == VIR_ERR_CHECKPOINT_INCONSISTENT;
   hypervisor_error (error, "guest %s: cannot begin the backup",
                     hypervisor->domain_name);
+  add_hint (error);
   if (is_broken)
     *broken = what_is_broken (hypervisor->domain, texts);
   return false;
+}
+
+/* What libvirt says of the job that was just begun. */
+static bool
+describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
+              GError **error)
+{
+  char *begun = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  guint64 used;
+  const char *tightest;
+
+  job->begun = true;
+  if (!begun || !strstr (begun, job->mark)) {
+    free (begun);
+    return error_set (error, EIO, "guest %s: the backup job was over at once; "
+                      "QEMU's log tells why (/var/log/libvirt/qemu)",
+                      hypervisor->domain_name);
+  }
+  *xml = g_strdup (begun);
+  free (begun);
+  job_scratch (job, &used, &job->room, &tightest);
+  return true;
 }
 
 bool
 job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
            char **xml, char **broken, GError **error)
 {
+  g_autoptr (GError) refusal = NULL, trouble = NULL;
+
   job->mark = g_strdup (texts[BEGIN_MARK]);
   job->scratch = g_strdupv ((char **) texts + BEGIN_SCRATCH);
-  if (clear_way (hypervisor, texts[BEGIN_FOLDER],
-                 texts[BEGIN_TAKE_OVER][0] != '\0', error)
-      && make_folder (job, texts, error)
-      && start_job (job, hypervisor, texts, broken, error)) {
-    char *begun = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-    job->begun = true;
-    if (begun) {
-      guint64 used;
-      *xml = g_strdup (begun);
-      free (begun);
-      job_scratch (job, &used, &job->room);
-      return true;
-    }
-    hypervisor_error (error, "guest %s: the backup job was over at once",
-                      hypervisor->domain_name);
-  }
-  job_end (job, hypervisor, false, NULL);
+  if (owner_clear_way (hypervisor, texts[BEGIN_FOLDER],
+                       texts[BEGIN_TAKE_OVER][0] != '\0', &refusal)
+      && make_folder (job, texts, &refusal)
+      && start_job (job, hypervisor, texts, broken, &refusal)
+      && describe_job (job, hypervisor, xml, &refusal))
+    return true;
+  if (job_end (job, hypervisor, false, &trouble))
+    g_propagate_error (error, g_steal_pointer (&refusal));
+  else
+    error_set (error, refusal->code, "%s; and then: %s", refusal->message,
+               trouble->message);
   return false;
 }
 
 /* ── End ── */
-
-bool
-job_is_running (const Job *job, virDomainPtr domain)
-{
-  char *xml = virDomainBackupGetXMLDesc (domain, 0);
-  const bool ours = xml && strstr (xml, job->mark);
-
-  free (xml);
-  return ours;
-}
-
-/* Somebody may have ended it, and begun another since. */
-static bool
-abort_ours (const Job *job, const Hypervisor *hypervisor, GError **error)
-{
-  char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-  const bool ours = !xml || strstr (xml, job->mark);
-
-  free (xml);
-  return !ours || !is_job_running (hypervisor->domain)
-    || abort_job (hypervisor, error);
-}
 
 /* Only one whose description bears the mark: another program may have made
  * one of the same name.
@@ -297,22 +181,25 @@ delete_checkpoint (const Job *job, const Hypervisor *hypervisor,
 {
   virDomainCheckpointPtr checkpoint
     = virDomainCheckpointLookupByName (hypervisor->domain, job->created, 0);
-  bool ok = true;
+  char *xml = checkpoint ? virDomainCheckpointGetXMLDesc (
+    checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN) : NULL;
+  const virError *reason = xml ? NULL : virGetLastError ();
+  bool ok = reason && reason->code == VIR_ERR_NO_DOMAIN_CHECKPOINT;
 
-  if (!checkpoint)
-    return true;
-  char *xml = virDomainCheckpointGetXMLDesc (
-    checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN);
-  if (xml && strstr (xml, job->mark)
-      && virDomainCheckpointDelete (checkpoint, 0) < 0)
-    ok = hypervisor_error (error, "guest %s: cannot delete the checkpoint %s "
-                           "that was made with a backup that failed; type "
-                           "virsh -c %s checkpoint-delete %s %s",
-                           hypervisor->domain_name, job->created,
-                           hypervisor->uri, hypervisor->domain_name,
-                           job->created);
+  if (xml)
+    ok = !strstr (xml, job->mark)
+      || virDomainCheckpointDelete (checkpoint, 0) == 0;
+  if (!ok) {
+    g_autofree char *command
+      = hypervisor_virsh (hypervisor, "checkpoint-delete");
+    hypervisor_error (error, "guest %s: the checkpoint %s was made with a "
+                      "backup that failed, and cannot be deleted; once the "
+                      "guest runs, type %s %s", hypervisor->domain_name,
+                      job->created, command, job->created);
+  }
   free (xml);
-  virDomainCheckpointFree (checkpoint);
+  if (checkpoint)
+    virDomainCheckpointFree (checkpoint);
   return ok;
 }
 
@@ -333,24 +220,47 @@ remove_scratch (const Job *job)
 }
 
 static bool
-end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
-             GError **error)
+reconnect (Hypervisor *hypervisor, bool *is_gone, GError **error)
 {
   g_autoptr (GError) refusal = NULL;
 
-  if (virConnectIsAlive (hypervisor->connection) != 1
-      && !hypervisor_reconnect (hypervisor, &refusal))
-    return error_set (error, refusal->code, "guest %s: its backup job cannot "
-                      "be ended, for libvirt does not answer (%s); once it "
-                      "does, type virsh -c %s domjobabort %s",
-                      hypervisor->domain_name, refusal->message,
-                      hypervisor->uri, hypervisor->domain_name);
-  if (!abort_ours (job, hypervisor, error))
+  if (virConnectIsAlive (hypervisor->connection) == 1
+      || hypervisor_reconnect (hypervisor, &refusal))
+    return true;
+  *is_gone = refusal->code == ENOENT;
+  g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort");
+  return *is_gone
+    || error_set (error, refusal->code, "guest %s: its backup job cannot be "
+                  "ended, for libvirt does not answer (%s); once it does, "
+                  "type %s", hypervisor->domain_name, refusal->message,
+                  command);
+}
+
+/* Each step is tried, even if the one before failed. */
+static bool
+end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
+             GError **error)
+{
+  g_autoptr (GError) trouble = NULL;
+  bool is_gone = false;
+
+  if (!reconnect (hypervisor, &is_gone, error))
     return false;
-  if (!hypervisor->remote)
+  const bool ended
+    = is_gone || owner_abort_marked (job->mark, hypervisor, error);
+  if (ended && !hypervisor->remote)
     remove_scratch (job);
-  return keep_checkpoint || !job->created
-    || delete_checkpoint (job, hypervisor, error);
+  if (keep_checkpoint || !job->created || is_gone
+      || delete_checkpoint (job, hypervisor, &trouble))
+    return ended;
+  if (ended)
+    g_propagate_error (error, g_steal_pointer (&trouble));
+  else {
+    g_autoptr (GError) first = error ? g_steal_pointer (error) : NULL;
+    error_set (error, trouble->code, "%s; %s", first ? first->message : "",
+               trouble->message);
+  }
+  return false;
 }
 
 bool
@@ -359,10 +269,11 @@ job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
 {
   bool ok = true;
 
-  if (job->begun || job->created)
+  if (job->tried)
     ok = end_running (job, hypervisor, keep_checkpoint, error);
-  if (job->folder)
-    remove_folder (job->folder);
+  /* If the job runs on, the folder tells whose it is. */
+  if (job->folder && ok)
+    owner_remove_folder (job->folder);
   if (job->folder_fd >= 0)
     close (job->folder_fd);
   g_clear_pointer (&job->folder, g_free);
@@ -374,18 +285,22 @@ job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
 }
 
 bool
-job_scratch (const Job *job, guint64 *used, guint64 *left)
+job_scratch (const Job *job, guint64 *used, guint64 *left,
+             const char **tightest)
 {
-  *used = 0;
-  *left = G_MAXUINT64;
+  *used = *left = 0;
   for (guint i = 0; job->scratch[i]; i++) {
     struct stat file;
     struct statvfs fs;
     if (stat (job->scratch[i], &file) < 0
         || statvfs (job->scratch[i], &fs) < 0)
       return false;
+    const guint64 room = (guint64) fs.f_bavail * fs.f_frsize;
     *used += (guint64) file.st_blocks * 512;
-    *left = MIN (*left, (guint64) fs.f_bavail * fs.f_frsize);
+    if (i == 0 || room < *left) {
+      *left = room;
+      *tightest = job->scratch[i];
+    }
   }
   return job->scratch[0] != NULL;
 }

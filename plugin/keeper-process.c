@@ -25,9 +25,8 @@
 #define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 #define SCRATCH_INTERVAL_MS 500
 #define RECHECKS 4
-/* libvirtd is asked for a sign of life, and given up after three. */
-#define KEEPALIVE_S 5
-#define KEEPALIVE_COUNT 3
+/* libvirt's calls have no limit; whoever asked has long stopped waiting. */
+#define JOB_LIMIT_S 300
 
 typedef struct {
   int fd;
@@ -35,30 +34,28 @@ typedef struct {
   Job job;
   int owner_fd;                 /* pidfd of the server, -1 before adoption */
   bool watching;
-  bool adopted;
+  bool served;                  /* a client could read */
   bool lost;
   bool done;
   guint rechecks;               /* to come, whether the job still runs */
   guint64 scratch_told;
 } Process;
 
-static void
+static bool
 tell (Process *process, guint kind, const char *first, const char *second)
 {
-  g_autofree char *valid = g_utf8_make_valid (first, -1);
-  const char *const texts[] = { valid, second, NULL };
+  const char *const texts[] = { first, second, NULL };
 
-  if (!message_send (process->fd, kind, texts))
-    process->done = true;
+  process->done |= !message_send (process->fd, kind, texts);
+  return !process->done;
 }
 
 static void
 tell_failure (Process *process, const GError *error)
 {
   g_autofree char *number = g_strdup_printf ("%d", error->code);
-  g_autofree char *valid = g_utf8_make_valid (error->message, -1);
 
-  tell (process, KEEPER_FAILED, number, valid);
+  tell (process, KEEPER_FAILED, number, error->message);
 }
 
 static void
@@ -116,35 +113,37 @@ on_job_completed (virConnectPtr connection, virDomainPtr domain,
     return;
   }
   virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
-  if (reason) {
+  if (hypervisor_guest_is_off (&process->hypervisor))
+    lose (process, "the guest stopped");
+  else if (reason && !strstr (reason, "ancel")) {
     g_autofree char *text
       = g_strdup_printf ("libvirt ended the backup job: %s", reason);
     lose (process, text);
   }
-  else if (virDomainIsActive (domain) == 0)
-    lose (process, "the guest stopped");
   else
-    lose (process, "the backup job was ended by somebody else (virsh "
-          "domjobabort?)");
+    lose (process, "somebody ended the backup job (virsh domjobabort?)");
 }
 
 /* Events come in before the job begins, so that none of its own is missed. */
-static void
-watch_guest (Process *process)
+static bool
+watch_guest (Process *process, GError **error)
 {
   virConnectPtr connection = process->hypervisor.connection;
   virDomainPtr domain = process->hypervisor.domain;
 
-  virConnectSetKeepAlive (connection, KEEPALIVE_S, KEEPALIVE_COUNT);
-  virConnectRegisterCloseCallback (connection, on_closed, process, NULL);
-  virConnectDomainEventRegisterAny (connection, domain,
-                                    VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                    VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
-                                    process, NULL);
-  virConnectDomainEventRegisterAny (connection, domain,
-                                    VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
-                                    VIR_DOMAIN_EVENT_CALLBACK
-                                    (on_job_completed), process, NULL);
+  if (process->watching
+      || (virConnectRegisterCloseCallback (connection, on_closed, process,
+                                           NULL) == 0
+          && virConnectDomainEventRegisterAny (
+            connection, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), process, NULL) >= 0
+          && virConnectDomainEventRegisterAny (
+            connection, domain, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+            VIR_DOMAIN_EVENT_CALLBACK (on_job_completed), process,
+            NULL) >= 0))
+    return process->watching = true;
+  return hypervisor_error (error, "guest %s: cannot be told of its events",
+                           process->hypervisor.domain_name);
 }
 
 static void
@@ -166,16 +165,17 @@ begin (Process *process, const Message *message)
   g_autoptr (GError) error = NULL;
   g_autofree char *xml = NULL, *broken = NULL;
 
-  if (!process->watching)
-    watch_guest (process);
-  process->watching = true;
-  if (job_begin (&process->job, &process->hypervisor,
-                 (const char *const *) message->texts, &xml, &broken, &error))
+  alarm (JOB_LIMIT_S);
+  if (watch_guest (process, &error)
+      && job_begin (&process->job, &process->hypervisor,
+                    (const char *const *) message->texts, &xml, &broken,
+                    &error))
     tell (process, KEEPER_BEGUN, xml, NULL);
   else if (broken)
     tell (process, KEEPER_BROKEN, error->message, broken);
   else
     tell_failure (process, error);
+  alarm (0);
 }
 
 static void
@@ -208,6 +208,7 @@ on_clock (int timer, void *opaque)
   Process *process = opaque;
   Job *job = &process->job;
   guint64 used, left;
+  const char *tightest;
 
   (void) timer;
   if (process->rechecks > 0) {
@@ -215,7 +216,7 @@ on_clock (int timer, void *opaque)
     if (!job_is_running (job, process->hypervisor.domain))
       lose (process, "libvirt ended the backup job");
   }
-  if (!job->begun || process->lost || !job_scratch (job, &used, &left))
+  if (!job->begun || process->lost || !job_scratch (job, &used, &left, &tightest))
     return;
   if (used != process->scratch_told) {
     g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
@@ -229,11 +230,12 @@ on_clock (int timer, void *opaque)
   while (job->warned < G_N_ELEMENTS (shares)
          && left <= job->room / shares[job->warned])
     job->warned++;
+  g_autofree char *folder = g_path_get_dirname (tightest);
   g_autofree char *text = g_strdup_printf (
     "scratch files take %" G_GUINT64_FORMAT " bytes and only %"
     G_GUINT64_FORMAT " are left in %s; when it is full, the guest's own "
     "writes fail: make room there, or end this backup", used, left,
-    job->scratch[0]);
+    folder);
   tell (process, KEEPER_WARNING, text, NULL);
 }
 
@@ -244,7 +246,6 @@ on_clock (int timer, void *opaque)
 static void
 adopt (Process *process, const Message *message)
 {
-  process->adopted = true;
   process->owner_fd
     = (int) syscall (SYS_pidfd_open, atol (message_text (message, 0)), 0);
   if (process->owner_fd >= 0)
@@ -272,6 +273,8 @@ on_message (int watch, int fd, int events, void *opaque)
     begin (process, &message);
   else if (message.kind == KEEPER_ADOPT)
     adopt (process, &message);
+  else if (message.kind == KEEPER_SERVED)
+    process->served = !process->lost;
 }
 
 /* Signals from the terminal are for nbdkit, whose end is ours; and none of
@@ -328,8 +331,12 @@ keeper_process_run (int fd)
     _exit (EXIT_FAILURE);
   while (!process.done && virEventRunDefaultImpl () == 0)
     ;
-  job_end (&process.job, &process.hypervisor, process.adopted, &error);
-  process.done = true;
-  tell (&process, KEEPER_ENDED, error ? error->message : "", NULL);
+  alarm (JOB_LIMIT_S);
+  job_end (&process.job, &process.hypervisor, process.served, &error);
+  process.done = false;
+  /* If nbdkit went before it served, its terminal is still ours. */
+  if (!tell (&process, KEEPER_ENDED, error ? error->message : "", NULL)
+      && error)
+    fprintf (stderr, "nbdkit: error: %s\n", error->message);
   _exit (EXIT_SUCCESS);
 }

@@ -18,6 +18,7 @@ enum {
   KEEPER_LOOK = 1,              /* URI, domain, writable ("1", "") */
   KEEPER_BEGIN,                 /* see job_begin () */
   KEEPER_ADOPT,                 /* process ID */
+  KEEPER_SERVED,
   /* from the keeper */
   KEEPER_FAILED,                /* errno, message */
   KEEPER_CHECKPOINT,            /* document */
@@ -56,6 +57,7 @@ typedef struct {
   int folder_fd;                /* locked as long as we live; -1: none */
   char *created;                /* checkpoint made with it; NULL if none */
   char **scratch;
+  bool tried;                   /* to begin: what came of it may be unknown */
   bool begun;
   guint64 room;                 /* bytes left for scratch at first */
   guint warned;                 /* how often that it runs short */
@@ -65,6 +67,8 @@ typedef struct {
 
 /* What all our folders' and scratch files' names begin with. */
 #define JOB_PREFIX "nbdkit-checkpoint-"
+
+#define JOB_GONE_MS 20000
 
 /* Turn libvirt's last error into *error, in front of it what was tried.
  * Returns false.
@@ -76,8 +80,30 @@ bool hypervisor_error (GError **error, const char *format, ...)
 bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
                       const char *domain, bool writable, GError **error);
 
-/* Connect anew and find the guest again, by its UUID. */
+/* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
 bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
+
+/* "virsh -c URI COMMAND GUEST", for messages; the caller's. */
+char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command);
+
+/* Is the guest known to be off, or gone? */
+bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
+
+/* End a job of ours that a crash left (only if take_over is said, and its
+ * owner known to be dead), or refuse (EBUSY) and say whose it is.  folder:
+ * what is to be made for our own.
+ */
+bool owner_clear_way (const Hypervisor *hypervisor, const char *folder,
+                      bool take_over, GError **error);
+
+/* Abort the job that bears the mark; true if there is none (any more).
+ * Waits for JOB_GONE_MS at most.
+ */
+bool owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
+                         GError **error);
+
+/* Remove a folder of ours, and the socket in it. */
+void owner_remove_folder (const char *folder);
 
 /* texts as of KEEPER_BEGIN; *xml is libvirt's description of the job.  On
  * failure nothing is left of it; *broken is then the checkpoint with the
@@ -90,16 +116,18 @@ bool job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
 bool job_is_running (const Job *job, virDomainPtr domain);
 
 /* Abort the job if it is still ours, wait until it is gone, remove our
- * files, and the created checkpoint unless it is to stay.  False with what
- * could not be done.
+ * files, and the created checkpoint unless it is to stay.  False with all
+ * that could not be done.
  */
 bool job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
               GError **error);
 
-/* Bytes that scratch files occupy and that are left for them, as far as
- * this machine can tell; false if it can't.
+/* Bytes that scratch files occupy and that are left for them, and the file
+ * (borrowed) for which the least is, as far as this machine can tell; false if
+ * it can't.
  */
-bool job_scratch (const Job *job, guint64 *used, guint64 *left);
+bool job_scratch (const Job *job, guint64 *used, guint64 *left,
+                  const char **tightest);
 
 /* What the process does until its server is gone; never returns. */
 G_NORETURN void keeper_process_run (int fd);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "error.h"
 #include "keeper-process.h"
 #include "message.h"
+#include "on-quit.h"
 
 /* For one that has nothing to undo. */
 #define KEEPER_GOODBYE_MS 2000
@@ -28,6 +30,9 @@ struct Keeper {
   GThread *watch;               /* from adoption on, the only reader of fd */
   KeeperNotify notify;
   void *opaque;
+  gint served;                  /* atomic: it has been told */
+  gint given_up;                /* atomic: its end is no news */
+  int quit_fd;                  /* readable when nbdkit is told to end */
   GMutex lock;                  /* guards what follows */
   GCond ended;
   bool has_ended;
@@ -150,7 +155,9 @@ keeper_look (Keeper *keeper, const char *uri, const char *domain,
   look->skipped = g_ptr_array_new_with_free_func (g_free);
   look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                        g_free);
-  message_send (keeper->fd, KEEPER_LOOK, texts); /* if not: no answer, too */
+  if (!message_send (keeper->fd, KEEPER_LOOK, texts))
+    return error_set (error, errno, "%s: cannot ask for it: %s",
+                      keeper->where, g_strerror (errno));
   for (;;) {
     if (!answer (keeper, "tell of it", &message, error))
       return false;
@@ -161,7 +168,7 @@ keeper_look (Keeper *keeper, const char *uri, const char *domain,
   }
 }
 
-static void
+static bool
 send_begin (Keeper *keeper, const JobRequest *request)
 {
   g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
@@ -182,8 +189,8 @@ send_begin (Keeper *keeper, const JobRequest *request)
   for (guint i = 0; request->scratch[i]; i++)
     g_ptr_array_add (texts, g_strdup (request->scratch[i]));
   g_ptr_array_add (texts, NULL);
-  message_send (keeper->fd, KEEPER_BEGIN,
-                (const char *const *) texts->pdata);
+  return message_send (keeper->fd, KEEPER_BEGIN,
+                       (const char *const *) texts->pdata);
 }
 
 bool
@@ -193,7 +200,9 @@ keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
   g_auto (Message) message = { 0 };
 
   keeper->asked_to_begin = true;
-  send_begin (keeper, request);
+  if (!send_begin (keeper, request))
+    return error_set (error, errno, "%s: cannot ask for a backup: %s",
+                      keeper->where, g_strerror (errno));
   if (!answer (keeper, "begin the backup", &message, error))
     return false;
   if (message.kind == KEEPER_BROKEN) {
@@ -229,47 +238,78 @@ forward (Keeper *keeper, const Message *message)
   keeper->notify (keeper->opaque, &event);
 }
 
-/* Until the keeper is gone; true if it took leave. */
+static void
+note_end (Keeper *keeper, char *trouble)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
+
+  keeper->has_ended = true;
+  keeper->trouble = trouble;
+  g_cond_signal (&keeper->ended);
+}
+
+/* The keeper crashed or was killed, and nobody ends the job. */
+static void
+report_gone (Keeper *keeper)
+{
+  const KeeperEvent event = {
+    .kind = KEEPER_EVENT_LOST,
+    .text = "the process that watches it is gone",
+  };
+
+  if (keeper->notify)
+    keeper->notify (keeper->opaque, &event);
+  note_end (keeper, g_strdup_printf (
+    "%s: the process that was to end the backup job is gone; see if one is "
+    "left with virsh domjobinfo, and end it with virsh domjobabort",
+    keeper->where));
+}
+
+/* One message; false after the last.  Silence is no end. */
 static bool
-receive_rest (Keeper *keeper, int timeout_ms)
+receive_news (Keeper *keeper, int timeout_ms)
 {
   g_auto (Message) message = { 0 };
 
-  while (message_receive (keeper->fd, timeout_ms, &message)) {
-    if (message.kind == KEEPER_ENDED) {
-      g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
-      keeper->trouble = message_text (&message, 0)[0]
-        ? g_strdup (message_text (&message, 0)) : NULL;
-      keeper->has_ended = true;
-      g_cond_signal (&keeper->ended);
-      return true;
-    }
-    if (keeper->notify)
-      forward (keeper, &message);
+  if (!message_receive (keeper->fd, timeout_ms, &message)) {
+    if (errno != ETIMEDOUT && !g_atomic_int_get (&keeper->given_up))
+      report_gone (keeper);
+    return false;
   }
-  return false;
+  if (message.kind == KEEPER_ENDED) {
+    const char *trouble = message_text (&message, 0);
+    note_end (keeper, trouble[0] ? g_strdup (trouble) : NULL);
+    return false;
+  }
+  if (keeper->notify)
+    forward (keeper, &message);
+  return true;
 }
 
+/* When nbdkit is told to end, the job ends, too: its clients, for which it
+ * waits, may stay as long as they like.
+ */
 static gpointer
 watch (gpointer data)
 {
+  static const KeeperEvent ending = { .kind = KEEPER_EVENT_ENDING };
   Keeper *keeper = data;
+  struct pollfd pollfds[] = {
+    { .fd = keeper->fd, .events = POLLIN },
+    { .fd = keeper->quit_fd, .events = POLLIN },
+  };
 
-  if (!receive_rest (keeper, -1)) {
-    const KeeperEvent event = {
-      .kind = KEEPER_EVENT_LOST,
-      .text = "the process that watches it is gone",
-    };
-    keeper->notify (keeper->opaque, &event);
-    g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
-    keeper->has_ended = true;
-    keeper->trouble
-      = g_strdup_printf ("%s: the process that was to end the backup job is "
-                         "gone; see if one is left with virsh domjobinfo, "
-                         "and end it with virsh domjobabort", keeper->where);
-    g_cond_signal (&keeper->ended);
+  for (;;) {
+    if (poll (pollfds, G_N_ELEMENTS (pollfds), -1) < 0)
+      continue;
+    if (pollfds[1].revents) {
+      keeper->notify (keeper->opaque, &ending);
+      shutdown (keeper->fd, SHUT_WR);
+      pollfds[1].fd = -1;
+    }
+    if (pollfds[0].revents && !receive_news (keeper, KEEPER_ANSWER_MS))
+      return NULL;
   }
-  return NULL;
 }
 
 void
@@ -280,8 +320,19 @@ keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
 
   keeper->notify = notify;
   keeper->opaque = opaque;
+  keeper->quit_fd = on_quit_fd ();
   message_send (keeper->fd, KEEPER_ADOPT, texts);
   keeper->watch = g_thread_new ("keeper", watch, keeper);
+}
+
+void
+keeper_served (Keeper *keeper)
+{
+  static const char *const none[] = { NULL };
+
+  if (!g_atomic_int_get (&keeper->served)
+      && !g_atomic_int_exchange (&keeper->served, 1))
+    message_send (keeper->fd, KEEPER_SERVED, none);
 }
 
 /* With the thread, for it to end; without, read ourselves. */
@@ -291,10 +342,13 @@ wait_for_end (Keeper *keeper)
   const gint64 deadline
     = g_get_monotonic_time () + KEEPER_STOP_MS * 1000LL;
 
-  if (!keeper->asked_to_begin)  /* it ends by itself, if not at once */
-    return receive_rest (keeper, KEEPER_GOODBYE_MS) || true;
-  if (!keeper->watch)
-    return receive_rest (keeper, KEEPER_STOP_MS);
+  if (!keeper->watch) {
+    while (!keeper->has_ended
+           && receive_news (keeper, keeper->asked_to_begin
+                            ? KEEPER_STOP_MS : KEEPER_GOODBYE_MS))
+      ;
+    return keeper->has_ended;
+  }
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
   while (!keeper->has_ended)
     if (!g_cond_wait_until (&keeper->ended, &keeper->lock, deadline))
@@ -302,27 +356,32 @@ wait_for_end (Keeper *keeper)
   return true;
 }
 
+static char *
+not_confirmed (const Keeper *keeper)
+{
+  return g_strdup_printf ("%s: libvirt did not end the backup job within %d s; "
+                          "see if it is left with virsh domjobinfo, and end "
+                          "it with virsh domjobabort", keeper->where,
+                          KEEPER_STOP_MS / 1000);
+}
+
 char *
 keeper_stop (Keeper *keeper)
 {
-  char *trouble = NULL;
+  char *trouble;
 
   if (!keeper)
     return NULL;
   shutdown (keeper->fd, SHUT_WR);
-  if (!wait_for_end (keeper))
-    trouble = g_strdup_printf ("%s: libvirt did not end the backup job "
-                               "within %d s; see if it is left with virsh "
-                               "domjobinfo, and end it with virsh "
-                               "domjobabort", keeper->where
-                               ? keeper->where : "guest",
-                               KEEPER_STOP_MS / 1000);
+  trouble = wait_for_end (keeper) ? g_steal_pointer (&keeper->trouble)
+    : not_confirmed (keeper);
+  if (!keeper->asked_to_begin)  /* it had nothing to undo */
+    g_clear_pointer (&trouble, g_free);
+  g_atomic_int_set (&keeper->given_up, 1);
   shutdown (keeper->fd, SHUT_RD);
   if (keeper->watch)
     g_thread_join (keeper->watch);
   close (keeper->fd);
-  if (!trouble)
-    trouble = g_steal_pointer (&keeper->trouble);
   g_free (keeper->trouble);
   g_free (keeper->where);
   g_mutex_clear (&keeper->lock);

@@ -52,6 +52,7 @@ typedef struct {
 
 typedef enum {
   KEEPER_EVENT_LOST,            /* the job is over; text says why */
+  KEEPER_EVENT_ENDING,          /* it is being ended, as nbdkit is */
   KEEPER_EVENT_WARNING,
   KEEPER_EVENT_SCRATCH,         /* bytes used, bytes that are left */
 } KeeperEventKind;
@@ -80,10 +81,17 @@ bool keeper_look (Keeper *keeper, const char *uri, const char *domain,
 bool keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
                    Checkpoint **broken, GError **error);
 
-/* The calling process serves the job from here on: a checkpoint that was
- * made with it stays.  notify is called in a thread of its own.  (.after_fork)
+/* The calling process serves the job from here on, and the job ends with it,
+ * or when nbdkit is told to end (it waits for its clients then, which may stay
+ * as long as they like).  notify is called in a thread of its own.
+ * (.after_fork)
  */
 void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
+
+/* A client can read: a checkpoint that was made with the job stays from here
+ * on.  Once is enough.  Any thread.
+ */
+void keeper_served (Keeper *keeper);
 
 /* End the job if there is one, and the process, and free.  NULL, or what
  * could not be undone, with what to type; the caller's.  Waits for

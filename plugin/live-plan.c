@@ -31,7 +31,8 @@ live_plan_clear (LivePlan *plan)
   g_clear_pointer (&plan->mark, g_free);
   g_clear_pointer (&plan->folder, g_free);
   g_clear_pointer (&plan->backup, backup_free);
-  g_clear_pointer (&plan->left_out, g_ptr_array_unref);
+  g_clear_pointer (&plan->unwanted, g_ptr_array_unref);
+  g_clear_pointer (&plan->refused, g_ptr_array_unref);
   g_clear_pointer (&plan->create, checkpoint_free);
   g_clear_pointer (&plan->scratch, g_ptr_array_unref);
 }
@@ -168,8 +169,10 @@ choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
     const bool recorded = since && !is_broken (broken, disk->target)
       && checkpoint_bitmap (since, disk->target);
 
-    if (unwanted || (since && !recorded && !settings->on_missing_full))
-      g_ptr_array_add (plan->left_out, g_strdup (disk->target));
+    if (unwanted)
+      g_ptr_array_add (plan->unwanted, g_strdup (disk->target));
+    else if (since && !recorded && !settings->on_missing_full)
+      g_ptr_array_add (plan->refused, g_strdup (disk->target));
     else if (!add_disk (plan, settings, look, disk,
                         recorded ? since->name : NULL, error))
       return false;
@@ -193,7 +196,8 @@ live_plan_make (LivePlan *plan, const Settings *settings,
   plan->mark = g_strdup_printf (JOB_PREFIX "%08x%08x", g_random_int (),
                                 g_random_int ());
   plan->backup = backup_new ();
-  plan->left_out = g_ptr_array_new_with_free_func (g_free);
+  plan->unwanted = g_ptr_array_new_with_free_func (g_free);
+  plan->refused = g_ptr_array_new_with_free_func (g_free);
   plan->scratch = g_ptr_array_new_with_free_func (g_free);
   if (settings->create)
     start_create (plan, settings->create);
@@ -208,6 +212,38 @@ live_plan_make (LivePlan *plan, const Settings *settings,
                       "qcow2, and only there can a checkpoint be recorded",
                       settings->create);
   return true;
+}
+
+/* Unlisted disks would be backed up, too. */
+static char *
+format_request (const LivePlan *plan)
+{
+  g_autoptr (GPtrArray) left_out = g_ptr_array_new ();
+
+  g_ptr_array_extend (left_out, plan->unwanted, NULL, NULL);
+  g_ptr_array_extend (left_out, plan->refused, NULL, NULL);
+  return backup_format (plan->backup, left_out);
+}
+
+/* Is the job the one that was asked for, as far as it decides what is read?
+ * (The export's names and bitmaps are libvirt's to say.)
+ */
+static bool
+is_as_asked (const LivePlan *plan, const Backup *begun, GError **error)
+{
+  const Backup *asked = plan->backup;
+  bool same = begun->disks->len == asked->disks->len
+    && g_strcmp0 (begun->socket, asked->socket) == 0
+    && begun->tls == asked->tls;
+
+  for (guint i = 0; same && i < asked->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (asked->disks, i);
+    const BackupDisk *disk = backup_disk (begun, wanted->target);
+    same = disk && g_strcmp0 (disk->incremental, wanted->incremental) == 0;
+  }
+  return same || error_set (error, EIO, "libvirt began another backup job than "
+                            "was asked for (other disks, base, socket or "
+                            "TLS), which cannot be trusted");
 }
 
 bool
@@ -230,13 +266,13 @@ live_plan_begin (LivePlan *plan, const Settings *settings,
     = qemu_user (look, &request.qemu_user, &request.qemu_group);
   for (guint tries = 1;; tries++) {
     g_autoptr (GError) refusal = NULL;
-    g_autofree char *text = backup_format (plan->backup, plan->left_out);
+    g_autofree char *text = format_request (plan);
     g_autofree char *begun = NULL;
 
     request.backup_xml = text;
     if (keeper_begin (keeper, &request, &begun, broken, &refusal)) {
       *backup = backup_parse (begun, strlen (begun), error);
-      return *backup != NULL;
+      return *backup && is_as_asked (plan, *backup, error);
     }
     if (!plan->backup->host || tries == PORTS_TRIED
         || !strstr (refusal->message, "Address already in use")) {

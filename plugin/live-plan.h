@@ -15,7 +15,8 @@ typedef struct {
   char *mark;                   /* in all names that we make */
   char *folder;                 /* for the socket, to be made */
   Backup *backup;               /* as asked for */
-  GPtrArray *left_out;          /* of char *: targets */
+  GPtrArray *unwanted;          /* of char *: targets that disk= leaves out */
+  GPtrArray *refused;           /* of char *: targets without a record */
   Checkpoint *create;           /* or NULL */
   GPtrArray *scratch;           /* of char *: paths; NULL-terminated */
 } LivePlan;

@@ -27,6 +27,7 @@
 typedef struct {
   ExportChoice choice;
   Served *served;               /* NULL: see Source.look_only */
+  gint described;               /* atomic: in the log, once the map is read */
 } Handle;
 
 /* Written before serving begins, only read after. */
@@ -96,15 +97,22 @@ checkpoint_load (void)
   settings = settings_new ();
 }
 
+/* Also when .get_ready fails, as nbdkit just exits then. */
+static void
+release_source (void)
+{
+  g_clear_pointer (&kept, handle_free);
+  g_clear_pointer (&cache, served_cache_free);
+  if (source)
+    source->ops->free (source);
+  source = NULL;
+}
+
 static void
 checkpoint_unload (void)
 {
-  if (kept)
-    handle_free (kept);
-  served_cache_free (cache);
+  release_source ();
   g_clear_error (&start_error);
-  if (source)
-    source->ops->free (source);
   settings_free (settings);
 }
 
@@ -159,8 +167,11 @@ checkpoint_get_ready (void)
   if (error)
     return fail (error);
   source = ops->inspect (settings, tree, warn, &error);
-  if (!source || !exports_check (source, settings, warn, &error))
-    return fail (error);
+  if (!source || !exports_check (source, settings, warn, &error)) {
+    fail (error);
+    release_source ();
+    return -1;
+  }
   cache = served_cache_new (source, settings->view, settings->coalesce);
   if (!source->connects_early)
     return 0;
@@ -168,7 +179,11 @@ checkpoint_get_ready (void)
   if (!name)                    /* the client will have to choose */
     return 0;
   kept = handle_new (name, &error);
-  return kept ? 0 : fail (error);
+  if (kept)
+    return 0;
+  fail (error);
+  release_source ();
+  return -1;
 }
 
 /* In the process that serves: helpers are bound to its life.  A failure here
@@ -228,9 +243,17 @@ checkpoint_open (int readonly)
     fail (start_error);
     return NULL;
   }
+  if (source->ops->is_lost && source->ops->is_lost (source)) {
+    nbdkit_error ("export %s: what it was read from is gone, as logged before",
+                  name ? name : "");
+    nbdkit_set_error (EIO);
+    return NULL;
+  }
   Handle *handle = handle_new (name ? name : "", &error);
   if (!handle)
     fail (error);
+  else if (source->ops->served)
+    source->ops->served (source);
   return handle;
 }
 
@@ -331,6 +354,21 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
   return failure ? fail_request (failure, error) : 0;
 }
 
+/* What was dirty is known for free once a client has walked the map. */
+static void
+log_description (Handle *handle)
+{
+  const Served *served = handle->served;
+
+  if (g_atomic_int_get (&handle->described)
+      || dirty_map_frontier (map_reader_map (served->reader))
+      < nbd_pool_size (served->pool)
+      || g_atomic_int_exchange (&handle->described, 1))
+    return;
+  g_autofree char *text = exports_describe (source, &handle->choice, cache);
+  nbdkit_debug ("%s", text);
+}
+
 static int
 checkpoint_extents (void *data, uint32_t count, uint64_t offset,
                     uint32_t flags, struct nbdkit_extents *extents)
@@ -348,6 +386,7 @@ checkpoint_extents (void *data, uint32_t count, uint64_t offset,
     failure = map_reader_need (reader, end, &error);
   if (failure)
     return fail_request (failure, error);
+  log_description (handle);
   while (offset < end) {
     guint64 next;
     const DirtyState state

@@ -282,12 +282,23 @@ check_libvirt (const Settings *settings, GError **error)
     "nbd-tls",
   };
 
+  static const char *const texts[] = {
+    "libvirt", "domain", "socket-dir", "scratch-dir",
+  };
+
   for (guint i = 0; !settings->libvirt && i < G_N_ELEMENTS (needing); i++)
     if (g_hash_table_contains (settings->given, needing[i]))
       return error_set (error, EINVAL, "%s= goes with libvirt=, which is not "
                         "given", needing[i]);
   if (!settings->libvirt)
     return true;
+  /* They go into XML. */
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++) {
+    const char *value = g_hash_table_lookup (settings->given, texts[i]);
+    if (value && !g_utf8_validate (value, -1, NULL))
+      return error_set (error, EINVAL, "%s= is not valid UTF-8, which libvirt "
+                        "requires", texts[i]);
+  }
   if (!settings->domain)
     return error_set (error, EINVAL, "libvirt=%s: which guest?  Add "
                       "domain=NAME (virsh -c %s list --all names them)",

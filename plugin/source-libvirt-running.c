@@ -81,9 +81,11 @@ export_uri (const LibvirtSource *self, const Backup *backup,
   }
   g_autofree char *folder = self->certificates
     ? g_uri_escape_string (self->certificates, "/", FALSE) : NULL;
-  return g_strdup_printf ("%s://%s:%u/%s%s%s", backup->tls ? "nbds" : "nbd",
-                          backup->host, backup->port, name,
-                          folder ? "?tls-certificates=" : "",
+  const bool is_ipv6 = strchr (backup->host, ':') != NULL;
+  return g_strdup_printf ("%s://%s%s%s:%u/%s%s%s",
+                          backup->tls ? "nbds" : "nbd", is_ipv6 ? "[" : "",
+                          backup->host, is_ipv6 ? "]" : "", backup->port,
+                          name, folder ? "?tls-certificates=" : "",
                           folder ? folder : "");
 }
 
@@ -113,17 +115,6 @@ connect_disk (LibvirtSource *self, const Backup *backup,
   else
     added->full = true;
   return true;
-}
-
-static bool
-was_asked_for (const LivePlan *plan, const BackupDisk *begun)
-{
-  for (guint i = 0; i < plan->backup->disks->len; i++) {
-    const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
-    if (strcmp (wanted->target, begun->target) == 0)
-      return g_strcmp0 (wanted->incremental, begun->incremental) == 0;
-  }
-  return false;
 }
 
 /* The checkpoint that the job is since, and its bitmap for each disk. */
@@ -156,21 +147,14 @@ serve_job (LibvirtSource *self, const Settings *settings,
 {
   Source *source = &self->source;
 
-  if (backup->disks->len != plan->backup->disks->len)
-    return error_set (error, EIO, "%s: the backup job has %u disks, not %u as "
-                      "asked for", self->who, backup->disks->len,
-                      plan->backup->disks->len);
   for (guint i = 0; i < backup->disks->len; i++) {
     const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-    if (!was_asked_for (plan, disk))
-      return error_set (error, EIO, "%s: libvirt backs up disk %s otherwise "
-                        "than asked for", self->who, disk->target);
     if (!connect_disk (self, backup, disk, error))
       return false;
   }
   /* Known, though refused, so that a client who asks learns why. */
-  for (guint i = 0; i < plan->left_out->len; i++)
-    add_disk (source, g_ptr_array_index (plan->left_out, i), self->who, 0);
+  for (guint i = 0; i < plan->refused->len; i++)
+    add_disk (source, g_ptr_array_index (plan->refused, i), self->who, 0);
   source->forest = job_forest (look, settings->checkpoint, backup);
   source->since = g_strdup (settings->checkpoint);
   source->tree = g_steal_pointer (&look->tree);

@@ -37,17 +37,6 @@ add_file (Settings *stopped, const GuestDisk *disk, const char *who,
   return true;
 }
 
-static void
-serve_missing_whole (Source *source, const char *checkpoint)
-{
-  for (guint i = 0; i < source->disks->len; i++) {
-    Disk *disk = g_ptr_array_index (source->disks, i);
-    g_autoptr (GPtrArray) parts
-      = parts_plan (source->forest, disk, checkpoint, NULL);
-    disk->full = parts == NULL;
-  }
-}
-
 Source *
 libvirt_open_stopped (const Settings *settings, GuestLook *look,
                       const char *who, Warn warn, GError **error)
@@ -57,6 +46,11 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
     = g_ptr_array_new_with_free_func ((GDestroyNotify) file_setting_free);
   Source *source = NULL;
 
+  if (look->host) {
+    error_set (error, ENOTSUP, "%s is not running, and its images are on %s; "
+               "run nbdkit there, or start the guest", who, look->host);
+    return NULL;
+  }
   if (settings->create) {
     error_set (error, ENOTSUP, "create=%s: %s is not running, and libvirt "
                "makes checkpoints of running guests only; start it, or leave "
@@ -74,8 +68,7 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
   }
   source = source_file_ops.inspect (&stopped, g_steal_pointer (&look->tree),
                                     warn, error);
-  if (source && settings->on_missing_full && settings->checkpoint
-      && forest_lookup (source->forest, settings->checkpoint))
-    serve_missing_whole (source, settings->checkpoint);
+  if (source && settings->on_missing_full)
+    source->whole_since = g_strdup (settings->checkpoint);
   return source;
 }

@@ -92,14 +92,29 @@ libvirt_inspect (const Settings *settings, Forest *tree, Warn warn,
     if (!look.running)
       source = libvirt_open_stopped (settings, &look, self->who, warn,
                                      error);
-    else if (begins_job ? libvirt_back_up (self, settings, &look, warn, error)
-             : libvirt_look_only (self, &look, error))
+    else if (begins_job
+             ? libvirt_back_up (self, settings, &look, warn, error)
+             : libvirt_look_only (self, &look, error)) {
+      if (!begins_job)          /* all is known */
+        keeper_stop (g_steal_pointer (&self->keeper));
       return &self->source;
+    }
   }
   libvirt_free (&self->source);
   if (source)
     source->missing_remedy = missing_remedy;
   return source;
+}
+
+/* A tenth of the disks: a guest may write as much during its backup. */
+static guint64
+scratch_floor (const Source *source)
+{
+  guint64 sum = 0;
+
+  for (guint i = 0; i < source->disks->len; i++)
+    sum += disk_layer (g_ptr_array_index (source->disks, i), 0)->size;
+  return sum / 10;
 }
 
 static void
@@ -113,10 +128,18 @@ on_event (void *opaque, const KeeperEvent *event)
     nbdkit_error ("%s: %s; the backup is over, and every read fails from "
                   "here on", self->who, event->text);
     break;
+  case KEEPER_EVENT_ENDING:
+    g_atomic_int_set (&self->lost, 1);
+    break;
   case KEEPER_EVENT_WARNING:
     nbdkit_error ("warning: %s: %s", self->who, event->text);
     break;
   case KEEPER_EVENT_SCRATCH:
+    if (!self->scratch_known && event->left < scratch_floor (&self->source))
+      nbdkit_error ("warning: %s: only %" G_GUINT64_FORMAT " bytes are left "
+                    "for scratch files, less than a tenth of the disks; when "
+                    "they are full, the guest's own writes fail: see "
+                    "scratch-dir=", self->who, event->left);
     nbdkit_debug ("%s: scratch files take %" G_GUINT64_FORMAT " bytes, %"
                   G_GUINT64_FORMAT " are left", self->who, event->used,
                   event->left);
@@ -165,6 +188,14 @@ libvirt_endpoint (Source *source, const Disk *disk, const Part *part,
   return true;
 }
 
+/* From here on a client can have read, so its checkpoint is of use. */
+static void
+libvirt_served (Source *source)
+{
+  if (!source->look_only)
+    keeper_served (((LibvirtSource *) source)->keeper);
+}
+
 static bool
 libvirt_is_lost (Source *source)
 {
@@ -189,6 +220,7 @@ const SourceOps source_libvirt_ops = {
   .inspect   = libvirt_inspect,
   .start     = libvirt_start,
   .endpoint  = libvirt_endpoint,
+  .served    = libvirt_served,
   .is_lost   = libvirt_is_lost,
   .describe  = libvirt_describe,
   .free      = libvirt_free,

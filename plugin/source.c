@@ -65,5 +65,6 @@ source_clear (Source *source)
   g_clear_pointer (&source->forest, forest_free);
   g_clear_pointer (&source->tree, forest_free);
   g_clear_pointer (&source->since, g_free);
+  g_clear_pointer (&source->whole_since, g_free);
   g_clear_pointer (&source->look_only, g_free);
 }

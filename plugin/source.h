@@ -41,6 +41,9 @@ typedef struct {
   bool (*endpoint) (Source *source, const Disk *disk, const Part *part,
                     NbdEndpoint *endpoint, GError **error);
 
+  /* A client has opened an export.  NULL: nothing to do.  Any thread. */
+  void (*served) (Source *source);
+
   /* Is what serves known to be gone (it has been logged)?  Asked before each
    * request.  NULL: the connections tell.  Any thread.
    */
@@ -64,6 +67,8 @@ struct Source {
   char *since;                  /* the only checkpoint that can be asked for,
                                  * of those that tree knows; NULL: any */
   Forest *tree;
+  char *whole_since;            /* a disk that cannot be served since this
+                                 * checkpoint is served whole; or NULL */
   char *look_only;              /* nothing can be read, and why; or NULL */
   const char *missing_remedy;   /* what to type for a disk without a usable
                                  * record; NULL if nothing helps */

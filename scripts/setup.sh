@@ -9,6 +9,10 @@ BUILD_PACKAGES="autoconf automake gcc libc6-dev libglib2.0-dev
   nbdkit-plugin-dev perl pkgconf"
 RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
 TEST_PACKAGES="binutils e2fsprogs fuse2fs fuse3 gnutls-bin jq procps python3 python3-libnbd socat"
+# For tests/libvirt-lab.sh.  Not libvirt-daemon-system: tests start daemons of
+# their own.  The kernel of the guests is not installed: see guest_kernel.
+LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon
+  libvirt-daemon-driver-qemu qemu-system-x86"
 LINT_PACKAGES="clang clang-tidy cppcheck"
 
 # install_packages PACKAGE…: as root or through sudo, only what is missing.
@@ -34,6 +38,37 @@ install_packages ()
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q \
     --no-install-recommends "${missing[@]}" >/dev/null
 }
+
+# guest_kernel DIR: Debian's kernel for virtual machines, for the tests' guests,
+# into DIR unless it is there.  Its package is unpacked, not installed, since
+# that would make it a kernel of this machine: with an initramfs to generate, a
+# boot menu to change, and root to ask.
+guest_kernel ()
+(
+  dir=$1
+  if [ -s "$dir/vmlinuz" ]; then return; fi
+  mkdir -p "$dir.new"
+  cd "$dir.new"
+  name () { apt-cache depends linux-image-cloud-amd64 2>/dev/null \
+    | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1; }
+  package=$(name)
+  if [ -z "$package" ] || ! apt-get -q download "$package" >log 2>&1; then
+    # The lists of packages are missing or old.
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
+    ${sudo:-} apt-get -q update >/dev/null
+    package=$(name)
+    apt-get -q download "$package" >log 2>&1 || { cat log >&2; return 1; }
+  fi
+  dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x --wildcards \
+    './boot/vmlinuz-*' '*/virtio*.ko*'
+  mv boot/vmlinuz-* vmlinuz
+  mkdir modules
+  find . -name 'virtio*.ko*' -exec mv -t modules {} +
+  rm -rf boot lib usr log ./*.deb
+  chmod -R a+rX .
+  rm -rf "$dir"
+  mv "$dir.new" "$dir"
+)
 
 # copy_source FROM TO: a checkout, or what a tarball unpacks to, without what
 # was built in it.

@@ -7,6 +7,11 @@
 
 script_tests = \
 	tests/test-stalled-daemon.sh \
+	tests/test-libvirt-lost.sh \
+	tests/test-libvirt-live-guest.sh \
+	tests/test-libvirt-session.sh \
+	tests/test-libvirt-start-fails.sh \
+	tests/test-libvirt-exits.sh \
 	tests/test-property-views.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-clean-exit.sh \
@@ -17,6 +22,17 @@ script_tests = \
 	tests/test-convert.sh \
 	tests/test-empty-disk.sh \
 	tests/test-huge-disk.sh \
+	tests/test-libvirt-chain.sh \
+	tests/test-libvirt-crash-left.sh \
+	tests/test-libvirt-folders.sh \
+	tests/test-libvirt-lab.sh \
+	tests/test-libvirt-look.sh \
+	tests/test-libvirt-on-missing.sh \
+	tests/test-libvirt-refuses.sh \
+	tests/test-libvirt-remote.sh \
+	tests/test-libvirt-scratch.sh \
+	tests/test-libvirt-stopped.sh \
+	tests/test-manual-live.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
 	tests/test-many-checkpoints.sh \
@@ -68,6 +84,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
+	tests/libvirt-lab.sh \
 	tests/property-views.py \
 	tests/sanitizers \
 	tests/server-gone-clients.py \

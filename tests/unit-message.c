@@ -32,7 +32,7 @@ close_pair (void)
 static void
 test_in_order (void)
 {
-  const char *const first[] = { "a", "", "\xc3\xa9\n", NULL };
+  const char *const first[] = { "a", "", "\xc3\xa9\n", "\xff", NULL };
   const char *const none[] = { NULL };
   g_auto (Message) message = { 0 };
 
@@ -43,7 +43,7 @@ test_in_order (void)
   g_assert_cmpuint (message.kind, ==, 7);
   g_assert_true (g_strv_equal ((const char *const *) message.texts, first));
   g_assert_cmpstr (message_text (&message, 0), ==, "a");
-  g_assert_cmpstr (message_text (&message, 3), ==, "");
+  g_assert_cmpstr (message_text (&message, 4), ==, "");
   g_assert_true (message_receive (fds[1], 1000, &message));
   g_assert_cmpuint (message.kind, ==, 8);
   g_assert_cmpstr (message_text (&message, 0), ==, "");

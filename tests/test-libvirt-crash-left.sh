@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A job that nbdkit and its keeper left when both were killed is recognised,
+# and ended if take-over=yes is said.  The job of another program, or of an
+# nbdkit that is alive, is not touched.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2
+lab_start
+guest_define web1 vda.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 monday
+lab_state web1 >before
+job () { virsh backup-dumpxml web1; }
+
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
+wait_until 10 eval 'keeper=$(pgrep -u "$(id -u)" -x nbdkit-keeper)'
+kill -KILL $keeper "$nbdkit_pid"
+wait "$nbdkit_pid" || :
+job >left
+refuses 'guest web1 has a backup job that an nbdkit left behind when it was killed.*virsh -c .* domjobabort web1 ; rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}, or start with take-over=yes' \
+  libvirt="$connect" domain=web1 checkpoint=monday
+job | diff -u left - || fail "the job was touched"
+serve libvirt="$connect" domain=web1 checkpoint=monday take-over=yes -- '
+  sleep 1.5                     # an event of the old job would come now
+  nbdinfo --map "nbd+unix:///vda?socket=$unixsocket"'
+lab_state web1 | diff -u before - || fail "something is left of both"
+
+# After virsh domjobabort, as the message says, nothing stands in the way.
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
+wait_until 10 eval 'keeper=$(pgrep -u "$(id -u)" -x nbdkit-keeper)'
+kill -KILL $keeper "$nbdkit_pid"
+wait "$nbdkit_pid" || :
+virsh domjobabort web1
+wait_until 10 no_job web1
+rm -r "$lab_sockets"/nbdkit-checkpoint-*
+serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'
+
+# Another program's.
+cat >backup.xml <<EOT
+<domainbackup mode='pull'>
+  <server transport='unix' socket='$tmpdir/other.sock'/>
+</domainbackup>
+EOT
+virsh backup-begin web1 backup.xml
+job >left
+for more in take-over=no take-over=yes; do
+  refuses 'guest web1 has a backup job of another program' \
+    libvirt="$connect" domain=web1 checkpoint=monday $more
+  job | diff -u left - || fail "another program's job was touched"
+done
+virsh domjobabort web1
+wait_until 10 no_job web1
+rm -f other.sock
+
+# An nbdkit's that is alive.
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
+job >left
+refuses 'guest web1 is being served by another nbdkit' \
+  libvirt="$connect" domain=web1 checkpoint=monday take-over=yes
+job | diff -u left - || fail "a job that is served was touched"
+nbdinfo --size "nbd+unix:///vda?socket=n.sock"
+stop_nbdkit
+
+# An nbdkit's of which nothing can be known, as its folder cannot be read.
+mkdir sockets
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
+  socket-dir="$tmpdir/sockets"
+wait_until 10 eval 'keeper=$(pgrep -u "$(id -u)" -x nbdkit-keeper)'
+kill -KILL $keeper "$nbdkit_pid"
+wait "$nbdkit_pid" || :
+mv sockets hidden
+job >left
+refuses 'has a backup job of an nbdkit that cannot be looked at from here .*may be alive' \
+  libvirt="$connect" domain=web1 checkpoint=monday take-over=yes
+job | diff -u left - || fail "a job whose owner may be alive was touched"
+virsh domjobabort web1
+wait_until 10 no_job web1

@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# With a system daemon, QEMU runs as a user of its own.  Folders that this user
+# cannot reach are refused by name before the job is begun; those that it can
+# are used.
+LAB_ROOT_ONLY=1
+. "$(dirname "$0")/libvirt-lab.sh"
+
+chmod 755 "$tmpdir"
+guest_disk vda.qcow2
+lab_start libvirt-qemu
+guest_define web1 vda.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 monday
+lab_state web1 >before
+mkdir open shut shut/in
+chmod 755 open shut/in
+chmod 700 shut
+
+for dir in socket scratch; do
+  refuses "$dir-dir=.*shut/in: QEMU runs as user libvirt-qemu \\(uid 64055\\), which cannot enter $tmpdir/shut" \
+    libvirt="$connect" domain=web1 checkpoint=monday $dir-dir=shut/in
+done
+lab_state web1 | diff -u before - || fail "a refusal left something"
+
+serve libvirt="$connect" domain=web1 checkpoint=monday socket-dir=open \
+  scratch-dir=open -- '
+  nbdinfo --size "$uri"
+  find open -printf "%P %u %m\n" | sort' | tee found
+grep -Eq '^nbdkit-checkpoint-[0-9a-f]{16} libvirt-qemu 700$' found \
+  || fail "the socket's folder is not QEMU's alone"
+grep -Eq '\.vda\.scratch libvirt-qemu 600$' found || fail "no scratch file there"
+[ -z "$(ls -A open)" ] || fail "left in the folders: $(ls -A open)"
+lab_state web1 | diff -u before - || fail "something is left"
+
+# Without being told, /run and the folder of the image do.
+chmod 711 .
+serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'
+lab_state web1 | diff -u before - || fail "something is left"

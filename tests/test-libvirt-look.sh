@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Without checkpoint= and create=, a running guest is only looked at: all that
+# could be served is listed, no job is begun, and reading says what to type.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2
+guest_disk vdb.qcow2
+lab_start
+guest_define web1 vda.qcow2 vdb.qcow2
+guest_start web1
+refuses 'guest web1 .* has no checkpoint, .* create=NAME makes the first' \
+  libvirt="$connect" domain=web1
+virsh checkpoint-create-as web1 monday
+virsh checkpoint-create-as web1 tuesday --diskspec vda --diskspec vdb,checkpoint=no
+lab_state web1 >before
+
+serve libvirt="$connect" domain=web1 -- '
+  nbdinfo --list "$uri"
+  virsh -c "$connect" domjobinfo web1' >list 2>log
+cat list log
+grep -q 'Job type: *None' list || fail "a job was begun for a list"
+sed -n 's/^export="\(.*\)":$/\1/p' list >names
+printf '%s\n' vda@monday vda@tuesday vdb vdb@monday | diff -u - names \
+  || fail "other names are listed"
+grep -q 'disk vda since checkpoint tuesday of .*, parent monday; .* is known once a backup is begun' \
+  list || fail "no description"
+[ "$(grep -c 'export-size: 67108864' list)" -eq 4 ] || fail "no sizes"
+
+# By UUID, too.
+serve libvirt="$connect" domain="$(virsh domuuid web1 | tr -d '\n')" -- \
+  'nbdinfo --size "nbd+unix:///vdb?socket=$unixsocket"'
+
+serve libvirt="$connect" domain=web1 -- '
+  ! "$python" -m nbd -u "nbd+unix:///vdb?socket=$unixsocket" \
+    -c "h.pread (512, 0)"' \
+  >log 2>&1
+cat log
+grep -q 'error: guest web1 .* is running and no backup was begun, .* checkpoint=NAME' \
+  log || fail "reading does not say what to type"
+
+lab_state web1 | diff -u before - || fail "the look left something"

@@ -1,0 +1,53 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# What cannot be right is refused before a job is begun, with what to do.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2
+lab_start
+guest_define web1 vda.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 monday
+lab_state web1 >before
+long=$tmpdir/$(printf 'a%.0s' {1..100})
+mkdir "$long" closed
+chmod 500 closed
+
+refuses 'there is no guest web2 on .*; there are: web1' \
+  libvirt="$connect" domain=web2 checkpoint=monday
+refuses 'there is no guest [0-9a-f-]* on .*; there are: web1' \
+  libvirt="$connect" domain=00000000-0000-4000-8000-000000000000
+refuses 'libvirt=nosuch:///: .*' libvirt=nosuch:/// domain=web1
+refuses 'libvirt=.*socket=.*: Failed to connect socket to .*/nosuch' \
+  libvirt="qemu+unix://${connect#qemu://}?socket=$tmpdir/nosuch" domain=web1
+refuses 'there is no checkpoint mondy; known are: monday' \
+  libvirt="$connect" domain=web1 checkpoint=mondy
+refuses 'create=monday: guest web1 .* has a checkpoint of that name' \
+  libvirt="$connect" domain=web1 checkpoint=monday create=monday
+refuses 'guest web1 .* has no disk vdz' \
+  libvirt="$connect" domain=web1 checkpoint=monday disk=vdz
+refuses 'nbd-tls= goes with a remote libvirt' \
+  libvirt="$connect" domain=web1 checkpoint=monday nbd-tls=yes
+for parameter in libvirt domain socket-dir scratch-dir; do
+  case $parameter in libvirt) other=domain=a ;; *) other=libvirt="$connect" ;; esac
+  case $parameter in *-dir) other+=" domain=web1" ;; esac
+  refuses "$parameter= is not valid UTF-8" $other $parameter=$'/\xe9'
+done
+for dir in socket scratch; do
+  refuses "$dir-dir=/nonexistent: .*does not exist" \
+    libvirt="$connect" domain=web1 checkpoint=monday $dir-dir=/nonexistent
+done
+refuses 'socket-dir=.*: the path of a socket .* is too long' \
+  libvirt="$connect" domain=web1 checkpoint=monday socket-dir="$long"
+if [ "$(id -u)" -ne 0 ]; then
+  refuses 'scratch-dir=.*/closed: QEMU runs as user .*, which cannot .*closed' \
+    libvirt="$connect" domain=web1 checkpoint=monday scratch-dir=closed
+  refuses 'cannot make the folder .*/closed/.*: Permission denied; .*socket-dir=' \
+    libvirt="$connect" domain=web1 checkpoint=monday socket-dir=closed
+fi
+refuses 'virDomainBackupBegin|not supported by the connection driver|scratch-dir=' \
+  libvirt=test:///default domain=test create=monday
+lab_state web1 | diff -u before - || fail "a refusal left something"
+chmod 700 closed

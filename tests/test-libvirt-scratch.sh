@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Scratch files that fill their place are warned of before it is full, while
+# the guest's writes still succeed; the log and descriptions tell their size.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2 64M
+qemu-io -f qcow2 -c 'write -q -P 1 0 64M' vda.qcow2
+lab_start
+lab_small_folder small 33M
+guest_define web1 vda.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 monday
+
+nbdkit_options=(-v)
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
+  scratch-dir="$lab_small"
+warned () { [ "$(grep -c 'warning: guest web1 .*: scratch files take' nbdkit.log)" -ge "$1" ]; }
+for ((mb = 0; mb < 28; mb++)); do
+  guest_write web1 vda "write -P 2 ${mb}M 1M" | tee -a writes
+  sleep 0.15
+done
+! grep -qi 'error\|no space' writes || fail "a write of the guest failed"
+wait_until 10 warned 1
+grep 'warning: .*only [0-9]* are left in .*/small; when it is full, .* writes fail: make room' \
+  nbdkit.log || fail "the warning does not say what to do"
+grep 'debug: guest web1 .*: scratch files take [0-9]* bytes, [0-9]* are left' \
+  nbdkit.log | tail -n 1
+nbdinfo --map "nbd+unix:///vda?socket=n.sock" >/dev/null
+nbdinfo "nbd+unix:///vda?socket=n.sock" \
+  | grep -E '; scratch files take (2|3)[0-9]{7} bytes, [0-9]* are left'
+grep 'debug: disk vda since checkpoint monday .* 0 bytes dirty' nbdkit.log \
+  || fail "the log does not tell the dirty bytes"
+stop_nbdkit
+[ -z "$(ls -A "$lab_small")" ] || fail "a scratch file is left"

@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A backup that fails before a client can read is undone with all that was
+# begun, the new checkpoint included: nbdkit cannot listen, is killed while it
+# starts, cannot reach QEMU's export, loses the job, or serves nobody.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2
+lab_start
+guest_define web1 vda.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 monday
+lab_state web1 >before
+as_before () { lab_state web1 >after && cmp -s before after; }
+was_undone ()
+{
+  wait_until 10 as_before || :
+  lab_state web1 | diff -u before - || fail "something is left after $1"
+}
+
+# The job is begun, and then nbdkit cannot bind its own socket.
+ln -s /nonexistent/n.sock bad.sock
+! bounded nbdkit -f -U bad.sock "$plugin" libvirt="$connect" domain=web1 \
+  checkpoint=monday create=tuesday || fail "nbdkit started"
+was_undone "a socket that cannot be bound"
+
+# Killed at any time while it starts.
+for ms in 5 20 40 60 80 100 120 150; do
+  nbdkit -f -U k.sock "$plugin" libvirt="$connect" domain=web1 \
+    checkpoint=monday create=tuesday 2>/dev/null &
+  pid=$!
+  sleep "$(printf '0.%03d' $ms)"
+  kill -KILL $pid
+  wait $pid || :
+  was_undone "SIGKILL $ms ms after the start"
+  rm -f k.sock
+done
+
+# QEMU's export cannot be reached, since its socket is removed as soon as it
+# is there.
+mkdir sockets
+(
+  for ((i = 0; i < 20000; i++)); do
+    rm -f sockets/nbdkit-checkpoint-*/nbd
+  done
+) &
+remover=$!
+status=0
+bounded nbdkit -f -U u.sock "$plugin" libvirt="$connect" domain=web1 \
+  checkpoint=monday create=tuesday socket-dir="$tmpdir/sockets" 2>log \
+  || status=$?
+kill $remover 2>/dev/null || :
+wait $remover || :
+cat log
+did_end $status nbdkit
+[ $status -eq 1 ] || fail "nbdkit ended with status $status"
+grep -Eq 'guest web1 .*, disk vda \(nbd\+unix:.*No such file' log \
+  || fail "it does not say what cannot be reached"
+was_undone "an export that cannot be reached"
+[ -z "$(ls -A sockets)" ] || fail "left in socket-dir"
+
+# Nobody comes.
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
+  create=tuesday
+virsh checkpoint-list web1 --name | grep -qx tuesday || fail "no checkpoint"
+stop_nbdkit
+was_undone "a server without clients"
+
+# The job is ended before a client comes.
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
+  create=tuesday
+virsh domjobabort web1
+wait_until 10 grep -q 'the backup is over' nbdkit.log
+! nbdinfo "nbd+unix:///vda?socket=n.sock" || fail "it can be opened"
+stop_nbdkit
+was_undone "a job that was lost before it was served"

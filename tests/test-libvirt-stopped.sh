@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A stopped guest of libvirt's: its images are read as with file=, with
+# libvirt's names and tree, and the whole backing chain counts.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2
+guest_disk vdb.qcow2
+guest_disk vdc.qcow2 16M
+lab_start
+guest_define web1 vda.qcow2 vdb.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 monday
+guest_write web1 vda "write -P 2 1M 64k"
+virsh checkpoint-create-as web1 tuesday --diskspec vda --diskspec vdb,checkpoint=no
+guest_write web1 vda "write -P 3 2M 64k"
+virsh attach-disk web1 "$tmpdir/vdc.qcow2" vdc --driver qemu --subdriver qcow2 \
+  --persistent
+guest_destroy web1
+md5sum vda.qcow2 vdb.qcow2 vdc.qcow2 >before
+lab_state web1 >state
+
+serve libvirt="$connect" domain=web1 checkpoint=tuesday -- '
+  nbdinfo --list "$uri" >list
+  nbdinfo --map "nbd+unix:///vda?socket=$unixsocket" >since-tuesday
+  nbdinfo --map "nbd+unix:///vda@monday?socket=$unixsocket" >since-monday' \
+  2>log
+cat list log
+grep -q 'disk vda since checkpoint tuesday of .*, parent monday; 65536 bytes dirty, granularity 65536; healthy' \
+  list || fail "no description of vda"
+grep -q 'export="vdb@monday"' list || fail "vdb is not listed"
+grep -Eq '^ *2097152 +65536 +0 +data' since-tuesday || fail "tuesday is wrong"
+grep -Eq '^ *1048576 +65536 +0 +data' since-monday || fail "monday is wrong"
+[ "$(grep -c data since-tuesday since-monday | paste -sd' ')" \
+  = "since-tuesday:1 since-monday:2" ] || fail "other dirty blocks"
+refuses_export 'checkpoint tuesday does not cover disk vdb.*on-missing=full' vdb \
+  libvirt="$connect" domain=web1 checkpoint=tuesday
+serve libvirt="$connect" domain=web1 checkpoint=tuesday on-missing=full -- '
+  nbdinfo "nbd+unix:///vdb?socket=$unixsocket" >vdb
+  nbdinfo "nbd+unix:///vdc?socket=$unixsocket" >vdc
+  qemu-img convert -f raw -O raw "nbd+unix:///vdc?socket=$unixsocket" vdc.raw'
+grep 'disk vdb since checkpoint tuesday .*served whole, .*67108864 bytes dirty' vdb
+grep 'served whole, .*16777216 bytes dirty' vdc
+qemu-img compare -f raw -F qcow2 vdc.raw vdc.qcow2
+
+# Only for the checkpoint that was asked for: vda@monday is an increment.
+serve libvirt="$connect" domain=web1 checkpoint=tuesday on-missing=full -- \
+  'nbdinfo "nbd+unix:///vdb@monday?socket=$unixsocket"' \
+  | grep '; 0 bytes dirty, .*healthy' || fail "vdb@monday is served whole"
+
+refuses 'create=wednesday: guest web1 .* is not running' \
+  libvirt="$connect" domain=web1 checkpoint=monday create=wednesday
+md5sum -c --quiet before || fail "an image was changed"
+lab_state web1 | diff -u state - || fail "something is left"
+
+# With an external snapshot between, the view has parts in two layers.
+guest_start web1
+virsh snapshot-create-as web1 snap --disk-only --no-metadata \
+  --diskspec "vda,file=$tmpdir/vda.snap" --diskspec vdb,snapshot=no \
+  --diskspec vdc,snapshot=no
+guest_write web1 vda "write -P 4 4M 64k"
+guest_destroy web1
+refuses_export 'disk vda since tuesday is spread over 2 parts .*vda.snap.*vda.qcow2' \
+  vda libvirt="$connect" domain=web1 checkpoint=tuesday disk=vda
+serve libvirt="$connect" domain=web1 checkpoint=tuesday disk=vda -- '
+  nbdinfo --map "nbd+unix:///vda@tuesday/0?socket=$unixsocket" >part0
+  nbdinfo --map "nbd+unix:///vda@tuesday/1?socket=$unixsocket" >part1'
+grep -Eq '^ *4194304 +65536 +0 +data' part0 || fail "the overlay's part is wrong"
+grep -Eq '^ *2097152 +65536 +0 +data' part1 || fail "the base's part is wrong"
