@@ -344,7 +344,7 @@ no_job ()
   local state
   state=$(virsh domstate "$1") || return
   [ "$(head -n 1 <<<"$state")" != "shut off" ] || return 0
-  virsh domjobinfo "$1" | grep -q '^Job type: *None'
+  [[ $(virsh domjobinfo "$1") == 'Job type: '*None* ]]
 }
 
 # lab_qmp NAME COMMAND [ARGUMENTS]: what QEMU returns.

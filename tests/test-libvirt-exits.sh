@@ -14,7 +14,7 @@ guest_start web1
 virsh checkpoint-create-as web1 monday
 lab_state web1 >before
 
-job_runs () { virsh domjobinfo web1 | grep -q 'Operation: *Backup'; }
+job_runs () { [[ $(virsh domjobinfo web1) == *Backup* ]]; }
 as_before () { lab_state web1 >after && cmp -s before after; }
 
 # was_undone WHAT: at once, unless a number of seconds is allowed.

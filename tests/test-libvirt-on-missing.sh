@@ -54,7 +54,7 @@ forget_bitmap ()
     | jq -r --arg file "$tmpdir/$1" '.return[]
         | select(.drv == "qcow2" and .file == $file) | ."node-name"')
   virsh qemu-monitor-command web1 "{\"execute\": \"block-dirty-bitmap-remove\",
-    \"arguments\": {\"node\": \"$node\", \"name\": \"$2\"}}" | grep -q '"return"'
+    \"arguments\": {\"node\": \"$node\", \"name\": \"$2\"}}" | grep '"return"' >/dev/null
 }
 forget_bitmap vdb.qcow2 monday
 lab_state web1 >before
