@@ -5,7 +5,7 @@
 # 13, and build out of tree.
 
 BUILD_PACKAGES="autoconf automake gcc libc6-dev libglib2.0-dev
-  libjson-glib-dev libnbd-dev libtool libxml2-dev make nbdkit
+  libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
   nbdkit-plugin-dev perl pkgconf"
 RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
 TEST_PACKAGES="binutils e2fsprogs fuse2fs fuse3 gnutls-bin jq procps python3 python3-libnbd socat"
