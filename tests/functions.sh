@@ -229,11 +229,11 @@ allocated ()
     | join_ranges
 }
 
-# Adjacent ranges as one.
+# Adjacent ranges as one.  printf, as mawk prints large sums with an exponent.
 join_ranges ()
 {
   awk 'NR > 1 && $1 == end { end += $2; next }
-       NR > 1 { print start, end - start }
+       NR > 1 { printf "%.0f %.0f\n", start, end - start }
        { start = $1; end = $1 + $2 }
-       END { if (NR) print start, end - start }'
+       END { if (NR) printf "%.0f %.0f\n", start, end - start }'
 }
