@@ -440,7 +440,7 @@ guest_boot ()
   for file; do
     [ -e "$file" ] || guest_ext4_disk "$file"
   done
-  guest_kernel
+  lab_kernel
   # libvirt may change the owner of what it boots, so that is our own.
   guest_initramfs "$lab/initramfs"
   guest_memory=160 \
@@ -469,9 +469,9 @@ guest_rounds ()
     "$tmpdir/$1.console" 2>/dev/null || echo 0
 }
 
-# guest_kernel: sets $guest_modules, and copies the kernel to $lab/vmlinuz.
+# lab_kernel: sets $guest_modules, and copies the kernel to $lab/vmlinuz.
 # It is the one that scripts/setup.sh has fetched, or else an installed one.
-guest_kernel ()
+lab_kernel ()
 {
   local dir version
   for dir in "$builddir" "$srcdir" "$srcdir/build"; do
