@@ -392,9 +392,9 @@ lab_state ()
 # it is encrypted, $lab_tls_dir has the client's certificates.
 full_copy_of_job ()
 {
-  local export objects=()
+  local node objects=()
   virsh backup-dumpxml "$1" >"$lab/backup.xml"
-  export=$("$python" - "$lab/backup.xml" "$2" <<'END'
+  node=$("$python" - "$lab/backup.xml" "$2" <<'END'
 import sys, xml.etree.ElementTree
 backup = xml.etree.ElementTree.parse(sys.argv[1]).getroot()
 server = backup.find("server").attrib
@@ -411,12 +411,12 @@ if server.get("tls") == "yes":
 print(",".join("%s=%s" % (k, v.replace(",", ",,")) for k, v in options.items()))
 END
   ) || fail "no backup of disk $2 runs in $1"
-  case $export in
+  case $node in
     *,tls-creds=*)
       objects=(--object
         "tls-creds-x509,id=tls,endpoint=client,dir=$lab_tls_dir") ;;
   esac
-  bounded qemu-img convert "${objects[@]}" --image-opts "$export" -O raw "$3"
+  bounded qemu-img convert "${objects[@]}" --image-opts "$node" -O raw "$3"
 }
 
 # guest_ext4_disk FILE [SIZE]: a qcow2 disk with an empty ext4 in it.
