@@ -25,6 +25,7 @@
 #include "reach.h"
 
 #define SCRATCH_GONE_MS 2000
+#define SETTLE_MS 3000
 #define POLL_MS 10
 
 /* ── The folder for the socket ── */
@@ -219,14 +220,29 @@ remove_scratch (const Job *job)
   }
 }
 
+/* A daemon that has just started answers before it knows its guests' jobs. */
+static void
+wait_until_known (const Job *job, const Hypervisor *hypervisor)
+{
+  const gint64 deadline = g_get_monotonic_time () + SETTLE_MS * 1000LL;
+
+  while (!job_is_running (job, hypervisor->domain)
+         && g_get_monotonic_time () < deadline)
+    g_usleep (POLL_MS * 1000);
+}
+
 static bool
-reconnect (Hypervisor *hypervisor, bool *is_gone, GError **error)
+reconnect (const Job *job, Hypervisor *hypervisor, bool *is_gone,
+           GError **error)
 {
   g_autoptr (GError) refusal = NULL;
 
-  if (virConnectIsAlive (hypervisor->connection) == 1
-      || hypervisor_reconnect (hypervisor, &refusal))
+  if (virConnectIsAlive (hypervisor->connection) == 1)
     return true;
+  if (hypervisor_reconnect (hypervisor, &refusal)) {
+    wait_until_known (job, hypervisor);
+    return true;
+  }
   *is_gone = refusal->code == ENOENT;
   g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort");
   return *is_gone
@@ -244,7 +260,7 @@ end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
   g_autoptr (GError) trouble = NULL;
   bool is_gone = false;
 
-  if (!reconnect (hypervisor, &is_gone, error))
+  if (!reconnect (job, hypervisor, &is_gone, error))
     return false;
   const bool ended
     = is_gone || owner_abort_marked (job->mark, hypervisor, error);

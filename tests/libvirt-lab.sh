@@ -121,6 +121,7 @@ export LIBVIRT_AUTOSTART=0      # a client must not start a session daemon
 [ ${#tmpdir} -le 47 ] || fail "TMPDIR=$TMPDIR makes paths of sockets too long"
 lab=$tmpdir/lab
 mkdir "$lab"
+export LAB_TMPDIR=$tmpdir       # by which a process of this test is known
 if [ "$(id -u)" -eq 0 ]; then
   connect=qemu:///system
   lab_config=/etc/libvirt
@@ -151,6 +152,8 @@ lab_cleanup ()
   local status=$? pid file
   set +e
   trap - EXIT
+  # "timeout" signals the whole group, and then we are told twice.
+  trap '' INT TERM HUP
   case $status in 0 | 77) ;; *) lab_logs >&2 ;; esac
   # With "wait", the shell does not report it as killed.
   [ -z "$lab_pid" ] \
@@ -336,6 +339,18 @@ guest_write ()
     !/^(wrote|read|discard) [0-9]+\/[0-9]+ bytes at / && !/^[0-9.]+ [A-Za-z]+, [0-9]+ ops; / { bad = 1 }
     { print }
     END { exit bad }'
+}
+
+# find_keeper: $keeper is the keeper of this test's only nbdkit.  Other tests of
+# the same user may have theirs.
+find_keeper () { wait_until 10 lab_find_keeper; }
+lab_find_keeper ()
+{
+  for keeper in $(pgrep -u "$(id -u)" -x nbdkit-keeper); do
+    ! tr '\0' '\n' <"/proc/$keeper/environ" | grep -x "LAB_TMPDIR=$tmpdir" \
+      >/dev/null || return 0
+  done
+  return 1
 }
 
 # no_job NAME: whether no job runs in it.

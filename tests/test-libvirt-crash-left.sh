@@ -16,7 +16,7 @@ lab_state web1 >before
 job () { virsh backup-dumpxml web1; }
 
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
-wait_until 10 eval 'keeper=$(pgrep -u "$(id -u)" -x nbdkit-keeper)'
+find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 job >left
@@ -30,7 +30,7 @@ lab_state web1 | diff -u before - || fail "something is left of both"
 
 # After virsh domjobabort, as the message says, nothing stands in the way.
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
-wait_until 10 eval 'keeper=$(pgrep -u "$(id -u)" -x nbdkit-keeper)'
+find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 virsh domjobabort web1
@@ -68,7 +68,7 @@ stop_nbdkit
 mkdir sockets
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
   socket-dir="$tmpdir/sockets"
-wait_until 10 eval 'keeper=$(pgrep -u "$(id -u)" -x nbdkit-keeper)'
+find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 mv sockets hidden
