@@ -37,7 +37,7 @@ give_folder (const char *folder, uid_t user, gid_t group, GError **error)
     return true;
   /* Not ours to give away: a folder that hands its group down may do. */
   const int failure = geteuid () == 0
-    ? chown (folder, user, group) : chmod (folder, 0770);
+    ? chown (folder, user, group) : chmod (folder, 02770);
   if (failure < 0)
     return error_set (error, errno, "cannot make %s a folder for QEMU's "
                       "socket: %s; choose another with socket-dir=", folder,
@@ -287,8 +287,9 @@ job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
 
   if (job->tried)
     ok = end_running (job, hypervisor, keep_checkpoint, error);
-  /* If the job runs on, the folder tells whose it is. */
-  if (job->folder && ok)
+  if (!ok)                      /* the folder still tells whose it is */
+    return false;
+  if (job->folder)
     owner_remove_folder (job->folder);
   if (job->folder_fd >= 0)
     close (job->folder_fd);
@@ -297,7 +298,7 @@ job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
   g_clear_pointer (&job->mark, g_free);
   g_clear_pointer (&job->scratch, g_strfreev);
   *job = (Job) JOB_INIT;
-  return ok;
+  return true;
 }
 
 bool

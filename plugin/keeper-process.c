@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -25,6 +26,8 @@
 #define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 #define SCRATCH_INTERVAL_MS 500
 #define RECHECKS 4
+#define STOPS_WITHIN_MS 500
+#define TRY_AGAIN_S 10
 /* libvirt's calls have no limit; whoever asked has long stopped waiting. */
 #define JOB_LIMIT_S 300
 
@@ -37,6 +40,7 @@ typedef struct {
   bool served;                  /* a client could read */
   bool lost;
   bool done;
+  gint64 next_try;              /* to end a job that is lost; monotonic */
   guint rechecks;               /* to come, whether the job still runs */
   guint64 scratch_told;
 } Process;
@@ -97,6 +101,20 @@ on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
   return 0;
 }
 
+/* A guest that ends by itself ends the job first, and is off a moment later. */
+static bool
+stops_shortly (const Hypervisor *hypervisor)
+{
+  const gint64 deadline = g_get_monotonic_time () + STOPS_WITHIN_MS * 1000LL;
+
+  while (!hypervisor_guest_is_off (hypervisor)) {
+    if (g_get_monotonic_time () > deadline)
+      return false;
+    g_usleep (10000);
+  }
+  return true;
+}
+
 /* The event may be a late one of a job before ours. */
 static void
 on_job_completed (virConnectPtr connection, virDomainPtr domain,
@@ -113,7 +131,7 @@ on_job_completed (virConnectPtr connection, virDomainPtr domain,
     return;
   }
   virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
-  if (hypervisor_guest_is_off (&process->hypervisor))
+  if (stops_shortly (&process->hypervisor))
     lose (process, "the guest stopped");
   else if (reason && !strstr (reason, "ancel")) {
     g_autofree char *text
@@ -176,6 +194,17 @@ begin (Process *process, const Message *message)
   else
     tell_failure (process, error);
   alarm (0);
+}
+
+/* What the server has said before it went. */
+static void
+hear_last_words (Process *process)
+{
+  g_auto (Message) message = { 0 };
+
+  while (message_receive (process->fd, 0, &message))
+    if (message.kind == KEEPER_SERVED)
+      process->served |= !process->lost;
 }
 
 static void
@@ -274,7 +303,7 @@ on_message (int watch, int fd, int events, void *opaque)
   else if (message.kind == KEEPER_ADOPT)
     adopt (process, &message);
   else if (message.kind == KEEPER_SERVED)
-    process->served = !process->lost;
+    process->served |= !process->lost;
 }
 
 /* Signals from the terminal are for nbdkit, whose end is ours; and none of
@@ -314,11 +343,40 @@ be_silent (void *opaque, virErrorPtr error)
   (void) error;
 }
 
+/* A job that is lost to us, but not to QEMU (libvirtd restarted), is of no use
+ * any more and takes room for scratch: it need not wait for the server's end.
+ */
+static void
+end_lost_job (Process *process)
+{
+  if (!process->lost || !process->job.tried
+      || g_get_monotonic_time () < process->next_try)
+    return;
+  hear_last_words (process);
+  job_end (&process->job, &process->hypervisor, process->served, NULL);
+  process->next_try
+    = g_get_monotonic_time () + TRY_AGAIN_S * G_TIME_SPAN_SECOND;
+}
+
+/* Nobody may be left to tell: nbdkit was killed.  Its terminal is ours until
+ * it has begun to serve.
+ */
+static void
+take_leave (Process *process, const GError *trouble)
+{
+  process->done = false;
+  if (tell (process, KEEPER_ENDED, trouble ? trouble->message : "", NULL)
+      || !trouble)
+    return;
+  fprintf (stderr, "nbdkit: error: %s\n", trouble->message);
+  syslog (LOG_ERR, "%s", trouble->message);
+}
+
 void
 keeper_process_run (int fd)
 {
   Process process = { .fd = fd, .owner_fd = -1, .job = JOB_INIT };
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) trouble = NULL;
 
   detach (fd);
   virSetErrorFunc (NULL, be_silent);
@@ -330,13 +388,10 @@ keeper_process_run (int fd)
                              NULL) < 0)
     _exit (EXIT_FAILURE);
   while (!process.done && virEventRunDefaultImpl () == 0)
-    ;
+    end_lost_job (&process);
+  hear_last_words (&process);
   alarm (JOB_LIMIT_S);
-  job_end (&process.job, &process.hypervisor, process.served, &error);
-  process.done = false;
-  /* If nbdkit went before it served, its terminal is still ours. */
-  if (!tell (&process, KEEPER_ENDED, error ? error->message : "", NULL)
-      && error)
-    fprintf (stderr, "nbdkit: error: %s\n", error->message);
+  job_end (&process.job, &process.hypervisor, process.served, &trouble);
+  take_leave (&process, trouble);
   _exit (EXIT_SUCCESS);
 }

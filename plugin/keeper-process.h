@@ -117,7 +117,7 @@ bool job_is_running (const Job *job, virDomainPtr domain);
 
 /* Abort the job if it is still ours, wait until it is gone, remove our
  * files, and the created checkpoint unless it is to stay.  False with all
- * that could not be done.
+ * that could not be done; it can be tried again then.
  */
 bool job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
               GError **error);

@@ -127,7 +127,8 @@ take_surplus (ServedCache *cache)
   for (GList *link = cache->entries.tail, *next; link; link = next) {
     Entry *entry = link->data;
     next = link->prev;
-    if (entry->users > 0)
+    if (entry->users > 0
+        || (cache->source->keeps_connections && entry->served.pool))
       continue;
     idle++;
     memory += entry_memory (entry);

@@ -179,10 +179,11 @@ static bool
 set_create (Settings *settings, const char *value, char **member,
             GError **error)
 {
-  if (!checkpoint_name_valid (value))
+  /* libvirt takes a '-' at first, but virsh takes it for an option. */
+  if (!checkpoint_name_valid (value) || value[0] == '-')
     return error_set (error, EINVAL, "create=%s is not a name for a "
-                      "checkpoint: use letters, digits, '-', '_' and '.'",
-                      value);
+                      "checkpoint: use letters, digits, '-', '_' and '.', "
+                      "first a letter, digit or '_'", value);
   return set_text (settings, value, member, error);
 }
 

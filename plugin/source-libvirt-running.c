@@ -159,6 +159,7 @@ serve_job (LibvirtSource *self, const Settings *settings,
   source->since = g_strdup (settings->checkpoint);
   source->tree = g_steal_pointer (&look->tree);
   source->connects_early = true;
+  source->keeps_connections = true;
   return true;
 }
 

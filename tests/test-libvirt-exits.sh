@@ -93,6 +93,17 @@ kill -KILL "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 was_undone SIGKILL 10
 
+# Killed after a client came: the checkpoint is of use, and stays.
+begin create=tuesday
+nbdinfo --size "nbd+unix:///vda?socket=n.sock"
+kill -KILL "$nbdkit_pid"
+wait "$nbdkit_pid" || :
+wait_until 10 no_job web1
+names=$(virsh checkpoint-list web1 --name)
+[[ $names == *tuesday* ]] || fail "the checkpoint of a client is gone"
+virsh checkpoint-delete web1 tuesday
+was_undone "SIGKILL with a checkpoint" 10
+
 # Killed under --run, whose command lives on and holds what it inherited.
 rm -f started
 bounded nbdkit -U - "$plugin" libvirt="$connect" domain=web1 \

@@ -39,3 +39,32 @@ lab_state web1 | diff -u before - || fail "something is left"
 chmod 711 .
 serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'
 lab_state web1 | diff -u before - || fail "something is left"
+
+# An ordinary user shares a group with QEMU, and a folder that hands it down.
+cp /etc/passwd passwd
+cp /etc/group group
+echo 'alice:x:15000:15000::/nonexistent:/usr/sbin/nologin' >>passwd
+echo 'alice:x:15000:' >>group
+echo 'shared:x:15001:alice,libvirt-qemu' >>group
+mount --bind passwd /etc/passwd
+mount --bind group /etc/group
+guest_destroy web1
+lab_restart                     # it must know of the group
+guest_start web1
+mkdir shared
+chgrp shared shared
+chmod 2770 shared
+alice ()
+{
+  bounded setpriv --reuid alice --regid alice --init-groups \
+    nbdkit -U - "$plugin" libvirt="$connect" domain=web1 checkpoint=monday \
+    "$@" --run 'nbdinfo --size "$uri"'
+}
+alice socket-dir="$tmpdir/shared"
+[ -z "$(ls -A shared)" ] || fail "left in the shared folder"
+! alice socket-dir=/tmp 2>log || fail "it is served without a shared group"
+cat log
+grep -q 'socket-dir=/tmp: QEMU runs as user libvirt-qemu' log \
+  || fail "it does not say who cannot reach what"
+lab_state web1 | grep -v shared | diff -u <(grep -v shared before) - \
+  || fail "something is left"

@@ -47,6 +47,8 @@ lost ()
   "$@"
   started=$SECONDS
   wait $reader || fail "no EIO at once after $*"
+  # The job does not wait for the server's end, if anybody can end it.
+  [ "$1" = lab_kill ] || wait_until 20 no_job web1
   # A client that comes now is refused, in words.
   ! nbdsh -u "nbd+unix:///vda?socket=n.sock" -c 'h.pread (512, 0)' 2>/dev/null \
     || fail "a read succeeded after $*"
@@ -68,6 +70,13 @@ nothing_left
 
 lost "(the guest was destroyed|the guest stopped)" \
   virsh destroy web1
+! ls -d ./*.scratch 2>/dev/null || fail "a scratch file is left"
+guest_start web1
+
+# QEMU ends by itself, as when a guest is shut down.
+quit () { virsh qemu-monitor-command web1 '{"execute": "quit"}' || :; }
+lost "the guest (was shut down|was destroyed|stopped|crashed)" quit
+wait_until 20 eval '[[ $(virsh domstate web1) == "shut off"* ]]'
 ! ls -d ./*.scratch 2>/dev/null || fail "a scratch file is left"
 guest_start web1
 

@@ -27,17 +27,29 @@ ln -s /nonexistent/n.sock bad.sock
   checkpoint=monday create=tuesday || fail "nbdkit started"
 was_undone "a socket that cannot be bound"
 
-# Killed at any time while it starts.
-for ms in 5 20 40 60 80 100 120 150; do
+# killed WHEN COMMAND…: while it starts, as soon as COMMAND succeeds.
+begun () { ls -d ./*.scratch >/dev/null 2>&1; }
+killed ()
+{
+  local pid i
   nbdkit -f -U k.sock "$plugin" libvirt="$connect" domain=web1 \
     checkpoint=monday create=tuesday 2>/dev/null &
   pid=$!
-  sleep "$(printf '0.%03d' $ms)"
+  for ((i = 0; i < 100000; i++)); do
+    ! "${@:2}" || break
+  done
   kill -KILL $pid
   wait $pid || :
-  was_undone "SIGKILL $ms ms after the start"
+  was_undone "SIGKILL $1"
   rm -f k.sock
+}
+for ms in 10 40 70 100 150; do
+  killed "$ms ms after the start" sleep "$(printf '0.%03d' $ms)"
 done
+for i in 1 2 3; do
+  killed "once QEMU has a scratch file" begun
+done
+killed "once it listens" test -S k.sock
 
 # Nobody comes.
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
