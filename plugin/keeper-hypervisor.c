@@ -89,6 +89,15 @@ hypervisor_guest_is_off (const Hypervisor *hypervisor)
   return active == 0 || (reason && reason->code == VIR_ERR_NO_DOMAIN);
 }
 
+bool
+hypervisor_guest_answers (const Hypervisor *hypervisor)
+{
+  virDomainBlockStatsStruct counters;
+
+  return virDomainBlockStats (hypervisor->domain, "", &counters,
+                              sizeof counters) == 0;
+}
+
 static bool
 connect (Hypervisor *hypervisor, bool writable, GError **error)
 {

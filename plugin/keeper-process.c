@@ -26,7 +26,10 @@
 #define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 #define SCRATCH_INTERVAL_MS 500
 #define RECHECKS 4
-#define STOPS_WITHIN_MS 500
+/* A guest whose QEMU answers does not stop; one whose QEMU is silent has this
+ * long to be off.
+ */
+#define STOPS_WITHIN_MS 10000
 #define TRY_AGAIN_S 10
 /* libvirt's calls have no limit; whoever asked has long stopped waiting. */
 #define JOB_LIMIT_S 300
@@ -101,18 +104,40 @@ on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
   return 0;
 }
 
-/* A guest that ends by itself ends the job first, and is off a moment later. */
+/* A guest that ends by itself ends the job first, and is off a moment later:
+ * how long, depends on how busy the machine is.  But QEMU answers no command
+ * any more once it ends.
+ */
 static bool
 stops_shortly (const Hypervisor *hypervisor)
 {
   const gint64 deadline = g_get_monotonic_time () + STOPS_WITHIN_MS * 1000LL;
 
   while (!hypervisor_guest_is_off (hypervisor)) {
-    if (g_get_monotonic_time () > deadline)
+    if (hypervisor_guest_answers (hypervisor)
+        || g_get_monotonic_time () > deadline)
       return false;
     g_usleep (10000);
   }
   return true;
+}
+
+/* libvirt's reason is NULL if it gave none. */
+static void
+lose_job (Process *process, const char *reason)
+{
+  alarm (JOB_LIMIT_S);
+  const bool stops = stops_shortly (&process->hypervisor);
+  alarm (0);
+  if (stops)
+    lose (process, "the guest stopped");
+  else if (reason && !strstr (reason, "ancel")) {
+    g_autofree char *text
+      = g_strdup_printf ("libvirt ended the backup job: %s", reason);
+    lose (process, text);
+  }
+  else
+    lose (process, "somebody ended the backup job (virsh domjobabort?)");
 }
 
 /* The event may be a late one of a job before ours. */
@@ -131,15 +156,7 @@ on_job_completed (virConnectPtr connection, virDomainPtr domain,
     return;
   }
   virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
-  if (stops_shortly (&process->hypervisor))
-    lose (process, "the guest stopped");
-  else if (reason && !strstr (reason, "ancel")) {
-    g_autofree char *text
-      = g_strdup_printf ("libvirt ended the backup job: %s", reason);
-    lose (process, text);
-  }
-  else
-    lose (process, "somebody ended the backup job (virsh domjobabort?)");
+  lose_job (process, reason);
 }
 
 /* Events come in before the job begins, so that none of its own is missed. */
@@ -242,8 +259,8 @@ on_clock (int timer, void *opaque)
   (void) timer;
   if (process->rechecks > 0) {
     process->rechecks--;
-    if (!job_is_running (job, process->hypervisor.domain))
-      lose (process, "libvirt ended the backup job");
+    if (!process->lost && !job_is_running (job, process->hypervisor.domain))
+      lose_job (process, NULL);
   }
   if (!job->begun || process->lost || !job_scratch (job, &used, &left, &tightest))
     return;

@@ -89,6 +89,11 @@ char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command);
 /* Is the guest known to be off, or gone? */
 bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
 
+/* Does its QEMU answer?  (It is asked for the disks' counters, which leaves no
+ * trace.)  Waits while QEMU is silent, until libvirt notices its end.
+ */
+bool hypervisor_guest_answers (const Hypervisor *hypervisor);
+
 /* End a job of ours that a crash left (only if take_over is said, and its
  * owner known to be dead), or refuse (EBUSY) and say whose it is.  folder:
  * what is to be made for our own.

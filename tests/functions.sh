@@ -9,6 +9,8 @@
 set -eu -o pipefail
 : "${srcdir:=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}"
 : "${builddir:=$srcdir}"
+# Tests change to a folder of their own.
+srcdir=$(cd "$srcdir" && pwd) builddir=$(cd "$builddir" && pwd)
 . "$builddir/tests/config.sh"
 export LC_ALL=C
 
