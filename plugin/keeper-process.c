@@ -25,31 +25,10 @@
 /* A look that takes longer has nobody left who waits for it. */
 #define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 #define SCRATCH_INTERVAL_MS 500
-#define RECHECKS 4
-/* A guest whose QEMU answers does not stop; one whose QEMU is silent has this
- * long to be off.
- */
-#define STOPS_WITHIN_MS 10000
 #define TRY_AGAIN_S 10
-/* libvirt's calls have no limit; whoever asked has long stopped waiting. */
-#define JOB_LIMIT_S 300
 
-typedef struct {
-  int fd;
-  Hypervisor hypervisor;
-  Job job;
-  int owner_fd;                 /* pidfd of the server, -1 before adoption */
-  bool watching;
-  bool served;                  /* a client could read */
-  bool lost;
-  bool done;
-  gint64 next_try;              /* to end a job that is lost; monotonic */
-  guint rechecks;               /* to come, whether the job still runs */
-  guint64 scratch_told;
-} Process;
-
-static bool
-tell (Process *process, guint kind, const char *first, const char *second)
+bool
+process_tell (Process *process, guint kind, const char *first, const char *second)
 {
   const char *const texts[] = { first, second, NULL };
 
@@ -62,123 +41,7 @@ tell_failure (Process *process, const GError *error)
 {
   g_autofree char *number = g_strdup_printf ("%d", error->code);
 
-  tell (process, KEEPER_FAILED, number, error->message);
-}
-
-static void
-lose (Process *process, const char *why)
-{
-  if (!process->job.begun || process->lost)
-    return;
-  process->lost = true;
-  tell (process, KEEPER_LOST, why, NULL);
-}
-
-static void
-on_closed (virConnectPtr connection, int reason, void *opaque)
-{
-  (void) connection;
-  lose (opaque, reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
-        ? "libvirt's daemon does not answer any more"
-        : "the connection to libvirt was lost (did its daemon restart?)");
-}
-
-static int
-on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
-              int detail, void *opaque)
-{
-  Process *process = opaque;
-
-  (void) connection;
-  (void) domain;
-  if (event == VIR_DOMAIN_EVENT_STOPPED)
-    lose (process, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
-          ? "the guest was shut down"
-          : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
-          ? "the guest was destroyed"
-          : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
-          ? "the guest was migrated away"
-          : "the guest stopped");
-  else if (event == VIR_DOMAIN_EVENT_CRASHED)
-    lose (process, "the guest crashed");
-  return 0;
-}
-
-/* A guest that ends by itself ends the job first, and is off a moment later:
- * how long, depends on how busy the machine is.  But QEMU answers no command
- * any more once it ends.
- */
-static bool
-stops_shortly (const Hypervisor *hypervisor)
-{
-  const gint64 deadline = g_get_monotonic_time () + STOPS_WITHIN_MS * 1000LL;
-
-  while (!hypervisor_guest_is_off (hypervisor)) {
-    if (hypervisor_guest_answers (hypervisor)
-        || g_get_monotonic_time () > deadline)
-      return false;
-    g_usleep (10000);
-  }
-  return true;
-}
-
-/* libvirt's reason is NULL if it gave none. */
-static void
-lose_job (Process *process, const char *reason)
-{
-  alarm (JOB_LIMIT_S);
-  const bool stops = stops_shortly (&process->hypervisor);
-  alarm (0);
-  if (stops)
-    lose (process, "the guest stopped");
-  else if (reason && !strstr (reason, "ancel")) {
-    g_autofree char *text
-      = g_strdup_printf ("libvirt ended the backup job: %s", reason);
-    lose (process, text);
-  }
-  else
-    lose (process, "somebody ended the backup job (virsh domjobabort?)");
-}
-
-/* The event may be a late one of a job before ours. */
-static void
-on_job_completed (virConnectPtr connection, virDomainPtr domain,
-                  virTypedParameterPtr params, int n_params, void *opaque)
-{
-  Process *process = opaque;
-  const char *reason = NULL;
-
-  (void) connection;
-  if (!process->job.begun || process->lost)
-    return;
-  if (job_is_running (&process->job, domain)) {
-    process->rechecks = RECHECKS;
-    return;
-  }
-  virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
-  lose_job (process, reason);
-}
-
-/* Events come in before the job begins, so that none of its own is missed. */
-static bool
-watch_guest (Process *process, GError **error)
-{
-  virConnectPtr connection = process->hypervisor.connection;
-  virDomainPtr domain = process->hypervisor.domain;
-
-  if (process->watching
-      || (virConnectRegisterCloseCallback (connection, on_closed, process,
-                                           NULL) == 0
-          && virConnectDomainEventRegisterAny (
-            connection, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-            VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), process, NULL) >= 0
-          && virConnectDomainEventRegisterAny (
-            connection, domain, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
-            VIR_DOMAIN_EVENT_CALLBACK (on_job_completed), process,
-            NULL) >= 0))
-    return process->watching = true;
-  return hypervisor_error (error, "guest %s: cannot be told of its events",
-                           process->hypervisor.domain_name);
+  process_tell (process, KEEPER_FAILED, number, error->message);
 }
 
 static void
@@ -201,13 +64,13 @@ begin (Process *process, const Message *message)
   g_autofree char *xml = NULL, *broken = NULL;
 
   alarm (JOB_LIMIT_S);
-  if (watch_guest (process, &error)
+  if (process_watch_guest (process, &error)
       && job_begin (&process->job, &process->hypervisor,
                     (const char *const *) message->texts, &xml, &broken,
                     &error))
-    tell (process, KEEPER_BEGUN, xml, NULL);
+    process_tell (process, KEEPER_BEGUN, xml, NULL);
   else if (broken)
-    tell (process, KEEPER_BROKEN, error->message, broken);
+    process_tell (process, KEEPER_BROKEN, error->message, broken);
   else
     tell_failure (process, error);
   alarm (0);
@@ -260,14 +123,14 @@ on_clock (int timer, void *opaque)
   if (process->rechecks > 0) {
     process->rechecks--;
     if (!process->lost && !job_is_running (job, process->hypervisor.domain))
-      lose_job (process, NULL);
+      process_lose_job (process, NULL);
   }
   if (!job->begun || process->lost || !job_scratch (job, &used, &left, &tightest))
     return;
   if (used != process->scratch_told) {
     g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
     g_autofree char *left_text = g_strdup_printf ("%" G_GUINT64_FORMAT, left);
-    tell (process, KEEPER_SCRATCH, used_text, left_text);
+    process_tell (process, KEEPER_SCRATCH, used_text, left_text);
     process->scratch_told = used;
   }
   if (job->warned == G_N_ELEMENTS (shares)
@@ -282,7 +145,7 @@ on_clock (int timer, void *opaque)
     G_GUINT64_FORMAT " are left in %s; when it is full, the guest's own "
     "writes fail: make room there, or end this backup", used, left,
     folder);
-  tell (process, KEEPER_WARNING, text, NULL);
+  process_tell (process, KEEPER_WARNING, text, NULL);
 }
 
 /* A parent of --run's holds the socket open, too, so its end alone would not
@@ -382,7 +245,7 @@ static void
 take_leave (Process *process, const GError *trouble)
 {
   process->done = false;
-  if (tell (process, KEEPER_ENDED, trouble ? trouble->message : "", NULL)
+  if (process_tell (process, KEEPER_ENDED, trouble ? trouble->message : "", NULL)
       || !trouble)
     return;
   fprintf (stderr, "nbdkit: error: %s\n", trouble->message);
@@ -407,6 +270,8 @@ keeper_process_run (int fd)
   while (!process.done && virEventRunDefaultImpl () == 0)
     end_lost_job (&process);
   hear_last_words (&process);
+  alarm (JOB_LIMIT_S);
+  process_tell_of_loss (&process);
   alarm (JOB_LIMIT_S);
   job_end (&process.job, &process.hypervisor, process.served, &trouble);
   take_leave (&process, trouble);

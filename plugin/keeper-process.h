@@ -69,6 +69,23 @@ typedef struct {
 #define JOB_PREFIX "nbdkit-checkpoint-"
 
 #define JOB_GONE_MS 20000
+/* libvirt's calls have no limit; whoever asked has long stopped waiting. */
+#define JOB_LIMIT_S 300
+
+/* The keeper itself. */
+typedef struct {
+  int fd;
+  Hypervisor hypervisor;
+  Job job;
+  int owner_fd;                 /* pidfd of the server, -1 before adoption */
+  bool watching;
+  bool served;                  /* a client could read */
+  bool lost;
+  bool done;
+  gint64 next_try;              /* to end a job that is lost; monotonic */
+  guint rechecks;               /* to come, whether the job still runs */
+  guint64 scratch_told;
+} Process;
 
 /* Turn libvirt's last error into *error, in front of it what was tried.
  * Returns false.
@@ -133,6 +150,25 @@ bool job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
  */
 bool job_scratch (const Job *job, guint64 *used, guint64 *left,
                   const char **tightest);
+
+/* Send the server a message; false if it is gone. */
+bool process_tell (Process *process, guint kind, const char *first,
+                   const char *second);
+
+/* Have libvirt tell of what happens to guest and job.  Before the job begins,
+ * so that none of its own events is missed.
+ */
+bool process_watch_guest (Process *process, GError **error);
+
+/* The job does not run any more: tell the server, with the reason.  libvirt's
+ * own is NULL if it gave none.
+ */
+void process_lose_job (Process *process, const char *reason);
+
+/* At the end: the server may end before libvirt's event of what became of the
+ * job has come, and then nobody else would say why clients failed.
+ */
+void process_tell_of_loss (Process *process);
 
 /* What the process does until its server is gone; never returns. */
 G_NORETURN void keeper_process_run (int fd);

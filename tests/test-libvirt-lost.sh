@@ -73,6 +73,22 @@ lost "(the guest was destroyed|the guest stopped)" \
 ! ls -d ./*.scratch 2>/dev/null || fail "a scratch file is left"
 guest_start web1
 
+# The server is told to end before the keeper has heard of it.
+rm -f nbdkit.log
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
+find_keeper
+kill -STOP "$keeper"
+virsh destroy web1
+kill "$nbdkit_pid"
+sleep 0.3
+kill -CONT "$keeper"
+wait "$nbdkit_pid" || :
+cat nbdkit.log
+grep -q 'the guest \(was destroyed\|stopped\); the backup is over' nbdkit.log \
+  || fail "the log does not say why, if nbdkit ends at the same time"
+! ls -d ./*.scratch 2>/dev/null || fail "a scratch file is left"
+guest_start web1
+
 # QEMU ends by itself, as when a guest is shut down.
 quit () { virsh qemu-monitor-command web1 '{"execute": "quit"}' || :; }
 lost "the guest (was shut down|was destroyed|stopped|crashed)" quit

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What ends the job under the keeper's hands, and which words say so.
+ */
+#include <config.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#include "keeper-process.h"
+
+/* A guest whose QEMU answers does not stop; one whose QEMU is silent has this
+ * long to be off.
+ */
+#define STOPS_WITHIN_MS 10000
+#define RECHECKS 4
+
+static void
+lose (Process *process, const char *why)
+{
+  if (!process->job.begun || process->lost)
+    return;
+  process->lost = true;
+  process_tell (process, KEEPER_LOST, why, NULL);
+}
+
+static const char connection_lost[]
+  = "the connection to libvirt was lost (did its daemon restart?)";
+
+static void
+on_closed (virConnectPtr connection, int reason, void *opaque)
+{
+  (void) connection;
+  lose (opaque, reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
+        ? "libvirt's daemon does not answer any more" : connection_lost);
+}
+
+static int
+on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
+              int detail, void *opaque)
+{
+  Process *process = opaque;
+
+  (void) connection;
+  (void) domain;
+  if (event == VIR_DOMAIN_EVENT_STOPPED)
+    lose (process, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
+          ? "the guest was shut down"
+          : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
+          ? "the guest was destroyed"
+          : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
+          ? "the guest was migrated away"
+          : "the guest stopped");
+  else if (event == VIR_DOMAIN_EVENT_CRASHED)
+    lose (process, "the guest crashed");
+  return 0;
+}
+
+/* A guest that ends by itself ends the job first, and is off a moment later:
+ * how long, depends on how busy the machine is.  But QEMU answers no command
+ * any more once it ends.
+ */
+static bool
+stops_shortly (const Hypervisor *hypervisor)
+{
+  const gint64 deadline = g_get_monotonic_time () + STOPS_WITHIN_MS * 1000LL;
+
+  while (!hypervisor_guest_is_off (hypervisor)) {
+    if (hypervisor_guest_answers (hypervisor)
+        || g_get_monotonic_time () > deadline)
+      return false;
+    g_usleep (10000);
+  }
+  return true;
+}
+
+/* libvirt's reason is NULL if it gave none. */
+void
+process_lose_job (Process *process, const char *reason)
+{
+  alarm (JOB_LIMIT_S);
+  const bool stops = stops_shortly (&process->hypervisor);
+  alarm (0);
+  if (stops)
+    lose (process, "the guest stopped");
+  else if (reason && !strstr (reason, "ancel")) {
+    g_autofree char *text
+      = g_strdup_printf ("libvirt ended the backup job: %s", reason);
+    lose (process, text);
+  }
+  else
+    lose (process, "somebody ended the backup job (virsh domjobabort?)");
+}
+
+/* The event may be a late one of a job before ours. */
+static void
+on_job_completed (virConnectPtr connection, virDomainPtr domain,
+                  virTypedParameterPtr params, int n_params, void *opaque)
+{
+  Process *process = opaque;
+  const char *reason = NULL;
+
+  (void) connection;
+  if (!process->job.begun || process->lost)
+    return;
+  if (job_is_running (&process->job, domain)) {
+    process->rechecks = RECHECKS;
+    return;
+  }
+  virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
+  process_lose_job (process, reason);
+}
+
+/* The server may end before libvirt's event of what became of the job has come:
+ * then nobody else would say why clients failed.
+ */
+void
+process_tell_of_loss (Process *process)
+{
+  if (!process->job.begun || process->lost)
+    return;
+  if (virConnectIsAlive (process->hypervisor.connection) != 1)
+    lose (process, connection_lost);
+  else if (!job_is_running (&process->job, process->hypervisor.domain))
+    process_lose_job (process, NULL);
+}
+
+/* Events come in before the job begins, so that none of its own is missed. */
+bool
+process_watch_guest (Process *process, GError **error)
+{
+  virConnectPtr connection = process->hypervisor.connection;
+  virDomainPtr domain = process->hypervisor.domain;
+
+  if (process->watching
+      || (virConnectRegisterCloseCallback (connection, on_closed, process,
+                                           NULL) == 0
+          && virConnectDomainEventRegisterAny (
+            connection, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+            VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), process, NULL) >= 0
+          && virConnectDomainEventRegisterAny (
+            connection, domain, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+            VIR_DOMAIN_EVENT_CALLBACK (on_job_completed), process,
+            NULL) >= 0))
+    return process->watching = true;
+  return hypervisor_error (error, "guest %s: cannot be told of its events",
+                           process->hypervisor.domain_name);
+}
