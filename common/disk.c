@@ -68,6 +68,7 @@ disk_free (Disk *disk)
     return;
   g_free (disk->target);
   g_ptr_array_unref (disk->layers);
+  g_clear_pointer (&disk->also, g_ptr_array_unref);
   g_free (disk);
 }
 

@@ -34,6 +34,8 @@ typedef struct {
   char *target;                 /* "vda" */
   GPtrArray *layers;            /* of Layer, top first */
   bool full;                    /* served whole: all of it counts as dirty */
+  GPtrArray *also;              /* of char *: bitmaps that every view needs,
+                                 * too; or NULL */
 } Disk;
 
 Bitmap *bitmap_new (const char *name);

@@ -11,8 +11,8 @@
 
 #include "error.h"
 #include "export-name.h"
+#include "part-text.h"
 
-#define PART_DIGITS 4
 
 void
 export_name_clear (ExportName *name)
@@ -21,58 +21,53 @@ export_name_clear (ExportName *name)
   g_clear_pointer (&name->checkpoint, g_free);
 }
 
-/* The '/' of a part number at the end of text, or NULL.  "00" and the like
- * are nobody's part numbers.
- */
-static const char *
-part_suffix (const char *text)
-{
-  const char *slash = strrchr (text, '/');
-  const gsize digits = slash ? strlen (slash + 1) : 0;
-
-  if (digits == 0 || digits > PART_DIGITS
-      || strspn (slash + 1, "0123456789") != digits
-      || (slash[1] == '0' && digits > 1))
-    return NULL;
-  return slash;
-}
-
 bool
 export_name_parse (const char *text, const Forest *forest, ExportName *name,
                    GError **error)
 {
   const char *at = strchr (text, '@');
 
+  gsize length;
+  guint part;
+
   *name = (ExportName) { NULL, NULL, EXPORT_NAME_WHOLE };
-  if (!at) {
-    if (text[0] != '\0')
+  if (!at) {                    /* no target has a '/' in it */
+    if (part_name_parse (text, &length, &part)) {
+      name->part = (int) part;
+      name->target = length > 0 ? g_strndup (text, length) : NULL;
+    }
+    else if (text[0] != '\0')
       name->target = g_strdup (text);
     return true;
   }
   name->target = g_strndup (text, (gsize) (at - text));
   name->checkpoint = g_strdup (at + 1);
 
-  const char *slash = part_suffix (at + 1);
-  if (!slash)
+  if (!part_name_parse (at + 1, &length, &part))
     return true;
-  g_autofree char *before = g_strndup (at + 1, (gsize) (slash - at - 1));
-  if (!forest_lookup (forest, before))
+  g_autofree char *before = g_strndup (at + 1, length);
+  const bool is_known = forest_lookup (forest, before) != NULL;
+  const bool is_whole = forest_lookup (forest, name->checkpoint) != NULL;
+  if (is_whole && !is_known)
     return true;
-  if (forest_lookup (forest, name->checkpoint))
+  if (is_whole)
     return error_set (error, EINVAL, "export %s can mean checkpoint %s or "
-                      "part %s of checkpoint %s; start the server with "
+                      "part %u of checkpoint %s; start the server with "
                       "checkpoint= and ask for disk %s", text,
-                      name->checkpoint, slash + 1, before, name->target);
+                      name->checkpoint, part, before, name->target);
   g_free (name->checkpoint);
   name->checkpoint = g_steal_pointer (&before);
-  name->part = (int) g_ascii_strtoll (slash + 1, NULL, 10);
+  name->part = (int) part;
   return true;
 }
 
 char *
 export_name_format (const char *target, const char *checkpoint, int part)
 {
-  return part == EXPORT_NAME_WHOLE
-    ? g_strdup_printf ("%s@%s", target, checkpoint)
-    : g_strdup_printf ("%s@%s/%d", target, checkpoint, part);
+  char *name = g_strdup_printf ("%s@%s", target, checkpoint);
+
+  if (part == EXPORT_NAME_WHOLE)
+    return name;
+  g_autofree char *whole = name;
+  return part_name_format (whole, (guint) part);
 }

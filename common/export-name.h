@@ -20,8 +20,8 @@ void export_name_clear (ExportName *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportName, export_name_clear)
 
 /* Take a name from a client (untrusted) apart.  Bitmap names may hold any
- * character, so "/1" is a part number only if what stands before it is a
- * checkpoint of the forest; EINVAL if both readings are possible.
+ * character, so "/1" is no part number if the name with it is a checkpoint of
+ * the forest; EINVAL if the name without it is one, too.
  */
 bool export_name_parse (const char *text, const Forest *forest,
                         ExportName *name, GError **error);

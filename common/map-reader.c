@@ -22,9 +22,10 @@
 
 struct MapReader {
   NbdPool *pool;
+  NbdPool *bits;                /* tells what is dirty; often the same */
   char *context;                /* the one that tells dirty */
   guint depth;                  /* 0: a bitmap */
-  guint64 dirty_from;           /* 0: all of it */
+  guint64 dirty_from;           /* all from here on, nobody is asked */
   bool want_zeroes;
   GMutex lock;                  /* held while a slice is read; guards: */
   DirtyMap *map;                /* writing; reading needs no lock */
@@ -34,16 +35,19 @@ struct MapReader {
 };
 
 MapReader *
-map_reader_new (NbdPool *pool, const NbdEndpoint *endpoint, bool want_zeroes,
-                guint64 coalesce)
+map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
+                bool want_zeroes, guint64 coalesce)
 {
   MapReader *reader = g_new0 (MapReader, 1);
+  const NbdEndpoint *dirty = bits ? endpoint->bits : endpoint;
 
   reader->pool = pool;
-  reader->context = g_strdup (endpoint->bitmap_context
-                              ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH);
-  reader->depth = endpoint->bitmap_context ? 0 : endpoint->depth;
+  reader->bits = bits ? bits : pool;
+  reader->context = g_strdup (dirty->bitmap_context
+                              ? dirty->bitmap_context : NBD_CONTEXT_DEPTH);
+  reader->depth = dirty->bitmap_context ? 0 : dirty->depth;
   reader->dirty_from = endpoint->full ? 0
+    : bits ? nbd_pool_size (bits)
     : endpoint->private_server ? endpoint->dirty_from : G_MAXUINT64;
   reader->want_zeroes = want_zeroes;
   g_mutex_init (&reader->lock);
@@ -111,26 +115,25 @@ cursor_advance (Cursor *cursor, guint64 length)
 }
 
 static bool
-is_dirty (const MapReader *reader, uint32_t flags, guint64 offset)
+is_dirty (const MapReader *reader, uint32_t flags)
 {
-  if (offset >= reader->dirty_from)
-    return true;
   if (reader->depth == 0)
     return (flags & STATE_DIRTY) != 0;
   /* Depth 0 is allocated nowhere, 1 on top, 2 in the layer below… */
   return flags >= 1 && flags <= reader->depth;
 }
 
-/* Append what both contexts tell of the length bytes at offset. */
+/* Append what both contexts tell of the next length bytes; if all of these
+ * are dirty, no context tells it.
+ */
 static void
-append_answer (MapReader *reader, guint64 offset, guint64 length)
+append_answer (MapReader *reader, guint64 length, bool all)
 {
-  static const uint32_t all_dirty[] = { 0, STATE_DIRTY };
   Cursor dirty = cursor_start (reader->dirty);
   Cursor zeroes = cursor_start (reader->zeroes);
 
-  if (reader->dirty_from == 0)  /* no context tells, none need */
-    dirty = (Cursor) { all_dirty, all_dirty + 2, length };
+  if (all)
+    dirty.left = length;
   while (length > 0 && dirty.left > 0
          && (!reader->want_zeroes || zeroes.left > 0)) {
     guint64 step = MIN (length, dirty.left);
@@ -140,38 +143,57 @@ append_answer (MapReader *reader, guint64 offset, guint64 length)
       step = MIN (step, zeroes.left);
       zero = (zeroes.entry[1] & STATE_ZERO) != 0;
     }
-    if (offset < reader->dirty_from)
-      step = MIN (step, reader->dirty_from - offset);
     dirty_map_append (reader->map, step,
-                      !is_dirty (reader, dirty.entry[1], offset)
+                      !all && !is_dirty (reader, dirty.entry[1])
                       ? DIRTY_MAP_CLEAN
                       : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY);
-    cursor_advance (&dirty, step);
+    if (all)
+      dirty.left -= step;
+    else
+      cursor_advance (&dirty, step);
     if (reader->want_zeroes)
       cursor_advance (&zeroes, step);
-    offset += step;
     length -= step;
   }
+}
+
+/* Ask who must be asked; both contexts in one request if one server tells
+ * them.
+ */
+static int
+ask (MapReader *reader, guint64 offset, guint64 length, bool all,
+     GError **error)
+{
+  const bool apart = reader->bits != reader->pool;
+  int failure = 0;
+
+  g_array_set_size (reader->dirty, 0);
+  g_array_set_size (reader->zeroes, 0);
+  if (!all)
+    failure = nbd_pool_block_status (reader->bits, (guint32) length, offset,
+                                     keep_extents, reader, error);
+  if (!failure && reader->want_zeroes && (all || apart))
+    failure = nbd_pool_block_status (reader->pool, (guint32) length, offset,
+                                     keep_extents, reader, error);
+  return failure;
 }
 
 static int
 read_slice (MapReader *reader, GError **error)
 {
   const guint64 offset = dirty_map_appended (reader->map);
-  const guint64 length = MIN (SLICE, nbd_pool_size (reader->pool) - offset);
+  const bool all = offset >= reader->dirty_from;
+  guint64 length = MIN (SLICE, nbd_pool_size (reader->pool) - offset);
 
-  g_array_set_size (reader->dirty, 0);
-  g_array_set_size (reader->zeroes, 0);
-  const bool ask = reader->dirty_from > 0 || reader->want_zeroes;
-  const int failure = !ask ? 0
-    : nbd_pool_block_status (reader->pool, (guint32) length, offset,
-                             keep_extents, reader, error);
+  if (!all)
+    length = MIN (length, reader->dirty_from - offset);
+  const int failure = ask (reader, offset, length, all, error);
   if (failure)
     return failure;
-  append_answer (reader, offset, length);
+  append_answer (reader, length, all);
   if (dirty_map_appended (reader->map) == offset) {
     error_set (error, EPROTO, "cannot read the dirty map: the server says "
-               "nothing of %s at %" G_GUINT64_FORMAT, reader->dirty_from == 0
+               "nothing of %s at %" G_GUINT64_FORMAT, all
                ? NBD_CONTEXT_ALLOCATION : reader->context, offset);
     return EPROTO;
   }

@@ -12,12 +12,14 @@
 
 typedef struct MapReader MapReader;
 
-/* endpoint says which context is dirty; pool is borrowed and must outlive
- * the reader.  want_zeroes: tell dirty zeroes from dirty data.  coalesce in
+/* endpoint says which context is dirty, pool is connected to it, and bits to
+ * endpoint->bits (NULL if that is); both are borrowed and must outlive the
+ * reader.  want_zeroes: tell dirty zeroes from dirty data.  coalesce in
  * bytes, see dirty_map_new.
  */
-MapReader *map_reader_new (NbdPool *pool, const NbdEndpoint *endpoint,
-                           bool want_zeroes, guint64 coalesce);
+MapReader *map_reader_new (NbdPool *pool, NbdPool *bits,
+                           const NbdEndpoint *endpoint, bool want_zeroes,
+                           guint64 coalesce);
 void map_reader_free (MapReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
 

@@ -177,8 +177,12 @@ check_export (struct nbd_handle *nbd, const char *bitmap_context,
                       "export it read-only (qemu-nbd --read-only, or "
                       "\"writable\": false)", what);
   if (bitmap_context && nbd_can_meta_context (nbd, bitmap_context) != 1)
-    return error_set (error, ENOENT, "%s: the server does not offer %s any "
-                      "more", what, bitmap_context);
+    return error_set (error, ENOENT, "%s: the server does not offer %s%s",
+                      what, bitmap_context,
+                      strcmp (bitmap_context, NBD_CONTEXT_DEPTH) == 0
+                      ? ", which tells what is allocated in this layer: "
+                      "export it with qemu-nbd -A, or with "
+                      "\"allocation-depth\": true" : " any more");
   return true;
 }
 
@@ -206,7 +210,7 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
                       int timeout_ms, GError **error)
 {
   struct nbd_handle *nbd = nbd_create ();
-  const char *dirty = endpoint->full ? NULL
+  const char *dirty = endpoint->full || endpoint->bits ? NULL
     : endpoint->bitmap_context ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
   int failure = 0;
 

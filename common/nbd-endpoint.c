@@ -18,4 +18,8 @@ nbd_endpoint_clear (NbdEndpoint *endpoint)
   g_clear_pointer (&endpoint->bitmap_context, g_free);
   g_clear_pointer (&endpoint->what, g_free);
   g_clear_pointer (&endpoint->first, nbd_close);
+  if (endpoint->bits) {
+    nbd_endpoint_clear (endpoint->bits);
+    g_clear_pointer (&endpoint->bits, g_free);
+  }
 }

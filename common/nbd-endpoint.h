@@ -11,21 +11,25 @@
 
 struct nbd_handle;
 
-typedef struct {
+typedef struct NbdEndpoint NbdEndpoint;
+struct NbdEndpoint {
   char *uri;                    /* connect here, or */
   char *socket;                 /* to this Unix socket, and */
   char *export_name;            /* ask for this (NULL: what the URI says) */
   char *bitmap_context;         /* "qemu:dirty-bitmap:NAME", or NULL: what
                                  * is allocated counts as dirty */
   bool full;                    /* everything counts as dirty */
+  NbdEndpoint *bits;            /* the dirty bits are read there instead, and
+                                 * all beyond its end is dirty; owned */
   guint depth;                  /* without bitmap_context: allocated in the
                                  * top `depth` layers is dirty */
   guint64 dirty_from;           /* everything from here on is dirty */
   char *what;                   /* how messages name it */
   bool private_server;          /* ours: many connections are welcome */
+  bool single;                  /* one connection is enough */
   struct nbd_handle *first;     /* a connection already made with these
                                  * contexts, or NULL; owned */
-} NbdEndpoint;
+};
 
 #define NBD_CONTEXT_ALLOCATION "base:allocation"
 #define NBD_CONTEXT_DEPTH "qemu:allocation-depth"

@@ -77,7 +77,7 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
                                   NBD_CONNECT_TIMEOUT_MS, error);
   if (!first || !add_connection (pool, first, error))
     return NULL;
-  if (nbd_can_multi_conn (first) != 1)
+  if (endpoint->single || nbd_can_multi_conn (first) != 1)
     return g_steal_pointer (&pool);
 
   const guint wanted

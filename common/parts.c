@@ -123,8 +123,46 @@ has_disabled (const Disk *disk)
 }
 
 static bool
-missing (const Disk *disk, const Checkpoint *checkpoint, const char *bitmap,
-         GError **error)
+is_on_the_way (const Checkpoint *a, const Checkpoint *b)
+{
+  return a == b || forest_is_ancestor (a, b) || forest_is_ancestor (b, a);
+}
+
+/* Why it cannot be known what came after a checkpoint, if its tree has
+ * branches, as it has when a snapshot was reverted and the guest went on from
+ * there; else NULL.  The caller's.
+ */
+static char *
+branch_reason (const Forest *forest, const Disk *disk,
+               const Checkpoint *checkpoint)
+{
+  const GPtrArray *all = forest_all (forest);
+  const Checkpoint *root = checkpoint, *other = NULL;
+
+  while (root->parent)
+    root = root->parent;
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *at = g_ptr_array_index (all, i);
+    const char *name = checkpoint_bitmap (at, disk->target);
+    const Bitmap *bitmap
+      = name ? layer_bitmap (disk_layer (disk, 0), name) : NULL;
+    if (!forest_is_ancestor (root, at) || is_on_the_way (checkpoint, at))
+      continue;
+    if (bitmap && bitmap->recording && !bitmap->inconsistent)
+      return g_strdup_printf ("it is on another branch of the tree than "
+                              "checkpoint %s, whose bitmap goes on (was a "
+                              "snapshot reverted?)", at->name);
+    other = at;
+  }
+  return other ? g_strdup_printf ("the tree has branches (one has checkpoint "
+                                  "%s), and which is the current one is not "
+                                  "stored (was a snapshot reverted?)",
+                                  other->name) : NULL;
+}
+
+static bool
+missing (const Forest *forest, const Disk *disk, const Checkpoint *checkpoint,
+         const char *bitmap, GError **error)
 {
   if (!error)
     return false;
@@ -139,11 +177,14 @@ missing (const Disk *disk, const Checkpoint *checkpoint, const char *bitmap,
     = g_strdup_printf (", and forget the checkpoint with: virsh "
                        "checkpoint-delete --metadata %s %s", domain,
                        checkpoint->name);
+  g_autofree char *branch = branch_reason (forest, disk, checkpoint);
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
                     "it (there are: %s), so what changed since checkpoint %s "
-                    "is lost; make a full backup of all disks%s",
+                    "is lost%s%s; make a full backup of all disks%s",
                     disk->target, bitmap, top_path (disk), nearest,
-                    checkpoint->name, has_disabled (disk) ? "" : forget);
+                    checkpoint->name, branch ? ": " : "",
+                    branch ? branch : "",
+                    branch || has_disabled (disk) ? "" : forget);
 }
 
 /* The remedy removes the bitmap from every layer, the top one first: with
@@ -196,17 +237,17 @@ parts_full (void)
  * goes on to this day, else it ends where a bitmap was disabled.
  */
 static bool
-add_parts_of (GPtrArray *parts, const Disk *disk, const Checkpoint *checkpoint,
+add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
+              const Checkpoint *checkpoint, const char *name,
               bool *recording, GError **error)
 {
-  const char *name = checkpoint_bitmap (checkpoint, disk->target);
   guint deepest = disk->layers->len;
 
   for (guint i = 0; i < disk->layers->len; i++)
     if (layer_bitmap (disk_layer (disk, i), name))
       deepest = i;
   if (deepest == disk->layers->len)
-    return missing (disk, checkpoint, name, error);
+    return missing (forest, disk, checkpoint, name, error);
 
   *recording = true;
   for (guint i = 0; i <= deepest; i++) {
@@ -257,14 +298,19 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
   g_autoptr (GPtrArray) way = way_to_current (forest, checkpoint);
   bool recording = false;
 
-  if (!way)
-    return not_recording (disk, checkpoint, "it is not known to lead to a "
-                          "current checkpoint whose bitmap goes on (give "
-                          "tree= if there is a checkpoint tree)", error);
+  if (!way) {
+    g_autofree char *branch = branch_reason (forest, disk, checkpoint);
+    return not_recording (disk, checkpoint, branch ? branch
+                          : "it is not known to lead to a current checkpoint "
+                          "whose bitmap goes on (give tree= if there is a "
+                          "checkpoint tree)", error);
+  }
   for (guint i = way->len; i > 0 && !recording; i--) {
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
-    if (checkpoint_bitmap (next, disk->target)
-        && !add_parts_of (parts, disk, next, &recording, error))
+    const char *bitmap = checkpoint_bitmap (next, disk->target);
+    if (bitmap
+        && !add_parts_of (parts, forest, disk, next, bitmap, &recording,
+                           error))
       return false;
   }
   return recording
@@ -292,12 +338,20 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_unknown_checkpoint (forest, checkpoint, error);
     return NULL;
   }
-  if (!checkpoint_bitmap (since, disk->target)) {
+  const char *bitmap = checkpoint_bitmap (since, disk->target);
+  if (!bitmap) {
     not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
-  if (!add_parts_of (parts, disk, since, &recording, error))
+  if (!add_parts_of (parts, forest, disk, since, bitmap, &recording, error))
     return NULL;
+  for (guint i = 0; disk->also && i < disk->also->len; i++) {
+    bool more;
+    if (!add_parts_of (parts, forest, disk, since,
+                       g_ptr_array_index (disk->also, i),
+                       &more, error))
+      return NULL;
+  }
   if (!recording
       && !add_descendants (parts, forest, disk, since, error))
     return NULL;

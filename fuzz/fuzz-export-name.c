@@ -15,6 +15,7 @@
 #include <glib.h>
 
 #include "export-name.h"
+#include "part-text.h"
 
 #define MAX_CHECKPOINTS 64
 
@@ -27,10 +28,11 @@ check_accepted (const char *text, const Forest *forest,
   g_autofree char *again = NULL;
 
   if (name->checkpoint == NULL) {
-    /* The configured checkpoint has no part to choose here. */
-    if (name->part != EXPORT_NAME_WHOLE
-        || strcmp (name->target ? name->target : "", text) != 0)
-      g_error ("\"%s\" is read as target \"%s\"", text, name->target);
+    const char *target = name->target ? name->target : "";
+    again = name->part == EXPORT_NAME_WHOLE ? g_strdup (target)
+      : part_name_format (target, (guint) name->part);
+    if (strcmp (again, text) != 0)
+      g_error ("\"%s\" is read as target \"%s\"", text, target);
     return;
   }
   if (name->target == NULL || strchr (name->target, '@') != NULL)
@@ -42,8 +44,6 @@ check_accepted (const char *text, const Forest *forest,
     return;
   if (name->part < 0)
     g_error ("\"%s\" is read as part %d", text, name->part);
-  if (forest_lookup (forest, name->checkpoint) == NULL)
-    g_error ("\"%s\" is a part of nothing", text);
   if (forest_lookup (forest, strchr (text, '@') + 1) != NULL)
     g_error ("\"%s\" has two meanings", text);
 }

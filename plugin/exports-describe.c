@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "exports.h"
+#include "part-text.h"
 
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
@@ -98,11 +99,15 @@ exports_describe (Source *source, const ExportChoice *choice,
   const Part *part = export_choice_part (choice);
   g_autoptr (GString) text = g_string_new (NULL);
 
+  if (choice->part != EXPORT_NAME_WHOLE) {
+    g_autofree char *which
+      = part_text_format ((guint) choice->part, choice->parts->len);
+    g_string_append (text, which);
+  }
   g_string_append_printf (text, "disk %s", choice->disk->target);
   append_checkpoint (text, choice->checkpoint);
   if (choice->parts->len > 1)
-    g_string_append_printf (text, ", part %d of %u (%s), to be united",
-                            choice->part, choice->parts->len,
+    g_string_append_printf (text, ", to be united; in %s",
                             disk_layer (choice->disk, part->layer)->path);
   append_dirty (text, source, choice, cache);
   if (source->ops->describe)

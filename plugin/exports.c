@@ -12,6 +12,7 @@
 #include "error.h"
 #include "exports.h"
 #include "nearest.h"
+#include "part-text.h"
 
 #define EXPORTS_LIMIT 10000
 #define NAMES_SHOWN 8
@@ -110,7 +111,8 @@ default_checkpoint (const Source *source, const Settings *settings,
 
 /* Name the layers that must be united, and how. */
 static bool
-several_parts (const ExportChoice *choice, GError **error)
+several_parts (const ExportChoice *choice, const Settings *settings,
+               GError **error)
 {
   g_autoptr (GString) list = g_string_new (NULL);
   const guint shown = MIN (choice->parts->len, NAMES_SHOWN);
@@ -125,9 +127,10 @@ several_parts (const ExportChoice *choice, GError **error)
   if (choice->parts->len > shown)
     g_string_append_printf (list, " and %u more", choice->parts->len - shown);
   return error_set (error, ENOTSUP, "disk %s since %s is spread over %u parts "
-                    "and complete only when they are united: %s; add "
-                    "--filter=bitmap-merge", choice->disk->target,
-                    choice->checkpoint->name, choice->parts->len, list->str);
+                    "and complete only when they are united: %s; start with: "
+                    "nbdkit --filter=bitmap-merge checkpoint%s",
+                    choice->disk->target, choice->checkpoint->name,
+                    choice->parts->len, list->str, settings->words->str);
 }
 
 /* A running job has one checkpoint, or none. */
@@ -201,7 +204,8 @@ exports_resolve (const Source *source, const Settings *settings,
     return false;
   choice->part = parsed.part;
   if (parsed.part == EXPORT_NAME_WHOLE)
-    return choice->parts->len == 1 || several_parts (choice, error);
+    return choice->parts->len == 1
+      || several_parts (choice, settings, error);
   g_autofree char *parts
     = choice->parts->len == 1 ? g_strdup ("is 1 part")
     : g_strdup_printf ("are %u parts", choice->parts->len);
@@ -209,6 +213,18 @@ exports_resolve (const Source *source, const Settings *settings,
     return error_set (error, ENOENT, "export %s: there %s, counted from 0",
                       name, parts);
   return true;
+}
+
+bool
+exports_resolve_default (const Source *source, const Settings *settings,
+                         ExportChoice *choice)
+{
+  const Disk *disk = default_disk (source, settings, NULL);
+  const char *checkpoint
+    = disk ? default_checkpoint (source, settings, disk, NULL) : NULL;
+
+  return disk && (checkpoint || disk->full)
+    && plan (source, disk, checkpoint, choice, NULL);
 }
 
 char *
@@ -225,8 +241,8 @@ exports_default (const Source *source, const Settings *settings,
 
 /* Add a view under its name, or its parts under theirs. */
 static bool
-list_view (const char *whole, const char *base, ExportChoice *choice,
-           guint *left, ExportsAdd add, void *opaque)
+list_view (const char *whole, ExportChoice *choice, guint *left,
+           ExportsAdd add, void *opaque)
 {
   if (choice->parts->len == 1) {
     if (*left == 0)
@@ -234,8 +250,8 @@ list_view (const char *whole, const char *base, ExportChoice *choice,
     (*left)--;
     return add (opaque, whole, choice);
   }
-  for (guint i = 0; base && i < choice->parts->len && *left > 0; i++) {
-    g_autofree char *name = g_strdup_printf ("%s/%u", base, i);
+  for (guint i = 0; i < choice->parts->len && *left > 0; i++) {
+    g_autofree char *name = part_name_format (whole, i);
     choice->part = (int) i;
     (*left)--;
     if (!add (opaque, name, choice))
@@ -254,7 +270,7 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
   if (since || disk->full) {
     g_auto (ExportChoice) choice = { 0 };
     if (plan (source, disk, since, &choice, NULL)
-        && !list_view (disk->target, NULL, &choice, left, add, opaque))
+        && !list_view (disk->target, &choice, left, add, opaque))
       return false;
   }
   for (guint i = 0; i < all->len && *left > 0; i++) {
@@ -266,7 +282,7 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
                                                 checkpoint->name,
                                                 EXPORT_NAME_WHOLE);
     if (plan (source, disk, checkpoint->name, &choice, NULL)
-        && !list_view (name, name, &choice, left, add, opaque))
+        && !list_view (name, &choice, left, add, opaque))
       return false;
   }
   return true;

@@ -27,6 +27,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportChoice, export_choice_clear)
 bool exports_resolve (const Source *source, const Settings *settings,
                       const char *name, ExportChoice *choice, GError **error);
 
+/* What the empty name stands for, with all its parts; false if nothing that
+ * can be served.
+ */
+bool exports_resolve_default (const Source *source, const Settings *settings,
+                              ExportChoice *choice);
+
 /* The disk of that target, borrowed; ENOENT with the ones there are. */
 const Disk *exports_find_disk (const Source *source, const char *target,
                                GError **error);

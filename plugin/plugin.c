@@ -3,7 +3,7 @@
  *
  * nbdkit's callbacks.  They hold no logic of their own: settings.c reads
  * parameters, source*.c know where things are, exports.c knows names,
- * served.c keeps connections and maps, view.c says how blocks look.
+ * handle.c is a client's export, served.c keeps connections and maps, view.c says how blocks look.
  */
 #include <config.h>
 
@@ -18,23 +18,17 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "exports.h"
+#include "handle.h"
 #include "settings.h"
 #include "tree-load.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-typedef struct {
-  ExportChoice choice;
-  Served *served;               /* NULL: see Source.look_only */
-  gint described;               /* atomic: in the log, once the map is read */
-} Handle;
-
 /* Written before serving begins, only read after. */
 static Settings *settings;
 static Source *source;
 static ServedCache *cache;
-static Handle *kept;            /* see SourceOps.connects_early */
+static GPtrArray *kept;         /* of Served: see Source.connects_early */
 static GError *start_error;     /* why nothing can be served, or NULL */
 
 /* Log an error and hand its errno to nbdkit. */
@@ -63,34 +57,6 @@ warn (const char *message)
   nbdkit_error ("warning: %s", message);
 }
 
-static Handle *
-handle_new (const char *name, GError **error)
-{
-  Handle *handle = g_new0 (Handle, 1);
-
-  if (exports_resolve (source, settings, name, &handle->choice, error)) {
-    if (source->look_only)
-      return handle;
-    handle->served
-      = served_acquire (cache, handle->choice.disk,
-                        export_choice_part (&handle->choice), error);
-  }
-  if (handle->served)
-    return handle;
-  export_choice_clear (&handle->choice);
-  g_free (handle);
-  return NULL;
-}
-
-static void
-handle_free (Handle *handle)
-{
-  if (handle->served)
-    served_release (cache, handle->served);
-  export_choice_clear (&handle->choice);
-  g_free (handle);
-}
-
 static void
 checkpoint_load (void)
 {
@@ -101,7 +67,7 @@ checkpoint_load (void)
 static void
 release_source (void)
 {
-  g_clear_pointer (&kept, handle_free);
+  g_clear_pointer (&kept, g_ptr_array_unref);
   g_clear_pointer (&cache, served_cache_free);
   if (source)
     source->ops->free (source);
@@ -154,6 +120,20 @@ load_tree (GError **error)
   return tree;
 }
 
+/* Connect what the empty export name needs, and keep it. */
+static bool
+connect_early (GError **error)
+{
+  g_auto (ExportChoice) choice = { 0 };
+
+  if (!source->connects_early
+      || !exports_resolve_default (source, settings, &choice))
+    return true;                /* the client will have to choose */
+  kept = served_acquire_all (cache, choice.disk, choice.parts,
+                             EXPORT_NAME_WHOLE, error);
+  return kept != NULL;
+}
+
 /* Errors are still seen on the terminal here. */
 static int
 checkpoint_get_ready (void)
@@ -173,13 +153,7 @@ checkpoint_get_ready (void)
     return -1;
   }
   cache = served_cache_new (source, settings->view, settings->coalesce);
-  if (!source->connects_early)
-    return 0;
-  g_autofree char *name = exports_default (source, settings, NULL);
-  if (!name)                    /* the client will have to choose */
-    return 0;
-  kept = handle_new (name, &error);
-  if (kept)
+  if (connect_early (&error))
     return 0;
   fail (error);
   release_source ();
@@ -249,7 +223,8 @@ checkpoint_open (int readonly)
     nbdkit_set_error (EIO);
     return NULL;
   }
-  Handle *handle = handle_new (name ? name : "", &error);
+  Handle *handle = handle_open (source, settings, cache, name ? name : "",
+                                &error);
   if (!handle)
     fail (error);
   else if (source->ops->served)
@@ -304,15 +279,6 @@ checkpoint_can_multi_conn (void *data)
   return 1;
 }
 
-static bool
-is_all_dirty (const DirtyMap *map, uint64_t offset, uint64_t end)
-{
-  while (offset < end)
-    if (dirty_map_lookup (map, offset, end, &offset) == DIRTY_MAP_CLEAN)
-      return false;
-  return true;
-}
-
 /* May the source be asked?  0, or an errno that has been logged. */
 static int
 check_source (const Handle *handle)
@@ -337,11 +303,10 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
   if (refused)
     return fail_request (refused, NULL);
   if (settings->view->refuses_clean) {
-    MapReader *reader = handle->served->reader;
-    const int failure = map_reader_need (reader, offset + count, &error);
+    const int failure = handle_need_all (handle, offset + count, &error);
     if (failure)
       return fail_request (failure, error);
-    if (!is_all_dirty (map_reader_map (reader), offset, offset + count)) {
+    if (!handle_is_all_dirty (handle, offset, offset + count)) {
       nbdkit_error ("view=guard: disk %s: a client reads %" PRIu32 " bytes "
                     "at %" PRIu64 ", which are not all dirty",
                     handle->choice.disk->target, count, offset);

@@ -14,6 +14,7 @@
 
 typedef struct {
   Served served;                /* first: clients hold a pointer to it */
+  ServedCache *cache;
   const Disk *disk;
   guint layer;
   const Bitmap *bitmap;
@@ -33,6 +34,7 @@ static void
 entry_free (Entry *entry)
 {
   map_reader_free (entry->served.reader);
+  nbd_pool_free (entry->served.bits);
   nbd_pool_free (entry->served.pool);
   g_mutex_clear (&entry->opening);
   g_free (entry);
@@ -78,6 +80,7 @@ use_entry (ServedCache *cache, const Disk *disk, const Part *part)
     }
   }
   Entry *entry = g_new0 (Entry, 1);
+  entry->cache = cache;
   entry->disk = disk;
   entry->layer = part->layer;
   entry->bitmap = part->bitmap;
@@ -99,12 +102,18 @@ open_entry (ServedCache *cache, Entry *entry, const Part *part,
   if (!cache->source->ops->endpoint (cache->source, entry->disk, part,
                                      &endpoint, error))
     return false;
-  entry->served.pool
+  g_autoptr (NbdPool) pool
     = nbd_pool_open (&endpoint, cache->view->tells_zeroes, error);
-  if (!entry->served.pool)
+  if (!pool)
     return false;
+  if (endpoint.bits) {
+    entry->served.bits = nbd_pool_open (endpoint.bits, false, error);
+    if (!entry->served.bits)
+      return false;
+  }
+  entry->served.pool = g_steal_pointer (&pool);
   entry->served.reader
-    = map_reader_new (entry->served.pool, &endpoint,
+    = map_reader_new (entry->served.pool, entry->served.bits, &endpoint,
                       cache->view->tells_zeroes, cache->coalesce);
   return true;
 }
@@ -164,4 +173,30 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
     return &entry->served;
   served_release (cache, &entry->served);
   return NULL;
+}
+
+static void
+release_entry (gpointer served)
+{
+  Entry *entry = served;
+
+  served_release (entry->cache, served);
+}
+
+GPtrArray *
+served_acquire_all (ServedCache *cache, const Disk *disk,
+                    const GPtrArray *parts, int except, GError **error)
+{
+  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (release_entry);
+
+  for (guint i = 0; i < parts->len; i++) {
+    if ((int) i == except)
+      continue;
+    Served *served
+      = served_acquire (cache, disk, g_ptr_array_index (parts, i), error);
+    if (!served)
+      return NULL;
+    g_ptr_array_add (all, served);
+  }
+  return g_steal_pointer (&all);
 }

@@ -14,6 +14,7 @@ typedef struct ServedCache ServedCache;
 
 typedef struct {
   NbdPool *pool;
+  NbdPool *bits;                /* NULL: pool tells what is dirty, too */
   MapReader *reader;
 } Served;
 
@@ -29,5 +30,12 @@ void served_cache_free (ServedCache *cache);
 Served *served_acquire (ServedCache *cache, const Disk *disk,
                         const Part *part, GError **error);
 void served_release (ServedCache *cache, Served *served);
+
+/* All of the parts but one (its number; -1: really all), or none.  The array
+ * is the caller's, and gives them back when it is freed.
+ */
+GPtrArray *served_acquire_all (ServedCache *cache, const Disk *disk,
+                               const GPtrArray *parts, int except,
+                               GError **error);
 
 #endif /* PLUGIN_SERVED_H */

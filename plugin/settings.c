@@ -20,13 +20,14 @@
 
 const char settings_help[] =
   "[file=][TARGET:]PATH  A stopped guest's qcow2 disk (repeat for more).\n"
-  "uri=NBD-URI           A running QEMU's NBD export (instead of file=).\n"
+  "uri=NBD-URI           A running QEMU's NBD export (instead of file=; repeat\n"
+  "                      it for layers exported one by one, top first).\n"
   "libvirt=URI           A guest of libvirt's, running or stopped (instead).\n"
   "checkpoint=NAME       Serve what changed since this checkpoint.\n"
   "disk=TARGET           The disk that the empty export name means.\n"
   "tree=DIR|FILE         libvirt's checkpoint documents.\n"
   "domain=NAME|UUID      The guest, with libvirt= or in tree=.\n"
-  "bitmap=NAME           With uri=: the bitmap to use.\n"
+  "bitmap=NAME           With uri=: the bitmap to use (repeat to unite several).\n"
   "view=overlay|sparse|guard\n"
   "                      How blocks look to clients (default overlay).\n"
   "coalesce=SIZE         Join dirty runs over clean gaps up to SIZE\n"
@@ -84,6 +85,31 @@ set_text (Settings *settings, const char *value, char **member,
   (void) error;
   *member = g_strdup (value);
   return true;
+}
+
+static bool
+add_text (GPtrArray *list, const char *key, const char *value, GError **error)
+{
+  for (guint i = 0; i < list->len; i++)
+    if (strcmp (g_ptr_array_index (list, i), value) == 0)
+      return error_set (error, EINVAL, "%s=%s is given twice", key, value);
+  g_ptr_array_add (list, g_strdup (value));
+  return true;
+}
+
+static bool
+set_uri (Settings *settings, const char *value, char **member, GError **error)
+{
+  (void) member;
+  return add_text (settings->uris, "uri", value, error);
+}
+
+static bool
+set_bitmap (Settings *settings, const char *value, char **member,
+            GError **error)
+{
+  (void) member;
+  return add_text (settings->bitmaps, "bitmap", value, error);
 }
 
 static bool
@@ -230,14 +256,14 @@ static const struct {
   bool repeats;
 } parameters[] = {
   { "file",       set_file,       NO_MEMBER, true },
-  { "uri",        set_text,       G_STRUCT_OFFSET (Settings, uri), false },
+  { "uri",        set_uri,        NO_MEMBER, true },
   { "libvirt",    set_libvirt,    G_STRUCT_OFFSET (Settings, libvirt), false },
   { "tree",       set_path,       G_STRUCT_OFFSET (Settings, tree), false },
   { "domain",     set_text,       G_STRUCT_OFFSET (Settings, domain), false },
   { "checkpoint", set_text,       G_STRUCT_OFFSET (Settings, checkpoint),
     false },
   { "disk",       set_target,     G_STRUCT_OFFSET (Settings, disk), false },
-  { "bitmap",     set_text,       G_STRUCT_OFFSET (Settings, bitmap), false },
+  { "bitmap",     set_bitmap,     NO_MEMBER, true },
   { "view",       set_view,       NO_MEMBER, false },
   { "coalesce",   set_coalesce,   NO_MEMBER, false },
   { "create",     set_create,     G_STRUCT_OFFSET (Settings, create), false },
@@ -266,6 +292,8 @@ settings_set (Settings *settings, const char *key, const char *value,
       return error_set (error, EINVAL, "%s= is given twice: %s and %s", key,
                         before, value);
     g_hash_table_replace (settings->given, g_strdup (key), g_strdup (value));
+    g_autofree char *word = error_shell_word (value);
+    g_string_append_printf (settings->words, " %s=%s", key, word);
     if (parameters[i].member != NO_MEMBER)
       member = G_STRUCT_MEMBER_P (settings, parameters[i].member);
     return parameters[i].set (settings, value, member, error);
@@ -313,10 +341,11 @@ check_libvirt (const Settings *settings, GError **error)
 bool
 settings_check (const Settings *settings, GError **error)
 {
-  if (settings->bitmap && !settings->uri)
+  if (settings->bitmaps->len > 0 && settings->uris->len == 0)
     return error_set (error, EINVAL, "bitmap= goes with uri=; else say "
                       "checkpoint=%s, which with file= and no tree= means "
-                      "the bitmap of that name", settings->bitmap);
+                      "the bitmap of that name",
+                      (const char *) g_ptr_array_index (settings->bitmaps, 0));
   if (settings->domain && !settings->tree && !settings->libvirt)
     return error_set (error, EINVAL, "domain= says which guest's documents "
                       "in tree= to use; add tree=/var/lib/libvirt/qemu/"
@@ -339,6 +368,9 @@ settings_new (void)
 
   settings->files
     = g_ptr_array_new_with_free_func ((GDestroyNotify) file_setting_free);
+  settings->uris = g_ptr_array_new_with_free_func (g_free);
+  settings->bitmaps = g_ptr_array_new_with_free_func (g_free);
+  settings->words = g_string_new (NULL);
   settings->view = view_lookup (NULL);
   settings->given
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
@@ -352,12 +384,13 @@ settings_free (Settings *settings)
     return;
   g_ptr_array_unref (settings->files);
   g_hash_table_unref (settings->given);
-  g_free (settings->uri);
+  g_ptr_array_unref (settings->uris);
+  g_ptr_array_unref (settings->bitmaps);
+  g_string_free (settings->words, TRUE);
   g_free (settings->tree);
   g_free (settings->domain);
   g_free (settings->checkpoint);
   g_free (settings->disk);
-  g_free (settings->bitmap);
   g_free (settings->libvirt);
   g_free (settings->create);
   g_free (settings->socket_dir);

@@ -18,12 +18,12 @@ typedef struct {
 
 typedef struct {
   GPtrArray *files;             /* of FileSetting: file=[TARGET:]PATH */
-  char *uri;
+  GPtrArray *uris;              /* of char *: layers, top first */
   char *tree;                   /* absolute */
   char *domain;
   char *checkpoint;
   char *disk;
-  char *bitmap;
+  GPtrArray *bitmaps;           /* of char * */
   const View *view;
   guint64 coalesce;             /* bytes */
   char *libvirt;                /* URI */
@@ -34,6 +34,7 @@ typedef struct {
   bool take_over;
   char *nbd_tls;                /* "yes", "no" or a folder's path */
   GHashTable *given;            /* parameter → text, of those given */
+  GString *words;               /* all of them, as a shell takes them */
 } Settings;
 
 void file_setting_free (FileSetting *file);

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * uri=: an NBD export of a running QEMU: a libvirt pull-mode backup,
- * qemu-nbd or qemu-storage-daemon.
+ * qemu-nbd or qemu-storage-daemon.  Several are the layers of one disk, top
+ * first: the bytes are the first one's, the dirty bits each one's own.
  *
  * NBD names the bitmaps it offers, but not whether they are complete; QEMU
  * refuses to export an inconsistent one, and the rest is trusted.  The first
@@ -20,17 +21,21 @@
 #include "source.h"
 
 typedef struct {
-  Source source;
   char *uri;
-  GMutex lock;                  /* guards: */
   struct nbd_handle *first;     /* connected, for the part that wants */
-  char *first_bitmap;           /* this bitmap */
+  char *first_context;          /* this context; NULL: nobody does */
+} Server;
+
+typedef struct {
+  Source source;
+  GMutex lock;                  /* guards: */
+  GPtrArray *servers;           /* of Server, one a layer */
 } UriSource;
 
 static bool
 is_wanted (const Settings *settings)
 {
-  return settings->uri != NULL;
+  return settings->uris->len > 0;
 }
 
 /* The disk's name: what the user says, what the only disk of the tree is
@@ -98,9 +103,11 @@ choose_forest (const Settings *settings, Forest *tree, const Disk *disk,
     parts_unknown_checkpoint (tree, checkpoint, error);
     return NULL;
   }
-  if (settings->bitmap)
-    return single_checkpoint (checkpoint ? checkpoint : settings->bitmap,
-                              disk->target, settings->bitmap, known);
+  const char *bitmap = settings->bitmaps->len > 0
+    ? g_ptr_array_index (settings->bitmaps, 0) : NULL;
+  if (bitmap)
+    return single_checkpoint (checkpoint ? checkpoint : bitmap,
+                              disk->target, bitmap, known);
   if (tree)
     return g_steal_pointer (&owned_tree);
   if (checkpoint && !layer_bitmap (disk_layer (disk, 0), checkpoint))
@@ -111,9 +118,9 @@ choose_forest (const Settings *settings, Forest *tree, const Disk *disk,
   return parts_flat_tree (disks);
 }
 
-/* The bitmap that the empty export name will want, or NULL. */
-static const char *
-default_bitmap (const Source *source, const Settings *settings)
+/* The parts that the empty export name will want, or NULL. */
+static GPtrArray *
+default_parts (const Source *source, const Settings *settings)
 {
   const Disk *disk = g_ptr_array_index (source->disks, 0);
   const char *checkpoint = settings->checkpoint;
@@ -121,12 +128,24 @@ default_bitmap (const Source *source, const Settings *settings)
   if (!checkpoint && forest_size (source->forest) == 1)
     checkpoint = ((const Checkpoint *)
                   g_ptr_array_index (forest_all (source->forest), 0))->name;
-  if (!checkpoint)
-    return NULL;
-  g_autoptr (GPtrArray) parts
-    = parts_plan (source->forest, disk, checkpoint, NULL);
-  return parts && parts->len == 1
-    ? ((const Part *) g_ptr_array_index (parts, 0))->bitmap->name : NULL;
+  return checkpoint
+    ? parts_plan (source->forest, disk, checkpoint, NULL) : NULL;
+}
+
+static char *
+part_context (const Part *part)
+{
+  return part->bitmap ? g_strconcat (NBD_CONTEXT_BITMAP, part->bitmap->name,
+                                     NULL) : g_strdup (NBD_CONTEXT_DEPTH);
+}
+
+static void
+server_free (Server *server)
+{
+  nbd_connect_close (server->first);
+  g_free (server->first_context);
+  g_free (server->uri);
+  g_free (server);
 }
 
 static void
@@ -134,52 +153,90 @@ uri_free (Source *source)
 {
   UriSource *self = (UriSource *) source;
 
-  nbd_connect_close (self->first);
-  g_free (self->first_bitmap);
-  g_free (self->uri);
+  g_ptr_array_unref (self->servers);
   g_mutex_clear (&self->lock);
   source_clear (source);
   g_free (self);
 }
 
-/* Look at the export and make the first connection to it. */
+/* Connect as far as to see which bitmaps there are. */
 static bool
-look (UriSource *self, const Settings *settings, Forest *tree, GError **error)
+look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
 {
-  Source *source = &self->source;
-  g_autoptr (Forest) owned_tree = tree;
+  Server *server = g_new0 (Server, 1);
+  g_autofree char *what = g_strconcat ("uri=", uri, NULL);
 
-  g_autofree char *what = g_strconcat ("uri=", self->uri, NULL);
-  self->first = nbd_connect_look (self->uri, what, error);
-  if (!self->first)
+  server->uri = g_strdup (uri);
+  g_ptr_array_add (self->servers, server);
+  server->first = nbd_connect_look (uri, what, error);
+  if (!server->first)
     return false;
   g_autoptr (GPtrArray) names
-    = nbd_connect_bitmaps (self->first, what, error);
+    = nbd_connect_bitmaps (server->first, what, error);
   if (!names)
     return false;
-
-  g_autofree char *target = choose_target (settings, tree, self->first);
-  Disk *disk = disk_new (target);
-  g_ptr_array_add (source->disks, disk);
-  Layer *layer = layer_new (self->uri);
+  Layer *layer = layer_new (uri);
   g_ptr_array_add (disk->layers, layer);
   for (guint i = 0; i < names->len; i++) {
     Bitmap *bitmap = bitmap_new (g_ptr_array_index (names, i));
     bitmap->recording = true;
     g_ptr_array_add (layer->bitmaps, bitmap);
   }
+  return true;
+}
+
+/* Go on to the export, with the context that the default view wants there. */
+static bool
+go_to_export (UriSource *self, guint index, const GPtrArray *parts,
+              GError **error)
+{
+  Server *server = g_ptr_array_index (self->servers, index);
+  Disk *disk = g_ptr_array_index (self->source.disks, 0);
+  Layer *layer = g_ptr_array_index (disk->layers, index);
+
+  for (guint i = 0; parts && !server->first_context && i < parts->len; i++) {
+    const Part *part = g_ptr_array_index (parts, i);
+    if (part->layer == index)
+      server->first_context = part_context (part);
+  }
+  if (!nbd_connect_go (server->first, server->first_context, server->uri,
+                       error))
+    return false;
+  layer->size = (guint64) nbd_get_size (server->first);
+  return true;
+}
+
+/* Look at the exports and make the first connection to each. */
+static bool
+look (UriSource *self, const Settings *settings, Forest *tree, GError **error)
+{
+  Source *source = &self->source;
+  g_autoptr (Forest) owned_tree = tree;
+  Disk *disk = disk_new ("");
+
+  g_ptr_array_add (source->disks, disk);
+  for (guint i = 0; i < settings->uris->len; i++)
+    if (!look_at_server (self, disk, g_ptr_array_index (settings->uris, i),
+                         error))
+      return false;
+  g_free (disk->target);
+  disk->target = choose_target (
+    settings, tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
+  if (settings->bitmaps->len > 1) {
+    disk->also = g_ptr_array_new_with_free_func (g_free);
+    for (guint i = 1; i < settings->bitmaps->len; i++)
+      g_ptr_array_add (disk->also,
+                       g_strdup (g_ptr_array_index (settings->bitmaps, i)));
+  }
   source->forest = choose_forest (settings, g_steal_pointer (&owned_tree),
                                   disk, error);
   if (!source->forest)
     return false;
 
-  const char *bitmap = default_bitmap (source, settings);
-  g_autofree char *context
-    = bitmap ? g_strconcat (NBD_CONTEXT_BITMAP, bitmap, NULL) : NULL;
-  if (!nbd_connect_go (self->first, context, self->uri, error))
-    return false;
-  self->first_bitmap = g_strdup (bitmap);
-  layer->size = (guint64) nbd_get_size (self->first);
+  g_autoptr (GPtrArray) parts = default_parts (source, settings);
+  for (guint i = 0; i < self->servers->len; i++)
+    if (!go_to_export (self, i, parts, error))
+      return false;
   return true;
 }
 
@@ -191,7 +248,8 @@ uri_inspect (const Settings *settings, Forest *tree, Warn warn,
 
   source_init (&self->source, &source_uri_ops);
   self->source.connects_early = true;
-  self->uri = g_strdup (settings->uri);
+  self->servers
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) server_free);
   (void) warn;
   g_mutex_init (&self->lock);
   if (!look (self, settings, tree, error)) {
@@ -209,24 +267,45 @@ uri_start (Source *source, GError **error)
   return true;
 }
 
+/* Where one layer's dirty bits are; and its bytes. */
+static void
+layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
+                NbdEndpoint *endpoint)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  Server *server = g_ptr_array_index (self->servers, part->layer);
+  g_autofree char *context = part_context (part);
+
+  endpoint->uri = g_strdup (server->uri);
+  endpoint->depth = 1;
+  endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
+                                    server->uri, part->bitmap
+                                    ? part->bitmap->name : "none");
+  if (g_strcmp0 (server->first_context, context) == 0) {
+    endpoint->first = g_steal_pointer (&server->first);
+    g_clear_pointer (&server->first_context, g_free);
+  }
+  if (part->bitmap)
+    endpoint->bitmap_context = g_steal_pointer (&context);
+}
+
 static bool
 uri_endpoint (Source *source, const Disk *disk, const Part *part,
               NbdEndpoint *endpoint, GError **error)
 {
   UriSource *self = (UriSource *) source;
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
   (void) error;
-  endpoint->uri = g_strdup (self->uri);
-  endpoint->bitmap_context
-    = g_strconcat (NBD_CONTEXT_BITMAP, part->bitmap->name, NULL);
-  endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
-                                    self->uri, part->bitmap->name);
-  if (self->first_bitmap && strcmp (self->first_bitmap,
-                                    part->bitmap->name) == 0) {
-    endpoint->first = g_steal_pointer (&self->first);
-    g_clear_pointer (&self->first_bitmap, g_free);
+  if (part->layer == 0) {
+    layer_endpoint (self, disk, part, endpoint);
+    return true;
   }
+  const Server *top = g_ptr_array_index (self->servers, 0);
+  endpoint->uri = g_strdup (top->uri);
+  endpoint->what = g_strdup_printf ("disk %s (%s)", disk->target, top->uri);
+  endpoint->bits = g_new0 (NbdEndpoint, 1);
+  endpoint->bits->single = true;
+  layer_endpoint (self, disk, part, endpoint->bits);
   return true;
 }
 

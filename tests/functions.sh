@@ -15,6 +15,7 @@ srcdir=$(cd "$srcdir" && pwd) builddir=$(cd "$builddir" && pwd)
 export LC_ALL=C
 
 plugin=$builddir/plugin/.libs/nbdkit-checkpoint-plugin.so
+filter=$builddir/filters/bitmap-merge/.libs/nbdkit-bitmap-merge-filter.so
 test_name=$(basename "$0" .sh)
 tmpdir=$(mktemp -d "${TMPDIR:-/tmp}/checkpoint-test.XXXXXX")
 cd "$tmpdir"

@@ -25,9 +25,10 @@ refuses_export 'there are 3 parts' vda@monday/3 top.qcow2
 
 serve top.qcow2 checkpoint=monday -- 'nbdinfo --list --json "$uri"' >list.json
 [ "$(jq -r '[.exports[]["export-name"]] | join(",")' list.json)" \
-  = vda@monday/0,vda@monday/1,vda@monday/2 ] || fail "$(cat list.json)"
-jq -r '.exports[1].description' list.json \
-  | grep -q 'part 1 of 3 (.*middle.qcow2), to be united' \
+  = vda/0,vda/1,vda/2,vda@monday/0,vda@monday/1,vda@monday/2 ] \
+  || fail "$(cat list.json)"
+jq -r '.exports[4].description' list.json \
+  | grep -q '^part 1 of 3: disk vda since .*, to be united; in .*middle.qcow2;' \
   || fail "the description does not name the layer"
 
 serve top.qcow2 -- '

@@ -29,13 +29,17 @@ refuses 'has no value' ""
 refuses 'file=vda: names no file' file=vda:
 
 # Twice, even with the same value: which one is meant cannot be known.
-for pair in uri=nbd://a/,nbd://b/ tree=/a,/b domain=a,b checkpoint=a,b \
-            disk=vda,vdb bitmap=a,b view=guard,sparse coalesce=64k,128k \
+for pair in tree=/a,/b domain=a,b checkpoint=a,b \
+            disk=vda,vdb view=guard,sparse coalesce=64k,128k \
             view=guard,guard coalesce=0,0 checkpoint=a,a; do
   key=${pair%%=*} values=${pair#*=}
   refuses "error: $key= is given twice: .*${values#*,}" \
     "$key=${values%,*}" "$key=${values#*,}"
 done
+
+# These may be repeated, but not with the same value.
+refuses 'error: uri=nbd://a/ is given twice' uri=nbd://a/ uri=nbd://a/
+refuses 'error: bitmap=a is given twice' uri=nbd://a/ bitmap=a bitmap=b bitmap=a
 
 # Unknown ones.
 refuses 'unknown parameter chekpoint=; .*--help' disk.qcow2 chekpoint=monday

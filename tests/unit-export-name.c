@@ -61,11 +61,12 @@ test_plain (void)
   assert_parses ("monday", "vda@monday/17", "vda", "monday", 17);
   /* Unknown checkpoints are for others to refuse. */
   assert_parses ("monday", "vda@sunday", "vda", "sunday", whole);
-  assert_parses ("monday", "vda@sunday/0", "vda", "sunday/0", whole);
+  assert_parses ("monday", "vda@sunday/0", "vda", "sunday", 0);
   assert_parses ("monday", "vda@", "vda", "", whole);
-  /* A '/' without '@' is no part of anything. */
-  assert_parses ("monday", "vda/0", "vda/0", NULL, whole);
-  assert_parses ("vda", "vda/0", "vda/0", NULL, whole);
+  /* A part of the configured view. */
+  assert_parses ("monday", "vda/0", "vda", NULL, 0);
+  assert_parses ("monday", "/1", NULL, NULL, 1);
+  assert_parses ("monday", "vda/x", "vda/x", NULL, whole);
   assert_parses ("monday", "@monday/1", "", "monday", 1);
 }
 

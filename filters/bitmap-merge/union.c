@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The unions that were read, by the export's name.  Only names that could be
+ * read are kept; what nobody uses is dropped, the longest unused first, when
+ * it takes more memory than one map may.  The lock is not held while a union
+ * is read: each has its own for that.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "union-read.h"
+
+#define IDLE_MEMORY_LIMIT ((gsize) 64 * 1024 * 1024)
+
+typedef struct {
+  Union united;                 /* first: clients hold a pointer to it */
+  GMutex reading;               /* held while united is filled in */
+  guint users;                  /* guarded by lock */
+} Entry;
+
+static GMutex lock;             /* guards: */
+static GQueue entries = G_QUEUE_INIT; /* of Entry, the latest used last */
+
+static void
+entry_free (Entry *entry)
+{
+  g_free (entry->united.name);
+  g_clear_pointer (&entry->united.parts, g_ptr_array_unref);
+  dirty_map_free (entry->united.map);
+  g_mutex_clear (&entry->reading);
+  g_free (entry);
+}
+
+/* The entry for a name, with one more user. */
+static Entry *
+use_entry (const char *name)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
+
+  for (GList *link = entries.head; link; link = link->next) {
+    Entry *entry = link->data;
+    if (strcmp (entry->united.name, name) == 0) {
+      entry->users++;
+      g_queue_unlink (&entries, link);
+      g_queue_push_tail_link (&entries, link);
+      return entry;
+    }
+  }
+  Entry *entry = g_new0 (Entry, 1);
+  entry->united.name = g_strdup (name);
+  entry->users = 1;
+  g_mutex_init (&entry->reading);
+  g_queue_push_tail (&entries, entry);
+  return entry;
+}
+
+static gpointer
+copy_text (gconstpointer text, gpointer unused)
+{
+  (void) unused;
+  return g_strdup (text);
+}
+
+static bool
+fill_entry (nbdkit_backend *backend, Entry *entry, const GPtrArray *parts)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->reading);
+  Union *united = &entry->united;
+
+  if (united->map)
+    return true;
+  g_clear_pointer (&united->parts, g_ptr_array_unref);
+  united->parts = parts
+    ? g_ptr_array_copy ((GPtrArray *) parts, copy_text, NULL)
+    : union_find_parts (backend, united->name);
+  return united->parts && union_read (backend, united);
+}
+
+/* Take unused entries beyond the limit out; the caller frees them. */
+static GSList *
+take_surplus (void)
+{
+  GSList *surplus = NULL;
+  gsize memory = 0;
+
+  for (GList *link = entries.tail, *next; link; link = next) {
+    Entry *entry = link->data;
+    next = link->prev;
+    if (entry->users > 0)
+      continue;
+    if (entry->united.map)
+      memory += dirty_map_memory (entry->united.map);
+    if (!entry->united.map || memory > IDLE_MEMORY_LIMIT) {
+      surplus = g_slist_prepend (surplus, entry);
+      g_queue_delete_link (&entries, link);
+    }
+  }
+  return surplus;
+}
+
+void
+union_release (const Union *acquired)
+{
+  Entry *entry = (Entry *) acquired;
+
+  g_mutex_lock (&lock);
+  entry->users--;
+  GSList *surplus = take_surplus ();
+  g_mutex_unlock (&lock);
+  g_slist_free_full (surplus, (GDestroyNotify) entry_free);
+}
+
+const Union *
+union_acquire (nbdkit_backend *backend, const char *name,
+               const GPtrArray *parts)
+{
+  Entry *entry = use_entry (name);
+
+  if (fill_entry (backend, entry, parts))
+    return &entry->united;
+  const int saved = errno;
+  union_release (&entry->united);
+  errno = saved;
+  return NULL;
+}
+
+void
+unions_free (void)
+{
+  g_queue_clear_full (&entries, (GDestroyNotify) entry_free);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What one client has opened.
+ */
+#ifndef PLUGIN_HANDLE_H
+#define PLUGIN_HANDLE_H
+
+#include "exports.h"
+
+typedef struct {
+  ServedCache *cache;
+  ExportChoice choice;
+  Served *served;               /* NULL: see Source.look_only */
+  GPtrArray *others;            /* of Served: the view's other parts, if they
+                                 * decide what may be read; or NULL */
+  gint described;               /* atomic: in the log, once the map is read */
+} Handle;
+
+/* Open the export of that name; NULL with an error as of exports_resolve and
+ * served_acquire.  All that is passed must outlive it.  Any thread.
+ */
+Handle *handle_open (const Source *source, const Settings *settings,
+                     ServedCache *cache, const char *name, GError **error);
+void handle_free (Handle *handle);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Handle, handle_free)
+
+/* Make the maps of all parts that decide known below end (bytes).  As
+ * map_reader_need.
+ */
+int handle_need_all (const Handle *handle, guint64 end, GError **error);
+
+/* Is each byte from offset to end dirty in one of the view's parts?  Once
+ * that is known.
+ */
+bool handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end);
+
+#endif /* PLUGIN_HANDLE_H */
