@@ -19,3 +19,37 @@ bench-libvirt: all
 	srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' \
 	  $(srcdir)/bench/libvirt-start.sh
 EXTRA_DIST += bench/libvirt-start.py bench/libvirt-start.sh
+
+# What bench/run needs.  -rpath makes libtool build a module that is not
+# installed as a shared one.
+EXTRA_PROGRAMS += bench/bench-client
+bench_bench_client_SOURCES = bench/bench-client.c
+bench_bench_client_CFLAGS = $(AM_CFLAGS) $(LIBNBD_CFLAGS)
+bench_bench_client_LDADD = $(LIBNBD_LIBS)
+bench_bench_client_LDFLAGS = $(AM_LDFLAGS) -pthread
+EXTRA_LTLIBRARIES = bench/nbdkit-bench-plugin.la
+bench_nbdkit_bench_plugin_la_SOURCES = bench/synthetic-plugin.c
+bench_nbdkit_bench_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
+bench_nbdkit_bench_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
+	-shared -rpath /nowhere
+CLEANFILES += bench/bench-client bench/nbdkit-bench-plugin.la
+
+.PHONY: bench-programs bench-run
+bench-programs: bench/bench-client bench/nbdkit-bench-plugin.la
+
+# RUNFLAGS: options and names of loads, see bench/run --help.
+bench-run: all bench-programs
+	$(srcdir)/bench/run --build '$(abs_builddir)' $(RUNFLAGS)
+bench_modules = \
+	bench/lab.py \
+	bench/live.py \
+	bench/live.sh \
+	bench/loads_data.py \
+	bench/loads_frag.py \
+	bench/loads_growth.py \
+	bench/loads_live.py \
+	bench/loads_map.py \
+	bench/measure.py \
+	bench/plot.py \
+	bench/report.py
+EXTRA_DIST += bench/run $(bench_modules)

@@ -31,6 +31,7 @@ struct MapReader {
   DirtyMap *map;                /* writing; reading needs no lock */
   GArray *dirty;                /* of uint32_t: the answer being read */
   GArray *zeroes;
+  bool asks_dirty, asks_zeroes; /* of the answer being read */
   int failure;
 };
 
@@ -71,7 +72,9 @@ map_reader_free (MapReader *reader)
   g_free (reader);
 }
 
-/* One answer tells each context once. */
+/* One answer tells each context once.  A server may tell more than is asked
+ * of it: that of a lower layer knows other zeroes.
+ */
 static bool
 keep_extents (void *opaque, const char *context, const uint32_t *entries,
               size_t count)
@@ -79,8 +82,10 @@ keep_extents (void *opaque, const char *context, const uint32_t *entries,
   MapReader *reader = opaque;
   GArray *into = strcmp (context, reader->context) == 0 ? reader->dirty
     : strcmp (context, NBD_CONTEXT_ALLOCATION) == 0 ? reader->zeroes : NULL;
+  const bool wanted = into == reader->dirty
+    ? reader->asks_dirty : reader->asks_zeroes;
 
-  if (!into)
+  if (!into || !wanted)
     return true;
   if (into->len > 0)
     return false;
@@ -169,13 +174,17 @@ ask (MapReader *reader, guint64 offset, guint64 length, bool all,
 
   g_array_set_size (reader->dirty, 0);
   g_array_set_size (reader->zeroes, 0);
+  reader->asks_dirty = !all;
+  reader->asks_zeroes = reader->want_zeroes && !apart;
   if (!all)
     failure = nbd_pool_block_status (reader->bits, (guint32) length, offset,
                                      keep_extents, reader, error);
-  if (!failure && reader->want_zeroes && (all || apart))
-    failure = nbd_pool_block_status (reader->pool, (guint32) length, offset,
-                                     keep_extents, reader, error);
-  return failure;
+  if (failure || !reader->want_zeroes || !(all || apart))
+    return failure;
+  reader->asks_dirty = false;
+  reader->asks_zeroes = true;
+  return nbd_pool_block_status (reader->pool, (guint32) length, offset,
+                                keep_extents, reader, error);
 }
 
 static int

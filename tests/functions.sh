@@ -20,7 +20,7 @@ test_name=$(basename "$0" .sh)
 tmpdir=$(mktemp -d "${TMPDIR:-/tmp}/checkpoint-test.XXXXXX")
 cd "$tmpdir"
 pids=()
-nbdkit_options=()               # for start_nbdkit, before the plugin
+nbdkit_options=()               # before the plugin
 as_user=()                      # for serve and refuses…, before nbdkit
 
 # With AddressSanitizer in the plugin, nbdkit must load its runtime first,
@@ -139,7 +139,8 @@ serve ()
   local args=() status=0
   while [ "$1" != "--" ]; do args+=("$1"); shift; done
   shift
-  bounded "${as_user[@]}" nbdkit -U - "$plugin" "${args[@]}" --run "$*" \
+  bounded "${as_user[@]}" nbdkit "${nbdkit_options[@]}" -U - "$plugin" \
+    "${args[@]}" --run "$*" \
     || status=$?
   did_end $status nbdkit "${args[@]}" --run "$*"
   return $status
@@ -152,7 +153,8 @@ refuses ()
   local regex=$1 status=0
   shift
   rm -f refused.log
-  bounded "${as_user[@]}" nbdkit -U - "$plugin" "$@" --run 'echo started' \
+  bounded "${as_user[@]}" nbdkit "${nbdkit_options[@]}" -U - "$plugin" \
+    "$@" --run 'echo started' \
     >refused.log 2>&1 || status=$?
   cat refused.log
   did_end $status nbdkit "$@"
@@ -186,7 +188,8 @@ refuses_export ()
   local regex=$1 export=$2 status=0
   shift 2
   rm -f refused.log
-  export_name="$export" bounded "${as_user[@]}" nbdkit -U - "$plugin" "$@" \
+  export_name="$export" bounded "${as_user[@]}" nbdkit \
+    "${nbdkit_options[@]}" -U - "$plugin" "$@" \
     --run '
     "$python" - "$unixsocket" "$export_name" <<"EOF"
 import nbd, sys

@@ -12,17 +12,19 @@ qemu-io -f qcow2 -c 'write -q -P 2 1M 300k' -c 'write -q -z 3M 1M' \
   -c 'discard -q 5M 64k' disk.qcow2
 qemu_dirty disk.qcow2 monday >want
 
-# recipe NAME: the block after "=for test NAME", for the uninstalled plugin.
+# recipe NAME [PAGE]: the block after "=for test NAME", for the uninstalled
+# plugin and filter.
 recipe ()
 {
-  local text
+  local text page=${2:-checkpoint-plugin}
   text=$(awk -v name="$1" '
       /^=/ { on = 0 }
       $0 == "=for test " name { on = 1; next }
       on && /^ / { print; seen = 1; next }
-      seen { exit }' "$srcdir/docs/nbdkit-checkpoint-plugin.pod" \
-    | sed -E "s,(nbdkit .*)\\bcheckpoint( |\$),\\1$plugin\\2,")
-  [[ $text == *"$plugin"* ]] || fail "the manual has no recipe $1"
+      seen { exit }' "$srcdir/docs/nbdkit-$page.pod" \
+    | sed -E "s,(nbdkit .*)\\bcheckpoint( |\$),\\1$plugin\\2,
+              s,--filter=bitmap-merge,--filter=$filter,")
+  [[ $text == *nbdkit* ]] || fail "the manual has no recipe $1"
   echo "$text"
   local status=0
   bounded bash -eu -c "$text" || status=$?
@@ -40,6 +42,20 @@ recipe nbdcopy
 qemu-img compare -f qcow2 -F qcow2 disk.qcow2 tuesday.qcow2
 allocated tuesday.qcow2 >got
 diff -u want got || fail "nbdcopy wrote other clusters than the dirty ones"
+
+# With a snapshot.
+qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 top.qcow2
+qemu-img bitmap --add top.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 3 6M 64k' top.qcow2
+rm tuesday.qcow2
+recipe merge
+qemu-img compare -f qcow2 -F qcow2 top.qcow2 tuesday.qcow2
+rm tuesday.qcow2
+recipe convert bitmap-merge-filter
+qemu-img compare -f qcow2 -F qcow2 top.qcow2 tuesday.qcow2
+mkdir images
+truncate -s 1M images/one images/two
+recipe merge bitmap-merge-filter
 
 PATH=$PATH:/usr/sbin:/sbin
 requires nbdfuse

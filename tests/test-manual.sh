@@ -17,9 +17,15 @@ cat code
 diff -u code manual || fail "the manual names other parameters"
 diff -u code help || fail "--help names other parameters"
 
-podchecker -warnings "$pod" 2>podchecker.log || { cat podchecker.log; exit 1; }
-man=$builddir/docs/nbdkit-checkpoint-plugin.1
-[ -s "$man" ] || fail "there is no manual page in the build"
+for page in checkpoint-plugin bitmap-merge-filter; do
+  podchecker -warnings "$srcdir/docs/nbdkit-$page.pod" 2>podchecker.log \
+    || { cat podchecker.log; exit 1; }
+  [ -s "$builddir/docs/nbdkit-$page.1" ] \
+    || fail "there is no manual page nbdkit-$page in the build"
+done
+nbdkit --filter="$filter" null --help | grep -Eo '^merge=' >help
+grep -Eo '^=item B<merge=>' "$srcdir/docs/nbdkit-bitmap-merge-filter.pod"
+grep -x 'merge=' help
 
 nbdkit "$plugin" --dump-plugin >dump
 grep -x "checkpoint_sources=file uri$([ "$libvirt" != yes ] || echo ' libvirt')" \

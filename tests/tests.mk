@@ -32,10 +32,13 @@ script_tests = \
 	tests/test-libvirt-remote.sh \
 	tests/test-libvirt-scratch.sh \
 	tests/test-libvirt-stopped.sh \
+	tests/test-filter-version.sh \
 	tests/test-manual-live.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
 	tests/test-many-checkpoints.sh \
+	tests/test-merge-exports.sh \
+	tests/test-merge.sh \
 	tests/test-no-leaks.sh \
 	tests/test-odd-sizes.sh \
 	tests/test-parts.sh \
@@ -57,6 +60,7 @@ script_tests = \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
 	tests/test-tree.sh \
+	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
 	tests/test-uri.sh \
 	tests/test-view-guard.sh \
@@ -68,6 +72,7 @@ unit_tests = \
 	tests/unit-checkpoint \
 	tests/unit-child \
 	tests/unit-dirty-map \
+	tests/unit-dirty-map-union \
 	tests/unit-export-name \
 	tests/unit-forest \
 	tests/unit-guest-xml \
@@ -105,6 +110,10 @@ tests_unit_child_LDADD = libcommon.la $(common_libs)
 tests_unit_dirty_map_SOURCES = tests/unit-dirty-map.c
 tests_unit_dirty_map_CFLAGS = $(common_cflags)
 tests_unit_dirty_map_LDADD = libcommon.la $(common_libs)
+
+tests_unit_dirty_map_union_SOURCES = tests/unit-dirty-map-union.c
+tests_unit_dirty_map_union_CFLAGS = $(common_cflags)
+tests_unit_dirty_map_union_LDADD = libcommon.la $(common_libs)
 
 tests_unit_export_name_SOURCES = tests/unit-export-name.c
 tests_unit_export_name_CFLAGS = $(common_cflags)
