@@ -32,6 +32,8 @@ struct NbdPool {
   GCond freed;
   struct nbd_handle *idle[CONNECTIONS];
   guint n_idle;
+  int watched_fd;               /* of the first connection, idle or not; it is
+                                 * not closed unless lost is set before */
   bool lost;
   bool refusal_reported;
 };
@@ -77,6 +79,7 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
                                   NBD_CONNECT_TIMEOUT_MS, error);
   if (!first || !add_connection (pool, first, error))
     return NULL;
+  pool->watched_fd = nbd_aio_get_fd (first);
   if (endpoint->single || nbd_can_multi_conn (first) != 1)
     return g_steal_pointer (&pool);
 
@@ -168,8 +171,9 @@ lose (NbdPool *pool, struct nbd_handle *nbd, int errnum, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
+  mark_lost (pool, errnum, error);
   nbd_close (nbd);
-  return mark_lost (pool, errnum, error);
+  return EIO;
 }
 
 int
@@ -179,11 +183,8 @@ nbd_pool_check (NbdPool *pool, GError **error)
 
   if (pool->lost)
     return EIO;
-  if (pool->n_idle == 0)        /* those in use will tell */
-    return 0;
   /* Not POLLIN: under TLS, session tickets may wait there unread. */
-  struct pollfd pollfd = { .fd = nbd_aio_get_fd (pool->idle[0]),
-                           .events = POLLRDHUP };
+  struct pollfd pollfd = { .fd = pool->watched_fd, .events = POLLRDHUP };
   if (poll (&pollfd, 1, 0) != 1)
     return 0;
   return mark_lost (pool, ENOTCONN, error);

@@ -37,7 +37,8 @@ int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
                     guint64 offset, GError **error);
 
 /* Is the server still there?  For answers that are known without asking it:
- * 0, or EIO as nbd_pool_pread.  Costs one system call.
+ * 0, or EIO as nbd_pool_pread.  Costs one system call.  A server that was there
+ * afterwards was there all the time.
  */
 int nbd_pool_check (NbdPool *pool, GError **error);
 

@@ -315,7 +315,7 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
     }
   }
   const int failure
-    = nbd_pool_pread (handle->served->pool, buffer, count, offset, &error);
+    = served_pread (handle->served, buffer, count, offset, &error);
   return failure ? fail_request (failure, error) : 0;
 }
 

@@ -111,6 +111,9 @@ open_entry (ServedCache *cache, Entry *entry, const Part *part,
     if (!entry->served.bits)
       return false;
   }
+  if (cache->source->ops->direct)
+    entry->served.direct
+      = cache->source->ops->direct (cache->source, entry->disk);
   entry->served.pool = g_steal_pointer (&pool);
   entry->served.reader
     = map_reader_new (entry->served.pool, entry->served.bits, &endpoint,
@@ -173,6 +176,30 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
     return &entry->served;
   served_release (cache, &entry->served);
   return NULL;
+}
+
+int
+served_pread (const Served *served, void *buffer, guint32 count,
+              guint64 offset, GError **error)
+{
+  while (count > 0) {
+    guint32 others = count, done = 0;
+    int failure = 0;
+
+    if (served->direct)
+      done = direct_read (served->direct, buffer, count, offset, &others);
+    if (done > 0)               /* all reads end when the daemon does */
+      failure = nbd_pool_check (served->pool, error);
+    else
+      failure = nbd_pool_pread (served->pool, buffer, done = others, offset,
+                                error);
+    if (failure)
+      return failure;
+    buffer = (char *) buffer + done;
+    offset += done;
+    count -= done;
+  }
+  return 0;
 }
 
 static void

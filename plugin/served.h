@@ -14,6 +14,7 @@ typedef struct ServedCache ServedCache;
 
 typedef struct {
   NbdPool *pool;
+  const DirectRead *direct;     /* NULL: all is read through pool; borrowed */
   NbdPool *bits;                /* NULL: pool tells what is dirty, too */
   MapReader *reader;
 } Served;
@@ -30,6 +31,10 @@ void served_cache_free (ServedCache *cache);
 Served *served_acquire (ServedCache *cache, const Disk *disk,
                         const Part *part, GError **error);
 void served_release (ServedCache *cache, Served *served);
+
+/* Read; as nbd_pool_pread. */
+int served_pread (const Served *served, void *buffer, guint32 count,
+                  guint64 offset, GError **error);
 
 /* All of the parts but one (its number; -1: really all), or none.  The array
  * is the caller's, and gives them back when it is freed.

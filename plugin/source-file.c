@@ -19,6 +19,7 @@
 typedef struct {
   Source source;
   StorageDaemon *daemon;
+  GHashTable *direct;           /* Disk → DirectRead, where that is possible */
 } FileSource;
 
 static bool
@@ -148,14 +149,15 @@ file_free (Source *source)
   FileSource *self = (FileSource *) source;
 
   storage_daemon_stop (self->daemon);
+  g_hash_table_unref (self->direct);
   source_clear (source);
   g_free (self);
 }
 
 static bool
-file_start (Source *source, GError **error)
+start_daemon (FileSource *self, GError **error)
 {
-  FileSource *self = (FileSource *) source;
+  Source *source = &self->source;
 
   self->daemon = storage_daemon_start (error);
   if (!self->daemon)
@@ -167,14 +169,36 @@ file_start (Source *source, GError **error)
   return true;
 }
 
-/* All that file_start does, while the user still sees what fails.  The daemon
+static bool
+file_start (Source *source, GError **error)
+{
+  FileSource *self = (FileSource *) source;
+
+  if (!start_daemon (self, error))
+    return false;
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    DirectRead *direct = direct_read_open (disk);
+    if (direct)
+      g_hash_table_insert (self->direct, (gpointer) disk, direct);
+  }
+  return true;
+}
+
+static const DirectRead *
+file_direct (Source *source, const Disk *disk)
+{
+  return g_hash_table_lookup (((FileSource *) source)->direct, disk);
+}
+
+/* All in file_start that can fail, while the user still sees it.  The daemon
  * itself cannot be kept: it is bound to the process that starts it, and nbdkit
  * is about to fork.
  */
 static bool
 rehearse (FileSource *self, GError **error)
 {
-  const bool ok = file_start (&self->source, error);
+  const bool ok = start_daemon (self, error);
 
   storage_daemon_stop (self->daemon);
   self->daemon = NULL;
@@ -189,6 +213,8 @@ file_inspect (const Settings *settings, Forest *tree, Warn warn,
   Source *source = &self->source;
 
   source_init (source, &source_file_ops);
+  self->direct = g_hash_table_new_full (NULL, NULL, NULL,
+                                        (GDestroyNotify) direct_read_free);
   source->forest = tree;
   (void) warn;
   for (guint i = 0; i < settings->files->len; i++) {
@@ -226,5 +252,6 @@ const SourceOps source_file_ops = {
   .inspect   = file_inspect,
   .start     = file_start,
   .endpoint  = file_endpoint,
+  .direct    = file_direct,
   .free      = file_free,
 };

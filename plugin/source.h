@@ -7,6 +7,7 @@
 #ifndef PLUGIN_SOURCE_H
 #define PLUGIN_SOURCE_H
 
+#include "direct-read.h"
 #include "disk.h"
 #include "forest.h"
 #include "nbd-endpoint.h"
@@ -40,6 +41,12 @@ typedef struct {
    */
   bool (*endpoint) (Source *source, const Disk *disk, const Part *part,
                     NbdEndpoint *endpoint, GError **error);
+
+  /* How the disk can be read without the endpoint's server, which must still
+   * be there afterwards; NULL, or returning NULL: not at all.  Borrowed, as
+   * long as the source is there.  Any thread.
+   */
+  const DirectRead *(*direct) (Source *source, const Disk *disk);
 
   /* A client has opened an export.  NULL: nothing to do.  Any thread. */
   void (*served) (Source *source);

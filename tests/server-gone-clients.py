@@ -9,7 +9,7 @@
 # Ends with 0 if whatever is asked fails with EIO, 1 if something did not, 2
 # if no client was let in at all.
 
-import errno, nbd, os, signal, sys, threading
+import errno, nbd, os, signal, sys, threading, time
 
 SOCKET, VICTIM = sys.argv[1], int(sys.argv[2])
 MiB = 1024 * 1024
@@ -55,6 +55,15 @@ if VICTIM:
         assert status(h, 0) == [MiB, 0], status(h, 0)
         assert status(h, 4 * MiB) in ([MiB, 1], [MiB, 3])
     os.kill(VICTIM, signal.SIGKILL)
+    # It holds its files until it has ended, a moment later.
+    for _ in range(1000):
+        try:
+            with open("/proc/%d/stat" % VICTIM) as f:
+                if f.read().rpartition(")")[2].split()[0] == "Z":
+                    break
+        except FileNotFoundError:
+            break
+        time.sleep(0.01)
     check_eio("the first read", clients[0].pread, 4096, 0)
 threads = [threading.Thread(target=requests, args=(h,)) for h in clients]
 for t in threads:

@@ -65,16 +65,19 @@ done
 sha256sum disk.qcow2 >sums
 
 gone="blocks written since are unknown, make a full backup\$"
-refused "disk vda: the bitmap of checkpoint tuesday in $PWD/disk.qcow2 is not recording .disabled., and it is on another branch of the tree than checkpoint thursday, whose bitmap goes on .was a snapshot reverted.; $gone" \
+refused "disk vda: the bitmap of checkpoint tuesday in $PWD/disk.qcow2 is not recording .disabled., and it is on another branch of the tree than checkpoint thursday, whose bitmap goes on .was a snapshot reverted..; $gone" \
   disk.qcow2 tuesday
 refuses_export 'on another branch of the tree than checkpoint thursday' \
   vda@tuesday disk.qcow2 tree=tree
 served disk.qcow2 thursday "5242880 65536"
+# What is before the fork led to both.
+refused "the bitmap of checkpoint monday .* is not recording .*; $gone" \
+  disk.qcow2 monday
 
 # Which of two branches is the current one: nothing tells, if none records.
 cp disk.qcow2 none.qcow2
 qemu-img bitmap --disable none.qcow2 thursday
-refused "the bitmap of checkpoint tuesday .*, and the tree has branches .one has checkpoint thursday., and which is the current one is not stored .was a snapshot reverted.; $gone" \
+refused "the bitmap of checkpoint tuesday .*, and the tree has branches .one has checkpoint thursday., and which is the current one is not stored .was a snapshot reverted..; $gone" \
   none.qcow2 tuesday
 refused "the bitmap of checkpoint wednesday .*, and the tree has branches .one has checkpoint tuesday., .* is not stored" \
   none.qcow2 wednesday
@@ -82,7 +85,10 @@ refused "the bitmap of checkpoint wednesday .*, and the tree has branches .one h
 qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 above.qcow2
 refused "the bitmap of checkpoint tuesday .*above.qcow2 .*, and the tree has branches .one has checkpoint thursday.," \
   above.qcow2 tuesday
-cp disk.qcow2 killed.qcow2
+qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 killed.qcow2
+qemu-img bitmap --add killed.qcow2 thursday
+refused "on another branch of the tree than checkpoint thursday," \
+  killed.qcow2 tuesday
 qemu-nbd -f qcow2 -t -k "$PWD/killed.sock" killed.qcow2 &
 killed=$!
 pids+=("$killed")
@@ -91,10 +97,7 @@ nbdsh -u "nbd+unix:///?socket=$PWD/killed.sock" \
   -c 'h.pwrite(b"new" * 1024, 65536)' -c 'h.flush()'
 kill -9 $killed
 wait $killed 2>/dev/null || :
-qemu-img info --output=json killed.qcow2 | jq -e '."format-specific".data.bitmaps
-  | map(select(.name == "thursday" and (.flags | contains(["in-use"])))) | any' \
-  || fail "QEMU left no trace"
-# QEMU marks those only that record.
+qemu-img info killed.qcow2 | grep -q in-use || fail "QEMU left no trace"
 refused "the bitmap of checkpoint tuesday .*, and the tree has branches .one has checkpoint thursday.," \
   killed.qcow2 tuesday
 
@@ -104,10 +107,10 @@ cp disk.qcow2 missing.qcow2
 qemu-img bitmap --remove missing.qcow2 tuesday
 lost="disk vda: bitmap tuesday is not in $PWD/missing.qcow2 nor below it .*, so what changed since checkpoint tuesday is lost"
 all="; make a full backup of all disks\$"
-refused "$lost: it is on another branch of the tree than checkpoint thursday, whose bitmap goes on .was a snapshot reverted.$all" \
+refused "$lost: it is on another branch of the tree than checkpoint thursday, whose bitmap goes on .was a snapshot reverted..$all" \
   missing.qcow2 tuesday
 qemu-img bitmap --disable missing.qcow2 thursday
-refused "$lost: the tree has branches .one has checkpoint thursday., and which is the current one is not stored .was a snapshot reverted.$all" \
+refused "$lost: the tree has branches .one has checkpoint thursday., and which is the current one is not stored .was a snapshot reverted..$all" \
   missing.qcow2 tuesday
 document line sunday 1
 document line monday 2 sunday
@@ -130,7 +133,7 @@ refused "the bitmap of checkpoint sunday .*, and no later checkpoint's bitmap is
 
 # One branch is removed: now there is a way.
 rm tree/tuesday.xml
-served disk.qcow2 monday "2097152 65536" "4194304 131072"
-served disk.qcow2 wednesday "4194304 131072"
+served disk.qcow2 monday "2097152 65536" "4194304 65536" "5242880 65536"
+served disk.qcow2 wednesday "4194304 65536" "5242880 65536"
 sha256sum -c --quiet sums || fail "an image was changed"
 leaves_nothing

@@ -9,6 +9,7 @@ script_tests = \
 	tests/test-stalled-daemon.sh \
 	tests/test-libvirt-lost.sh \
 	tests/test-libvirt-live-guest.sh \
+	tests/test-libvirt-merge.sh \
 	tests/test-libvirt-session.sh \
 	tests/test-libvirt-start-fails.sh \
 	tests/test-libvirt-exits.sh \
@@ -46,6 +47,7 @@ script_tests = \
 	tests/test-read-error.sh \
 	tests/test-refuses-backing.sh \
 	tests/test-refuses-bitmap.sh \
+	tests/test-refuses-branch.sh \
 	tests/test-refuses-export.sh \
 	tests/test-refuses-file.sh \
 	tests/test-refuses-parameters.sh \
@@ -71,6 +73,7 @@ unit_tests = \
 	tests/unit-backup-xml \
 	tests/unit-checkpoint \
 	tests/unit-child \
+	tests/unit-direct-read \
 	tests/unit-dirty-map \
 	tests/unit-dirty-map-union \
 	tests/unit-export-name \
@@ -106,6 +109,10 @@ tests_unit_checkpoint_LDADD = libcommon.la $(common_libs)
 tests_unit_child_SOURCES = tests/unit-child.c
 tests_unit_child_CFLAGS = $(common_cflags)
 tests_unit_child_LDADD = libcommon.la $(common_libs)
+
+tests_unit_direct_read_SOURCES = tests/unit-direct-read.c
+tests_unit_direct_read_CFLAGS = $(common_cflags)
+tests_unit_direct_read_LDADD = libcommon.la $(common_libs)
 
 tests_unit_dirty_map_SOURCES = tests/unit-dirty-map.c
 tests_unit_dirty_map_CFLAGS = $(common_cflags)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Plain data clusters of a stopped guest's disk, read straight from the files
+ * that hold them: without a second process, and a copy, on the way.
+ *
+ * What is not plain (compressed clusters, or anything that is not as expected)
+ * is left to QEMU.  Nobody may write to the images meanwhile: the files are
+ * locked as QEMU locks what it reads, on top of what our storage daemon does.
+ *
+ * Format: QEMU docs/interop/qcow2.txt (7.2): L1 and L2 tables, standard cluster
+ * descriptors.  Locks: QEMU block/file-posix.c (7.2), raw_apply_lock_bytes.
+ */
+#ifndef COMMON_DIRECT_READ_H
+#define COMMON_DIRECT_READ_H
+
+#include "disk.h"
+
+typedef struct DirectRead DirectRead;
+
+/* Open the layers' files, after the daemon did: they must be those that were
+ * inspected.  NULL if this disk cannot be read so (subclusters, an unknown
+ * feature, a file that cannot be opened, or is locked): that is no error.
+ */
+DirectRead *direct_read_open (const Disk *disk);
+void direct_read_free (DirectRead *direct);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DirectRead, direct_read_free)
+
+/* Read bytes at offset, which must lie on the disk.  Returns how many of the
+ * count bytes are in buffer now; if none, *others is how many must be read
+ * through QEMU instead.  One of both is at least 1 if count is.  Any thread.
+ */
+guint32 direct_read (const DirectRead *direct, void *buffer, guint32 count,
+                     guint64 offset, guint32 *others);
+
+#endif /* COMMON_DIRECT_READ_H */
