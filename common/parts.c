@@ -154,6 +154,13 @@ branch_reason (const Forest *forest, const Disk *disk,
                               "snapshot reverted?)", at->name);
     other = at;
   }
+  g_autoptr (GPtrArray) leaves = forest_leaves (forest);
+  guint below = 0;
+  for (guint i = 0; !other && i < leaves->len; i++) {
+    const Checkpoint *leaf = g_ptr_array_index (leaves, i);
+    if (forest_is_ancestor (checkpoint, leaf) && ++below > 1)
+      other = leaf;
+  }
   return other ? g_strdup_printf ("the tree has branches (one has checkpoint "
                                   "%s), and which is the current one is not "
                                   "stored (was a snapshot reverted?)",
@@ -173,10 +180,11 @@ missing (const Forest *forest, const Disk *disk, const Checkpoint *checkpoint,
   g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
   const char *domain
     = checkpoint->domain_name ? checkpoint->domain_name : "DOMAIN";
+  g_autofree char *guest = error_shell_word (domain);
+  g_autofree char *name = error_shell_word (checkpoint->name);
   g_autofree char *forget
     = g_strdup_printf (", and forget the checkpoint with: virsh "
-                       "checkpoint-delete --metadata %s %s", domain,
-                       checkpoint->name);
+                       "checkpoint-delete --metadata %s %s", guest, name);
   g_autofree char *branch = branch_reason (forest, disk, checkpoint);
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
                     "it (there are: %s), so what changed since checkpoint %s "
@@ -199,9 +207,12 @@ inconsistent (const Disk *disk, const Layer *layer, const char *bitmap,
 
   for (guint i = 0; i < disk->layers->len; i++) {
     const Layer *other = disk_layer (disk, i);
-    if (layer_bitmap (other, bitmap))
-      g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
-                              remedy->len ? " ; " : "", other->path, bitmap);
+    if (!layer_bitmap (other, bitmap))
+      continue;
+    g_autofree char *path = error_shell_word (other->path);
+    g_autofree char *name = error_shell_word (bitmap);
+    g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
+                            remedy->len ? " ; " : "", path, name);
   }
   return error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent "
                     "(in-use): it was not saved when QEMU ended, so blocks "

@@ -107,13 +107,16 @@ answer (Keeper *keeper, const char *asked, Message *message, GError **error)
 }
 
 static void
-add_checkpoint (GuestLook *look, const char *text)
+add_checkpoint (GuestLook *look, const char *domain, const char *text)
 {
   g_autoptr (GError) error = NULL;
   Checkpoint *checkpoint
     = checkpoint_parse (text, strlen (text), CHECKPOINT_PARSE_DEFAULT,
                         &error);
 
+  /* The document comes without the guest's definition; messages name it. */
+  if (checkpoint && !checkpoint->domain_name)
+    checkpoint->domain_name = g_ref_string_new_intern (domain);
   if (checkpoint && forest_add (look->tree, checkpoint, &error))
     return;
   checkpoint_free (checkpoint);
@@ -164,7 +167,7 @@ keeper_look (Keeper *keeper, const char *uri, const char *domain,
     if (message.kind == KEEPER_GUEST)
       return take_guest (look, &message, error);
     if (message.kind == KEEPER_CHECKPOINT)
-      add_checkpoint (look, message_text (&message, 0));
+      add_checkpoint (look, domain, message_text (&message, 0));
   }
 }
 

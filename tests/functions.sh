@@ -12,7 +12,7 @@ set -eu -o pipefail
 # Tests change to a folder of their own.
 srcdir=$(cd "$srcdir" && pwd) builddir=$(cd "$builddir" && pwd)
 . "$builddir/tests/config.sh"
-export LC_ALL=C
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 
 plugin=$builddir/plugin/.libs/nbdkit-checkpoint-plugin.so
 filter=$builddir/filters/bitmap-merge/.libs/nbdkit-bitmap-merge-filter.so

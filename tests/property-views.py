@@ -14,23 +14,13 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 
-import nbd
+from servers import Server, run
 
 PLUGIN, SEED, ROUNDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 KIB = 1024
-
-
-def run(*args):
-    done = subprocess.run(args, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        raise AssertionError("%s: %s" % (" ".join(args), done.stdout))
-    return done.stdout
 
 
 def join(ranges):
@@ -41,39 +31,6 @@ def join(ranges):
         else:
             joined.append([start, end])
     return joined
-
-
-class Server:
-    """A server on a Unix socket, ended with the block."""
-
-    count = 0
-
-    def __init__(self, *args):
-        self.args = args
-        Server.count += 1
-        self.socket = os.path.abspath("%d.sock" % Server.count)
-
-    def __enter__(self):
-        self.process = subprocess.Popen(
-            [a.replace("SOCKET", self.socket) for a in self.args],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        deadline = time.monotonic() + 30
-        while not os.path.exists(self.socket):
-            if self.process.poll() is not None:
-                raise AssertionError(self.process.stdout.read())
-            if time.monotonic() > deadline:
-                raise AssertionError("%s does not listen" % self.args[0])
-            time.sleep(0.002)
-        return self
-
-    def __exit__(self, *exception):
-        self.process.terminate()
-        output = self.process.communicate()[0]
-        if exception[0] or "error" in output:
-            sys.stderr.write(output)
-
-    def uri(self, export=""):
-        return "nbd+unix:///%s?socket=%s" % (export, self.socket)
 
 
 class History:
@@ -118,21 +75,8 @@ class History:
 def true_dirty(truth, name):
     """What QEMU itself says of a bitmap."""
     context = "qemu:dirty-bitmap:" + name
-    ranges = []
-
-    def extents(metacontext, offset, entries, error):
-        for length, flags in zip(entries[::2], entries[1::2]):
-            if flags & 1:
-                ranges.append((offset, offset + length))
-            offset += length
-
-    handle = nbd.NBD()
-    handle.add_meta_context(context)
-    handle.connect_uri(truth.uri())
-    assert handle.can_meta_context(context)
-    handle.block_status(handle.get_size(), 0, extents)
-    handle.shutdown()
-    return join(ranges)
+    return join((start, end) for start, end, flags
+                in truth.status("", context)[context] if flags & 1)
 
 
 def allocated(image):

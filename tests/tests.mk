@@ -13,7 +13,9 @@ script_tests = \
 	tests/test-libvirt-session.sh \
 	tests/test-libvirt-start-fails.sh \
 	tests/test-libvirt-exits.sh \
+	tests/test-property-merge.sh \
 	tests/test-property-views.sh \
+	tests/test-merge-many-parts.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-clean-exit.sh \
 	tests/test-block-status-4g.sh \
@@ -93,9 +95,11 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
 	tests/libvirt-lab.sh \
+	tests/property-merge.py \
 	tests/property-views.py \
 	tests/sanitizers \
 	tests/server-gone-clients.py \
+	tests/servers.py \
 	tests/vanishing-clients.sh
 
 tests_unit_backup_xml_SOURCES = tests/unit-backup-xml.c
