@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * libnbd's synchronous calls wait for ever, so its asynchronous ones are
- * polled here with a deadline.
+ * polled here with a deadline.  It does not clear buffers before it reads into
+ * them: a read that fails is an error to our client, who gets no byte of it.
  */
 #include <config.h>
 
@@ -97,6 +98,7 @@ nbd_connect_look (const char *uri, const char *what, GError **error)
   int failure = 0;
 
   if (!nbd || nbd_set_opt_mode (nbd, true) == -1
+      || nbd_set_pread_initialize (nbd, false) == -1
       || nbd_set_uri_allow_local_file (nbd, true) == -1
       || nbd_aio_connect_uri (nbd, uri) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
@@ -215,6 +217,7 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
   int failure = 0;
 
   if (!nbd || nbd_set_uri_allow_local_file (nbd, true) == -1
+      || nbd_set_pread_initialize (nbd, false) == -1
       || (endpoint->export_name
           && nbd_set_export_name (nbd, endpoint->export_name) == -1)
       || (want_zeroes

@@ -8,15 +8,15 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <libnbd.h>
 
 #include "error.h"
 #include "nbd-connect.h"
 #include "nbd-pool.h"
 
-/* To our own daemon; a server with other clients is asked for fewer. */
+/* With fewer, threads wait for one another; more make nothing faster. */
 #define CONNECTIONS 8
-#define CONNECTIONS_SHARED 4
 /* A server at its limit of clients leaves the next one waiting in silence
  * (qemu-nbd --shared); reading can do without it.
  */
@@ -36,6 +36,7 @@ struct NbdPool {
                                  * not closed unless lost is set before */
   bool lost;
   bool refusal_reported;
+  _Atomic gint64 checked;       /* when; monotonic, microseconds */
 };
 
 static uint32_t
@@ -83,9 +84,7 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
   if (endpoint->single || nbd_can_multi_conn (first) != 1)
     return g_steal_pointer (&pool);
 
-  const guint wanted
-    = endpoint->private_server ? CONNECTIONS : CONNECTIONS_SHARED;
-  for (guint i = 1; i < wanted; i++) {
+  for (guint i = 1; i < CONNECTIONS; i++) {
     g_autoptr (GError) refusal = NULL;
     struct nbd_handle *nbd
       = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
@@ -159,6 +158,7 @@ mark_lost (NbdPool *pool, int errnum, GError **error)
                "here on, and this backup must be started again", pool->what,
                g_strerror (errnum));
   pool->lost = true;
+  atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
   g_cond_broadcast (&pool->freed);
   return EIO;
 }
@@ -188,6 +188,20 @@ nbd_pool_check (NbdPool *pool, GError **error)
   if (poll (&pollfd, 1, 0) != 1)
     return 0;
   return mark_lost (pool, ENOTCONN, error);
+}
+
+int
+nbd_pool_check_recent (NbdPool *pool, GError **error)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  if (now - atomic_load_explicit (&pool->checked, memory_order_relaxed)
+      < NBD_POOL_RECENT_US)
+    return 0;
+  const int failure = nbd_pool_check (pool, error);
+  if (!failure)
+    atomic_store_explicit (&pool->checked, now, memory_order_relaxed);
+  return failure;
 }
 
 /* What the server cannot do is said once: a client may try a thousand times. */

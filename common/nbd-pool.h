@@ -42,6 +42,12 @@ int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
  */
 int nbd_pool_check (NbdPool *pool, GError **error);
 
+/* The same, of a moment ago (NBD_POOL_RECENT_US), which mostly costs nothing:
+ * for answers that are true whether or not it is there.
+ */
+#define NBD_POOL_RECENT_US 1000
+int nbd_pool_check_recent (NbdPool *pool, GError **error);
+
 /* Called per context with pairs of length (bytes) and flags; contexts of
  * one answer may cover different lengths.  False: this is no valid answer.
  */

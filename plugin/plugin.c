@@ -346,7 +346,7 @@ checkpoint_extents (void *data, uint32_t count, uint64_t offset,
   if (failure)
     return fail_request (failure, NULL);
   MapReader *reader = handle->served->reader;
-  failure = nbd_pool_check (handle->served->pool, &error);
+  failure = nbd_pool_check_recent (handle->served->pool, &error);
   if (!failure)
     failure = map_reader_need (reader, end, &error);
   if (failure)

@@ -55,15 +55,13 @@ if VICTIM:
         assert status(h, 0) == [MiB, 0], status(h, 0)
         assert status(h, 4 * MiB) in ([MiB, 1], [MiB, 3])
     os.kill(VICTIM, signal.SIGKILL)
-    # It holds its files until it has ended, a moment later.
-    for _ in range(1000):
-        try:
-            with open("/proc/%d/stat" % VICTIM) as f:
-                if f.read().rpartition(")")[2].split()[0] == "Z":
-                    break
-        except FileNotFoundError:
-            break
-        time.sleep(0.01)
+    # It holds its files until its last thread has ended, a moment later.
+    deadline = time.monotonic() + 5
+    try:
+        while time.monotonic() < deadline:
+            clients[0].pread(4096, 0)
+    except nbd.Error:
+        pass
     check_eio("the first read", clients[0].pread, 4096, 0)
 threads = [threading.Thread(target=requests, args=(h,)) for h in clients]
 for t in threads:
