@@ -113,6 +113,8 @@ read_l1 (LayerFile *layer, guint64 offset)
     if (layer->l1[i] & L1_RESERVED)
       return false;
     layer->l1[i] &= OFFSET_MASK;
+    if (layer->l1[i] & ((G_GUINT64_CONSTANT (1) << layer->cluster_bits) - 1))
+      return false;
   }
   return true;
 }

@@ -9,7 +9,7 @@
 
 void
 dirty_map_append_union (DirtyMap *map, const DirtyMap *with, guint64 length,
-                        DirtyState state)
+                        DirtyState state, bool same_bytes)
 {
   const guint64 start = dirty_map_appended (map);
   const guint64 known = with ? dirty_map_frontier (with) : 0;
@@ -25,7 +25,10 @@ dirty_map_append_union (DirtyMap *map, const DirtyMap *with, guint64 length,
   while (offset < end) {
     guint64 next;
     const DirtyState other = dirty_map_lookup (with, offset, end, &next);
-    dirty_map_append (map, next - offset, dirty_state_union (state, other));
+    dirty_map_append (map, next - offset,
+                      state == DIRTY_MAP_ZERO && !same_bytes
+                      && other != DIRTY_MAP_ZERO
+                      ? DIRTY_MAP_DIRTY : dirty_state_union (state, other));
     offset = next;
   }
 }

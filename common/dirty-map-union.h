@@ -21,10 +21,13 @@ dirty_state_union (DirtyState a, DirtyState b)
 
 /* Append to map the union of `with` and of length bytes in this state, for
  * the bytes that come next in map.  with: complete, of the same size or
- * larger; NULL is a map without a dirty byte.  As dirty_map_append otherwise:
- * writer only, bytes beyond the map's size are ignored.
+ * larger; NULL is a map without a dirty byte.  same_bytes: both are of the same
+ * bytes; else only what `with` calls zero is, and what only state calls so is
+ * plain dirty.  As dirty_map_append otherwise: writer only, bytes beyond the
+ * map's size are ignored.
  */
 void dirty_map_append_union (DirtyMap *map, const DirtyMap *with,
-                             guint64 length, DirtyState state);
+                             guint64 length, DirtyState state,
+                             bool same_bytes);
 
 #endif /* COMMON_DIRTY_MAP_UNION_H */

@@ -244,13 +244,14 @@ parts_full (void)
   return parts;
 }
 
-/* The parts that one checkpoint's bitmap makes.  *recording: the record
- * goes on to this day, else it ends where a bitmap was disabled.
+/* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and is
+ * updated: does the record of that layer end before it was left, as far as the
+ * parts go that were added?
  */
 static bool
 add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
               const Checkpoint *checkpoint, const char *name,
-              bool *recording, GError **error)
+              guint8 *ends, GError **error)
 {
   guint deepest = disk->layers->len;
 
@@ -260,14 +261,12 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
   if (deepest == disk->layers->len)
     return missing (forest, disk, checkpoint, name, error);
 
-  *recording = true;
   for (guint i = 0; i <= deepest; i++) {
     const Layer *layer = disk_layer (disk, i);
     const Bitmap *bitmap = layer_bitmap (layer, name);
     if (bitmap && bitmap->inconsistent)
       return inconsistent (disk, layer, name, error);
-    if (bitmap && !bitmap->recording)
-      *recording = false;
+    ends[i] = bitmap && !bitmap->recording;
     add_part (parts, i, bitmap);
   }
   return true;
@@ -293,40 +292,74 @@ way_to_current (const Forest *forest, const Checkpoint *checkpoint)
 }
 
 static bool
-not_recording (const Disk *disk, const Checkpoint *checkpoint,
+not_recording (const Disk *disk, const Checkpoint *checkpoint, guint layer,
                const char *why, GError **error)
 {
   return error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s "
                     "is not recording (disabled), and %s; blocks written "
                     "since are unknown, make a full backup", disk->target,
-                    checkpoint->name, top_path (disk), why);
+                    checkpoint->name, disk_layer (disk, layer)->path, why);
 }
 
+/* The first layer of which the record ends, or -1. */
+static int
+first_end (const Disk *disk, const guint8 *ends)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (ends[i])
+      return (int) i;
+  return -1;
+}
+
+/* A bitmap was disabled when the next checkpoint's was made in the same layer:
+ * in each layer, a later one must go on where it ends.
+ */
 static bool
 add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
-                 const Checkpoint *checkpoint, GError **error)
+                 const Checkpoint *checkpoint, guint8 *ends, GError **error)
 {
   g_autoptr (GPtrArray) way = way_to_current (forest, checkpoint);
-  bool recording = false;
+  const guint layer = (guint) first_end (disk, ends);
 
   if (!way) {
     g_autofree char *branch = branch_reason (forest, disk, checkpoint);
-    return not_recording (disk, checkpoint, branch ? branch
+    return not_recording (disk, checkpoint, layer, branch ? branch
                           : "it is not known to lead to a current checkpoint "
                           "whose bitmap goes on (give tree= if there is a "
                           "checkpoint tree)", error);
   }
-  for (guint i = way->len; i > 0 && !recording; i--) {
+  for (guint i = way->len; i > 0 && first_end (disk, ends) >= 0; i--) {
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
     const char *bitmap = checkpoint_bitmap (next, disk->target);
     if (bitmap
-        && !add_parts_of (parts, forest, disk, next, bitmap, &recording,
-                           error))
+        && !add_parts_of (parts, forest, disk, next, bitmap, ends, error))
       return false;
   }
-  return recording
-    || not_recording (disk, checkpoint, "no later checkpoint's bitmap is, "
-                      "either", error);
+  const int end = first_end (disk, ends);
+  return end < 0
+    || not_recording (disk, checkpoint, (guint) end, "no later checkpoint's "
+                      "bitmap is there, either", error);
+}
+
+/* NBD does not tell whether a bitmap still records, so whatever the server
+ * offers of later checkpoints is a part, too: more than needed if it does.
+ */
+static bool
+add_offered (GPtrArray *parts, const Forest *forest, const Disk *disk,
+             const Checkpoint *checkpoint, guint8 *ends, GError **error)
+{
+  g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
+  g_autoptr (GPtrArray) later = forest_descendants (forest, checkpoint);
+
+  for (guint i = 0; i < later->len; i++) {
+    const Checkpoint *next = g_ptr_array_index (later, i);
+    const char *bitmap = checkpoint_bitmap (next, disk->target);
+    if (bitmap
+        && g_ptr_array_find_with_equal_func (names, bitmap, g_str_equal, NULL)
+        && !add_parts_of (parts, forest, disk, next, bitmap, ends, error))
+      return false;
+  }
+  return true;
 }
 
 static int
@@ -343,7 +376,7 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
 {
   g_autoptr (GPtrArray) parts = g_ptr_array_new_with_free_func (g_free);
   const Checkpoint *since = forest_lookup (forest, checkpoint);
-  bool recording = false;
+  g_autofree guint8 *ends = g_new0 (guint8, disk->layers->len);
 
   if (!since) {
     parts_unknown_checkpoint (forest, checkpoint, error);
@@ -354,17 +387,16 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
-  if (!add_parts_of (parts, forest, disk, since, bitmap, &recording, error))
+  if (!add_parts_of (parts, forest, disk, since, bitmap, ends, error))
     return NULL;
-  for (guint i = 0; disk->also && i < disk->also->len; i++) {
-    bool more;
+  for (guint i = 0; disk->also && i < disk->also->len; i++)
     if (!add_parts_of (parts, forest, disk, since,
-                       g_ptr_array_index (disk->also, i),
-                       &more, error))
+                       g_ptr_array_index (disk->also, i), ends, error))
       return NULL;
-  }
-  if (!recording
-      && !add_descendants (parts, forest, disk, since, error))
+  if (is_nbd (disk)
+      ? !add_offered (parts, forest, disk, since, ends, error)
+      : first_end (disk, ends) >= 0
+      && !add_descendants (parts, forest, disk, since, ends, error))
     return NULL;
   g_ptr_array_sort (parts, compare_parts);
   return g_steal_pointer (&parts);

@@ -179,7 +179,7 @@ look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
   g_ptr_array_add (disk->layers, layer);
   for (guint i = 0; i < names->len; i++) {
     Bitmap *bitmap = bitmap_new (g_ptr_array_index (names, i));
-    bitmap->recording = true;
+    bitmap->recording = true;   /* as far as we are told: see parts_plan */
     g_ptr_array_add (layer->bitmaps, bitmap);
   }
   return true;
@@ -248,6 +248,7 @@ uri_inspect (const Settings *settings, Forest *tree, Warn warn,
 
   source_init (&self->source, &source_uri_ops);
   self->source.connects_early = true;
+  self->source.keeps_connections = true;
   self->servers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) server_free);
   (void) warn;

@@ -71,7 +71,9 @@ struct Source {
    * export is connected in .get_ready, with all its connections, and kept.
    */
   bool connects_early;
-  /* They are few, and could not be made again later: none is closed. */
+  /* They could not be made again later, or to another server under the same
+   * name, which a map that was read before would not fit: none is closed.
+   */
   bool keeps_connections;
   char *since;                  /* the only checkpoint that can be asked for,
                                  * of those that tree knows; NULL: any */

@@ -83,7 +83,7 @@ refused "the bitmap of checkpoint wednesday .*, and the tree has branches .one h
   none.qcow2 wednesday
 # It records, but not the blocks of today: in a layer that was left, or broken.
 qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 above.qcow2
-refused "the bitmap of checkpoint tuesday .*above.qcow2 .*, and the tree has branches .one has checkpoint thursday.," \
+refused "the bitmap of checkpoint tuesday .*disk.qcow2 .*, and the tree has branches .one has checkpoint thursday.," \
   above.qcow2 tuesday
 qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 killed.qcow2
 qemu-img bitmap --add killed.qcow2 thursday
@@ -128,7 +128,7 @@ document roots thursday 5
 refused "the bitmap of checkpoint tuesday .*, and it is not known to lead to a current checkpoint whose bitmap goes on .*; $gone" \
   disk.qcow2 tuesday roots
 # Nor is a way of one: who asks for what is on it, is told of its end.
-refused "the bitmap of checkpoint sunday .*, and no later checkpoint's bitmap is, either; $gone" \
+refused "the bitmap of checkpoint sunday .*, and no later checkpoint's bitmap is there, either; $gone" \
   none.qcow2 sunday line
 
 # One branch is removed: now there is a way.

@@ -41,6 +41,7 @@ script_tests = \
 	tests/test-manual.sh \
 	tests/test-many-checkpoints.sh \
 	tests/test-merge-exports.sh \
+	tests/test-merge-gaps.sh \
 	tests/test-merge.sh \
 	tests/test-no-leaks.sh \
 	tests/test-odd-sizes.sh \

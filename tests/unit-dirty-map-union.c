@@ -47,7 +47,8 @@ add_random (guint8 *united, guint sectors, const DirtyMap *with)
     const guint length = (guint) g_test_rand_int_range (1, 40);
     const DirtyState state = states[g_test_rand_int_range (0, 3)];
     /* What goes beyond the end is ignored. */
-    dirty_map_append_union (map, with, (guint64) length * SECTOR, state);
+    dirty_map_append_union (map, with, (guint64) length * SECTOR, state,
+                            true);
     for (guint i = at; i < MIN (at + length, sectors); i++)
       united[i] = (guint8) dirty_state_union (united[i], state);
     at += length;
@@ -89,7 +90,7 @@ test_sizes (void)
 
   dirty_map_append (larger, 1024, DIRTY_MAP_CLEAN);
   dirty_map_append (larger, 7168, DIRTY_MAP_DIRTY);
-  dirty_map_append_union (map, larger, G_MAXUINT64, DIRTY_MAP_CLEAN);
+  dirty_map_append_union (map, larger, G_MAXUINT64, DIRTY_MAP_CLEAN, true);
   g_assert_cmpuint (dirty_map_frontier (map), ==, 4096);
   g_assert_cmpint (dirty_map_lookup (map, 0, 4096, &end), ==,
                    DIRTY_MAP_CLEAN);
@@ -97,6 +98,25 @@ test_sizes (void)
   g_assert_cmpint (dirty_map_lookup (map, end, 4096, &end), ==,
                    DIRTY_MAP_DIRTY);
   g_assert_cmpuint (end, ==, 4096);
+}
+
+/* What another disk calls zero may be data here. */
+static void
+test_other_bytes (void)
+{
+  static const DirtyState expected[] = {
+    DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY, DIRTY_MAP_ZERO
+  };
+  g_autoptr (DirtyMap) with = dirty_map_new (3 * SECTOR, 0, 1024);
+  g_autoptr (DirtyMap) map = dirty_map_new (3 * SECTOR, 0, 1024);
+  guint64 end;
+
+  for (guint i = 0; i < 3; i++)
+    dirty_map_append (with, SECTOR, states[i]);
+  dirty_map_append_union (map, with, 3 * SECTOR, DIRTY_MAP_ZERO, false);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (dirty_map_lookup (map, i * SECTOR, 3 * SECTOR, &end), ==,
+                     expected[i]);
 }
 
 static void
@@ -151,6 +171,7 @@ main (int argc, char **argv)
   g_test_add_func ("/union/states", test_states);
   g_test_add_func ("/union/random", test_random);
   g_test_add_func ("/union/sizes", test_sizes);
+  g_test_add_func ("/union/other-bytes", test_other_bytes);
   g_test_add_func ("/union/texts", test_texts);
   g_test_add_func ("/union/names", test_names);
   return g_test_run ();

@@ -127,22 +127,37 @@ check_name (const char *name)
   return false;
 }
 
+/* Who asks for a part gets the part.  A view may have such a name, too; the
+ * plugin knows, and does not open it if it has several parts.
+ */
+static bool
+is_passed_through (nbdkit_backend *backend, const char *name)
+{
+  gsize length;
+  guint part;
+
+  if (merge || !part_name_parse (name, &length, &part))
+    return false;
+  nbdkit_next *next = nbdkit_next_context_open (backend, 1, name, 0);
+  if (!next)
+    return false;
+  nbdkit_next_context_close (next);
+  return true;
+}
+
 static void *
 merge_open (nbdkit_next_open *next, nbdkit_context *context, int readonly,
             const char *exportname, int is_tls)
 {
   g_autofree Handle *handle = g_new0 (Handle, 1);
-  gsize length;
-  guint part;
+  nbdkit_backend *backend = nbdkit_context_get_backend (context);
 
   (void) is_tls;
   (void) readonly;
   if (!check_name (exportname))
     return NULL;
-  /* Who asks for a part gets the part. */
-  if (merge || !part_name_parse (exportname, &length, &part)) {
-    handle->united = union_acquire (nbdkit_context_get_backend (context),
-                                    exportname, merge);
+  if (!is_passed_through (backend, exportname)) {
+    handle->united = union_acquire (backend, exportname, merge);
     if (!handle->united)
       return NULL;
     exportname = g_ptr_array_index (handle->united->parts, 0);

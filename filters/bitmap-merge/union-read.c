@@ -78,8 +78,8 @@ union_find_parts (nbdkit_backend *backend, const char *name)
 }
 
 /* By what it says of itself, dirtiest last: a hole of unknown content is
- * clean, a hole that reads as zeroes may be dirty, and data is.  This holds
- * for every view of the plugin, and for plugins that know holes only.
+ * clean, what reads as zeroes may be dirty, and data is.  This holds for every
+ * view of the plugin, and for plugins that know holes only.
  */
 static DirtyState
 state_of (uint32_t type)
@@ -91,7 +91,7 @@ state_of (uint32_t type)
 
 /* Append what an answer tells of the bytes from offset to end. */
 static void
-append_extents (DirtyMap *map, const DirtyMap *with,
+append_extents (DirtyMap *map, const DirtyMap *with, bool same_bytes,
                 const struct nbdkit_extents *extents, guint64 end)
 {
   const size_t count = nbdkit_extents_count (extents);
@@ -104,13 +104,13 @@ append_extents (DirtyMap *map, const DirtyMap *with,
     if (extent.offset + extent.length > at)
       dirty_map_append_union (map, with,
                               MIN (extent.offset + extent.length, end) - at,
-                              state_of (extent.type));
+                              state_of (extent.type), same_bytes);
   }
 }
 
 static bool
 read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
-            const DirtyMap *with, guint64 size)
+            const DirtyMap *with, bool same_bytes, guint64 size)
 {
   const guint64 offset = dirty_map_appended (map);
   const guint64 end = offset + MIN (SLICE, size - offset);
@@ -122,7 +122,7 @@ read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
   const int failure = next->extents (next, (uint32_t) (end - offset), offset,
                                      0, extents, &errnum);
   if (failure == 0)
-    append_extents (map, with, extents, end);
+    append_extents (map, with, same_bytes, extents, end);
   nbdkit_extents_free (extents);
   if (failure == 0 && dirty_map_appended (map) > offset)
     return true;
@@ -133,10 +133,20 @@ read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
   return false;
 }
 
+/* Do its bytes belong to a view, as those of its other parts? */
+static bool
+is_part (nbdkit_next *next)
+{
+  const char *text = next->export_description (next), *rest;
+  guint part, count;
+
+  return text && part_text_parse (text, &part, &count, &rest);
+}
+
 /* with: the union of the parts before, or NULL. */
 static DirtyMap *
 read_part (nbdkit_next *next, const Union *into, const char *name,
-           const DirtyMap *with, guint64 size)
+           const DirtyMap *with, bool same_bytes, guint64 size)
 {
   const int told = next->can_extents (next);
 
@@ -153,7 +163,7 @@ read_part (nbdkit_next *next, const Union *into, const char *name,
   }
   g_autoptr (DirtyMap) map = dirty_map_new (size, 0, DIRTY_MAP_MEMORY_LIMIT);
   while (dirty_map_appended (map) < size)
-    if (!read_slice (next, name, map, with, size))
+    if (!read_slice (next, name, map, with, same_bytes, size))
       return NULL;
   return g_steal_pointer (&map);
 }
@@ -182,6 +192,8 @@ union_read (nbdkit_backend *backend, Union *into)
 {
   g_autoptr (DirtyMap) united = NULL;
   guint64 first_size = 0;
+  bool same_bytes = true;       /* so far; with merge=, exports may be of
+                                 * anything */
 
   for (guint i = 0; i < into->parts->len; i++) {
     const char *name = g_ptr_array_index (into->parts, i);
@@ -191,8 +203,9 @@ union_read (nbdkit_backend *backend, Union *into)
     const int64_t size = next->get_size (next);
     if (i == 0 && size >= 0)
       first_size = (guint64) size;
+    same_bytes = same_bytes && is_part (next);
     DirtyMap *map = check_size (into, name, size, first_size)
-      ? read_part (next, into, name, united, first_size) : NULL;
+      ? read_part (next, into, name, united, same_bytes, first_size) : NULL;
     close_part (next);
     if (!map)
       return false;
@@ -200,6 +213,6 @@ union_read (nbdkit_backend *backend, Union *into)
     united = map;
   }
   into->size = first_size;
-  into->map = g_steal_pointer (&united);
+  g_atomic_pointer_set (&into->map, g_steal_pointer (&united));
   return true;
 }

@@ -4,7 +4,7 @@
  * The unions that were read, by the export's name.  Only names that could be
  * read are kept; what nobody uses is dropped, the longest unused first, when
  * it takes more memory than one map may.  The lock is not held while a union
- * is read: each has its own for that.
+ * is read.
  */
 #include <config.h>
 
@@ -18,10 +18,11 @@
 
 typedef struct {
   Union united;                 /* first: clients hold a pointer to it */
-  GMutex reading;               /* held while united is filled in */
   guint users;                  /* guarded by lock */
 } Entry;
 
+static GMutex reading;          /* held while a union is filled in: one at a
+                                 * time, for the memory that takes */
 static GMutex lock;             /* guards: */
 static GQueue entries = G_QUEUE_INIT; /* of Entry, the latest used last */
 
@@ -31,7 +32,6 @@ entry_free (Entry *entry)
   g_free (entry->united.name);
   g_clear_pointer (&entry->united.parts, g_ptr_array_unref);
   dirty_map_free (entry->united.map);
-  g_mutex_clear (&entry->reading);
   g_free (entry);
 }
 
@@ -53,7 +53,6 @@ use_entry (const char *name)
   Entry *entry = g_new0 (Entry, 1);
   entry->united.name = g_strdup (name);
   entry->users = 1;
-  g_mutex_init (&entry->reading);
   g_queue_push_tail (&entries, entry);
   return entry;
 }
@@ -68,9 +67,11 @@ copy_text (gconstpointer text, gpointer unused)
 static bool
 fill_entry (nbdkit_backend *backend, Entry *entry, const GPtrArray *parts)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->reading);
   Union *united = &entry->united;
 
+  if (g_atomic_pointer_get (&united->map))
+    return true;                /* nobody waits for another union */
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&reading);
   if (united->map)
     return true;
   g_clear_pointer (&united->parts, g_ptr_array_unref);
