@@ -108,7 +108,8 @@ add_range (Map *map, uint64_t offset, uint64_t length)
 
 static int
 take_extents (void *data, const char *context, uint64_t offset,
-              uint32_t *entries, size_t n, int *error)
+              uint32_t *entries, size_t n,
+              int *error __attribute__ ((unused)))
 {
   Map *map = data;
 

@@ -41,6 +41,7 @@ bench-programs: bench/bench-client bench/nbdkit-bench-plugin.la
 bench-run: all bench-programs
 	$(srcdir)/bench/run --build '$(abs_builddir)' $(RUNFLAGS)
 bench_modules = \
+	bench/images.py \
 	bench/lab.py \
 	bench/live.py \
 	bench/live.sh \

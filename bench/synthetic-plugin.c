@@ -14,6 +14,7 @@
 #include <nbdkit-plugin.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+#define UNUSED __attribute__ ((unused))
 
 static int64_t size = INT64_C (1) << 32;
 static int64_t block = 65536;
@@ -36,34 +37,35 @@ synthetic_config (const char *key, const char *value)
 }
 
 static void *
-synthetic_open (int readonly)
+synthetic_open (int readonly UNUSED)
 {
   return NBDKIT_HANDLE_NOT_NEEDED;
 }
 
 static int64_t
-synthetic_get_size (void *handle)
+synthetic_get_size (void *handle UNUSED)
 {
   return size;
 }
 
 static int
-synthetic_yes (void *handle)
+synthetic_yes (void *handle UNUSED)
 {
   return 1;
 }
 
 /* Not zero, which qemu-img would look for and leave out. */
 static int
-synthetic_pread (void *handle, void *buffer, uint32_t count, uint64_t offset,
-                 uint32_t flags)
+synthetic_pread (void *handle UNUSED, void *buffer, uint32_t count,
+                 uint64_t offset UNUSED,
+                 uint32_t flags UNUSED)
 {
   memset (buffer, 0x5a, count);
   return 0;
 }
 
 static int
-synthetic_extents (void *handle, uint32_t count, uint64_t offset,
+synthetic_extents (void *handle UNUSED, uint32_t count, uint64_t offset,
                    uint32_t flags, struct nbdkit_extents *extents)
 {
   const uint64_t end = offset + count;

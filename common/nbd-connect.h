@@ -12,7 +12,8 @@
 #include "nbd-endpoint.h"
 
 /* Connect to a URI (as libnbd reads it) and stop before an export is
- * chosen, to look around; messages call it `what`.  NULL with ECONNREFUSED and the like when nobody
+ * chosen, to look around; messages call it `what`.  NULL with ECONNREFUSED
+ * and the like when nobody
  * answers within NBD_CONNECT_TIMEOUT_MS.
  */
 struct nbd_handle *nbd_connect_look (const char *uri, const char *what,

@@ -14,211 +14,13 @@
 #include <string.h>
 
 #include "error.h"
-#include "nearest.h"
+#include "parts-refuse.h"
 #include "parts.h"
-
-#define NAMES_SHOWN 8
-
-static const char *
-top_path (const Disk *disk)
-{
-  return disk_layer (disk, 0)->path;
-}
 
 static bool
 is_nbd (const Disk *disk)
 {
   return disk_layer (disk, 0)->format == NULL;
-}
-
-bool
-parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
-                          GError **error)
-{
-  if (!error)
-    return false;
-
-  g_autoptr (GPtrArray) names = forest_names (forest);
-  g_autofree char *nearest = nearest_names (checkpoint, names, NAMES_SHOWN);
-
-  return error_set (error, ENOENT, "there is no checkpoint %s; known are: %s",
-                    checkpoint, nearest);
-}
-
-bool
-parts_nothing_recorded (const Disk *disk, GError **error)
-{
-  if (is_nbd (disk) && disk_layer (disk, 0)->bitmaps->len == 0)
-    return error_set (error, ENOENT, "disk %s: %s offers no dirty bitmap; "
-                      "export one with: qemu-nbd --read-only -B NAME, or with "
-                      "virsh backup-begin and <incremental>", disk->target,
-                      top_path (disk));
-  return error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it "
-                    "(%s), so nothing was recorded; make a full backup",
-                    disk->target, top_path (disk));
-}
-
-static bool
-not_covered (const Forest *forest, const Disk *disk, const char *checkpoint,
-             GError **error)
-{
-  if (!error)                   /* all checkpoints are looked at for words */
-    return false;
-
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  const GPtrArray *all = forest_all (forest);
-
-  for (guint i = 0; i < all->len; i++) {
-    const Checkpoint *other = g_ptr_array_index (all, i);
-    if (checkpoint_bitmap (other, disk->target))
-      g_ptr_array_add (names, (char *) other->name);
-  }
-  g_autofree char *nearest = nearest_names (checkpoint, names, NAMES_SHOWN);
-  return error_set (error, ENOENT, "checkpoint %s does not cover disk %s, so "
-                    "nothing was recorded; checkpoints that do: %s",
-                    checkpoint, disk->target, nearest);
-}
-
-static bool
-missing_from_server (const Disk *disk, const char *bitmap, GError **error)
-{
-  g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
-  g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
-  g_autofree char *pull = g_strconcat ("backup-", disk->target, NULL);
-  const char *offered = NULL;
-
-  for (guint i = 0; i < names->len; i++) {
-    const char *name = g_ptr_array_index (names, i);
-    if (strcmp (name, pull) == 0
-        || (!offered && g_str_has_prefix (name, "backup-")))
-      offered = name;
-  }
-  if (offered)
-    return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, "
-                      "but %s, as libvirt's pull-mode jobs do whatever the "
-                      "checkpoint; if the job was begun since %s, add "
-                      "bitmap=%s", disk->target, top_path (disk), bitmap,
-                      offered, bitmap, offered);
-  return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s; it "
-                    "offers: %s; choose with bitmap=, or export it (qemu-nbd "
-                    "-B %s)", disk->target, top_path (disk), bitmap, nearest,
-                    bitmap);
-}
-
-/* A disabled bitmap is complete only with those of all checkpoints after
- * it; were one of these forgotten, it would seem complete without.
- */
-static bool
-has_disabled (const Disk *disk)
-{
-  for (guint i = 0; i < disk->layers->len; i++) {
-    const Layer *layer = disk_layer (disk, i);
-    for (guint j = 0; j < layer->bitmaps->len; j++) {
-      const Bitmap *bitmap = g_ptr_array_index (layer->bitmaps, j);
-      if (!bitmap->recording && !bitmap->inconsistent)
-        return true;
-    }
-  }
-  return false;
-}
-
-static bool
-is_on_the_way (const Checkpoint *a, const Checkpoint *b)
-{
-  return a == b || forest_is_ancestor (a, b) || forest_is_ancestor (b, a);
-}
-
-/* Why it cannot be known what came after a checkpoint, if its tree has
- * branches, as it has when a snapshot was reverted and the guest went on from
- * there; else NULL.  The caller's.
- */
-static char *
-branch_reason (const Forest *forest, const Disk *disk,
-               const Checkpoint *checkpoint)
-{
-  const GPtrArray *all = forest_all (forest);
-  const Checkpoint *root = checkpoint, *other = NULL;
-
-  while (root->parent)
-    root = root->parent;
-  for (guint i = 0; i < all->len; i++) {
-    const Checkpoint *at = g_ptr_array_index (all, i);
-    const char *name = checkpoint_bitmap (at, disk->target);
-    const Bitmap *bitmap
-      = name ? layer_bitmap (disk_layer (disk, 0), name) : NULL;
-    if (!forest_is_ancestor (root, at) || is_on_the_way (checkpoint, at))
-      continue;
-    if (bitmap && bitmap->recording && !bitmap->inconsistent)
-      return g_strdup_printf ("it is on another branch of the tree than "
-                              "checkpoint %s, whose bitmap goes on (was a "
-                              "snapshot reverted?)", at->name);
-    other = at;
-  }
-  g_autoptr (GPtrArray) leaves = forest_leaves (forest);
-  guint below = 0;
-  for (guint i = 0; !other && i < leaves->len; i++) {
-    const Checkpoint *leaf = g_ptr_array_index (leaves, i);
-    if (forest_is_ancestor (checkpoint, leaf) && ++below > 1)
-      other = leaf;
-  }
-  return other ? g_strdup_printf ("the tree has branches (one has checkpoint "
-                                  "%s), and which is the current one is not "
-                                  "stored (was a snapshot reverted?)",
-                                  other->name) : NULL;
-}
-
-static bool
-missing (const Forest *forest, const Disk *disk, const Checkpoint *checkpoint,
-         const char *bitmap, GError **error)
-{
-  if (!error)
-    return false;
-  if (is_nbd (disk))
-    return missing_from_server (disk, bitmap, error);
-
-  g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
-  g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
-  const char *domain
-    = checkpoint->domain_name ? checkpoint->domain_name : "DOMAIN";
-  g_autofree char *guest = error_shell_word (domain);
-  g_autofree char *name = error_shell_word (checkpoint->name);
-  g_autofree char *forget
-    = g_strdup_printf (", and forget the checkpoint with: virsh "
-                       "checkpoint-delete --metadata %s %s", guest, name);
-  g_autofree char *branch = branch_reason (forest, disk, checkpoint);
-  return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
-                    "it (there are: %s), so what changed since checkpoint %s "
-                    "is lost%s%s; make a full backup of all disks%s",
-                    disk->target, bitmap, top_path (disk), nearest,
-                    checkpoint->name, branch ? ": " : "",
-                    branch ? branch : "",
-                    branch || has_disabled (disk) ? "" : forget);
-}
-
-/* The remedy removes the bitmap from every layer, the top one first: with
- * only the lower ones removed, the rest would look like a bitmap that was
- * made later, and complete.
- */
-static bool
-inconsistent (const Disk *disk, const Layer *layer, const char *bitmap,
-              GError **error)
-{
-  g_autoptr (GString) remedy = g_string_new (NULL);
-
-  for (guint i = 0; i < disk->layers->len; i++) {
-    const Layer *other = disk_layer (disk, i);
-    if (!layer_bitmap (other, bitmap))
-      continue;
-    g_autofree char *path = error_shell_word (other->path);
-    g_autofree char *name = error_shell_word (bitmap);
-    g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
-                            remedy->len ? " ; " : "", path, name);
-  }
-  return error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent "
-                    "(in-use): it was not saved when QEMU ended, so blocks "
-                    "are missing from it; make a full backup, and remove it "
-                    "with: %s", disk->target, bitmap, layer->path,
-                    remedy->str);
 }
 
 static void
@@ -244,8 +46,8 @@ parts_full (void)
   return parts;
 }
 
-/* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and is
- * updated: does the record of that layer end before it was left, as far as the
+/* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and
+ * is updated: does the record of that layer end before it was left, as far as the
  * parts go that were added?
  */
 static bool
@@ -259,13 +61,13 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
     if (layer_bitmap (disk_layer (disk, i), name))
       deepest = i;
   if (deepest == disk->layers->len)
-    return missing (forest, disk, checkpoint, name, error);
+    return parts_missing (forest, disk, checkpoint, name, error);
 
   for (guint i = 0; i <= deepest; i++) {
     const Layer *layer = disk_layer (disk, i);
     const Bitmap *bitmap = layer_bitmap (layer, name);
     if (bitmap && bitmap->inconsistent)
-      return inconsistent (disk, layer, name, error);
+      return parts_inconsistent (disk, layer, name, error);
     ends[i] = bitmap && !bitmap->recording;
     add_part (parts, i, bitmap);
   }
@@ -291,16 +93,6 @@ way_to_current (const Forest *forest, const Checkpoint *checkpoint)
   return g_steal_pointer (&way);
 }
 
-static bool
-not_recording (const Disk *disk, const Checkpoint *checkpoint, guint layer,
-               const char *why, GError **error)
-{
-  return error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s "
-                    "is not recording (disabled), and %s; blocks written "
-                    "since are unknown, make a full backup", disk->target,
-                    checkpoint->name, disk_layer (disk, layer)->path, why);
-}
-
 /* The first layer of which the record ends, or -1. */
 static int
 first_end (const Disk *disk, const guint8 *ends)
@@ -322,11 +114,11 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
   const guint layer = (guint) first_end (disk, ends);
 
   if (!way) {
-    g_autofree char *branch = branch_reason (forest, disk, checkpoint);
-    return not_recording (disk, checkpoint, layer, branch ? branch
-                          : "it is not known to lead to a current checkpoint "
-                          "whose bitmap goes on (give tree= if there is a "
-                          "checkpoint tree)", error);
+    g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
+    return parts_not_recording (disk, checkpoint, layer, branch ? branch
+                                : "it is not known to lead to a current "
+                                "checkpoint whose bitmap goes on (give tree= "
+                                "if there is a checkpoint tree)", error);
   }
   for (guint i = way->len; i > 0 && first_end (disk, ends) >= 0; i--) {
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
@@ -337,8 +129,8 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
   }
   const int end = first_end (disk, ends);
   return end < 0
-    || not_recording (disk, checkpoint, (guint) end, "no later checkpoint's "
-                      "bitmap is there, either", error);
+    || parts_not_recording (disk, checkpoint, (guint) end, "no later "
+                            "checkpoint's bitmap is there, either", error);
 }
 
 /* NBD does not tell whether a bitmap still records, so whatever the server
@@ -384,7 +176,7 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
   }
   const char *bitmap = checkpoint_bitmap (since, disk->target);
   if (!bitmap) {
-    not_covered (forest, disk, checkpoint, error);
+    parts_not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
   if (!add_parts_of (parts, forest, disk, since, bitmap, ends, error))

@@ -28,7 +28,8 @@
 #define TRY_AGAIN_S 10
 
 bool
-process_tell (Process *process, guint kind, const char *first, const char *second)
+process_tell (Process *process, guint kind, const char *first,
+              const char *second)
 {
   const char *const texts[] = { first, second, NULL };
 
@@ -125,7 +126,8 @@ on_clock (int timer, void *opaque)
     if (!process->lost && !job_is_running (job, process->hypervisor.domain))
       process_lose_job (process, NULL);
   }
-  if (!job->begun || process->lost || !job_scratch (job, &used, &left, &tightest))
+  if (!job->begun || process->lost
+      || !job_scratch (job, &used, &left, &tightest))
     return;
   if (used != process->scratch_told) {
     g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
@@ -245,7 +247,8 @@ static void
 take_leave (Process *process, const GError *trouble)
 {
   process->done = false;
-  if (process_tell (process, KEEPER_ENDED, trouble ? trouble->message : "", NULL)
+  if (process_tell (process, KEEPER_ENDED, trouble ? trouble->message : "",
+                    NULL)
       || !trouble)
     return;
   fprintf (stderr, "nbdkit: error: %s\n", trouble->message);

@@ -3,7 +3,8 @@
  *
  * nbdkit's callbacks.  They hold no logic of their own: settings.c reads
  * parameters, source*.c know where things are, exports.c knows names,
- * handle.c is a client's export, served.c keeps connections and maps, view.c says how blocks look.
+ * handle.c is a client's export, served.c keeps connections and maps, view.c
+ * says how blocks look.
  */
 #include <config.h>
 

@@ -180,7 +180,7 @@ merge_close (void *data)
   g_free (handle);
 }
 
-/* The map is of another connection's time; the data must be of the same disk. */
+/* The map is of another connection's time; the data must be of that disk. */
 static int
 merge_prepare (nbdkit_next *next, void *data, int readonly)
 {

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Loads, the ways to do each, and measuring these in turn.
+import statistics
+import subprocess
+import sys
+import time
+
+loads = {}
+
+
+class Wrong(Exception):
+    """What was measured gave a wrong answer."""
+
+
+class Load:
+    """What is measured: build (lab) returns its ways, by name."""
+
+    def __init__(self, name, title, build, unit, targets, images):
+        self.name, self.title, self.build = name, title, build
+        self.unit, self.targets, self.images = unit, targets, images
+
+
+class Way:
+    """One way to do it.
+
+    run () does it once; what it takes is measured, unless it returns a number
+    itself.  check () is called once before, and raises Wrong.  before () is
+    called before each run.  most: how often to run it if it is slow.  point:
+    (plot, series, x) if it is in a plot.
+    """
+
+    def __init__(self, run, check=None, before=None, most=None, point=None):
+        self.run, self.check, self.before = run, check, before
+        self.most, self.point = most, point
+        self.samples = []
+
+    def measure(self):
+        if self.before:
+            self.before()
+        start = time.monotonic()
+        own = self.run()
+        took = time.monotonic() - start
+        self.samples.append(own if isinstance(own, float) else took)
+
+    def median(self):
+        return statistics.median(self.samples) if self.samples else None
+
+
+class Result:
+    def __init__(self, load):
+        self.load, self.ways, self.errors = load, {}, {}
+
+    def ratios(self):
+        """(ours, other, ratio or None, limit): each target; of a single way,
+        its value."""
+        for ours, other, limit in self.load.targets:
+            values = [self.ways[name].median()
+                      if name in self.ways else None
+                      for name in (ours, other) if name]
+            if None in values:
+                yield ours, other, None, limit
+            elif other is None:
+                yield ours, None, values[0], limit
+            else:
+                yield ours, other, values[0] / values[1], limit
+
+
+def load(name, title, unit="s", targets=(), images=()):
+    """Registers a function as the build () of a load.
+
+    targets: (way, other way, limit of their ratio); without another way, the
+    limit of its value.
+    """
+    def register(build):
+        loads[name] = Load(name, title, build, unit, targets, images)
+        return build
+    return register
+
+
+def run(which, lab, runs):
+    """Each way once, then each again…, beginning with another one each time."""
+    result = Result(which)
+    print("%s…" % which.name, file=sys.stderr, flush=True)
+    with lab.servers():
+        try:
+            result.ways = which.build(lab)
+            for name, way in result.ways.items():
+                attempt(result, name, way.check)
+            for number in range(runs):
+                names = list(result.ways)
+                turn = number % max(1, len(names))
+                for name in names[turn:] + names[:turn]:
+                    way = result.ways[name]
+                    most = runs if way.most is None else way.most
+                    if len(way.samples) < min(runs, most):
+                        attempt(result, name, way.measure)
+        except (Wrong, subprocess.SubprocessError, OSError) as error:
+            result.errors["all"] = describe(error)
+    return result
+
+
+def attempt(result, name, function):
+    """A way that fails is not measured any more, and has no result."""
+    if function is None or name in result.errors:
+        return
+    try:
+        function()
+    except (Wrong, subprocess.SubprocessError, OSError) as error:
+        result.errors[name] = describe(error)
+        result.ways[name].samples.clear()
+        result.ways[name].most = 0
+
+
+def describe(error):
+    output = b"".join((getattr(error, name, None) or b"")[-300:]
+                      for name in ("stdout", "stderr"))
+    output = output.decode(errors="replace")
+    return " ".join(("%s %s" % (error, output)).split())
+
+
+def expect(got, wanted, what):
+    if got != wanted:
+        raise Wrong("%s: got %r, not %r" % (what, got, wanted))
