@@ -54,6 +54,17 @@ synthetic_yes (void *handle UNUSED)
   return 1;
 }
 
+/* As QEMU tells of its exports, so that clients do the same. */
+static int
+synthetic_block_size (void *handle UNUSED, uint32_t *minimum,
+                      uint32_t *preferred, uint32_t *maximum)
+{
+  *minimum = 1;
+  *preferred = 4096;
+  *maximum = 32 * 1024 * 1024;
+  return 0;
+}
+
 /* Not zero, which qemu-img would look for and leave out. */
 static int
 synthetic_pread (void *handle UNUSED, void *buffer, uint32_t count,
@@ -91,6 +102,7 @@ static struct nbdkit_plugin plugin = {
   .config = synthetic_config,
   .open = synthetic_open,
   .get_size = synthetic_get_size,
+  .block_size = synthetic_block_size,
   .can_multi_conn = synthetic_yes,
   .can_extents = synthetic_yes,
   .pread = synthetic_pread,

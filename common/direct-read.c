@@ -268,7 +268,7 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
   const guint64 wanted
     = ((within + length - 1) >> layer->cluster_bits) + 1;
   const guint count = (guint) MIN (wanted, L2_BATCH);
-  guint64 entries[L2_BATCH];
+  guint64 entries[L2_BATCH] = { 0 };
   if (!read_whole (layer->fd, entries, count * sizeof entries[0],
                    layer->l1[table] + index * sizeof entries[0]))
     return (Run) { OTHERS, -1, 0, length };

@@ -34,6 +34,7 @@ typedef struct {
   char *target;                 /* "vda" */
   GPtrArray *layers;            /* of Layer, top first */
   bool full;                    /* served whole: all of it counts as dirty */
+  bool recording_untold;        /* whether its bitmaps record is not known */
   GPtrArray *also;              /* of char *: bitmaps that every view needs,
                                  * too; or NULL */
 } Disk;

@@ -17,12 +17,6 @@
 #include "parts-refuse.h"
 #include "parts.h"
 
-static bool
-is_nbd (const Disk *disk)
-{
-  return disk_layer (disk, 0)->format == NULL;
-}
-
 static void
 add_part (GPtrArray *parts, guint layer, const Bitmap *bitmap)
 {
@@ -185,7 +179,7 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     if (!add_parts_of (parts, forest, disk, since,
                        g_ptr_array_index (disk->also, i), ends, error))
       return NULL;
-  if (is_nbd (disk)
+  if (disk->recording_untold
       ? !add_offered (parts, forest, disk, since, ends, error)
       : first_end (disk, ends) >= 0
       && !add_descendants (parts, forest, disk, since, ends, error))

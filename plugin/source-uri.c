@@ -214,6 +214,7 @@ look (UriSource *self, const Settings *settings, Forest *tree, GError **error)
   g_autoptr (Forest) owned_tree = tree;
   Disk *disk = disk_new ("");
 
+  disk->recording_untold = true;
   g_ptr_array_add (source->disks, disk);
   for (guint i = 0; i < settings->uris->len; i++)
     if (!look_at_server (self, disk, g_ptr_array_index (settings->uris, i),
