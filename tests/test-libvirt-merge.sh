@@ -246,7 +246,7 @@ for word; do
   esac
   set -- "$@" "$word"
 done
-exec "$nbdkit" "$@"
+PATH=$path exec "$nbdkit" "$@"
 END
 chmod 755 bin/nbdkit
 pasted ()
@@ -256,7 +256,7 @@ pasted ()
     vda "$@" checkpoint=monday
   line=$(sed -n 's/.*; start with: //p' refused.log)
   rm -f now.qcow2 filtered
-  nbdkit=$(command -v nbdkit) plugin=$plugin filter=$filter \
+  nbdkit=$(command -v nbdkit) path=$PATH plugin=$plugin filter=$filter \
     PATH=$PWD/bin:$PATH bounded bash -c "$line"' -U - --run "
       qemu-img convert -f raw -O qcow2 -B $PWD/vda.monday.raw -F raw \
         nbd+unix:///vda?socket=\$unixsocket now.qcow2"' \
