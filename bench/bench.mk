@@ -53,4 +53,4 @@ bench_modules = \
 	bench/measure.py \
 	bench/plot.py \
 	bench/report.py
-EXTRA_DIST += bench/run $(bench_modules)
+EXTRA_DIST += bench/RESULTS.md bench/run $(bench_modules)

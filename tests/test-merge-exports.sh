@@ -86,3 +86,15 @@ refused 'export bad: what is dirty at 8192 cannot be read, .*: No space left' \
 refused 'export dumb does not tell what is allocated in it' \
   "${script[@]}" merge=one merge=dumb
 is "$(nbd 'nbdinfo --size "$uri"' "${script[@]}" merge=one)" 65536
+
+# What each part tells is asked once, not by each client.
+counted=("${script[@]}")
+for i in "${!counted[@]}"; do
+  case ${counted[i]} in
+    extents=*) counted[i]="extents=echo \$2 >>$PWD/calls
+${counted[i]#extents=}" ;;
+  esac
+done
+nbd 'for i in 1 2 3 4; do nbdinfo --map "$uri" >/dev/null; done' \
+  "${counted[@]}" merge=one merge=clean
+is "$(sort calls | uniq -c | tr -s ' \n' ' ')" " 1 clean 1 one "
