@@ -13,7 +13,6 @@
 #include "export-name.h"
 #include "part-text.h"
 
-
 void
 export_name_clear (ExportName *name)
 {
@@ -26,7 +25,6 @@ export_name_parse (const char *text, const Forest *forest, ExportName *name,
                    GError **error)
 {
   const char *at = strchr (text, '@');
-
   gsize length;
   guint part;
 
@@ -64,10 +62,8 @@ export_name_parse (const char *text, const Forest *forest, ExportName *name,
 char *
 export_name_format (const char *target, const char *checkpoint, int part)
 {
-  char *name = g_strdup_printf ("%s@%s", target, checkpoint);
+  g_autofree char *whole = g_strdup_printf ("%s@%s", target, checkpoint);
 
-  if (part == EXPORT_NAME_WHOLE)
-    return name;
-  g_autofree char *whole = name;
-  return part_name_format (whole, (guint) part);
+  return part == EXPORT_NAME_WHOLE ? g_steal_pointer (&whole)
+    : part_name_format (whole, (guint) part);
 }

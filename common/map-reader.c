@@ -128,17 +128,13 @@ is_dirty (const MapReader *reader, uint32_t flags)
   return flags >= 1 && flags <= reader->depth;
 }
 
-/* Append what both contexts tell of the next length bytes; if all of these
- * are dirty, no context tells it.
- */
+/* Append what both contexts tell of the next length bytes. */
 static void
-append_answer (MapReader *reader, guint64 length, bool all)
+append_answer (MapReader *reader, guint64 length)
 {
   Cursor dirty = cursor_start (reader->dirty);
   Cursor zeroes = cursor_start (reader->zeroes);
 
-  if (all)
-    dirty.left = length;
   while (length > 0 && dirty.left > 0
          && (!reader->want_zeroes || zeroes.left > 0)) {
     guint64 step = MIN (length, dirty.left);
@@ -149,13 +145,10 @@ append_answer (MapReader *reader, guint64 length, bool all)
       zero = (zeroes.entry[1] & STATE_ZERO) != 0;
     }
     dirty_map_append (reader->map, step,
-                      !all && !is_dirty (reader, dirty.entry[1])
+                      !is_dirty (reader, dirty.entry[1])
                       ? DIRTY_MAP_CLEAN
                       : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY);
-    if (all)
-      dirty.left -= step;
-    else
-      cursor_advance (&dirty, step);
+    cursor_advance (&dirty, step);
     if (reader->want_zeroes)
       cursor_advance (&zeroes, step);
     length -= step;
@@ -176,7 +169,11 @@ ask (MapReader *reader, guint64 offset, guint64 length, bool all,
   g_array_set_size (reader->zeroes, 0);
   reader->asks_dirty = !all;
   reader->asks_zeroes = reader->want_zeroes && !apart;
-  if (!all)
+  if (all) {                    /* in either context: a bit, a depth */
+    const uint32_t entry[] = { (uint32_t) length, STATE_DIRTY };
+    g_array_append_vals (reader->dirty, entry, G_N_ELEMENTS (entry));
+  }
+  else
     failure = nbd_pool_block_status (reader->bits, (guint32) length, offset,
                                      keep_extents, reader, error);
   if (failure || !reader->want_zeroes || !(all || apart))
@@ -199,7 +196,7 @@ read_slice (MapReader *reader, GError **error)
   const int failure = ask (reader, offset, length, all, error);
   if (failure)
     return failure;
-  append_answer (reader, length, all);
+  append_answer (reader, length);
   if (dirty_map_appended (reader->map) == offset) {
     error_set (error, EPROTO, "cannot read the dirty map: the server says "
                "nothing of %s at %" G_GUINT64_FORMAT, all

@@ -123,8 +123,7 @@ on_clock (int timer, void *opaque)
   (void) timer;
   if (process->rechecks > 0) {
     process->rechecks--;
-    if (!process->lost && !job_is_running (job, process->hypervisor.domain))
-      process_lose_job (process, NULL);
+    process_notice_loss (process);
   }
   if (!job->begun || process->lost
       || !job_scratch (job, &used, &left, &tightest))
@@ -273,8 +272,7 @@ keeper_process_run (int fd)
   while (!process.done && virEventRunDefaultImpl () == 0)
     end_lost_job (&process);
   hear_last_words (&process);
-  alarm (JOB_LIMIT_S);
-  process_tell_of_loss (&process);
+  process_notice_loss (&process);
   alarm (JOB_LIMIT_S);
   job_end (&process.job, &process.hypervisor, process.served, &trouble);
   take_leave (&process, trouble);

@@ -160,15 +160,11 @@ bool process_tell (Process *process, guint kind, const char *first,
  */
 bool process_watch_guest (Process *process, GError **error);
 
-/* The job does not run any more: tell the server, with the reason.  libvirt's
- * own is NULL if it gave none.
+/* Does the job run?  If not, tell the server, with the reason.  For when no
+ * event of libvirt's will come: it came too early, or the server ends first, and
+ * nobody else would say why clients failed.
  */
-void process_lose_job (Process *process, const char *reason);
-
-/* At the end: the server may end before libvirt's event of what became of the
- * job has come, and then nobody else would say why clients failed.
- */
-void process_tell_of_loss (Process *process);
+void process_notice_loss (Process *process);
 
 /* What the process does until its server is gone; never returns. */
 G_NORETURN void keeper_process_run (int fd);

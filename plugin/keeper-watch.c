@@ -75,9 +75,9 @@ stops_shortly (const Hypervisor *hypervisor)
   return true;
 }
 
-/* libvirt's reason is NULL if it gave none. */
-void
-process_lose_job (Process *process, const char *reason)
+/* The job does not run any more.  libvirt's reason is NULL if it gave none. */
+static void
+lose_job (Process *process, const char *reason)
 {
   alarm (JOB_LIMIT_S);
   const bool stops = stops_shortly (&process->hypervisor);
@@ -109,21 +109,18 @@ on_job_completed (virConnectPtr connection, virDomainPtr domain,
     return;
   }
   virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
-  process_lose_job (process, reason);
+  lose_job (process, reason);
 }
 
-/* The server may end before libvirt's event of what became of the job has come:
- * then nobody else would say why clients failed.
- */
 void
-process_tell_of_loss (Process *process)
+process_notice_loss (Process *process)
 {
   if (!process->job.begun || process->lost)
     return;
   if (virConnectIsAlive (process->hypervisor.connection) != 1)
     lose (process, connection_lost);
   else if (!job_is_running (&process->job, process->hypervisor.domain))
-    process_lose_job (process, NULL);
+    lose_job (process, NULL);
 }
 
 /* Events come in before the job begins, so that none of its own is missed. */

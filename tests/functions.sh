@@ -214,6 +214,26 @@ guest_disk ()
   qemu-io -f qcow2 -c 'write -q -P 1 0 8M' "$1"
 }
 
+# guest_layers: base.qcow2, of 16M, and on it middle.qcow2 and top.qcow2, of 20M;
+# monday.qcow2 is a copy of the time when base got the bitmap monday.  The middle
+# layer has none, the top one has.
+guest_layers ()
+{
+  qemu-img create -q -f qcow2 base.qcow2 16M
+  qemu-io -f qcow2 -c 'write -q -P 1 0 4M' base.qcow2
+  qemu-img convert -O qcow2 base.qcow2 monday.qcow2
+  qemu-img resize -q monday.qcow2 20M
+  qemu-img bitmap --add base.qcow2 monday
+  qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' base.qcow2
+  qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2 20M
+  qemu-io -f qcow2 -c 'write -q -P 3 2M 64k' -c 'write -q -z 3M 64k' \
+    middle.qcow2
+  qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
+  qemu-img bitmap --add top.qcow2 monday
+  qemu-io -f qcow2 -c 'write -q -P 4 5M 64k' -c 'write -q -P 4 18M 64k' \
+    top.qcow2
+}
+
 # The dirty ranges of a bitmap as QEMU itself serves them, one "offset
 # length" a line: the truth that views are compared with.
 qemu_dirty ()

@@ -17,11 +17,10 @@ import shutil
 import sys
 import tempfile
 
-from servers import Server, run
+from servers import KIB, Server, run, write_randomly
 
 FILTER, PLUGIN, SEED, ROUNDS = (sys.argv[1], sys.argv[2], int(sys.argv[3]),
                                 int(sys.argv[4]))
-KIB = 1024
 
 
 def united(ranges):
@@ -146,22 +145,7 @@ class Disk:
             self.change(self.rng.randrange(4))
 
     def change(self, count):
-        commands = []
-        for _ in range(count):
-            start = self.rng.randrange(0, self.size, 512)
-            length = min(self.size - start,
-                         self.rng.choice([512, 4096, 64 * KIB, 300 * KIB,
-                                          1024 * KIB]))
-            if self.rng.random() < 0.4:
-                start -= start % (64 * KIB)
-            kind = self.rng.choice(["write -q -P %d" %
-                                    self.rng.randrange(1, 256),
-                                    "write -q -P 0", "write -q -z",
-                                    "write -q -z -u", "discard -q"])
-            commands += ["-c", "%s %d %d" % (kind, start, length)]
-        if commands:
-            run("qemu-io", "-f", "qcow2", "-d", "unmap", *commands,
-                self.top.path)
+        write_randomly(self.rng, self.top.path, self.size, count)
 
     def write_tree(self, folder):
         os.mkdir(folder)

@@ -17,10 +17,9 @@ import shutil
 import sys
 import tempfile
 
-from servers import Server, run
+from servers import KIB, Server, run, write_randomly
 
 PLUGIN, SEED, ROUNDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-KIB = 1024
 
 
 def join(ranges):
@@ -54,22 +53,7 @@ class History:
             self.change(rng.randrange(16))
 
     def change(self, count):
-        commands = []
-        for _ in range(count):
-            start = self.rng.randrange(0, self.size, 512)
-            length = min(self.size - start,
-                         self.rng.choice([512, 4096, 64 * KIB, 300 * KIB,
-                                          1024 * KIB]))
-            if self.rng.random() < 0.4:
-                start -= start % (64 * KIB)
-            kind = self.rng.choice(["write -q -P %d" %
-                                    self.rng.randrange(1, 256),
-                                    "write -q -P 0", "write -q -z",
-                                    "write -q -z -u", "discard -q"])
-            commands += ["-c", "%s %d %d" % (kind, start, length)]
-        if commands:
-            run("qemu-io", "-f", "qcow2", "-d", "unmap", *commands,
-                "disk.qcow2")
+        write_randomly(self.rng, "disk.qcow2", self.size, count)
 
 
 def true_dirty(truth, name):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# For property tests: programs that must succeed, and servers on Unix sockets.
+# For property tests: programs that must succeed, random writes, and servers on
+# Unix sockets.
 
 import os
 import subprocess
@@ -10,6 +11,8 @@ import time
 
 import nbd
 
+KIB = 1024
+
 
 def run(*args):
     done = subprocess.run(args, stdout=subprocess.PIPE,
@@ -17,6 +20,23 @@ def run(*args):
     if done.returncode != 0:
         raise AssertionError("%s: %s" % (" ".join(args), done.stdout))
     return done.stdout
+
+
+def write_randomly(rng, path, size, count):
+    """To a qcow2 image, as a guest may: data, zeroes, discards."""
+    commands = []
+    for _ in range(count):
+        start = rng.randrange(0, size, 512)
+        length = min(size - start, rng.choice([512, 4096, 64 * KIB, 300 * KIB,
+                                               1024 * KIB]))
+        if rng.random() < 0.4:
+            start -= start % (64 * KIB)
+        kind = rng.choice(["write -q -P %d" % rng.randrange(1, 256),
+                           "write -q -P 0", "write -q -z", "write -q -z -u",
+                           "discard -q"])
+        commands += ["-c", "%s %d %d" % (kind, start, length)]
+    if commands:
+        run("qemu-io", "-f", "qcow2", "-d", "unmap", *commands, path)
 
 
 class Server:

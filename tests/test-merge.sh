@@ -7,18 +7,7 @@
 # lets them be asked for all the same, and passes other views on unchanged.
 . "$(dirname "$0")/functions.sh"
 
-qemu-img create -q -f qcow2 base.qcow2 16M
-qemu-io -f qcow2 -c 'write -q -P 1 0 4M' base.qcow2
-qemu-img convert -O qcow2 base.qcow2 monday.qcow2
-qemu-img resize -q monday.qcow2 20M
-qemu-img bitmap --add base.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' base.qcow2
-# A layer without the bitmap, and larger than the one below.
-qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2 20M
-qemu-io -f qcow2 -c 'write -q -P 3 2M 64k' -c 'write -q -z 3M 64k' middle.qcow2
-qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
-qemu-img bitmap --add top.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 4 5M 64k' -c 'write -q -P 4 18M 64k' top.qcow2
+guest_layers
 qemu-img bitmap --add top.qcow2 tuesday
 qemu-io -f qcow2 -c 'write -q -P 5 6M 64k' top.qcow2
 sha256sum ./*.qcow2 >sums

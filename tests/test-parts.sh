@@ -7,16 +7,7 @@
 # the parts are what changed.
 . "$(dirname "$0")/functions.sh"
 
-qemu-img create -q -f qcow2 base.qcow2 16M
-qemu-io -f qcow2 -c 'write -q -P 1 0 4M' base.qcow2
-qemu-img bitmap --add base.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' base.qcow2
-# A layer without the bitmap, and larger than the one below.
-qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2 20M
-qemu-io -f qcow2 -c 'write -q -P 3 2M 64k' -c 'write -q -z 3M 64k' middle.qcow2
-qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
-qemu-img bitmap --add top.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 4 5M 64k' -c 'write -q -P 4 18M 64k' top.qcow2
+guest_layers
 
 refuses_export 'vda since monday is spread over 3 parts.*top.qcow2 \(bitmap monday\).*middle.qcow2 \(no bitmap\).*base.qcow2 \(bitmap monday\).*--filter=bitmap-merge' \
   vda top.qcow2 checkpoint=monday

@@ -6,17 +6,7 @@
 # bitmaps of one server: united, they are what file= finds in the chain.
 . "$(dirname "$0")/functions.sh"
 
-qemu-img create -q -f qcow2 base.qcow2 16M
-qemu-io -f qcow2 -c 'write -q -P 1 0 4M' base.qcow2
-qemu-img convert -O qcow2 base.qcow2 monday.qcow2
-qemu-img resize -q monday.qcow2 20M
-qemu-img bitmap --add base.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' base.qcow2
-qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2 20M
-qemu-io -f qcow2 -c 'write -q -P 3 2M 64k' -c 'write -q -z 3M 64k' middle.qcow2
-qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
-qemu-img bitmap --add top.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 4 5M 64k' -c 'write -q -P 4 18M 64k' top.qcow2
+guest_layers
 
 # export_layer NAME OPTIONS…
 export_layer ()

@@ -29,12 +29,10 @@ open_part (nbdkit_backend *backend, const char *name)
 
   if (!next) {
     nbdkit_debug ("export %s cannot be opened", name);
-    errno = ENOENT;
     return NULL;
   }
   if (next->prepare (next) == -1) {
     nbdkit_next_context_close (next);
-    errno = EIO;
     return NULL;
   }
   return next;
@@ -43,11 +41,8 @@ open_part (nbdkit_backend *backend, const char *name)
 static void
 close_part (nbdkit_next *next)
 {
-  const int saved = errno;
-
   next->finalize (next);        /* it has logged what failed; all is read */
   nbdkit_next_context_close (next);
-  errno = saved;
 }
 
 GPtrArray *
@@ -68,7 +63,6 @@ union_find_parts (nbdkit_backend *backend, const char *name)
     nbdkit_error ("bitmap-merge: export %s: the plugin does not tell what its "
                   "parts are; name them with merge=EXPORT, the one whose data "
                   "is served first", name);
-    errno = ENOTSUP;
     return NULL;
   }
   GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
@@ -126,10 +120,10 @@ read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
   nbdkit_extents_free (extents);
   if (failure == 0 && dirty_map_appended (map) > offset)
     return true;
-  errno = failure && errnum ? errnum : EIO;
   nbdkit_error ("bitmap-merge: export %s: what is dirty at %" PRIu64 " cannot "
                 "be read, so no union can be served: %s", name, offset,
-                failure ? g_strerror (errno) : "it is not told");
+                failure ? g_strerror (errnum ? errnum : EIO)
+                : "it is not told");
   return false;
 }
 
@@ -150,15 +144,12 @@ read_part (nbdkit_next *next, const Union *into, const char *name,
 {
   const int told = next->can_extents (next);
 
-  if (told == -1) {
-    errno = EIO;
+  if (told == -1)
     return NULL;
-  }
   if (told == 0) {
     nbdkit_error ("bitmap-merge: export %s does not tell what is allocated in "
                   "it, so it cannot be a part of %s", name,
                   into->name[0] ? into->name : "the union");
-    errno = ENOTSUP;
     return NULL;
   }
   g_autoptr (DirtyMap) map = dirty_map_new (size, 0, DIRTY_MAP_MEMORY_LIMIT);
@@ -173,17 +164,13 @@ check_size (const Union *into, const char *name, int64_t size,
             guint64 first_size)
 {
   if (size < 0)
-    errno = EIO;
-  else if ((guint64) size != first_size) {
-    nbdkit_error ("bitmap-merge: export %s has %" PRIi64 " bytes, but %s, "
-                  "whose data would be served, %" PRIu64 ": they are not "
-                  "parts of one disk", name, size,
-                  (const char *) g_ptr_array_index (into->parts, 0),
-                  first_size);
-    errno = EINVAL;
-  }
-  else
+    return false;
+  if ((guint64) size == first_size)
     return true;
+  nbdkit_error ("bitmap-merge: export %s has %" PRIi64 " bytes, but %s, whose "
+                "data would be served, %" PRIu64 ": they are not parts of one "
+                "disk", name, size,
+                (const char *) g_ptr_array_index (into->parts, 0), first_size);
   return false;
 }
 

@@ -9,12 +9,12 @@
 #include "union.h"
 
 /* The names of the parts of a view, told by the description of the first; the
- * caller's.  NULL on failure, with errno set, and the error logged.
+ * caller's.  NULL on failure, which is logged.
  */
 GPtrArray *union_find_parts (nbdkit_backend *backend, const char *name);
 
 /* Read the parts of `into`, and fill in its map and size.  False on failure,
- * with errno set, and the error logged; nothing is filled in then.
+ * which is logged; nothing is filled in then.
  */
 bool union_read (nbdkit_backend *backend, Union *into);
 

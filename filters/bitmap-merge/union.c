@@ -8,7 +8,6 @@
  */
 #include <config.h>
 
-#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -123,9 +122,7 @@ union_acquire (nbdkit_backend *backend, const char *name,
 
   if (fill_entry (backend, entry, parts))
     return &entry->united;
-  const int saved = errno;
   union_release (&entry->united);
-  errno = saved;
   return NULL;
 }
 

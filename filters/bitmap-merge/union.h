@@ -20,7 +20,7 @@ typedef struct {
 
 /* The union for an export, read through the backend unless it is known.
  * parts: their names, or NULL: find them (see part-text.h).  NULL on failure,
- * with errno set, and the error logged.  Opens one part after another, and
+ * which is logged (nbdkit has no errno for a filter's open).  Opens one part after another, and
  * closes each: the caller must not have opened its own yet, as nbdkit aborts
  * if one client has two at once.  Any thread; threads that want the same union wait
  * for the one that reads it.  Give it back with union_release.
