@@ -54,11 +54,14 @@ guest_start web1
 mkdir shared
 chgrp shared shared
 chmod 2770 shared
+# The build may be where only root can read.
+cp "$plugin" plugin.so
+chmod 755 plugin.so
 alice ()
 {
   bounded setpriv --reuid alice --regid alice --init-groups \
-    nbdkit -U - "$plugin" libvirt="$connect" domain=web1 checkpoint=monday \
-    "$@" --run 'nbdinfo --size "$uri"'
+    nbdkit -U - "$tmpdir/plugin.so" libvirt="$connect" domain=web1 \
+    checkpoint=monday "$@" --run 'nbdinfo --size "$uri"'
 }
 alice socket-dir="$tmpdir/shared"
 [ -z "$(ls -A shared)" ] || fail "left in the shared folder"
