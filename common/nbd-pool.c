@@ -32,8 +32,10 @@ struct NbdPool {
   GCond freed;
   struct nbd_handle *idle[CONNECTIONS];
   guint n_idle;
-  int watched_fd;               /* of the first connection, idle or not; it is
-                                 * not closed unless lost is set before */
+  guint n_kept;                 /* idle or in use, but not borrowed */
+  int watched_fd;               /* of the first connection, which is never
+                                 * borrowed, nor closed unless lost is set
+                                 * before */
   bool lost;
   bool refusal_reported;
   _Atomic gint64 checked;       /* when; monotonic, microseconds */
@@ -63,6 +65,7 @@ add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
   pool->preferred = block_size (nbd, LIBNBD_SIZE_PREFERRED);
   pool->maximum = block_size (nbd, LIBNBD_SIZE_MAXIMUM);
   pool->idle[pool->n_idle++] = nbd;
+  pool->n_kept++;
   return true;
 }
 
@@ -147,6 +150,39 @@ give_back (NbdPool *pool, struct nbd_handle *nbd)
 
   pool->idle[pool->n_idle++] = nbd;
   g_cond_signal (&pool->freed);
+}
+
+struct nbd_handle *
+nbd_pool_borrow (NbdPool *pool)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  if (pool->n_kept < 2)
+    return NULL;
+  pool->n_kept--;
+  for (;;) {
+    if (pool->lost)
+      return NULL;
+    for (guint i = pool->n_idle; i-- > 0;) {
+      struct nbd_handle *nbd = pool->idle[i];
+      if (nbd_aio_get_fd (nbd) == pool->watched_fd)
+        continue;
+      pool->idle[i] = pool->idle[--pool->n_idle];
+      return nbd;
+    }
+    if (pool->n_idle > 0)       /* the signal was for somebody else */
+      g_cond_signal (&pool->freed);
+    g_cond_wait (&pool->freed, &pool->lock);
+  }
+}
+
+void
+nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd)
+{
+  g_mutex_lock (&pool->lock);
+  pool->n_kept++;
+  g_mutex_unlock (&pool->lock);
+  give_back (pool, nbd);
 }
 
 /* Nothing is asked of the server from here on.  Call with the lock held. */

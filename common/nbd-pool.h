@@ -36,6 +36,13 @@ void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
 int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
                     guint64 offset, GError **error);
 
+/* A connection for a caller who sends many requests at once, to be given back
+ * by nbd_pool_return or closed; or NULL, when the pool has no other, or has
+ * lost the server.  Waits for one that is in use.
+ */
+struct nbd_handle *nbd_pool_borrow (NbdPool *pool);
+void nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd);
+
 /* Is the server still there?  For answers that are known without asking it:
  * 0, or EIO as nbd_pool_pread.  Costs one system call.  A server that was there
  * afterwards was there all the time.

@@ -135,6 +135,20 @@ connect_early (GError **error)
   return kept != NULL;
 }
 
+/* Where all bytes come through a server, a client's requests are taken one
+ * after another: threads do not wake one another for them, and what was read
+ * ahead is there for the next one.  Connections still go in parallel.
+ * Called before .get_ready.
+ */
+static int
+checkpoint_thread_model (void)
+{
+  const SourceOps *ops = source_choose (settings, NULL);
+
+  return ops && !ops->direct ? NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
+    : THREAD_MODEL;
+}
+
 /* Errors are still seen on the terminal here. */
 static int
 checkpoint_get_ready (void)
@@ -400,6 +414,7 @@ static struct nbdkit_plugin plugin = {
   .dump_plugin        = checkpoint_dump_plugin,
   .config             = checkpoint_config,
   .config_complete    = checkpoint_config_complete,
+  .thread_model       = checkpoint_thread_model,
   .get_ready          = checkpoint_get_ready,
   .after_fork         = checkpoint_after_fork,
   .list_exports       = checkpoint_list_exports,

@@ -33,6 +33,7 @@ struct ServedCache {
 static void
 entry_free (Entry *entry)
 {
+  read_ahead_free (entry->served.ahead);
   map_reader_free (entry->served.reader);
   nbd_pool_free (entry->served.bits);
   nbd_pool_free (entry->served.pool);
@@ -118,6 +119,10 @@ open_entry (ServedCache *cache, Entry *entry, const Part *part,
   entry->served.reader
     = map_reader_new (entry->served.pool, entry->served.bits, &endpoint,
                       cache->view->tells_zeroes, cache->coalesce);
+  if (!entry->served.direct)
+    entry->served.ahead
+      = read_ahead_new (entry->served.pool,
+                        map_reader_map (entry->served.reader));
   return true;
 }
 
@@ -188,7 +193,9 @@ served_pread (const Served *served, void *buffer, guint32 count,
 
     if (served->direct)
       done = direct_read (served->direct, buffer, count, offset, &others);
-    if (done > 0)               /* all reads end when the daemon does */
+    else
+      done = read_ahead_take (served->ahead, buffer, count, offset, &others);
+    if (done > 0)               /* all reads end when the server does */
       failure = nbd_pool_check (served->pool, error);
     else
       failure = nbd_pool_pread (served->pool, buffer, done = others, offset,

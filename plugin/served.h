@@ -8,6 +8,7 @@
 #define PLUGIN_SERVED_H
 
 #include "map-reader.h"
+#include "read-ahead.h"
 #include "source.h"
 
 typedef struct ServedCache ServedCache;
@@ -17,6 +18,7 @@ typedef struct {
   const DirectRead *direct;     /* NULL: all is read through pool; borrowed */
   NbdPool *bits;                /* NULL: pool tells what is dirty, too */
   MapReader *reader;
+  ReadAhead *ahead;             /* NULL: see direct */
 } Served;
 
 /* The view says what maps must tell; source must outlive the cache. */

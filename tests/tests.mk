@@ -16,6 +16,7 @@ script_tests = \
 	tests/test-property-merge.sh \
 	tests/test-property-views.sh \
 	tests/test-merge-many-parts.sh \
+	tests/test-read-ahead.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-clean-exit.sh \
 	tests/test-block-status-4g.sh \
@@ -99,6 +100,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/sanitizers \
+	tests/read-ahead-clients.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
 	tests/vanishing-clients.sh
