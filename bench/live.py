@@ -17,7 +17,8 @@ DIRTY, BLOCK, SIZE = 3000, 65536, 4 << 30
 DEVICE = "/machine/peripheral/virtio-disk0/virtio-backend"
 os.environ["TMPDIR"] = os.getcwd()    # virtnbdbackup leaves logs there
 connection = libvirt.open(uri)
-guests = {name: connection.lookupByName(name) for name in ("ours", "theirs")}
+guests = {name: connection.lookupByName(name)
+          for name in ("convert", "nbdcopy", "theirs")}
 
 
 def run(*command, **options):
@@ -29,7 +30,7 @@ def run(*command, **options):
 
 
 def qemu_io(command):
-    """In both guests."""
+    """In all guests."""
     for guest in guests.values():
         libvirt_qemu.qemuMonitorCommand(
             guest, 'qemu-io -d %s "%s"' % (DEVICE, command),
@@ -43,13 +44,25 @@ def write(number):
     qemu_io("flush")            # else what is in the file is not all there is
 
 
-def our_backup(number):
-    base = ["checkpoint=c%d" % (number - 1)] if number else []
-    below = "-B c%d.qcow2 -F qcow2" % (number - 1) if number else ""
-    run("nbdkit", "-U", "-", plugin, "libvirt=" + uri, "domain=ours",
-        "disk=vda", *base, "create=c%d" % number, "--run",
-        'qemu-img convert -f raw -O qcow2 %s "$uri" c%d.qcow2'
-        % (below, number))
+# As the manual has them.  The first backup is a full one.
+CONVERT = """qemu-img convert -f raw -O qcow2 %(below)s "$uri" %(out)s"""
+NBDCOPY = """qemu-img create -q -f qcow2 %(backing)s %(out)s 4G
+nbdcopy --destination-is-zero -S 0 --request-size=65536 -- \\
+  "$uri" [ qemu-nbd -f qcow2 %(out)s ]"""
+
+
+def our_backup(guest, command, *settings):
+    def backup(number):
+        name = "%s.c%%d.qcow2" % guest
+        base = ["checkpoint=c%d" % (number - 1)] if number else []
+        below = name % (number - 1)
+        run("nbdkit", "-U", "-", plugin, "libvirt=" + uri, "domain=" + guest,
+            "disk=vda", *settings, *base, "create=c%d" % number, "--run",
+            "set -e; " + command % {
+                "out": name % number,
+                "below": "-B %s -F qcow2" % below if number else "",
+                "backing": "-b %s -F qcow2" % below if number else ""})
+    return backup
 
 
 def their_backup(number):
@@ -57,22 +70,35 @@ def their_backup(number):
         "-l", "inc" if number else "full", "--scratchdir", os.getcwd())
 
 
+def warm_memory():
+    """A virtual machine gives memory that was long unused back to its host, and
+    then waits for each page of it: more than a backup takes."""
+    with open("warm", "wb") as file:
+        for _ in range(512):
+            file.write(bytes(1 << 20))
+    os.unlink("warm")
+
+
 def compare(first, second, second_format):
     run("qemu-img", "compare", "-U", "-f", "qcow2", "-F", second_format, first,
         second)
 
 
-ways = {"ours": our_backup, "virtnbdbackup": their_backup}
+ways = {"convert": our_backup("convert", CONVERT),
+        "nbdcopy": our_backup("nbdcopy", NBDCOPY, "view=sparse"),
+        "virtnbdbackup": their_backup}
 for way in ways.values():
     way(0)
 for number in range(1, rounds + 1):
     write(number)
-    for name in sorted(ways, reverse=number % 2 == 0):
+    for name in random.Random(number).sample(sorted(ways), len(ways)):
+        warm_memory()
         start = time.monotonic()
         ways[name](number)
         took = time.monotonic() - start
         print(name, "took", took, flush=True)
-    compare("ours.disk.qcow2", "c%d.qcow2" % number, "qcow2")
+    for name in ("convert", "nbdcopy"):
+        compare(name + ".disk.qcow2", "%s.c%d.qcow2" % (name, number), "qcow2")
 
 # Theirs are wrong or right together.
 os.mkdir("restored")

@@ -3,11 +3,13 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # Usage: live.sh ROUNDS PLUGIN; called by bench/run live.
-# Two equal guests are written to in the same way, and backed up, one with
-# this plugin, the other with virtnbdbackup, in turn.
+# Equal guests are written to in the same way, and backed up in turn, two with
+# this plugin, one with virtnbdbackup.
 . "${srcdir:-$(dirname "$0")/..}/tests/libvirt-lab.sh"
 
-for file in ours.disk.qcow2 theirs.disk.qcow2; do
+guests="convert nbdcopy theirs"
+for guest in $guests; do
+  file=$guest.disk.qcow2
   qemu-img create -q -f qcow2 $file 4G
   for ((i = 0; i < 16; i++)); do
     qemu-io -t unsafe -f qcow2 -c "write -q -P $((i + 1)) $((i * 256))M 64M" \
@@ -15,9 +17,9 @@ for file in ours.disk.qcow2 theirs.disk.qcow2; do
   done
 done
 lab_start
-guest_define ours ours.disk.qcow2
-guest_define theirs theirs.disk.qcow2
-guest_start ours
-guest_start theirs
+for guest in $guests; do
+  guest_define $guest $guest.disk.qcow2
+  guest_start $guest
+done
 lab_logs () { :; }              # what live.py says is enough
 /usr/bin/python3 "$srcdir/bench/live.py" "$1" "$2" "$connect"
