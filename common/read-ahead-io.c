@@ -146,7 +146,6 @@ serve (Reader *reader)
       alive = await_answers (reader);
     g_mutex_lock (&ahead->lock);
   }
-  ahead->ended = true;
   g_mutex_unlock (&ahead->lock);
 }
 
@@ -156,6 +155,7 @@ fail_the_rest (ReadAhead *ahead)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&ahead->lock);
 
+  ahead->ended = true;
   g_queue_clear (&ahead->wanted);
   for (guint i = 0; i < STREAMS; i++)
     for (guint j = 0; j < PIECES; j++) {
@@ -187,9 +187,6 @@ read_ahead_thread (gpointer data)
     nbd_pool_return (ahead->pool, reader.nbd);
   else
     nbd_close (reader.nbd);
-  g_mutex_lock (&ahead->lock);
-  ahead->ended = true;
-  g_mutex_unlock (&ahead->lock);
   fail_the_rest (ahead);
   return NULL;
 }
