@@ -164,44 +164,68 @@ spawn_failed (const char *program, const GError *spawn_error, GError **error)
                     : "is the machine out of processes, files or memory?");
 }
 
-bool
-child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
-           ChildResult *result, GError **error)
+/* In the C locale, and with huge pages where the machine offers them: QEMU
+ * walks all of a dirty bitmap when it opens an image (hbitmap_deserialize_finish,
+ * 32 MiB for 16 TiB at 64 KiB), and would fault in each page of it.  Source:
+ * glibc manual, "Memory Allocation Tunables", glibc.malloc.hugetlb (since
+ * 2.35); other C libraries do not know the variable.
+ */
+static GStrv
+child_environment (void)
 {
-  g_auto (GStrv) environment
+  static const char huge_pages[] = "glibc.malloc.hugetlb=1";
+  const char *tunables = g_getenv ("GLIBC_TUNABLES");
+  /* The user's own come last, and so win. */
+  g_autofree char *value = tunables && *tunables
+    ? g_strconcat (huge_pages, ":", tunables, NULL) : g_strdup (huge_pages);
+  GStrv environment
     = g_environ_setenv (g_get_environ (), "LC_ALL", "C", TRUE);
-  g_autoptr (GError) spawn_error = NULL;
-  g_autoptr (GByteArray) out = g_byte_array_new ();
-  g_autoptr (GByteArray) err = g_byte_array_new ();
-  Stream streams[2] = { { -1, out }, { -1, err } };
-  pid_t self = getpid ();
-  const gint64 deadline = g_get_monotonic_time () + timeout_ms * 1000LL;
-  GPid pid;
 
+  return g_environ_setenv (environment, "GLIBC_TUNABLES", value, TRUE);
+}
+
+bool
+child_run_begin (const char *const *argv, ChildRun *run, GError **error)
+{
+  g_auto (GStrv) environment = child_environment ();
+  g_autoptr (GError) spawn_error = NULL;
+  pid_t self = getpid ();
+
+  run->program = argv[0];
   if (!g_spawn_async_with_pipes (NULL, (char **) argv, environment,
                                  G_SPAWN_SEARCH_PATH
                                  | G_SPAWN_DO_NOT_REAP_CHILD,
-                                 die_with_parent, &self, &pid, NULL,
-                                 &streams[0].fd, &streams[1].fd,
-                                 &spawn_error))
+                                 die_with_parent, &self, &run->pid, NULL,
+                                 &run->out, &run->err, &spawn_error))
     return spawn_failed (argv[0], spawn_error, error);
+  return true;
+}
+
+bool
+child_run_end (ChildRun *run, unsigned timeout_ms, gsize limit,
+               ChildResult *result, GError **error)
+{
+  g_autoptr (GByteArray) out = g_byte_array_new ();
+  g_autoptr (GByteArray) err = g_byte_array_new ();
+  Stream streams[2] = { { run->out, out }, { run->err, err } };
+  const gint64 deadline = g_get_monotonic_time () + timeout_ms * 1000LL;
 
   int status = -1;
   int failure = streams_drain (streams, deadline, limit);
-  if (!failure && !reap (pid, deadline, &status))
+  if (!failure && !reap (run->pid, deadline, &status))
     failure = ETIMEDOUT;
   if (failure)
-    kill_and_reap (pid);
+    kill_and_reap (run->pid);
   close_fd (&streams[0].fd);
   close_fd (&streams[1].fd);
 
   if (failure == ETIMEDOUT)
     return error_set (error, failure, "%s did not end within %u s and was "
-                      "stopped; does its storage answer?", argv[0],
+                      "stopped; does its storage answer?", run->program,
                       timeout_ms / 1000);
   if (failure)
     return error_set (error, failure, "cannot read what %s prints: %s",
-                      argv[0], g_strerror (failure));
+                      run->program, g_strerror (failure));
   result->ok = WIFEXITED (status) && WEXITSTATUS (status) == 0;
   result->err = one_line (err);
   result->out_length = out->len;
@@ -211,14 +235,26 @@ child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
 }
 
 bool
+child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
+           ChildResult *result, GError **error)
+{
+  ChildRun run;
+
+  return child_run_begin (argv, &run, error)
+    && child_run_end (&run, timeout_ms, limit, result, error);
+}
+
+bool
 child_start (const char *const *argv, int pass_fd, Child *child,
              GError **error)
 {
+  g_auto (GStrv) environment = child_environment ();
   g_autoptr (GError) spawn_error = NULL;
   const int target_fd = PASSED_FD;
   pid_t self = getpid ();
 
-  if (!g_spawn_async_with_pipes_and_fds (NULL, argv, NULL,
+  if (!g_spawn_async_with_pipes_and_fds (NULL, argv,
+                                         (const char *const *) environment,
                                          G_SPAWN_SEARCH_PATH
                                          | G_SPAWN_DO_NOT_REAP_CHILD,
                                          live_beside_parent, &self,

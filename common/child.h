@@ -32,6 +32,20 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ChildResult, child_result_clear)
 bool child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
                 ChildResult *result, GError **error);
 
+/* child_run in two steps, for those who have something else to do meanwhile.
+ * What was begun must be ended; argv[0] must live until then.
+ */
+typedef struct {
+  const char *program;
+  GPid pid;
+  int out;
+  int err;
+} ChildRun;
+
+bool child_run_begin (const char *const *argv, ChildRun *run, GError **error);
+bool child_run_end (ChildRun *run, unsigned timeout_ms, gsize limit,
+                    ChildResult *result, GError **error);
+
 /* A program that runs beside us.  in and out are our ends of its standard
  * input and output; -1 when closed.
  */

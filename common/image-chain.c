@@ -85,29 +85,51 @@ check_file (const char *path, const char *format, bool top,
 }
 
 static bool
-run_qemu_img (const char *path, const char *format, bool share,
-              ChildResult *result, GError **error)
+begin_qemu_img (const char *path, const char *format, bool share,
+                ChildRun *run, GError **error)
 {
   const char *argv[] = { "qemu-img", "info", "--output=json", "-f", format,
                          path, share ? "-U" : NULL, NULL };
 
-  return child_run (argv, QEMU_IMG_TIMEOUT_MS, QEMU_IMG_OUTPUT_LIMIT, result,
-                    error);
+  return child_run_begin (argv, run, error);
+}
+
+static bool
+end_qemu_img (ChildRun *run, ChildResult *result, GError **error)
+{
+  return child_run_end (run, QEMU_IMG_TIMEOUT_MS, QEMU_IMG_OUTPUT_LIMIT,
+                        result, error);
+}
+
+/* Only a lock keeps qemu-img out without -U and lets it in with. */
+static bool
+is_locked (const char *path, const char *format)
+{
+  g_auto (ChildResult) result = { 0 };
+  ChildRun run;
+
+  return begin_qemu_img (path, format, true, &run, NULL)
+    && end_qemu_img (&run, &result, NULL) && result.ok;
 }
 
 static Layer *
-inspect_layer (const char *path, const char *format, bool top, GError **error)
+inspect_layer (const char *path, const char *format, bool top,
+               const LayerTry *try, GError **error)
 {
   g_auto (ChildResult) result = { 0 };
-  struct stat stamp;
+  g_autoptr (GError) refusal = NULL;
+  struct stat stamp = { 0 };
+  ChildRun run;
 
   if (!check_file (path, format, top, &stamp, error)
-      || !run_qemu_img (path, format, false, &result, error))
+      || !begin_qemu_img (path, format, false, &run, error))
+    return NULL;
+  if (try)
+    try->open_file (path, S_ISBLK (stamp.st_mode), try->data, &refusal);
+  if (!end_qemu_img (&run, &result, error))
     return NULL;
   if (!result.ok) {
-    /* Only a lock keeps qemu-img out with -U absent and lets it in with. */
-    g_auto (ChildResult) shared = { 0 };
-    if (run_qemu_img (path, format, true, &shared, NULL) && shared.ok)
+    if (is_locked (path, format))
       error_set (error, EBUSY, "%s is in use by another program, such as a "
                  "running guest, whose bitmaps are in its memory, not in the "
                  "file; use libvirt= or uri= for a running guest, or stop it",
@@ -116,6 +138,10 @@ inspect_layer (const char *path, const char *format, bool top, GError **error)
       error_set (error, EINVAL, "qemu-img cannot read %s: %s; is the image "
                  "whole?  Try: qemu-img check -f %s %s", path, result.err,
                  format, path);
+    return NULL;
+  }
+  if (refusal) {
+    g_propagate_error (error, g_steal_pointer (&refusal));
     return NULL;
   }
   g_autoptr (Layer) layer
@@ -167,7 +193,7 @@ is_in_chain (const GPtrArray *layers, const Layer *layer)
 }
 
 GPtrArray *
-image_chain_inspect (const char *path, GError **error)
+image_chain_inspect (const char *path, const LayerTry *try, GError **error)
 {
   g_autoptr (GPtrArray) layers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
@@ -175,7 +201,7 @@ image_chain_inspect (const char *path, GError **error)
 
   while (next) {
     g_autoptr (Layer) layer
-      = inspect_layer (next, format, layers->len == 0, error);
+      = inspect_layer (next, format, layers->len == 0, try, error);
     if (!layer && layers->len > 0)
       g_prefix_error (error, "backing file of %s: ",
                       ((const Layer *)

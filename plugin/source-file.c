@@ -122,10 +122,20 @@ choose_target (const Settings *settings, const Forest *tree, guint index,
   return NULL;
 }
 
+/* See file_inspect. */
+static void
+try_file (const char *path, bool is_block_device, void *data, GError **error)
+{
+  storage_daemon_try (data, path, is_block_device, error);
+}
+
 static bool
-add_disk (Source *source, const char *target, const char *path,
+add_disk (FileSource *self, const char *target, const char *path,
           GError **error)
 {
+  const Source *source = &self->source;
+  const LayerTry try = { try_file, self->daemon };
+
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *other = g_ptr_array_index (source->disks, i);
     if (strcmp (other->target, target) == 0)
@@ -133,13 +143,26 @@ add_disk (Source *source, const char *target, const char *path,
                         "write file=TARGET:PATH", target,
                         disk_layer (other, 0)->path, path);
   }
-  GPtrArray *layers = image_chain_inspect (path, error);
+  GPtrArray *layers = image_chain_inspect (path, &try, error);
   if (!layers)
     return false;
   Disk *disk = disk_new (target);
   g_ptr_array_unref (disk->layers);
   disk->layers = layers;
   g_ptr_array_add (source->disks, disk);
+  return true;
+}
+
+static bool
+add_disks (FileSource *self, const Settings *settings, GError **error)
+{
+  for (guint i = 0; i < settings->files->len; i++) {
+    const FileSetting *file = g_ptr_array_index (settings->files, i);
+    g_autofree char *target
+      = choose_target (settings, self->source.forest, i, error);
+    if (!target || !add_disk (self, target, file->path, error))
+      return false;
+  }
   return true;
 }
 
@@ -155,29 +178,17 @@ file_free (Source *source)
 }
 
 static bool
-start_daemon (FileSource *self, GError **error)
-{
-  Source *source = &self->source;
-
-  self->daemon = storage_daemon_start (error);
-  if (!self->daemon)
-    return false;
-  for (guint i = 0; i < source->disks->len; i++)
-    if (!storage_daemon_open (self->daemon,
-                              g_ptr_array_index (source->disks, i), error))
-      return false;
-  return true;
-}
-
-static bool
 file_start (Source *source, GError **error)
 {
   FileSource *self = (FileSource *) source;
 
-  if (!start_daemon (self, error))
+  self->daemon = storage_daemon_start (error);
+  if (!self->daemon)
     return false;
   for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
+    Disk *disk = g_ptr_array_index (source->disks, i);
+    if (!storage_daemon_open (self->daemon, disk, error))
+      return false;
     DirectRead *direct = direct_read_open (disk);
     if (direct)
       g_hash_table_insert (self->direct, (gpointer) disk, direct);
@@ -191,20 +202,10 @@ file_direct (Source *source, const Disk *disk)
   return g_hash_table_lookup (((FileSource *) source)->direct, disk);
 }
 
-/* All in file_start that can fail, while the user still sees it.  The daemon
- * itself cannot be kept: it is bound to the process that starts it, and nbdkit
- * is about to fork.
+/* A daemon opens the files of each layer already here, so that what can fail in
+ * file_start fails while the user still sees it.  It cannot be kept: it is bound
+ * to the process that starts it, and nbdkit is about to fork.
  */
-static bool
-rehearse (FileSource *self, GError **error)
-{
-  const bool ok = start_daemon (self, error);
-
-  storage_daemon_stop (self->daemon);
-  self->daemon = NULL;
-  return ok;
-}
-
 static Source *
 file_inspect (const Settings *settings, Forest *tree, Warn warn,
               GError **error)
@@ -217,18 +218,13 @@ file_inspect (const Settings *settings, Forest *tree, Warn warn,
                                         (GDestroyNotify) direct_read_free);
   source->forest = tree;
   (void) warn;
-  for (guint i = 0; i < settings->files->len; i++) {
-    const FileSetting *file = g_ptr_array_index (settings->files, i);
-    g_autofree char *target = choose_target (settings, tree, i, error);
-    if (!target || !add_disk (source, target, file->path, error)) {
-      file_free (source);
-      return NULL;
-    }
-  }
-  if (!rehearse (self, error)) {
+  self->daemon = storage_daemon_start (error);
+  if (!self->daemon || !add_disks (self, settings, error)) {
     file_free (source);
     return NULL;
   }
+  storage_daemon_stop (self->daemon);
+  self->daemon = NULL;
   if (!source->forest)
     source->forest = parts_flat_tree (source->disks);
   return source;

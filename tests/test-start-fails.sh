@@ -68,6 +68,17 @@ fi
 for status in 0 1; do
   fails 'qemu-storage-daemon' PATH="$PWD/fake$status:$PATH" TMPDIR="$PWD/tmp"
 done
+# One that may not read what qemu-img may: seen before nbdkit forks.
+if [ "$(id -u)" -eq 0 ]; then
+  mkdir other-user
+  daemon=$(command -v qemu-storage-daemon)
+  printf '#!/bin/sh\nexec setpriv --reuid 65534 --clear-groups %s "$@"\n' \
+    "$daemon" >other-user/qemu-storage-daemon
+  chmod +x other-user/qemu-storage-daemon
+  chmod 600 disk.qcow2
+  fails "the private qemu-storage-daemon cannot open $PWD/disk.qcow2: .*denied" \
+    PATH="$PWD/other-user:$PATH" TMPDIR="$PWD/tmp"
+fi
 fails "$long.*too long" TMPDIR="$long"
 fails "$PWD/read-only.*Permission denied" TMPDIR="$PWD/read-only"
 fails "$PWD/missing.*No such file" TMPDIR="$PWD/missing"

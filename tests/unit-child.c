@@ -112,6 +112,46 @@ test_run_output (void)
   assert_no_children ();
 }
 
+/* Both ways to start one; what the user set comes last, so it wins. */
+static void
+test_environment (void)
+{
+  static const struct { const char *set, *expected; } rows[] = {
+    { NULL, "C glibc.malloc.hugetlb=1" },
+    { "", "C glibc.malloc.hugetlb=1" },
+    { "glibc.malloc.hugetlb=0",
+      "C glibc.malloc.hugetlb=1:glibc.malloc.hugetlb=0" },
+  };
+  const char *argv[] = { "sh", "-c", "echo \"$LC_ALL $GLIBC_TUNABLES\"; cat",
+                         NULL };
+  g_autofree char *before = g_strdup (g_getenv ("GLIBC_TUNABLES"));
+
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++) {
+    g_auto (ChildResult) result = { 0 };
+    g_autoptr (GError) error = NULL;
+    g_autofree char *line = g_strconcat (rows[i].expected, "\n", NULL);
+    Child child = CHILD_INIT;
+
+    if (rows[i].set)
+      g_setenv ("GLIBC_TUNABLES", rows[i].set, TRUE);
+    else
+      g_unsetenv ("GLIBC_TUNABLES");
+    g_assert_true (run_shell ("echo \"$LC_ALL $GLIBC_TUNABLES\"", LONG_MS,
+                              LIMIT, &result, &error));
+    g_assert_no_error (error);
+    g_assert_cmpstr (result.out, ==, line);
+    g_assert_true (child_start (argv, -1, &child, &error));
+    g_assert_no_error (error);
+    wait_for_line (&child, rows[i].expected);
+    child_stop (&child, LONG_MS);
+  }
+  if (before)
+    g_setenv ("GLIBC_TUNABLES", before, TRUE);
+  else
+    g_unsetenv ("GLIBC_TUNABLES");
+  assert_no_children ();
+}
+
 static void
 test_run_nothing (void)
 {
@@ -649,6 +689,7 @@ main (int argc, char *argv[])
   g_setenv ("MARK", "here", TRUE);
 
   g_test_add_func ("/child/run/output", test_run_output);
+  g_test_add_func ("/child/environment", test_environment);
   g_test_add_func ("/child/run/nothing", test_run_nothing);
   g_test_add_func ("/child/run/status", test_run_status);
   g_test_add_func ("/child/run/stderr", test_run_stderr);

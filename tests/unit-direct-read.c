@@ -134,7 +134,7 @@ inspect (const char *path)
   Disk *disk = disk_new ("vda");
 
   g_ptr_array_unref (disk->layers);
-  disk->layers = image_chain_inspect (path, &error);
+  disk->layers = image_chain_inspect (path, NULL, &error);
   g_assert_no_error (error);
   return disk;
 }
