@@ -25,6 +25,8 @@
 
 #define IN_FLIGHT 64
 #define MAX_CONNECTIONS 16
+/* Connections take turns at parts of this size: nbdcopy's THREAD_WORK_SIZE. */
+#define PART (UINT64_C (128) << 20)
 
 typedef struct {
   uint64_t offset, length;
@@ -43,7 +45,7 @@ typedef struct {
   struct nbd_handle *nbd;
   const Map *map;
   uint64_t block;
-  size_t first, step;           /* which blocks, counted over the map */
+  unsigned number, readers;     /* which parts of the disk: see PART */
   uint64_t sum;
 } Reader;
 
@@ -188,7 +190,7 @@ read_blocks (void *data)
   const Map *map = reader->map;
   char *buffers = need (malloc (IN_FLIGHT * reader->block));
   int64_t cookies[IN_FLIGHT];
-  size_t number = 0, slot = 0;
+  size_t slot;
 
   for (slot = 0; slot < IN_FLIGHT; ++slot)
     cookies[slot] = -1;
@@ -200,7 +202,7 @@ read_blocks (void *data)
       char *buffer = buffers + slot * reader->block;
       uint64_t length = range->length - at;
 
-      if (number++ % reader->step != reader->first)
+      if ((range->offset + at) / PART % reader->readers != reader->number)
         continue;
       finish (reader, &cookies[slot], buffer);
       if (length > reader->block)
@@ -230,7 +232,7 @@ read_all (struct nbd_handle *nbd, const char *uri, const Map *map,
   for (unsigned i = 0; i < connections; ++i)
     readers[i] = (Reader) {
       .nbd = i == 0 ? nbd : opened (uri, map->context), .map = map,
-      .block = block, .first = i, .step = connections };
+      .block = block, .number = i, .readers = connections };
   for (unsigned i = 0; i < connections; ++i)
     if (pthread_create (&threads[i], NULL, read_blocks, &readers[i]) != 0)
       abort ();

@@ -36,6 +36,14 @@ def same_bytes(lab, uri, image):
     return check
 
 
+def relayed(lab, server):
+    return lab.serve("socat", "-b", "262144", "UNIX-LISTEN:SOCKET,fork",
+                     "UNIX-CONNECT:" + server.path)
+
+
+RELAY = "socat, a relay of bytes"
+
+
 def reading(lab, uri, image):
     return Way(nbdcopy(lab, uri), same(lab, uri, image))
 
@@ -50,14 +58,12 @@ def all_dirty_uri(lab):
     ours = lab.ours("uri=" + qemu.uri(), *SPARSE)
     relay = lab.nbdkit("nbd", "uri=" + qemu.uri())
     shared = lab.nbdkit("nbd", "shared=true", "uri=" + qemu.uri())
-    socat = lab.serve("socat", "-b", "262144",
-                      "UNIX-LISTEN:SOCKET,fork", "UNIX-CONNECT:" + qemu.path)
     return {
         "ours, uri=": reading(lab, ours.uri(), disk),
         "direct from QEMU": reading(lab, qemu.uri(), disk),
         "nbdkit nbd": reading(lab, relay.uri(), disk),
         "nbdkit nbd shared=true": reading(lab, shared.uri(), disk),
-        "socat, a relay of bytes": reading(lab, socat.uri(), disk),
+        RELAY: reading(lab, relayed(lab, qemu).uri(), disk),
     }
 
 

@@ -144,6 +144,8 @@ def frag_read(lab):
         "ours, file=": copying(lab, by_file.uri(), wanted),
         "direct from QEMU, of a disk with no more":
             copying(lab, sparse.uri(), wanted),
+        loads_data.RELAY + " from there":
+            copying(lab, loads_data.relayed(lab, sparse).uri(), wanted),
         "ours, uri=, C client":
             reading(lab, by_uri.uri(), "base:allocation", wanted),
         "direct from QEMU, C client":

@@ -17,6 +17,8 @@
 
 /* With fewer, threads wait for one another; more make nothing faster. */
 #define CONNECTIONS 8
+/* As many are never borrowed. */
+#define KEPT 2
 /* A server at its limit of clients leaves the next one waiting in silence
  * (qemu-nbd --shared); reading can do without it.
  */
@@ -157,7 +159,7 @@ nbd_pool_borrow (NbdPool *pool)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  if (pool->n_kept < 2)
+  if (pool->n_kept <= KEPT)
     return NULL;
   pool->n_kept--;
   for (;;) {

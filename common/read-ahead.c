@@ -1,20 +1,78 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Whom to read ahead for, and what.  A request that is answered by what was
- * read ahead wakes nobody on its way, neither a server nor a thread, which
- * otherwise takes longer than the bytes do.
+ * While a client takes one answer, the server is already at its next ones, on
+ * a connection of that client's own.  The thread that serves the client also
+ * receives what is read ahead, just before it is asked for: nobody is woken
+ * on the way, and the bytes are still in the processor's cache.
+ *
+ * When that connection fails, all is read by nbd_pool_pread: the failure may
+ * be of a block that nobody asks for.
  */
 #include <config.h>
 
 #include <string.h>
+#include <libnbd.h>
 
-#include "read-ahead-internal.h"
+#include "nbd-connect.h"
+#include "read-ahead.h"
 
+/* A piece is what is waited for together: QEMU is fastest with some 512 KiB.
+ * The runs in it are requests of their own.  More pieces only fall out of the
+ * processor's caches.  Measured: bench/RESULTS.md.
+ */
+#define PIECES 4
+#define PIECE_RUNS 32
+#define PIECE_BYTES (READ_AHEAD_BYTES / PIECES)
+/* The server has the next piece at hand, and no more: what it reads too early
+ * is in no cache any more when it sends it.
+ */
+#define UNANSWERED_LIMIT (2 * PIECE_BYTES)
 /* A reader asks for its next request, or with many under way, for one of the
- * next few.
+ * next few.  Of one who then left most of it out, such as one of several who
+ * take turns, it must be the very next.
  */
 #define EXPECTED_RUNS 4
+
+typedef enum {
+  PIECE_WANTED,                 /* not asked for yet */
+  PIECE_READING,                /* libnbd may write to buffer */
+  PIECE_READY,
+  PIECE_FAILED
+} PieceState;
+
+typedef struct {
+  guint64 offset;
+  guint32 length;
+  guint32 at;                   /* in the piece's buffer */
+} Run;
+
+typedef struct {
+  ReadAhead *ahead;
+  PieceState state;
+  guint n_runs;
+  Run runs[PIECE_RUNS];         /* ascending */
+  guint32 length;               /* of all runs */
+  guint32 taken;                /* as much was handed out */
+  guint unanswered;             /* requests */
+  bool refused;                 /* one of them */
+  char *buffer;                 /* PIECE_BYTES, or NULL */
+} Piece;
+
+struct ReadAhead {
+  NbdPool *pool;
+  const DirtyMap *map;
+  struct nbd_handle *nbd;       /* NULL: nobody reads in order */
+  bool ended;                   /* the connection was lost */
+  guint unanswered;             /* requests */
+  guint32 unanswered_bytes;     /* of pieces that are not all there */
+  Piece pieces[PIECES];         /* a ring, ascending; n from first on */
+  guint first, n;
+  guint depth;                  /* n may be as much; 0: nothing was asked for */
+  bool leaves_out;              /* it has left out more than it took */
+  guint64 next;                 /* what follows will be read ahead, or has to
+                                 * be asked for to make this a stream */
+};
 
 ReadAhead *
 read_ahead_new (NbdPool *pool, const DirtyMap *map)
@@ -23,42 +81,15 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
 
   ahead->pool = pool;
   ahead->map = map;
-  g_mutex_init (&ahead->lock);
-  g_cond_init (&ahead->work);
-  g_queue_init (&ahead->wanted);
-  for (guint i = 0; i < STREAMS; i++)
-    for (guint j = 0; j < PIECES; j++) {
-      ahead->streams[i].pieces[j].ahead = ahead;
-      g_cond_init (&ahead->streams[i].pieces[j].arrived);
-    }
+  for (guint i = 0; i < PIECES; i++)
+    ahead->pieces[i].ahead = ahead;
   return ahead;
 }
 
-void
-read_ahead_free (ReadAhead *ahead)
-{
-  if (!ahead)
-    return;
-  g_mutex_lock (&ahead->lock);
-  ahead->stop = true;
-  g_cond_signal (&ahead->work);
-  g_mutex_unlock (&ahead->lock);
-  if (ahead->thread)
-    g_thread_join (ahead->thread);
-  for (guint i = 0; i < STREAMS; i++)
-    for (guint j = 0; j < PIECES; j++) {
-      g_free (ahead->streams[i].pieces[j].buffer);
-      g_cond_clear (&ahead->streams[i].pieces[j].arrived);
-    }
-  g_cond_clear (&ahead->work);
-  g_mutex_clear (&ahead->lock);
-  g_free (ahead);
-}
-
 static Piece *
-nth_piece (Stream *stream, guint n)
+nth_piece (ReadAhead *ahead, guint n)
 {
-  return &stream->pieces[(stream->first + n) % PIECES];
+  return &ahead->pieces[(ahead->first + n) % PIECES];
 }
 
 static guint64
@@ -90,13 +121,13 @@ next_run (const DirtyMap *map, guint64 offset, guint32 most, Run *run)
 
 /* Does a request at offset go on where this stream is? */
 static bool
-is_expected (const ReadAhead *ahead, const Stream *stream, guint64 offset)
+is_expected (const ReadAhead *ahead, guint64 offset)
 {
-  Run run = { .offset = stream->next };
+  Run run = { .offset = ahead->next };
 
-  if (offset < stream->next)
+  if (ahead->depth == 0 || offset < ahead->next)
     return false;
-  for (guint i = 0; i < EXPECTED_RUNS; i++) {
+  for (guint i = 0; i < (ahead->leaves_out ? 1 : EXPECTED_RUNS); i++) {
     if (!next_run (ahead->map, run_end (&run), PIECE_BYTES, &run)
         || offset < run.offset)
       return false;
@@ -106,147 +137,248 @@ is_expected (const ReadAhead *ahead, const Stream *stream, guint64 offset)
   return false;
 }
 
-/* Did another reader begin behind this one's start, and has it read this?
- * Readers who share the work divide the disk among them (nbdcopy), and go on
- * elsewhere when they come to where another began.
- */
-static bool
-is_read_by_another (const ReadAhead *ahead, const Stream *stream,
-                    guint64 offset)
+static void
+answered (Piece *piece, bool refused)
 {
-  for (guint i = 0; i < STREAMS; i++) {
-    const Stream *other = &ahead->streams[i];
-    if (other->from > stream->from && other->from <= offset
-        && offset < other->next)
-      return true;
+  piece->refused = piece->refused || refused;
+  if (--piece->unanswered > 0)
+    return;
+  piece->ahead->unanswered_bytes -= piece->length;
+  piece->state = piece->refused ? PIECE_FAILED : PIECE_READY;
+}
+
+static int
+read_completed (void *opaque, int *error)
+{
+  Piece *piece = opaque;
+
+  piece->ahead->unanswered--;
+  answered (piece, *error != 0);
+  return 1;
+}
+
+/* Send what a piece needs.  The last answer may come before this returns. */
+static void
+begin_piece (ReadAhead *ahead, Piece *piece)
+{
+  const guint n_runs = piece->n_runs;
+
+  if (!piece->buffer)
+    piece->buffer = g_malloc (PIECE_BYTES);
+  piece->state = PIECE_READING;
+  piece->refused = false;
+  ahead->unanswered_bytes += piece->length;
+  piece->unanswered = n_runs;
+  for (guint i = 0; i < n_runs; i++) {
+    const Run run = piece->runs[i];
+    ahead->unanswered++;
+    if (nbd_aio_pread (ahead->nbd, piece->buffer + run.at, run.length,
+                       run.offset,
+                       (nbd_completion_callback) {
+                         .callback = read_completed, .user_data = piece },
+                       0) == -1) {
+      ahead->unanswered--;
+      answered (piece, true);
+    }
   }
-  return false;
 }
 
 static void
-want_piece (ReadAhead *ahead, Stream *stream)
+begin_wanted (ReadAhead *ahead)
 {
-  Piece *piece = nth_piece (stream, stream->n);
+  for (guint i = 0; i < ahead->n; i++) {
+    Piece *piece = nth_piece (ahead, i);
+    if (ahead->unanswered_bytes >= UNANSWERED_LIMIT)
+      return;
+    if (piece->state == PIECE_WANTED)
+      begin_piece (ahead, piece);
+  }
+}
+
+/* Give the connection up.  Afterwards libnbd writes to no buffer. */
+static void
+end (ReadAhead *ahead)
+{
+  ahead->ended = true;
+  g_clear_pointer (&ahead->nbd, nbd_close);
+  ahead->unanswered = 0;
+  for (guint i = 0; i < PIECES; i++)
+    if (ahead->pieces[i].state != PIECE_READY)
+      ahead->pieces[i].state = PIECE_FAILED;
+}
+
+/* Receive what has come, and wait for something as long as that if nothing
+ * has.
+ */
+static void
+receive (ReadAhead *ahead, int milliseconds)
+{
+  if (nbd_poll (ahead->nbd, milliseconds) == -1
+      || nbd_aio_is_dead (ahead->nbd) == 1
+      || nbd_aio_is_closed (ahead->nbd) == 1)
+    end (ahead);
+  else
+    begin_wanted (ahead);
+}
+
+static gint64
+deadline_in (guint milliseconds)
+{
+  return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+}
+
+/* Wait for something, but not beyond the deadline. */
+static void
+receive_until (ReadAhead *ahead, gint64 deadline)
+{
+  const gint64 left = deadline - g_get_monotonic_time ();
+
+  if (left > 0)
+    receive (ahead, (int) (left / G_TIME_SPAN_MILLISECOND + 1));
+  else
+    end (ahead);
+}
+
+/* Wait until nothing is on its way. */
+static void
+settle (ReadAhead *ahead, guint milliseconds)
+{
+  const gint64 deadline = deadline_in (milliseconds);
+
+  while (ahead->unanswered > 0)
+    receive_until (ahead, deadline);
+}
+
+/* Nobody reads in order any more.  What is on its way is received later: the
+ * client does not wait for it.
+ */
+static void
+rest (ReadAhead *ahead)
+{
+  ahead->n = 0;
+  if (ahead->unanswered > 0)
+    receive (ahead, 0);
+  if (ahead->unanswered > 0)
+    return;
+  if (ahead->nbd)
+    nbd_pool_return (ahead->pool, g_steal_pointer (&ahead->nbd));
+  for (guint i = 0; i < PIECES; i++)
+    g_clear_pointer (&ahead->pieces[i].buffer, g_free);
+}
+
+void
+read_ahead_free (ReadAhead *ahead)
+{
+  if (!ahead)
+    return;
+  ahead->n = 0;
+  settle (ahead, NBD_GOODBYE_MS);
+  rest (ahead);
+  g_free (ahead);
+}
+
+static void
+want_piece (ReadAhead *ahead)
+{
+  Piece *piece = nth_piece (ahead, ahead->n);
 
   piece->n_runs = piece->length = piece->taken = 0;
   while (piece->n_runs < PIECE_RUNS && piece->length < PIECE_BYTES) {
     Run *run = &piece->runs[piece->n_runs];
-    if (!next_run (ahead->map, stream->next, PIECE_BYTES - piece->length,
-                   run)
-        || is_read_by_another (ahead, stream, run->offset))
+    if (!next_run (ahead->map, ahead->next, PIECE_BYTES - piece->length,
+                   run))
       break;
     run->at = piece->length;
     piece->length += run->length;
     piece->n_runs++;
-    stream->next = run_end (run);
+    ahead->next = run_end (run);
   }
   if (piece->n_runs == 0)
     return;
   piece->state = PIECE_WANTED;
-  stream->n++;
-  g_queue_push_tail (&ahead->wanted, piece);
-  g_cond_signal (&ahead->work);
+  ahead->n++;
 }
 
 static void
-read_on (ReadAhead *ahead, Stream *stream)
+read_on (ReadAhead *ahead)
 {
   guint before;
 
   if (ahead->ended)
     return;
-  if (!ahead->thread)
-    ahead->thread = g_thread_try_new ("read-ahead", read_ahead_thread, ahead,
-                                      NULL);
-  if (!ahead->thread)
+  if (ahead->n == 0)            /* a new stream: what was left of the last */
+    settle (ahead, READ_AHEAD_TIMEOUT_MS);
+  if (!ahead->nbd)
+    ahead->nbd = nbd_pool_borrow (ahead->pool);
+  if (!ahead->nbd)
     return;
   do {
-    before = stream->n;
-    if (before < stream->depth)
-      want_piece (ahead, stream);
-  } while (stream->n > before);
-}
-
-static bool
-is_at_rest (const Piece *piece)
-{
-  return piece->users == 0
-    && (piece->state == PIECE_READY || piece->state == PIECE_FAILED);
+    before = ahead->n;
+    if (before < ahead->depth)
+      want_piece (ahead);
+  } while (ahead->n > before);
+  begin_wanted (ahead);
+  if (ahead->n == 0)
+    rest (ahead);
+  else if (ahead->unanswered > 0)
+    receive (ahead, 0);         /* or the server waits for room in the socket */
 }
 
 /* Forget pieces that were handed out, and those that a reader who is at
- * piece n has left behind.
+ * piece n has left behind.  False if most of one was of no use.
  */
-static void
-forget_behind (Stream *stream, guint n)
+static bool
+forget_behind (ReadAhead *ahead, guint n)
 {
-  while (stream->n > 0) {
-    const Piece *piece = nth_piece (stream, 0);
-    if (!is_at_rest (piece)
+  bool useful = true;
+
+  while (ahead->n > 0) {
+    const Piece *piece = nth_piece (ahead, 0);
+    if (piece->state == PIECE_WANTED || piece->state == PIECE_READING
         || (piece->taken < piece->length && n <= PIECES / 2))
       break;
-    stream->first = (stream->first + 1) % PIECES;
-    stream->n--;
+    useful = useful && piece->taken >= piece->length / 4 * 3;
+    ahead->first = (ahead->first + 1) % PIECES;
+    ahead->n--;
     n -= n > 0;
-    stream->depth = MIN (stream->depth * 2, PIECES);
+    ahead->depth = MIN (ahead->depth * 2, PIECES);
   }
+  return useful;
 }
 
-static bool
-forget_all (Stream *stream)
+/* A stream may begin there. */
+static void
+begin_anew (ReadAhead *ahead, guint64 next)
 {
-  for (guint i = 0; i < stream->n; i++)
-    if (!is_at_rest (nth_piece (stream, i)))
-      return false;
-  stream->n = 0;
-  return true;
+  rest (ahead);
+  ahead->next = next;
+  ahead->depth = 1;
 }
 
-bool
-read_ahead_shrink (ReadAhead *ahead, gint64 before)
+/* The reader is at piece n, and at that offset. */
+static void
+go_on (ReadAhead *ahead, guint n, guint64 offset)
 {
-  bool empty = true;
-
-  for (guint i = 0; i < STREAMS; i++) {
-    Stream *stream = &ahead->streams[i];
-    const bool forgotten = stream->used < before && forget_all (stream);
-    for (guint j = 0; j < PIECES; j++) {
-      if (forgotten)
-        g_clear_pointer (&stream->pieces[j].buffer, g_free);
-      empty = empty && !stream->pieces[j].buffer;
-    }
+  if (forget_behind (ahead, n)) {
+    read_on (ahead);
+    return;
   }
-  return empty;
+  ahead->leaves_out = true;
+  begin_anew (ahead, offset);
 }
 
-/* What no stream has read ahead is asked for: it is where a stream goes on,
- * or where a new one may begin, in the place of the longest unused.
+/* What was not read ahead is asked for: it is where the stream goes on, or
+ * where a new one may begin.
  */
 static void
 note_request (ReadAhead *ahead, guint64 offset, guint64 end)
 {
-  const gint64 now = g_get_monotonic_time ();
-  Stream *oldest = NULL;
-
-  for (guint i = 0; i < STREAMS; i++) {
-    Stream *stream = &ahead->streams[i];
-    if (stream->used > 0 && is_expected (ahead, stream, offset)) {
-      if (is_read_by_another (ahead, stream, offset))
-        stream->from = offset;  /* but this reader wants it, too */
-      stream->next = end;
-      stream->used = now;
-      read_on (ahead, stream);
-      return;
-    }
-    if (!oldest || stream->used < oldest->used)
-      oldest = stream;
+  if (!is_expected (ahead, offset)) {
+    begin_anew (ahead, end);
+    return;
   }
-  if (forget_all (oldest)) {
-    oldest->from = offset;
-    oldest->next = end;
-    oldest->used = now;
-    oldest->depth = 1;
-  }
+  ahead->next = end;
+  go_on (ahead, G_MAXUINT, end);
 }
 
 /* The run with this byte in it, or NULL and in *before how far it is to the
@@ -267,48 +399,29 @@ find_run (const Piece *piece, guint64 offset, guint64 *before)
   return NULL;
 }
 
-/* Wait until it is there, and copy.  Call with the lock held. */
-static bool
-take_run (ReadAhead *ahead, Piece *piece, const Run *run, void *buffer,
-          guint32 count, guint64 offset)
-{
-  piece->users++;
-  while (piece->state == PIECE_WANTED || piece->state == PIECE_READING)
-    g_cond_wait (&piece->arrived, &ahead->lock);
-  const bool ready = piece->state == PIECE_READY;
-  if (ready) {
-    g_mutex_unlock (&ahead->lock);
-    memcpy (buffer, piece->buffer + run->at + (offset - run->offset), count);
-    g_mutex_lock (&ahead->lock);
-  }
-  piece->users--;
-  piece->taken += count;
-  return ready;
-}
-
 guint32
 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                  guint64 offset, guint32 *others)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&ahead->lock);
   guint64 before = count;
 
-  for (guint i = 0; i < STREAMS; i++) {
-    Stream *stream = &ahead->streams[i];
-    for (guint n = 0; n < stream->n; n++) {
-      Piece *piece = nth_piece (stream, n);
-      const Run *run = find_run (piece, offset, &before);
-      if (!run)
-        continue;
-      count = (guint32) MIN (count, run_end (run) - offset);
-      *others = count;
-      stream->used = g_get_monotonic_time ();
-      const bool taken
-        = take_run (ahead, piece, run, buffer, count, offset);
-      forget_behind (stream, n);
-      read_on (ahead, stream);
-      return taken ? count : 0;
-    }
+  for (guint n = 0; n < ahead->n; n++) {
+    Piece *piece = nth_piece (ahead, n);
+    const Run *run = find_run (piece, offset, &before);
+    if (!run)
+      continue;
+    count = (guint32) MIN (count, run_end (run) - offset);
+    *others = count;
+    const gint64 deadline = deadline_in (READ_AHEAD_TIMEOUT_MS);
+    while (piece->state == PIECE_WANTED || piece->state == PIECE_READING)
+      receive_until (ahead, deadline);
+    const bool ready = piece->state == PIECE_READY;
+    if (ready)
+      memcpy (buffer, piece->buffer + run->at + (offset - run->offset),
+              count);
+    piece->taken += count;
+    go_on (ahead, n, offset + count);
+    return ready ? count : 0;
   }
   *others = (guint32) before;
   if (!ahead->ended)

@@ -12,22 +12,24 @@
 
 typedef struct ReadAhead ReadAhead;
 
-/* Both are borrowed and must outlive it.  pool must serve one point in time,
- * as everything that is read ahead is older than the request for it.  Takes
- * memory and a thread only once somebody reads in order, READ_AHEAD_LIMIT
- * bytes at most, and gives the memory back when nobody does any more.
+/* For one reader.  Both are borrowed and must outlive it.  pool must serve one
+ * point in time, as everything that is read ahead is older than the request for
+ * it.  Takes memory (READ_AHEAD_BYTES) and a connection of the pool only once
+ * somebody reads in order, and gives them back when nobody does any more.
  */
 ReadAhead *read_ahead_new (NbdPool *pool, const DirtyMap *map);
+/* Waits for NBD_GOODBYE_MS at most.  NULL is fine. */
 void read_ahead_free (ReadAhead *ahead);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ReadAhead, read_ahead_free)
 
-#define READ_AHEAD_LIMIT (16 * 1024 * 1024)
+#define READ_AHEAD_BYTES (2 * 1024 * 1024)
 
 /* Tell that these bytes are asked for, and give what was read ahead of them:
  * how many bytes are in buffer now.  If 0, *others (in: count) is how many of
  * them to read by nbd_pool_pread, and this also where reading ahead failed:
  * errors are told to those who ask for the very bytes.  May wait for bytes
- * that are on their way, for READ_AHEAD_TIMEOUT_MS at most.  Any thread.
+ * that are on their way, for READ_AHEAD_TIMEOUT_MS at most.  One thread at a
+ * time.
  */
 guint32 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                          guint64 offset, guint32 *others);

@@ -12,6 +12,7 @@
 void
 handle_free (Handle *handle)
 {
+  read_ahead_free (handle->ahead);
   if (handle->served)
     served_release (handle->cache, handle->served);
   g_clear_pointer (&handle->others, g_ptr_array_unref);
@@ -35,6 +36,10 @@ handle_open (const Source *source, const Settings *settings,
                                    export_choice_part (choice), error);
   if (!handle->served)
     return NULL;
+  /* Those whose connections' requests come one by one. */
+  if (!source->ops->direct)
+    handle->ahead = read_ahead_new (handle->served->pool,
+                                    map_reader_map (handle->served->reader));
   /* A part's reader may read what is dirty in another. */
   if (settings->view->refuses_clean && choice->parts->len > 1) {
     handle->others = served_acquire_all (cache, choice->disk, choice->parts,

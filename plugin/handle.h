@@ -12,6 +12,7 @@ typedef struct {
   ServedCache *cache;
   ExportChoice choice;
   Served *served;               /* NULL: see Source.look_only */
+  ReadAhead *ahead;             /* NULL: its requests run in parallel */
   GPtrArray *others;            /* of Served: the view's other parts, if they
                                  * decide what may be read; or NULL */
   gint described;               /* atomic: in the log, once the map is read */

@@ -330,7 +330,8 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
     }
   }
   const int failure
-    = served_pread (handle->served, buffer, count, offset, &error);
+    = served_pread (handle->served, handle->ahead, buffer, count, offset,
+                    &error);
   return failure ? fail_request (failure, error) : 0;
 }
 

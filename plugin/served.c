@@ -33,7 +33,6 @@ struct ServedCache {
 static void
 entry_free (Entry *entry)
 {
-  read_ahead_free (entry->served.ahead);
   map_reader_free (entry->served.reader);
   nbd_pool_free (entry->served.bits);
   nbd_pool_free (entry->served.pool);
@@ -119,10 +118,6 @@ open_entry (ServedCache *cache, Entry *entry, const Part *part,
   entry->served.reader
     = map_reader_new (entry->served.pool, entry->served.bits, &endpoint,
                       cache->view->tells_zeroes, cache->coalesce);
-  if (!entry->served.direct)
-    entry->served.ahead
-      = read_ahead_new (entry->served.pool,
-                        map_reader_map (entry->served.reader));
   return true;
 }
 
@@ -184,20 +179,24 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
 }
 
 int
-served_pread (const Served *served, void *buffer, guint32 count,
-              guint64 offset, GError **error)
+served_pread (const Served *served, ReadAhead *ahead, void *buffer,
+              guint32 count, guint64 offset, GError **error)
 {
   while (count > 0) {
     guint32 others = count, done = 0;
     int failure = 0;
 
-    if (served->direct)
+    if (served->direct) {
       done = direct_read (served->direct, buffer, count, offset, &others);
-    else
-      done = read_ahead_take (served->ahead, buffer, count, offset, &others);
-    if (done > 0)               /* all reads end when the server does */
-      failure = nbd_pool_check (served->pool, error);
-    else
+      if (done > 0)             /* right if the server still locks the files */
+        failure = nbd_pool_check (served->pool, error);
+    }
+    else if (ahead) {
+      done = read_ahead_take (ahead, buffer, count, offset, &others);
+      if (done > 0)             /* right, but reads end when the server does */
+        failure = nbd_pool_check_recent (served->pool, error);
+    }
+    if (done == 0)
       failure = nbd_pool_pread (served->pool, buffer, done = others, offset,
                                 error);
     if (failure)

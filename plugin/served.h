@@ -18,7 +18,6 @@ typedef struct {
   const DirectRead *direct;     /* NULL: all is read through pool; borrowed */
   NbdPool *bits;                /* NULL: pool tells what is dirty, too */
   MapReader *reader;
-  ReadAhead *ahead;             /* NULL: see direct */
 } Served;
 
 /* The view says what maps must tell; source must outlive the cache. */
@@ -34,9 +33,9 @@ Served *served_acquire (ServedCache *cache, const Disk *disk,
                         const Part *part, GError **error);
 void served_release (ServedCache *cache, Served *served);
 
-/* Read; as nbd_pool_pread. */
-int served_pread (const Served *served, void *buffer, guint32 count,
-                  guint64 offset, GError **error);
+/* Read; as nbd_pool_pread.  ahead is the client's own, or NULL. */
+int served_pread (const Served *served, ReadAhead *ahead, void *buffer,
+                  guint32 count, guint64 offset, GError **error);
 
 /* All of the parts but one (its number; -1: really all), or none.  The array
  * is the caller's, and gives them back when it is freed.

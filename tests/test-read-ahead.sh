@@ -101,6 +101,19 @@ read_runs 20 21
 wait_until 10 was_asked_for $((22 << 20))
 stop_disk
 
+# It goes on for one who leaves out a single run, but soon ends for one who
+# leaves out every other.
+serve_disk "$runs" -e 20
+read_runs 0 1 2 3 4 $(seq 6 20)
+wait_until 10 was_asked_for $((24 << 20))
+stop_disk
+serve_disk "$runs" -e 20
+read_runs $(seq 0 2 62)
+for run in $(seq 13 2 63); do
+  ! was_asked_for $((run << 20)) || fail "run $run was read for nobody"
+done
+stop_disk
+
 # A block that cannot be read is nobody's concern but theirs who ask for it.
 offset=$(qemu-img map --output=json runs.qcow2 \
   | jq '.[] | select(.start == (12 * 1048576)) | .offset')
