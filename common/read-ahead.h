@@ -28,8 +28,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ReadAhead, read_ahead_free)
  * how many bytes are in buffer now.  If 0, *others (in: count) is how many of
  * them to read by nbd_pool_pread, and this also where reading ahead failed:
  * errors are told to those who ask for the very bytes.  May wait for bytes
- * that are on their way, for READ_AHEAD_TIMEOUT_MS at most.  One thread at a
- * time.
+ * that are on their way, for READ_AHEAD_TIMEOUT_MS at most.  Any thread, but
+ * nothing is given to one that comes while another is in here.
  */
 guint32 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                          guint64 offset, guint32 *others);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Requests for what is to be read ahead, and their answers, on a connection
+ * that belongs to one reader.  When it fails, all is read by nbd_pool_pread:
+ * the failure may be of a block that nobody asks for.
+ */
+#include <config.h>
+
+#include "nbd-connect.h"
+#include "read-ahead-internal.h"
+
+/* The server has the next piece at hand, and no more: what it reads too early
+ * is in no cache any more when it sends it.
+ */
+#define UNANSWERED_LIMIT (2 * PIECE_BYTES)
+
+static void
+answered (Piece *piece, bool refused)
+{
+  piece->refused = piece->refused || refused;
+  piece->ahead->refused = piece->ahead->refused || refused;
+  if (--piece->unanswered > 0)
+    return;
+  piece->ahead->unanswered_bytes -= piece->length;
+  piece->state = piece->refused ? PIECE_FAILED : PIECE_READY;
+}
+
+static int
+read_completed (void *opaque, int *error)
+{
+  Piece *piece = opaque;
+
+  piece->ahead->unanswered--;
+  answered (piece, *error != 0);
+  return 1;
+}
+
+/* Send what a piece needs.  The last answer may come before this returns. */
+static void
+begin_piece (ReadAhead *ahead, Piece *piece)
+{
+  const guint n_runs = piece->n_runs;
+
+  if (!piece->buffer)
+    piece->buffer = g_malloc (PIECE_BYTES);
+  piece->state = PIECE_READING;
+  piece->refused = false;
+  ahead->unanswered_bytes += piece->length;
+  piece->unanswered = n_runs;
+  for (guint i = 0; i < n_runs; i++) {
+    const Run run = piece->runs[i];
+    ahead->unanswered++;
+    if (nbd_aio_pread (ahead->nbd, piece->buffer + run.at, run.length,
+                       run.offset,
+                       (nbd_completion_callback) {
+                         .callback = read_completed, .user_data = piece },
+                       0) == -1) {
+      ahead->unanswered--;
+      answered (piece, true);
+    }
+  }
+}
+
+void
+read_ahead_begin_wanted (ReadAhead *ahead)
+{
+  for (guint i = 0; i < ahead->n; i++) {
+    Piece *piece = nth_piece (ahead, i);
+    if (ahead->unanswered_bytes >= UNANSWERED_LIMIT)
+      return;
+    if (piece->state == PIECE_WANTED)
+      begin_piece (ahead, piece);
+  }
+}
+
+/* Give the connection up.  Afterwards libnbd writes to no buffer. */
+static void
+end (ReadAhead *ahead)
+{
+  ahead->ended = true;
+  g_clear_pointer (&ahead->nbd, nbd_close);
+  ahead->unanswered = 0;
+  for (guint i = 0; i < PIECES; i++)
+    if (ahead->pieces[i].state != PIECE_READY)
+      ahead->pieces[i].state = PIECE_FAILED;
+}
+
+void
+read_ahead_receive (ReadAhead *ahead, int milliseconds)
+{
+  if (nbd_poll (ahead->nbd, milliseconds) == -1
+      || nbd_aio_is_dead (ahead->nbd) == 1
+      || nbd_aio_is_closed (ahead->nbd) == 1)
+    end (ahead);
+  else
+    read_ahead_begin_wanted (ahead);
+}
+
+static gint64
+deadline_in (guint milliseconds)
+{
+  return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+}
+
+/* Wait for something, but not beyond the deadline. */
+static void
+receive_until (ReadAhead *ahead, gint64 deadline)
+{
+  const gint64 left = deadline - g_get_monotonic_time ();
+
+  if (left > 0)
+    read_ahead_receive (ahead, (int) (left / G_TIME_SPAN_MILLISECOND + 1));
+  else
+    end (ahead);
+}
+
+void
+read_ahead_settle (ReadAhead *ahead, guint milliseconds)
+{
+  const gint64 deadline = deadline_in (milliseconds);
+
+  while (ahead->unanswered > 0)
+    receive_until (ahead, deadline);
+}
+
+void
+read_ahead_await (ReadAhead *ahead, const Piece *piece)
+{
+  const gint64 deadline = deadline_in (READ_AHEAD_TIMEOUT_MS);
+
+  while (piece->state == PIECE_WANTED || piece->state == PIECE_READING)
+    receive_until (ahead, deadline);
+}
+
+void
+read_ahead_rest (ReadAhead *ahead)
+{
+  ahead->n = 0;
+  if (ahead->unanswered > 0)
+    read_ahead_receive (ahead, 0);
+  if (ahead->unanswered > 0)
+    return;
+  if (ahead->refused)
+    end (ahead);
+  else if (ahead->nbd)
+    nbd_pool_return (ahead->pool, g_steal_pointer (&ahead->nbd));
+  for (guint i = 0; i < PIECES; i++)
+    g_clear_pointer (&ahead->pieces[i].buffer, g_free);
+}
