@@ -24,7 +24,8 @@ class Lab:
         self.build, self.folder = build, folder
         self.source = os.path.dirname(os.path.dirname(
             os.path.realpath(__file__)))
-        self.images, self.processes, self.counter = {}, [], 0
+        self.images, self.processes = {}, []
+        self.counter, self.files = 0, []
 
     def __enter__(self):
         if self.folder is None:
@@ -62,8 +63,11 @@ class Lab:
         return os.path.join(self.tmp, name)
 
     def new(self, suffix):
+        """For one load."""
         self.counter += 1
-        return self.path("%d%s" % (self.counter, suffix))
+        path = self.path("%d%s" % (self.counter, suffix))
+        self.files.append(path)
+        return path
 
     def run(self, *command, **options):
         """Runs it; returns what it prints."""
@@ -153,10 +157,14 @@ class Lab:
             build(self, path)
         return path
 
-    def drop_images(self, needed):
-        for name in set(self.images) - set(needed):
+    def drop_files(self, needed):
+        """What the load has made, and the images that no other needs."""
+        unneeded = [self.images.pop(name)
+                    for name in set(self.images) - set(needed)]
+        for path in self.files + unneeded:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.images.pop(name))
+                os.unlink(path)
+        self.files = []
 
     def write(self, image, function, format="qcow2"):
         """function (libnbd handle) writes to the image, through QEMU."""

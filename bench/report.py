@@ -108,3 +108,17 @@ faster.
 def links(plots):
     return "".join("\n![%s](%s)\n" % (title, os.path.basename(path))
                    for title, path in plots)
+
+
+FINDINGS = "# What was found\n"
+
+
+def findings(path):
+    """What people wrote at the end of an earlier file."""
+    try:
+        with open(path) as file:
+            text = file.read()
+    except FileNotFoundError:
+        return ""
+    start = text.find("\n" + FINDINGS)
+    return text[start:] if start >= 0 else ""
