@@ -159,23 +159,17 @@ nbd_pool_borrow (NbdPool *pool)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  if (pool->n_kept <= KEPT)
+  if (pool->lost || pool->n_kept <= KEPT)
     return NULL;
-  pool->n_kept--;
-  for (;;) {
-    if (pool->lost)
-      return NULL;
-    for (guint i = pool->n_idle; i-- > 0;) {
-      struct nbd_handle *nbd = pool->idle[i];
-      if (nbd_aio_get_fd (nbd) == pool->watched_fd)
-        continue;
-      pool->idle[i] = pool->idle[--pool->n_idle];
-      return nbd;
-    }
-    if (pool->n_idle > 0)       /* the signal was for somebody else */
-      g_cond_signal (&pool->freed);
-    g_cond_wait (&pool->freed, &pool->lock);
+  for (guint i = pool->n_idle; i-- > 0;) {
+    struct nbd_handle *nbd = pool->idle[i];
+    if (nbd_aio_get_fd (nbd) == pool->watched_fd)
+      continue;
+    pool->idle[i] = pool->idle[--pool->n_idle];
+    pool->n_kept--;
+    return nbd;
   }
+  return NULL;
 }
 
 void

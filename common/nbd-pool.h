@@ -37,8 +37,8 @@ int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
                     guint64 offset, GError **error);
 
 /* A connection for a caller who sends many requests at once, to be given back
- * by nbd_pool_return or closed; or NULL, when the pool has no other, or has
- * lost the server.  Waits for one that is in use.
+ * by nbd_pool_return or closed; or NULL, when the pool has none to spare just
+ * now, or has lost the server.
  */
 struct nbd_handle *nbd_pool_borrow (NbdPool *pool);
 void nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd);

@@ -40,7 +40,7 @@ typedef struct {
   guint32 length;               /* of all runs */
   guint32 taken;                /* as much was handed out */
   guint unanswered;             /* requests */
-  bool refused;                 /* one of them */
+  gsize received;               /* bytes */
   char *buffer;                 /* PIECE_BYTES, or NULL */
 } Piece;
 
@@ -57,6 +57,7 @@ struct ReadAhead {
   guint first, n;
   guint depth;                  /* n may be as much; 0: nothing was asked for */
   bool leaves_out;              /* it has left out more than it took */
+  guint64 read_to;              /* the end of the last request */
   guint64 next;                 /* what follows will be read ahead, or has to
                                  * be asked for to make this a stream */
 };
@@ -70,14 +71,16 @@ nth_piece (ReadAhead *ahead, guint n)
 
 /* Ask for as much of what is wanted as the server should have at hand. */
 void read_ahead_begin_wanted (ReadAhead *ahead);
-/* Receive what has come, and wait for something as long as that if nothing
- * has.
+/* Receive an answer, or the part of it that has come; wait for some as long as
+ * that if nothing has.
  */
 void read_ahead_receive (ReadAhead *ahead, int milliseconds);
 /* Wait for the piece until it is there or has failed. */
 void read_ahead_await (ReadAhead *ahead, const Piece *piece);
-/* Wait until nothing is on its way. */
-void read_ahead_settle (ReadAhead *ahead, guint milliseconds);
+/* Wait until nothing is on its way, and give the connection up if that takes
+ * longer; with 0, only receive what has come.  True if nothing is.
+ */
+bool read_ahead_settle (ReadAhead *ahead, guint milliseconds);
 /* Nobody reads in order any more: give memory and connection back, unless
  * something is on its way, for which the client does not wait.
  */

@@ -18,12 +18,30 @@
 static void
 answered (Piece *piece, bool refused)
 {
-  piece->refused = piece->refused || refused;
   piece->ahead->refused = piece->ahead->refused || refused;
   if (--piece->unanswered > 0)
     return;
   piece->ahead->unanswered_bytes -= piece->length;
-  piece->state = piece->refused ? PIECE_FAILED : PIECE_READY;
+  piece->state = piece->received == piece->length ? PIECE_READY : PIECE_FAILED;
+}
+
+/* libnbd tells of an answer with too few bytes only those who ask for the
+ * result of the command, which cannot be done in its callbacks (libnbd 1.14,
+ * lib/aio.c).
+ */
+static int
+chunk_received (void *opaque, const void *bytes, size_t count,
+                uint64_t offset, unsigned status, int *error)
+{
+  Piece *piece = opaque;
+
+  (void) bytes;
+  (void) offset;
+  if (*error)
+    return -1;
+  if (status == LIBNBD_READ_DATA || status == LIBNBD_READ_HOLE)
+    piece->received += count;
+  return 0;
 }
 
 static int
@@ -45,17 +63,21 @@ begin_piece (ReadAhead *ahead, Piece *piece)
   if (!piece->buffer)
     piece->buffer = g_malloc (PIECE_BYTES);
   piece->state = PIECE_READING;
-  piece->refused = false;
+  piece->received = 0;
   ahead->unanswered_bytes += piece->length;
   piece->unanswered = n_runs;
   for (guint i = 0; i < n_runs; i++) {
     const Run run = piece->runs[i];
     ahead->unanswered++;
-    if (nbd_aio_pread (ahead->nbd, piece->buffer + run.at, run.length,
-                       run.offset,
-                       (nbd_completion_callback) {
-                         .callback = read_completed, .user_data = piece },
-                       0) == -1) {
+    if (nbd_aio_pread_structured (ahead->nbd, piece->buffer + run.at,
+                                  run.length, run.offset,
+                                  (nbd_chunk_callback) {
+                                    .callback = chunk_received,
+                                    .user_data = piece },
+                                  (nbd_completion_callback) {
+                                    .callback = read_completed,
+                                    .user_data = piece },
+                                  0) == -1) {
       ahead->unanswered--;
       answered (piece, true);
     }
@@ -80,7 +102,7 @@ end (ReadAhead *ahead)
 {
   ahead->ended = true;
   g_clear_pointer (&ahead->nbd, nbd_close);
-  ahead->unanswered = 0;
+  ahead->unanswered = ahead->unanswered_bytes = 0;
   for (guint i = 0; i < PIECES; i++)
     if (ahead->pieces[i].state != PIECE_READY)
       ahead->pieces[i].state = PIECE_FAILED;
@@ -115,13 +137,20 @@ receive_until (ReadAhead *ahead, gint64 deadline)
     end (ahead);
 }
 
-void
+bool
 read_ahead_settle (ReadAhead *ahead, guint milliseconds)
 {
   const gint64 deadline = deadline_in (milliseconds);
+  guint before;
 
-  while (ahead->unanswered > 0)
+  do {
+    before = ahead->unanswered;
+    if (before > 0)
+      read_ahead_receive (ahead, 0);
+  } while (ahead->unanswered < before);
+  while (milliseconds > 0 && ahead->unanswered > 0)
     receive_until (ahead, deadline);
+  return ahead->unanswered == 0;
 }
 
 void
@@ -137,9 +166,7 @@ void
 read_ahead_rest (ReadAhead *ahead)
 {
   ahead->n = 0;
-  if (ahead->unanswered > 0)
-    read_ahead_receive (ahead, 0);
-  if (ahead->unanswered > 0)
+  if (!read_ahead_settle (ahead, 0))
     return;
   if (ahead->refused)
     end (ahead);

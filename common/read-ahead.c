@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#include "nbd-connect.h"
 #include "read-ahead-internal.h"
 
 /* A reader asks for its next request, or with many under way, for one of the
@@ -83,7 +82,7 @@ read_ahead_free (ReadAhead *ahead)
   if (!ahead)
     return;
   ahead->n = 0;
-  read_ahead_settle (ahead, NBD_GOODBYE_MS);
+  read_ahead_settle (ahead, READ_AHEAD_GOODBYE_MS);
   read_ahead_rest (ahead);
   g_mutex_clear (&ahead->busy);
   g_free (ahead);
@@ -116,11 +115,10 @@ read_on (ReadAhead *ahead)
 {
   guint before;
 
-  if (ahead->ended)
+  /* A new stream has to wait for what is left of the last; its reader has not. */
+  if (ahead->ended || (ahead->n == 0 && !read_ahead_settle (ahead, 0)))
     return;
-  if (ahead->n == 0)            /* a new stream: what was left of the last */
-    read_ahead_settle (ahead, READ_AHEAD_TIMEOUT_MS);
-  if (!ahead->nbd)
+  if (!ahead->nbd && !ahead->ended)
     ahead->nbd = nbd_pool_borrow (ahead->pool);
   if (!ahead->nbd)
     return;
@@ -132,8 +130,8 @@ read_on (ReadAhead *ahead)
   read_ahead_begin_wanted (ahead);
   if (ahead->n == 0)
     read_ahead_rest (ahead);
-  else if (ahead->unanswered > 0)
-    read_ahead_receive (ahead, 0);         /* or the server waits for room in the socket */
+  else                          /* or the server waits for room in the socket */
+    read_ahead_receive (ahead, 0);
 }
 
 /* Forget pieces that were handed out, and those that a reader who is at
@@ -185,6 +183,12 @@ go_on (ReadAhead *ahead, guint n, guint64 offset)
 static void
 note_request (ReadAhead *ahead, guint64 offset, guint64 end)
 {
+  const guint64 last = ahead->read_to;
+
+  ahead->read_to = end;
+  /* A clean gap between what was read ahead. */
+  if (ahead->n > 0 && offset >= last && offset < ahead->next)
+    return;
   if (!is_expected (ahead, offset)) {
     begin_anew (ahead, end);
     return;
@@ -230,6 +234,7 @@ take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
       memcpy (buffer, piece->buffer + run->at + (offset - run->offset),
               count);
     piece->taken += count;
+    ahead->read_to = offset + count;
     go_on (ahead, n, offset + count);
     return ready ? count : 0;
   }

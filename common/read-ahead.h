@@ -14,14 +14,17 @@ typedef struct ReadAhead ReadAhead;
 
 /* For one reader.  Both are borrowed and must outlive it.  pool must serve one
  * point in time, as everything that is read ahead is older than the request for
- * it.  Takes memory (READ_AHEAD_BYTES) and a connection of the pool only once
- * somebody reads in order, and gives them back when nobody does any more.
+ * it.  Takes memory (READ_AHEAD_BYTES) and a connection of the pool once the reader
+ * reads in order, and gives them back when it reads elsewhere.
  */
 ReadAhead *read_ahead_new (NbdPool *pool, const DirtyMap *map);
-/* Waits for NBD_GOODBYE_MS at most.  NULL is fine. */
+/* Waits for what is on its way, or else its connection would be lost to the
+ * pool, READ_AHEAD_GOODBYE_MS at most.  NULL is fine.
+ */
 void read_ahead_free (ReadAhead *ahead);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ReadAhead, read_ahead_free)
 
+#define READ_AHEAD_GOODBYE_MS 2000
 #define READ_AHEAD_BYTES (2 * 1024 * 1024)
 
 /* Tell that these bytes are asked for, and give what was read ahead of them:

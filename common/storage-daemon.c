@@ -170,13 +170,18 @@ add_qcow2_members (JsonBuilder *builder, const Disk *disk, guint index)
 }
 
 static bool
-add_node (StorageDaemon *daemon, JsonBuilder *builder, GError **error)
+is_ready (StorageDaemon *daemon, GError **error)
 {
   if (!daemon->qmp)
     daemon->qmp = qmp_new (daemon->child.out, daemon->child.in, error);
-  return daemon->qmp
-    && qmp_execute (daemon->qmp, "blockdev-add",
-                    json_builder_get_root (builder), NULL, error);
+  return daemon->qmp != NULL;
+}
+
+static bool
+add_node (StorageDaemon *daemon, JsonBuilder *builder, GError **error)
+{
+  return qmp_execute (daemon->qmp, "blockdev-add",
+                      json_builder_get_root (builder), NULL, error);
 }
 
 static bool
@@ -284,6 +289,8 @@ storage_daemon_try (StorageDaemon *daemon, const char *path,
   g_autoptr (JsonBuilder) builder = json_builder_new ();
   g_autoptr (GError) refusal = NULL;
 
+  if (!is_ready (daemon, error))
+    return false;
   json_builder_begin_object (builder);
   begin_member (builder, "node-name", node);
   add_file_members (builder, path, is_block_device);
@@ -300,6 +307,8 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
   g_autoptr (JsonNode) answer = NULL;
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
+  if (!is_ready (daemon, error))
+    return false;
   for (guint i = disk->layers->len; i > 0; i--)
     if (!open_layer (daemon, disk, i - 1, error))
       return false;

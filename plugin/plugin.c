@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,6 +157,10 @@ checkpoint_get_ready (void)
   g_autoptr (GError) error = NULL;
   const SourceOps *ops = source_choose (settings, &error);
 
+  /* A program of ours that ends is told of by its pipe, as later, when nbdkit
+   * itself ignores the signal.
+   */
+  signal (SIGPIPE, SIG_IGN);
   if (!ops)
     return fail (error);
   Forest *tree = load_tree (&error);

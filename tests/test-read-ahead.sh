@@ -101,6 +101,29 @@ read_runs 20 21
 wait_until 10 was_asked_for $((22 << 20))
 stop_disk
 
+# Clean neighbours do not disturb it: each run is read once, and what is between
+# two runs in one go.
+serve_disk "$runs" -e 20
+cat >neighbours.py <<'EOF'
+import nbd
+h = nbd.NBD()
+h.add_meta_context("base:allocation")
+h.connect_unix("server.sock")
+h.block_status(64 << 20, 0, lambda *args: 0)
+for run in range(64):
+    want = bytes([run + 1]) * 65536 + bytes(3 * 65536)
+    for quarter in range(4):
+        at = (run << 20) + (quarter << 18)
+        assert bytes(h.pread(262144, at)) == want, (run, quarter)
+        want = bytes(262144)
+EOF
+bounded "$python" neighbours.py || fail "reading with neighbours failed"
+stop_disk
+for run in {0..63}; do
+  times=$(grep -c "type = 0x0, from = $((run << 20)), " asked)
+  [ "$times" -eq 1 ] || fail "run $run was read $times times"
+done
+
 # It goes on for one who leaves out a single run, but soon ends for one who
 # leaves out every other.
 serve_disk "$runs" -e 20

@@ -24,6 +24,10 @@ for status in 0 1; do
   printf '#!/bin/sh\nexit %s\n' $status >fake$status/qemu-storage-daemon
   chmod +x fake$status/qemu-storage-daemon
 done
+# One that ends as soon as it has greeted.
+mkdir fake-greeting
+printf '#!/bin/sh\necho "{\"QMP\": {}}"\n' >fake-greeting/qemu-storage-daemon
+chmod +x fake-greeting/qemu-storage-daemon
 mkdir read-only tmp
 chmod a-w read-only
 long=$PWD/$(printf '%0100d' 0)
@@ -66,8 +70,11 @@ if [ "$sanitizers" = "#" ]; then
   fails 'qemu-storage-daemon' PATH="$PWD/programs" TMPDIR="$PWD/tmp"
 fi
 for status in 0 1; do
-  fails 'qemu-storage-daemon' PATH="$PWD/fake$status:$PATH" TMPDIR="$PWD/tmp"
+  fails 'error: the private qemu-storage-daemon does not answer' \
+    PATH="$PWD/fake$status:$PATH" TMPDIR="$PWD/tmp"
 done
+fails 'error: .*the private qemu-storage-daemon' \
+  PATH="$PWD/fake-greeting:$PATH" TMPDIR="$PWD/tmp"
 # One that may not read what qemu-img may: seen before nbdkit forks.
 if [ "$(id -u)" -eq 0 ]; then
   mkdir other-user
