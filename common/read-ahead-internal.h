@@ -72,9 +72,9 @@ nth_piece (ReadAhead *ahead, guint n)
 /* Ask for as much of what is wanted as the server should have at hand. */
 void read_ahead_begin_wanted (ReadAhead *ahead);
 /* Receive an answer, or the part of it that has come; wait for some as long as
- * that if nothing has.
+ * that if nothing has.  False if nothing came.
  */
-void read_ahead_receive (ReadAhead *ahead, int milliseconds);
+bool read_ahead_receive (ReadAhead *ahead, int milliseconds);
 /* Wait for the piece until it is there or has failed. */
 void read_ahead_await (ReadAhead *ahead, const Piece *piece);
 /* Wait until nothing is on its way, and give the connection up if that takes

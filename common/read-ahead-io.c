@@ -108,15 +108,18 @@ end (ReadAhead *ahead)
       ahead->pieces[i].state = PIECE_FAILED;
 }
 
-void
+bool
 read_ahead_receive (ReadAhead *ahead, int milliseconds)
 {
-  if (nbd_poll (ahead->nbd, milliseconds) == -1
-      || nbd_aio_is_dead (ahead->nbd) == 1
-      || nbd_aio_is_closed (ahead->nbd) == 1)
+  const int came = nbd_poll (ahead->nbd, milliseconds);
+
+  if (came == -1 || nbd_aio_is_dead (ahead->nbd) == 1
+      || nbd_aio_is_closed (ahead->nbd) == 1) {
     end (ahead);
-  else
-    read_ahead_begin_wanted (ahead);
+    return false;
+  }
+  read_ahead_begin_wanted (ahead);
+  return came > 0;
 }
 
 static gint64
@@ -141,13 +144,9 @@ bool
 read_ahead_settle (ReadAhead *ahead, guint milliseconds)
 {
   const gint64 deadline = deadline_in (milliseconds);
-  guint before;
 
-  do {
-    before = ahead->unanswered;
-    if (before > 0)
-      read_ahead_receive (ahead, 0);
-  } while (ahead->unanswered < before);
+  while (ahead->unanswered > 0 && read_ahead_receive (ahead, 0))
+    ;
   while (milliseconds > 0 && ahead->unanswered > 0)
     receive_until (ahead, deadline);
   return ahead->unanswered == 0;
