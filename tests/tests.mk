@@ -17,6 +17,7 @@ script_tests = \
 	tests/test-property-views.sh \
 	tests/test-merge-many-parts.sh \
 	tests/test-read-ahead.sh \
+	tests/test-short-answers.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-clean-exit.sh \
 	tests/test-block-status-4g.sh \
@@ -101,6 +102,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-views.py \
 	tests/sanitizers \
 	tests/read-ahead-clients.py \
+	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
 	tests/vanishing-clients.sh
