@@ -26,7 +26,9 @@ for block in range(256):
         assert data == bytearray([block % 255 + 1]) * 65536, block
         assert block < 128, block
     except nbd.Error as e:
-        assert block >= 128 and e.errnum == errno.EIO, (block, e)
+        # libnbd 1.14 makes EIO of it, libnbd 1.22 what NBD has no number for.
+        assert block >= 128 and e.errnum in (errno.EIO, errno.EINVAL), \
+            (block, e)
 EOF
 bounded "$python" read.py || fail "other bytes than the server has"
 grep -q 'the server fails the read at 8388608' nbdkit.log \
