@@ -77,10 +77,14 @@ void read_ahead_begin_wanted (ReadAhead *ahead);
 bool read_ahead_receive (ReadAhead *ahead, int milliseconds);
 /* Wait for the piece until it is there or has failed. */
 void read_ahead_await (ReadAhead *ahead, const Piece *piece);
-/* Wait until nothing is on its way, and give the connection up if that takes
- * longer; with 0, only receive what has come.  True if nothing is.
+/* Receive as long as something comes every so many milliseconds.  True if
+ * nothing is on its way any more.
  */
-bool read_ahead_settle (ReadAhead *ahead, guint milliseconds);
+bool read_ahead_drain (ReadAhead *ahead, int patience);
+/* Wait until nothing is on its way, and give the connection up if that takes
+ * longer.
+ */
+void read_ahead_settle (ReadAhead *ahead, guint milliseconds);
 /* Nobody reads in order any more: give memory and connection back, unless
  * something is on its way, for which the client does not wait.
  */

@@ -141,15 +141,20 @@ receive_until (ReadAhead *ahead, gint64 deadline)
 }
 
 bool
+read_ahead_drain (ReadAhead *ahead, int patience)
+{
+  while (ahead->unanswered > 0 && read_ahead_receive (ahead, patience))
+    ;
+  return ahead->unanswered == 0;
+}
+
+void
 read_ahead_settle (ReadAhead *ahead, guint milliseconds)
 {
   const gint64 deadline = deadline_in (milliseconds);
 
-  while (ahead->unanswered > 0 && read_ahead_receive (ahead, 0))
-    ;
-  while (milliseconds > 0 && ahead->unanswered > 0)
+  while (ahead->unanswered > 0)
     receive_until (ahead, deadline);
-  return ahead->unanswered == 0;
 }
 
 void
@@ -165,7 +170,7 @@ void
 read_ahead_rest (ReadAhead *ahead)
 {
   ahead->n = 0;
-  if (!read_ahead_settle (ahead, 0))
+  if (!read_ahead_drain (ahead, 0))
     return;
   if (ahead->refused)
     end (ahead);

@@ -115,8 +115,10 @@ read_on (ReadAhead *ahead)
 {
   guint before;
 
-  /* A new stream has to wait for what is left of the last; its reader has not. */
-  if (ahead->ended || (ahead->n == 0 && !read_ahead_settle (ahead, 0)))
+  /* A new stream has to wait for what is left of the last; its reader has not,
+   * but while it comes, that is the shortest way to read ahead again.
+   */
+  if (ahead->ended || (ahead->n == 0 && !read_ahead_drain (ahead, 1)))
     return;
   if (!ahead->nbd && !ahead->ended)
     ahead->nbd = nbd_pool_borrow (ahead->pool);
