@@ -9,18 +9,13 @@
 
 import os, random, sys, threading
 import nbd
+from clients import connected
 
 SOCKET, TRUTH = sys.argv[1], sys.argv[2]
 SEED = int(sys.argv[3])
 truth = os.open(TRUTH, os.O_RDONLY)
 size = os.fstat(truth).st_size
 wrong = []
-
-def client():
-    h = nbd.NBD()
-    h.add_meta_context("base:allocation")
-    h.connect_unix(SOCKET)
-    return h
 
 def dirty_runs(h):
     runs, offset = [], 0
@@ -83,7 +78,7 @@ def asynchronous(h, runs, rng):
 def work(number):
     try:
         rng = random.Random(SEED * 100 + number)
-        h = client()
+        h = connected(SOCKET)
         runs = dirty_runs(h)
         for _ in range(3):
             start = rng.randrange(len(runs))

@@ -10,16 +10,11 @@
 # if no client was let in at all.
 
 import errno, nbd, os, signal, sys, threading, time
+from clients import connected
 
 SOCKET, VICTIM = sys.argv[1], int(sys.argv[2])
 MiB = 1024 * 1024
 wrong = []
-
-def client():
-    h = nbd.NBD()
-    h.add_meta_context("base:allocation")
-    h.connect_unix(SOCKET)
-    return h
 
 def status(h, offset):
     got = []
@@ -45,7 +40,7 @@ def requests(h):
 clients = []
 for _ in range(4):
     try:
-        clients.append(client())
+        clients.append(connected(SOCKET))
     except nbd.Error:
         if VICTIM:
             raise
@@ -70,7 +65,7 @@ for t in threads:
     t.join()
 # One who comes later is refused, or fares no better.
 try:
-    clients.append(client())
+    clients.append(connected(SOCKET))
 except nbd.Error:
     pass
 else:

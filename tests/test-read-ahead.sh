@@ -7,6 +7,7 @@
 # a block further on, lets in one client only, or goes away meanwhile.
 # SEED=N repeats the random part.
 . "$(dirname "$0")/functions.sh"
+export PYTHONPATH=$srcdir/tests
 seed=${SEED:-$RANDOM}
 echo "SEED=$seed"
 
@@ -78,11 +79,9 @@ for i in {0..63}; do echo "write -q -P $((i + 1)) ${i}M 64k"; done \
 qemu-img convert -f qcow2 -O raw runs.qcow2 truth.raw
 runs=driver=qcow2,file.driver=file,file.filename=runs.qcow2
 cat >read.py <<'EOF'
-import nbd, sys
-h = nbd.NBD()
-h.add_meta_context("base:allocation")
-h.connect_unix("server.sock")
-h.block_status(64 << 20, 0, lambda *args: 0)
+import sys
+from clients import knowing
+h = knowing("server.sock", 64 << 20)
 for run in map(int, sys.argv[1:]):
     assert bytes(h.pread(65536, run << 20)) == bytes([run + 1]) * 65536, run
 EOF
@@ -105,11 +104,8 @@ stop_disk
 # two runs in one go.
 serve_disk "$runs" -e 20
 cat >neighbours.py <<'EOF'
-import nbd
-h = nbd.NBD()
-h.add_meta_context("base:allocation")
-h.connect_unix("server.sock")
-h.block_status(64 << 20, 0, lambda *args: 0)
+from clients import knowing
+h = knowing("server.sock", 64 << 20)
 for run in range(64):
     want = bytes([run + 1]) * 65536 + bytes(3 * 65536)
     for quarter in range(4):
@@ -157,10 +153,8 @@ stop_disk
 serve_disk "$runs" -e 20
 cat >until-lost.py <<'EOF'
 import errno, nbd, os, signal, sys
-h = nbd.NBD()
-h.add_meta_context("base:allocation")
-h.connect_unix("server.sock")
-h.block_status(64 << 20, 0, lambda *args: 0)
+from clients import knowing
+h = knowing("server.sock", 64 << 20)
 for run in range(64):
     if run == 5:
         os.kill(int(sys.argv[1]), signal.SIGSTOP)

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# A server that sends less than was asked for, and says that it is all: whoever
-# reads that gets an error, and never other bytes, whether or not it was read
-# ahead.
+# A server that sends less than was asked for, and says that it is all, or takes
+# back what it sent: whoever reads that gets an error, and never other bytes,
+# whether or not it was read ahead.
 . "$(dirname "$0")/functions.sh"
+export PYTHONPATH=$srcdir/tests
 
 "$python" "$srcdir/tests/short-answers-server.py" upstream.sock \
   $((16 << 20)) $((8 << 20)) &
@@ -16,10 +17,8 @@ start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/upstream.sock" \
 
 cat >read.py <<'EOF'
 import errno, nbd
-h = nbd.NBD()
-h.add_meta_context("base:allocation")
-h.connect_unix("server.sock")
-h.block_status(16 << 20, 0, lambda *args: 0)
+from clients import knowing
+h = knowing("server.sock", 16 << 20)
 for block in range(256):
     try:
         data = h.pread(65536, block * 65536)

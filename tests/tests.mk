@@ -101,6 +101,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/sanitizers \
+	tests/clients.py \
 	tests/read-ahead-clients.py \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
