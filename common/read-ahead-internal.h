@@ -26,13 +26,17 @@ typedef enum {
   PIECE_FAILED
 } PieceState;
 
+typedef struct Piece Piece;
+
 typedef struct {
   guint64 offset;
   guint32 length;
   guint32 at;                   /* in the piece's buffer */
+  gsize received;               /* bytes */
+  Piece *piece;
 } Run;
 
-typedef struct {
+struct Piece {
   ReadAhead *ahead;
   PieceState state;
   guint n_runs;
@@ -40,9 +44,9 @@ typedef struct {
   guint32 length;               /* of all runs */
   guint32 taken;                /* as much was handed out */
   guint unanswered;             /* requests */
-  gsize received;               /* bytes */
+  bool failed;                  /* one of them */
   char *buffer;                 /* PIECE_BYTES, or NULL */
-} Piece;
+};
 
 struct ReadAhead {
   NbdPool *pool;

@@ -16,13 +16,18 @@
 #define UNANSWERED_LIMIT (2 * PIECE_BYTES)
 
 static void
-answered (Piece *piece, bool refused)
+answered (const Run *run, bool refused)
 {
-  piece->ahead->refused = piece->ahead->refused || refused;
+  Piece *piece = run->piece;
+  ReadAhead *ahead = piece->ahead;
+
+  ahead->unanswered--;
+  ahead->refused = ahead->refused || refused;
+  piece->failed = piece->failed || refused || run->received != run->length;
   if (--piece->unanswered > 0)
     return;
-  piece->ahead->unanswered_bytes -= piece->length;
-  piece->state = piece->received == piece->length ? PIECE_READY : PIECE_FAILED;
+  ahead->unanswered_bytes -= piece->length;
+  piece->state = piece->failed ? PIECE_FAILED : PIECE_READY;
 }
 
 /* libnbd tells of an answer with too few bytes only those who ask for the
@@ -33,24 +38,21 @@ static int
 chunk_received (void *opaque, const void *bytes, size_t count,
                 uint64_t offset, unsigned status, int *error)
 {
-  Piece *piece = opaque;
+  Run *run = opaque;
 
   (void) bytes;
   (void) offset;
   if (*error)
     return -1;
   if (status == LIBNBD_READ_DATA || status == LIBNBD_READ_HOLE)
-    piece->received += count;
+    run->received += count;
   return 0;
 }
 
 static int
 read_completed (void *opaque, int *error)
 {
-  Piece *piece = opaque;
-
-  piece->ahead->unanswered--;
-  answered (piece, *error != 0);
+  answered (opaque, *error != 0);
   return 1;
 }
 
@@ -58,29 +60,27 @@ read_completed (void *opaque, int *error)
 static void
 begin_piece (ReadAhead *ahead, Piece *piece)
 {
-  const guint n_runs = piece->n_runs;
-
   if (!piece->buffer)
     piece->buffer = g_malloc (PIECE_BYTES);
   piece->state = PIECE_READING;
-  piece->received = 0;
+  piece->failed = false;
+  piece->unanswered = piece->n_runs;
+  ahead->unanswered += piece->n_runs;
   ahead->unanswered_bytes += piece->length;
-  piece->unanswered = n_runs;
-  for (guint i = 0; i < n_runs; i++) {
-    const Run run = piece->runs[i];
-    ahead->unanswered++;
-    if (nbd_aio_pread_structured (ahead->nbd, piece->buffer + run.at,
-                                  run.length, run.offset,
+  for (guint i = 0; i < piece->n_runs; i++) {
+    Run *run = &piece->runs[i];
+    run->piece = piece;
+    run->received = 0;
+    if (nbd_aio_pread_structured (ahead->nbd, piece->buffer + run->at,
+                                  run->length, run->offset,
                                   (nbd_chunk_callback) {
                                     .callback = chunk_received,
-                                    .user_data = piece },
+                                    .user_data = run },
                                   (nbd_completion_callback) {
                                     .callback = read_completed,
-                                    .user_data = piece },
-                                  0) == -1) {
-      ahead->unanswered--;
-      answered (piece, true);
-    }
+                                    .user_data = run },
+                                  0) == -1)
+      answered (run, true);
   }
 }
 

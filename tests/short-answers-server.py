@@ -6,9 +6,10 @@
 #
 #   short-answers-server.py SOCKET SIZE WHOLE
 #
-# All is dirty in bitmap monday.  Block n of 64 KiB is full of n + 1.  Of what
-# lies beyond WHOLE, it sends the first half of what is asked for, and says that
-# this is all.  Source: the NBD protocol, doc/proto.md.
+# All is dirty in bitmap monday.  Block n of 64 KiB is full of n + 1.  Beyond
+# WHOLE, it sends the first half of what is asked for, and says that this is all;
+# from the middle of that on, all of it, and then an error.  Source: the NBD
+# protocol, doc/proto.md.
 
 import os, socket, struct, sys, threading
 
@@ -20,7 +21,8 @@ OPT_INFO, OPT_GO, OPT_STRUCTURED = 6, 7, 8
 REP_ACK, REP_INFO, REP_META, REP_UNSUPPORTED = 1, 3, 4, 0x80000001
 HAS_FLAGS, READ_ONLY, MULTI_CONN = 1, 2, 256
 READ, DISCONNECT, BLOCK_STATUS = 0, 2, 7
-DONE, OFFSET_DATA, STATUS = 1, 1, 5
+DONE, OFFSET_DATA, STATUS, ERROR = 1, 1, 5, 32769
+EIO = 5
 
 def exactly(conn, count):
     data = b""
@@ -81,9 +83,13 @@ def serve(conn):
             if kind == DISCONNECT:
                 return
             if kind == READ:
-                sent = count if offset + count <= WHOLE else count // 2
-                chunk(DONE, OFFSET_DATA,
-                      struct.pack(">Q", offset) + contents(offset, sent))
+                fails = offset >= (WHOLE + SIZE) // 2
+                short = not fails and offset + count > WHOLE
+                chunk(0 if fails else DONE, OFFSET_DATA,
+                      struct.pack(">Q", offset)
+                      + contents(offset, count // 2 if short else count))
+                if fails:
+                    chunk(DONE, ERROR, struct.pack(">IH", EIO, 0))
             elif kind == BLOCK_STATUS:
                 for name in chosen:
                     chunk(DONE if name == chosen[-1] else 0, STATUS,
