@@ -53,5 +53,5 @@ bench_modules = \
 	bench/measure.py \
 	bench/plot.py \
 	bench/report.py
-EXTRA_DIST += bench/RESULTS.md bench/RESULTS-fragmentation.svg bench/RESULTS-size.svg \
-	bench/run $(bench_modules)
+EXTRA_DIST += bench/RESULTS.md bench/RESULTS-fragmentation.svg \
+	bench/RESULTS-size.svg bench/run $(bench_modules)

@@ -235,16 +235,6 @@ child_run_end (ChildRun *run, unsigned timeout_ms, gsize limit,
 }
 
 bool
-child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
-           ChildResult *result, GError **error)
-{
-  ChildRun run;
-
-  return child_run_begin (argv, &run, error)
-    && child_run_end (&run, timeout_ms, limit, result, error);
-}
-
-bool
 child_start (const char *const *argv, int pass_fd, Child *child,
              GError **error)
 {

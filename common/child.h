@@ -23,26 +23,24 @@ typedef struct {
 void child_result_clear (ChildResult *result);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ChildResult, child_result_clear)
 
-/* Run argv (found on PATH) in the C locale, and wait.  It is killed when it
- * takes longer than timeout_ms, or writes more than limit bytes to one of
- * its outputs.  False with errno ENOENT (not installed), ETIMEDOUT, EFBIG
- * or that of the failed call; a program that ran and failed is true with
- * result->ok false.  Not to be called by two threads for one result.
- */
-bool child_run (const char *const *argv, unsigned timeout_ms, gsize limit,
-                ChildResult *result, GError **error);
-
-/* child_run in two steps, for those who have something else to do meanwhile.
- * What was begun must be ended; argv[0] must live until then.
- */
+/* A program that shall run to its end. */
 typedef struct {
-  const char *program;
+  const char *program;          /* argv[0], borrowed */
   GPid pid;
   int out;
   int err;
 } ChildRun;
 
+/* Run argv (found on PATH) in the C locale.  False with errno ENOENT (not
+ * installed) or that of the failed call.  What was begun must be ended.
+ */
 bool child_run_begin (const char *const *argv, ChildRun *run, GError **error);
+
+/* Wait for it.  It is killed when it takes longer than timeout_ms from now on,
+ * or writes more than limit bytes to one of its outputs.  False with errno
+ * ETIMEDOUT, EFBIG or that of the failed call; a program that ran and failed is
+ * true with result->ok false.  Not to be called by two threads for one result.
+ */
 bool child_run_end (ChildRun *run, unsigned timeout_ms, gsize limit,
                     ChildResult *result, GError **error);
 

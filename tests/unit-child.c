@@ -34,12 +34,22 @@ now_ms (void)
 }
 
 static bool
+run (const char *const *argv, unsigned timeout_ms, gsize limit,
+     ChildResult *result, GError **error)
+{
+  ChildRun begun;
+
+  return child_run_begin (argv, &begun, error)
+    && child_run_end (&begun, timeout_ms, limit, result, error);
+}
+
+static bool
 run_shell (const char *script, unsigned timeout_ms, gsize limit,
            ChildResult *result, GError **error)
 {
   const char *argv[] = { "/bin/sh", "-c", script, NULL };
 
-  return child_run (argv, timeout_ms, limit, result, error);
+  return run (argv, timeout_ms, limit, result, error);
 }
 
 static void
@@ -159,7 +169,7 @@ test_run_nothing (void)
   g_auto (ChildResult) result = { 0 };
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (child_run (argv, LONG_MS, 0, &result, &error));
+  g_assert_true (run (argv, LONG_MS, 0, &result, &error));
   g_assert_no_error (error);
   g_assert_true (result.ok);
   g_assert_cmpuint (result.out_length, ==, 0);
@@ -250,12 +260,12 @@ test_run_missing (void)
     g_auto (ChildResult) result = { 0 };
     g_autoptr (GError) error = NULL;
 
-    g_assert_false (child_run (argv, LONG_MS, LIMIT, &result, &error));
+    g_assert_false (run (argv, LONG_MS, LIMIT, &result, &error));
     g_assert_error (error, CHECKPOINT_ERROR, ENOENT);
     g_assert_nonnull (strstr (error->message, programs[i]));
     g_assert_null (result.out);
     g_assert_null (result.err);
-    g_assert_false (child_run (argv, LONG_MS, LIMIT, &result, NULL));
+    g_assert_false (run (argv, LONG_MS, LIMIT, &result, NULL));
   }
   assert_no_children ();
 }
@@ -274,7 +284,7 @@ test_run_forbidden (void)
   g_assert_cmpint (chmod (path, 0600), ==, 0);
 
   const char *argv[] = { path, NULL };
-  g_assert_false (child_run (argv, LONG_MS, LIMIT, &result, &error));
+  g_assert_false (run (argv, LONG_MS, LIMIT, &result, &error));
   g_assert_cmpint (g_unlink (path), ==, 0);
   g_assert_error (error, CHECKPOINT_ERROR, EACCES);
 }
@@ -669,8 +679,8 @@ test_no_leak (void)
     g_auto (ChildResult) result = { 0 };
     Child child = CHILD_INIT;
 
-    g_assert_true (child_run (runs[which].argv, runs[which].timeout_ms,
-                              runs[which].limit, &result, NULL)
+    g_assert_true (run (runs[which].argv, runs[which].timeout_ms,
+                        runs[which].limit, &result, NULL)
                    == (which == 0));
     g_assert_true (child_start (runs[which].argv, STDERR_FILENO, &child,
                                 NULL) == (which != 1));
