@@ -88,6 +88,7 @@ unit_tests = \
 	tests/unit-message \
 	tests/unit-nearest \
 	tests/unit-parts \
+	tests/unit-qcow2-header \
 	tests/unit-reach \
 	tests/unit-tree-load
 
@@ -159,6 +160,10 @@ tests_unit_nearest_LDADD = libcommon.la $(common_libs)
 tests_unit_parts_SOURCES = tests/unit-parts.c
 tests_unit_parts_CFLAGS = $(common_cflags)
 tests_unit_parts_LDADD = libcommon.la $(common_libs)
+
+tests_unit_qcow2_header_SOURCES = tests/unit-qcow2-header.c
+tests_unit_qcow2_header_CFLAGS = $(common_cflags)
+tests_unit_qcow2_header_LDADD = libcommon.la $(common_libs)
 
 tests_unit_reach_SOURCES = tests/unit-reach.c
 tests_unit_reach_CFLAGS = $(common_cflags)

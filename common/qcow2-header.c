@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * All numbers in a qcow2 header are big-endian.
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "qcow2-header.h"
+
+/* Offsets, and the header's length before version 3. */
+#define AT_VERSION 4
+#define AT_BACKING_OFFSET 8
+#define AT_BACKING_LENGTH 16
+#define AT_CLUSTER_BITS 20
+#define AT_CRYPT_METHOD 32
+#define AT_INCOMPATIBLE 72
+#define AT_HEADER_LENGTH 100
+#define LENGTH_2 72
+#define LENGTH_3 104
+
+#define CORRUPT 2
+#define EXTERNAL_DATA 4
+
+#define EXTENSIONS_END 0
+#define BACKING_FORMAT 0xe2792acaU
+/* QEMU's own limits, each with the final NUL. */
+#define BACKING_PATH_MOST 1024
+#define BACKING_FORMAT_MOST 16
+
+static guint64
+get_be (const guint8 *bytes, guint length)
+{
+  guint64 value = 0;
+
+  for (guint i = 0; i < length; i++)
+    value = value << 8 | bytes[i];
+  return value;
+}
+
+void
+qcow2_header_clear (Qcow2Header *header)
+{
+  g_clear_pointer (&header->backing_path, g_free);
+  g_clear_pointer (&header->backing_format, g_free);
+}
+
+bool
+qcow2_header_begins (const guint8 *bytes, gsize length, gsize *needed)
+{
+  if (length < 8 || memcmp (bytes, "QFI\xfb", 4) != 0)
+    return false;
+  const guint64 cluster_bits
+    = length >= LENGTH_2 ? get_be (bytes + AT_CLUSTER_BITS, 4) : 0;
+  *needed = cluster_bits <= 21 ? (gsize) 1 << cluster_bits : 0;
+  *needed = MAX (*needed, LENGTH_3);
+  return true;
+}
+
+/* Text as QEMU takes it, to the first NUL; NULL if that is nothing. */
+static char *
+text_at (const guint8 *bytes, gsize length)
+{
+  char *text = g_strndup ((const char *) bytes, length);
+
+  if (!*text)
+    g_clear_pointer (&text, g_free);
+  return text;
+}
+
+static bool
+read_backing_path (const guint8 *bytes, gsize length, Qcow2Header *header,
+                   const char **why)
+{
+  const guint64 offset = get_be (bytes + AT_BACKING_OFFSET, 8);
+  const guint64 count = get_be (bytes + AT_BACKING_LENGTH, 4);
+
+  if (offset == 0)
+    return true;
+  *why = "its backing file's name is not in its first cluster";
+  if (offset > length || count > length - offset)
+    return false;
+  *why = "its backing file's name is too long";
+  if (count >= BACKING_PATH_MOST)
+    return false;
+  header->backing_path = text_at (bytes + offset, count);
+  *why = "its backing file's name is not UTF-8";
+  return !header->backing_path
+    || g_utf8_validate (header->backing_path, -1, NULL);
+}
+
+static bool
+read_extensions (const guint8 *bytes, gsize begin, gsize end,
+                 Qcow2Header *header, const char **why)
+{
+  gsize at = begin;
+
+  while (at < end) {
+    *why = "its header extensions do not fit into it";
+    if (end - at < 8)
+      return false;
+    const guint32 type = (guint32) get_be (bytes + at, 4);
+    const gsize count = (gsize) get_be (bytes + at + 4, 4);
+    at += 8;
+    if (count > end - at)
+      return false;
+    if (type == EXTENSIONS_END)
+      return true;
+    if (type == BACKING_FORMAT) {
+      *why = "the format of its backing file has no known name";
+      if (count >= BACKING_FORMAT_MOST)
+        return false;
+      g_free (header->backing_format);
+      header->backing_format = text_at (bytes + at, count);
+      if (header->backing_format
+          && !g_utf8_validate (header->backing_format, -1, NULL))
+        return false;
+    }
+    at += (count + 7) & ~(gsize) 7;
+  }
+  return true;
+}
+
+bool
+qcow2_header_parse (const guint8 *bytes, gsize length, Qcow2Header *header,
+                    const char **why)
+{
+  *why = "its header is cut off";
+  if (length < LENGTH_2)
+    return false;
+  header->version = (guint32) get_be (bytes + AT_VERSION, 4);
+  if (header->version != 2 && header->version != 3)
+    return true;
+  const guint64 cluster_bits = get_be (bytes + AT_CLUSTER_BITS, 4);
+  gsize header_length = LENGTH_2;
+  if (header->version == 3) {
+    if (length < LENGTH_3)
+      return false;
+    const guint64 features = get_be (bytes + AT_INCOMPATIBLE, 8);
+    header->corrupt = features & CORRUPT;
+    header->external_data = features & EXTERNAL_DATA;
+    header_length = (gsize) get_be (bytes + AT_HEADER_LENGTH, 4);
+  }
+  header->encrypted = get_be (bytes + AT_CRYPT_METHOD, 4) != 0;
+  *why = "its header's numbers make no sense";
+  if (cluster_bits < 9 || cluster_bits > 21)
+    return false;
+  const gsize cluster_size = (gsize) 1 << cluster_bits;
+  if (header_length < (header->version == 3 ? LENGTH_3 : LENGTH_2)
+      || header_length > cluster_size)
+    return false;
+  *why = "its header is cut off";
+  length = MIN (length, cluster_size);
+  if (header_length > length
+      || !read_backing_path (bytes, length, header, why))
+    return false;
+  /* The name, if there is one, comes after the extensions. */
+  const guint64 backing_offset = get_be (bytes + AT_BACKING_OFFSET, 8);
+  const gsize end = backing_offset ? (gsize) backing_offset : length;
+  return read_extensions (bytes, header_length, end, header, why);
+}

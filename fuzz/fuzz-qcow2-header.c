@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Fuzz the parser of qcow2 headers.  Whatever it accepts must have names that
+ * can be shown and opened.  For libFuzzer, or with replay.c for any compiler.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <glib.h>
+
+#include "qcow2-header.h"
+
+/* The header of version 3. */
+#define LEAST 104
+#define PATH_LIMIT 1024
+#define FORMAT_LIMIT 16
+
+int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
+
+static void
+check_name (const char *what, const char *name, size_t limit)
+{
+  if (name != NULL && (*name == '\0' || strlen (name) >= limit
+                       || !g_utf8_validate (name, -1, NULL)))
+    g_error ("accepted with a strange %s", what);
+}
+
+static void
+check_header (const Qcow2Header *header)
+{
+  check_name ("path", header->backing_path, PATH_LIMIT);
+  check_name ("format", header->backing_format, FORMAT_LIMIT);
+  if ((header->corrupt || header->external_data) && header->version != 3)
+    g_error ("version %u has flags", header->version);
+  if (header->version != 2 && header->version != 3
+      && (header->encrypted || header->backing_path != NULL
+          || header->backing_format != NULL))
+    g_error ("of version %u more than that is read", header->version);
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  Qcow2Header header = { 0 };
+  const char *why = NULL;
+  gsize needed = 0;
+
+  g_log_set_always_fatal (G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING);
+  if (qcow2_header_begins (data, size, &needed)
+      && (needed < LEAST || needed > QCOW2_HEADER_MOST))
+    g_error ("needs %" G_GSIZE_FORMAT " bytes", needed);
+  /* It must not rely on the magic, either. */
+  if (qcow2_header_parse (data, size, &header, &why))
+    check_header (&header);
+  else if (why == NULL || *why == '\0' || strpbrk (why, "\n\r") != NULL)
+    g_error ("refused without one line saying why");
+  qcow2_header_clear (&header);
+  qcow2_header_clear (&header);
+  if (header.backing_path != NULL || header.backing_format != NULL)
+    g_error ("not cleared");
+  return 0;
+}
