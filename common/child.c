@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * g_spawn with bounds: GLib's own synchronous variant waits for ever and
- * keeps whatever it is sent, and GSubprocess starts threads, which nbdkit
- * plugins must not do before the server has forked.
+ * The guard is a pipe that nobody writes to.  We hold its writing end, the
+ * child, which must leave it alone, the other: that it hangs up tells the
+ * kernel that the child shall end, and tells us that it has ended.
+ * (PR_SET_PDEATHSIG would strike when nbdkit forks into the background and its
+ * first process ends.)
  */
 #include <config.h>
 
@@ -12,25 +14,15 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 #include "child.h"
 #include "error.h"
 
 #define PASSED_FD 3
-
-void
-child_result_clear (ChildResult *result)
-{
-  g_clear_pointer (&result->out, g_free);
-  g_clear_pointer (&result->err, g_free);
-}
+#define GUARD_FD 4
 
 static void
 close_fd (int *fd)
@@ -40,113 +32,53 @@ close_fd (int *fd)
   *fd = -1;
 }
 
-/* One pipe being read to its end. */
-typedef struct {
-  int fd;
-  GByteArray *bytes;
-} Stream;
-
-/* False when the stream holds more than limit bytes. */
-static bool
-stream_read (Stream *stream, gsize limit)
-{
-  guint8 buffer[65536];
-  ssize_t n = read (stream->fd, buffer, sizeof buffer);
-
-  if (n < 0 && (errno == EINTR || errno == EAGAIN))
-    return true;
-  if (n <= 0) {
-    close_fd (&stream->fd);
-    return true;
-  }
-  if (stream->bytes->len + (gsize) n > limit)
-    return false;
-  g_byte_array_append (stream->bytes, buffer, (guint) n);
-  return true;
-}
-
-/* Read both until both end.  0, or the errno of what went wrong. */
-static int
-streams_drain (Stream streams[2], gint64 deadline, gsize limit)
-{
-  while (streams[0].fd >= 0 || streams[1].fd >= 0) {
-    struct pollfd fds[2] = {
-      { .fd = streams[0].fd, .events = POLLIN },
-      { .fd = streams[1].fd, .events = POLLIN },
-    };
-    const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
-
-    if (left <= 0)
-      return ETIMEDOUT;
-    if (poll (fds, 2, (int) MIN (left, G_MAXINT)) < 0 && errno != EINTR)
-      return errno;
-    for (int i = 0; i < 2; i++)
-      if (fds[i].fd >= 0 && fds[i].revents
-          && !stream_read (&streams[i], limit))
-        return EFBIG;
-  }
-  return 0;
-}
-
 /* Programs print several lines where one is wanted in a log. */
 static char *
-one_line (const GByteArray *bytes)
+one_line (const GString *bytes)
 {
   g_autofree char *text
-    = bytes->len > 0 ? g_utf8_make_valid ((const char *) bytes->data,
-                                          (gssize) bytes->len)
-    : g_strdup ("");
+    = g_utf8_make_valid (bytes->str, (gssize) bytes->len);
 
   g_strstrip (text);
   for (char *p = text; *p; p++)
     if (g_ascii_iscntrl (*p))
       *p = ' ';
-  return *text ? g_steal_pointer (&text) : g_strdup ("it says nothing");
+  return *text ? g_steal_pointer (&text) : NULL;
 }
 
-/* Wait for the end of a child, which may have closed its outputs long before.
- * False when it still runs at the deadline (monotonic, microseconds).
- */
-static bool
-reap (GPid pid, gint64 deadline, int *status)
+char *
+child_says (Child *child)
 {
-  *status = -1;
-  while (waitpid (pid, status, WNOHANG) == 0) {
-    if (g_get_monotonic_time () >= deadline)
-      return false;
-    g_usleep (500);
-  }
-  return true;
+  g_autoptr (GString) bytes = g_string_new (NULL);
+  char buffer[4096];
+  ssize_t n;
+
+  /* No more than a pipe holds, so that one that goes on is not read for ever. */
+  while (bytes->len < 65536
+         && (n = read (child->err, buffer, sizeof buffer)) > 0)
+    g_string_append_len (bytes, buffer, n);
+  return one_line (bytes);
 }
 
+/* Runs between fork and exec: only async-signal-safe calls. */
 static void
-kill_and_reap (GPid pid)
+live_beside_us (gpointer data)
 {
-  kill (pid, SIGKILL);
-  while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
-    ;
-}
+  struct pollfd guard = { .fd = GUARD_FD };
 
-/* Runs between fork and exec, as the next: only async-signal-safe calls. */
-static void
-die_with_parent (gpointer data)
-{
-  const pid_t *parent = data;
-
-#ifdef __linux__
-  prctl (PR_SET_PDEATHSIG, SIGTERM);
-  /* The parent may have died before the line above. */
-  if (getppid () != *parent)
-    _exit (EXIT_FAILURE);
-#endif
-}
-
-static void
-live_beside_parent (gpointer data)
-{
+  (void) data;
   setpgid (0, 0);
   umask (077);
-  die_with_parent (data);
+#ifdef F_SETSIG
+  fcntl (GUARD_FD, F_SETOWN, getpid ());
+  fcntl (GUARD_FD, F_SETSIG, SIGTERM);
+  fcntl (GUARD_FD, F_SETFL, O_ASYNC);
+#endif
+  /* It may have hung up before the line above, if descriptor 4 was our other
+   * end of it.  If not, that one is closed by exec, and the signal comes then.
+   */
+  if (poll (&guard, 1, 0) > 0)
+    _exit (EXIT_FAILURE);
 }
 
 static bool
@@ -185,76 +117,52 @@ child_environment (void)
 }
 
 bool
-child_run_begin (const char *const *argv, ChildRun *run, GError **error)
-{
-  g_auto (GStrv) environment = child_environment ();
-  g_autoptr (GError) spawn_error = NULL;
-  pid_t self = getpid ();
-
-  run->program = argv[0];
-  if (!g_spawn_async_with_pipes (NULL, (char **) argv, environment,
-                                 G_SPAWN_SEARCH_PATH
-                                 | G_SPAWN_DO_NOT_REAP_CHILD,
-                                 die_with_parent, &self, &run->pid, NULL,
-                                 &run->out, &run->err, &spawn_error))
-    return spawn_failed (argv[0], spawn_error, error);
-  return true;
-}
-
-bool
-child_run_end (ChildRun *run, unsigned timeout_ms, gsize limit,
-               ChildResult *result, GError **error)
-{
-  g_autoptr (GByteArray) out = g_byte_array_new ();
-  g_autoptr (GByteArray) err = g_byte_array_new ();
-  Stream streams[2] = { { run->out, out }, { run->err, err } };
-  const gint64 deadline = g_get_monotonic_time () + timeout_ms * 1000LL;
-
-  int status = -1;
-  int failure = streams_drain (streams, deadline, limit);
-  if (!failure && !reap (run->pid, deadline, &status))
-    failure = ETIMEDOUT;
-  if (failure)
-    kill_and_reap (run->pid);
-  close_fd (&streams[0].fd);
-  close_fd (&streams[1].fd);
-
-  if (failure == ETIMEDOUT)
-    return error_set (error, failure, "%s did not end within %u s and was "
-                      "stopped; does its storage answer?", run->program,
-                      timeout_ms / 1000);
-  if (failure)
-    return error_set (error, failure, "cannot read what %s prints: %s",
-                      run->program, g_strerror (failure));
-  result->ok = WIFEXITED (status) && WEXITSTATUS (status) == 0;
-  result->err = one_line (err);
-  result->out_length = out->len;
-  g_byte_array_append (out, (const guint8 *) "", 1);
-  result->out = (char *) g_byte_array_free (g_steal_pointer (&out), FALSE);
-  return true;
-}
-
-bool
 child_start (const char *const *argv, int pass_fd, Child *child,
              GError **error)
 {
   g_auto (GStrv) environment = child_environment ();
   g_autoptr (GError) spawn_error = NULL;
-  const int target_fd = PASSED_FD;
-  pid_t self = getpid ();
+  static const int targets[] = { GUARD_FD, PASSED_FD };
+  int guard[2] = { -1, -1 }, err[2] = { -1, -1 };
+  const GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD;
 
-  if (!g_spawn_async_with_pipes_and_fds (NULL, argv,
-                                         (const char *const *) environment,
-                                         G_SPAWN_SEARCH_PATH
-                                         | G_SPAWN_DO_NOT_REAP_CHILD,
-                                         live_beside_parent, &self,
-                                         -1, -1, -1,
-                                         &pass_fd, &target_fd,
-                                         pass_fd >= 0 ? 1 : 0, &child->pid,
-                                         &child->in, &child->out, NULL,
-                                         &spawn_error))
-    return spawn_failed (argv[0], spawn_error, error);
-  return true;
+  if (pipe2 (guard, O_CLOEXEC) < 0
+      || pipe2 (err, O_CLOEXEC | O_NONBLOCK) < 0) {
+    error_set (error, errno, "cannot run %s: %s", argv[0],
+               g_strerror (errno));
+    close_fd (&guard[0]);
+    close_fd (&guard[1]);
+    return false;
+  }
+  const int sources[] = { guard[0], pass_fd };
+  const bool ok = g_spawn_async_with_pipes_and_fds (
+    "/", argv, (const char *const *) environment, flags, live_beside_us,
+    NULL, -1, -1, err[1], sources, targets, pass_fd >= 0 ? 2 : 1,
+    &child->pid, &child->in, &child->out, NULL, &spawn_error);
+  close_fd (&guard[0]);
+  close_fd (&err[1]);
+  child->guard = guard[1];
+  child->err = err[0];
+  if (ok)
+    return true;
+  close_fd (&child->guard);
+  close_fd (&child->err);
+  return spawn_failed (argv[0], spawn_error, error);
+}
+
+/* False if it has not ended by the deadline (monotonic, microseconds). */
+static bool
+wait_for_end (const Child *child, gint64 deadline)
+{
+  struct pollfd guard = { .fd = child->guard };
+  gint64 left;
+
+  /* CLAMP evaluates more than once, and a negative time is for ever. */
+  do
+    left = (deadline - g_get_monotonic_time ()) / 1000 + 1;
+  while (poll (&guard, 1, (int) CLAMP (left, 0, G_MAXINT)) < 0
+         && errno == EINTR);
+  return guard.revents != 0;
 }
 
 void
@@ -262,12 +170,18 @@ child_stop (Child *child, unsigned grace_ms)
 {
   if (child->pid == 0)
     return;
-  kill (child->pid, SIGTERM);
+  const gint64 deadline = g_get_monotonic_time () + grace_ms * 1000LL;
+  /* Once it has ended, its number may be another's, if others have reaped it. */
+  if (!wait_for_end (child, 0))
+    kill (child->pid, SIGTERM);
   close_fd (&child->in);
   close_fd (&child->out);
-  int status;
-  if (!reap (child->pid, g_get_monotonic_time () + grace_ms * 1000LL,
-             &status))
-    kill_and_reap (child->pid);
+  const bool ends = wait_for_end (child, deadline)
+    || kill (child->pid, SIGKILL) == 0;
+  /* Not ours to reap if we have forked since. */
+  while (waitpid (child->pid, NULL, ends ? 0 : WNOHANG) < 0 && errno == EINTR)
+    ;
+  close_fd (&child->err);
+  close_fd (&child->guard);
   child->pid = 0;
 }

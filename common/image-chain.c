@@ -13,153 +13,132 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "child.h"
 #include "error.h"
 #include "image-chain.h"
-#include "image-info.h"
+#include "qcow2-header.h"
 
-/* Bit 2 of qcow2's incompatible features. */
-#define EXTERNAL_DATA_FILE 4
-
-#define QEMU_IMG_TIMEOUT_MS 60000
-#define QEMU_IMG_OUTPUT_LIMIT (128 * 1024 * 1024)
 /* Far above any chain that performs, far below where QEMU's recursion over
  * the layers becomes a risk.
  */
 #define LAYERS_LIMIT 200
 
-/* The beginning of a qcow2 file: magic, version at 4, incompatible features
- * at 72, all big-endian (QEMU docs/interop/qcow2.txt).  It is looked at before
- * qemu-img is, which would open the data file that a header may name.
- */
-static bool
-check_header (const char *path, int fd, bool top, GError **error)
+/* The first bytes of the file, as many as the header needs. */
+static guint8 *
+read_header (const char *path, int fd, gsize *length, GError **error)
 {
-  static const guint8 magic[4] = { 'Q', 'F', 'I', 0xfb };
-  guint8 header[80] = { 0 };
+  guint8 begin[128];
+  gsize needed;
+  ssize_t n = pread (fd, begin, sizeof begin, 0);
 
-  if (pread (fd, header, sizeof header, 0) < 0)
-    return error_set (error, errno, "cannot read %s: %s", path,
-                      g_strerror (errno));
-  if (memcmp (header, magic, sizeof magic) != 0)
-    return error_set (error, EINVAL, "%s is not a qcow2 image, and only "
-                      "qcow2 can hold dirty bitmaps; name the guest's qcow2 "
-                      "disk, or use uri= for a running QEMU", path);
-  if (header[7] == 2 && !top)
-    return true;                /* needs no bitmap; may be a shared template */
-  if (header[7] == 2)
+  if (n >= 0 && !qcow2_header_begins (begin, (gsize) n, &needed)) {
+    error_set (error, EINVAL, "%s is not a qcow2 image, and only qcow2 can "
+               "hold dirty bitmaps; name the guest's qcow2 disk, or use uri= "
+               "for a running QEMU", path);
+    return NULL;
+  }
+  g_autofree guint8 *bytes = n >= 0 ? g_malloc (needed) : NULL;
+  if (bytes)
+    n = pread (fd, bytes, needed, 0);
+  if (n < 0) {
+    error_set (error, errno, "cannot read %s: %s", path, g_strerror (errno));
+    return NULL;
+  }
+  *length = (gsize) n;
+  return g_steal_pointer (&bytes);
+}
+
+/* All that an image's header may refuse it for. */
+static bool
+check_header (const Qcow2Header *header, const char *path, bool top,
+              GError **error)
+{
+  if (header->version == 2 && top)
     return error_set (error, EINVAL, "%s is qcow2 version 2, which cannot "
                       "hold dirty bitmaps; with the guest stopped: qemu-img "
                       "amend -f qcow2 -o compat=1.1 %s", path, path);
-  if (header[79] & EXTERNAL_DATA_FILE)
+  if (header->external_data)
     return error_set (error, ENOTSUP, "%s keeps its data in an external data "
                       "file, which file= does not follow; export the disk "
                       "with qemu-storage-daemon and use uri=", path);
+  if (header->corrupt)
+    return error_set (error, EINVAL, "%s is marked corrupt, so its bitmaps "
+                      "prove nothing; repair it with: qemu-img check -r all "
+                      "%s", path, path);
+  if (header->encrypted)
+    return error_set (error, EINVAL, "%s is encrypted, which file= cannot "
+                      "read; export it with qemu-storage-daemon and its "
+                      "secret, and use uri=", path);
   return true;
 }
 
-static bool
-check_file (const char *path, const char *format, bool top,
-            struct stat *stamp, GError **error)
+/* The name as QEMU understands it: relative to the folder of the image. */
+static char *
+backing_path (const char *path, const char *name)
 {
+  const char *colon_or_slash = name + strcspn (name, ":/");
+
+  if (*name == '/' || *colon_or_slash == ':')
+    return g_strdup (g_str_has_prefix (name, "file:/")
+                     ? name + strlen ("file:") : name);
+  const int folder_length = (int) (strrchr (path, '/') + 1 - path);
+  return g_strdup_printf ("%.*s%s", folder_length, path, name);
+}
+
+static bool
+inspect_header (Layer *layer, int fd, bool top, GError **error)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  const char *why;
+  gsize length;
+  g_autofree guint8 *bytes = read_header (layer->path, fd, &length, error);
+
+  if (!bytes)
+    return false;
+  if (!qcow2_header_parse (bytes, length, &header, &why))
+    return error_set (error, EINVAL, "cannot read %s: %s; is the image whole?  "
+                      "Try: qemu-img check -f qcow2 %s", layer->path, why,
+                      layer->path);
+  if (!check_header (&header, layer->path, top, error))
+    return false;
+  if (header.backing_path)
+    layer->backing_path = backing_path (layer->path, header.backing_path);
+  layer->backing_format = g_steal_pointer (&header.backing_format);
+  return true;
+}
+
+static Layer *
+inspect_layer (const char *path, const char *format, bool top, GError **error)
+{
+  g_autoptr (Layer) layer = layer_new (path);
   /* O_NONBLOCK: never wait for a FIFO's writer. */
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   bool ok = false;
 
-  if (fd < 0)
-    return error_set (error, errno, "cannot open %s: %s; check the path, and "
-                      "that user %u may read it", path, g_strerror (errno),
-                      (unsigned) geteuid ());
-  if (fstat (fd, stamp) < 0)
+  if (fd < 0) {
+    error_set (error, errno, "cannot open %s: %s; check the path, and that "
+               "user %u may read it", path, g_strerror (errno),
+               (unsigned) geteuid ());
+    return NULL;
+  }
+  layer->format = g_strdup (format);
+  if (fstat (fd, &layer->stamp) < 0)
     error_set (error, errno, "cannot look at %s: %s", path,
                g_strerror (errno));
-  else if (!S_ISREG (stamp->st_mode) && !S_ISBLK (stamp->st_mode))
+  else if (!S_ISREG (layer->stamp.st_mode) && !S_ISBLK (layer->stamp.st_mode))
     error_set (error, EINVAL, "%s is %s; name the guest's qcow2 disk", path,
-               S_ISDIR (stamp->st_mode) ? "a directory"
+               S_ISDIR (layer->stamp.st_mode) ? "a directory"
                : "neither a file nor a block device");
   else
     ok = strcmp (format, "qcow2") != 0
-      || check_header (path, fd, top, error);
+      || inspect_header (layer, fd, top, error);
   close (fd);
-  return ok;
+  return ok ? g_steal_pointer (&layer) : NULL;
 }
 
+/* Is what lies below a local file of a known format? */
 static bool
-begin_qemu_img (const char *path, const char *format, bool share,
-                ChildRun *run, GError **error)
+check_backing (const Layer *layer, GError **error)
 {
-  const char *argv[] = { "qemu-img", "info", "--output=json", "-f", format,
-                         path, share ? "-U" : NULL, NULL };
-
-  return child_run_begin (argv, run, error);
-}
-
-static bool
-end_qemu_img (ChildRun *run, ChildResult *result, GError **error)
-{
-  return child_run_end (run, QEMU_IMG_TIMEOUT_MS, QEMU_IMG_OUTPUT_LIMIT,
-                        result, error);
-}
-
-/* Only a lock keeps qemu-img out without -U and lets it in with. */
-static bool
-is_locked (const char *path, const char *format)
-{
-  g_auto (ChildResult) result = { 0 };
-  ChildRun run;
-
-  return begin_qemu_img (path, format, true, &run, NULL)
-    && end_qemu_img (&run, &result, NULL) && result.ok;
-}
-
-static Layer *
-inspect_layer (const char *path, const char *format, bool top,
-               const LayerTry *try, GError **error)
-{
-  g_auto (ChildResult) result = { 0 };
-  g_autoptr (GError) refusal = NULL;
-  struct stat stamp = { 0 };
-  ChildRun run;
-
-  if (!check_file (path, format, top, &stamp, error)
-      || !begin_qemu_img (path, format, false, &run, error))
-    return NULL;
-  if (try)
-    try->open_file (path, S_ISBLK (stamp.st_mode), try->data, &refusal);
-  if (!end_qemu_img (&run, &result, error))
-    return NULL;
-  if (!result.ok) {
-    if (is_locked (path, format))
-      error_set (error, EBUSY, "%s is in use by another program, such as a "
-                 "running guest, whose bitmaps are in its memory, not in the "
-                 "file; use libvirt= or uri= for a running guest, or stop it",
-                 path);
-    else
-      error_set (error, EINVAL, "qemu-img cannot read %s: %s; is the image "
-                 "whole?  Try: qemu-img check -f %s %s", path, result.err,
-                 format, path);
-    return NULL;
-  }
-  if (refusal) {
-    g_propagate_error (error, g_steal_pointer (&refusal));
-    return NULL;
-  }
-  g_autoptr (Layer) layer
-    = image_info_parse (result.out, result.out_length, path, error);
-  if (layer)
-    layer->stamp = stamp;
-  return g_steal_pointer (&layer);
-}
-
-/* Make the backing name a plain absolute path, or refuse. */
-static bool
-check_backing (Layer *layer, GError **error)
-{
-  if (g_str_has_prefix (layer->backing_path, "file:")) {
-    char *plain = g_strdup (layer->backing_path + strlen ("file:"));
-    g_free (layer->backing_path);
-    layer->backing_path = plain;
-  }
   if (layer->backing_path[0] != '/')
     return error_set (error, ENOTSUP, "%s: its backing file \"%s\" is not a "
                       "local file; export the disk with qemu-storage-daemon "
@@ -193,7 +172,7 @@ is_in_chain (const GPtrArray *layers, const Layer *layer)
 }
 
 GPtrArray *
-image_chain_inspect (const char *path, const LayerTry *try, GError **error)
+image_chain_inspect (const char *path, GError **error)
 {
   g_autoptr (GPtrArray) layers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
@@ -201,7 +180,7 @@ image_chain_inspect (const char *path, const LayerTry *try, GError **error)
 
   while (next) {
     g_autoptr (Layer) layer
-      = inspect_layer (next, format, layers->len == 0, try, error);
+      = inspect_layer (next, format, layers->len == 0, error);
     if (!layer && layers->len > 0)
       g_prefix_error (error, "backing file of %s: ",
                       ((const Layer *)
@@ -230,16 +209,19 @@ image_chain_inspect (const char *path, const LayerTry *try, GError **error)
 bool
 image_chain_unchanged (const Layer *layer, GError **error)
 {
-  const struct stat *was = &layer->stamp;
-  struct stat now;
+  g_autoptr (Layer) now
+    = inspect_layer (layer->path, layer->format, false, error);
 
-  if (stat (layer->path, &now) < 0)
-    return error_set (error, errno, "%s went away while it was being opened",
-                      layer->path);
-  if (now.st_dev != was->st_dev || now.st_ino != was->st_ino
-      || now.st_size != was->st_size
-      || now.st_mtim.tv_sec != was->st_mtim.tv_sec
-      || now.st_mtim.tv_nsec != was->st_mtim.tv_nsec)
+  if (!now)
+    return false;
+  /* The time of change is coarse, and block devices have none. */
+  if (now->stamp.st_dev != layer->stamp.st_dev
+      || now->stamp.st_ino != layer->stamp.st_ino
+      || now->stamp.st_size != layer->stamp.st_size
+      || now->stamp.st_mtim.tv_sec != layer->stamp.st_mtim.tv_sec
+      || now->stamp.st_mtim.tv_nsec != layer->stamp.st_mtim.tv_nsec
+      || g_strcmp0 (now->backing_path, layer->backing_path) != 0
+      || g_strcmp0 (now->backing_format, layer->backing_format) != 0)
     return error_set (error, EBUSY, "%s changed while it was being opened; "
                       "is a guest using it?  Try again", layer->path);
   return true;

@@ -62,7 +62,7 @@ read_message (Qmp *qmp, JsonParser *parser, gint64 deadline, GError **error)
     const int failure = fill (qmp, deadline);
     if (failure) {
       error_set (error, EIO, "the private qemu-storage-daemon does not "
-                 "answer: %s; its own message may stand above",
+                 "answer: %s",
                  failure == EPIPE ? "it ended" : g_strerror (failure));
       return NULL;
     }

@@ -13,25 +13,20 @@
 
 typedef struct StorageDaemon StorageDaemon;
 
-/* Start it, without waiting until it is ready: what else there is to do can
- * be done meanwhile.  Its socket has no name in any folder, so nothing is left
- * behind however we end; see child_start for which thread may call this.
+/* Start it, without waiting until it is ready.  Its socket has no name in any
+ * folder, so nothing is left behind however we end; see child_start for how it
+ * ends with us, also when we have forked meanwhile.
  */
 StorageDaemon *storage_daemon_start (GError **error);
+
+/* Is it of the user and group that we are now?  Not after nbdkit --user. */
+bool storage_daemon_is_ours (const StorageDaemon *daemon);
 
 /* End it and free.  NULL is fine. */
 void storage_daemon_stop (StorageDaemon *daemon);
 
-/* Open a file only, not what it holds.  A daemon that can do this will do the
- * rest, too, if qemu-img info can read the image, and QEMU takes 5 ms for each
- * time that it opens 16 TiB with a bitmap.
- */
-bool storage_daemon_try (StorageDaemon *daemon, const char *path,
-                         bool is_block_device, GError **error);
-
-/* Open a disk's layers.  Afterwards they cannot change any more, so the
- * bitmaps in disk are replaced by what the daemon found, with their dirty
- * bytes; refused (EBUSY) if a file changed since it was inspected.
+/* Open a disk's layers; see storage_nodes_open.  Errors have the daemon's last
+ * words, if it has ended.
  */
 bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
 

@@ -10,28 +10,24 @@ fuzz_programs = \
 	fuzz/fuzz-checkpoint \
 	fuzz/fuzz-export-name \
 	fuzz/fuzz-guest \
-	fuzz/fuzz-image-info \
 	fuzz/fuzz-qcow2-header
 
 fuzz_fuzz_backup_SOURCES = fuzz/fuzz-backup.c
 fuzz_fuzz_checkpoint_SOURCES = fuzz/fuzz-checkpoint.c
 fuzz_fuzz_export_name_SOURCES = fuzz/fuzz-export-name.c
 fuzz_fuzz_guest_SOURCES = fuzz/fuzz-guest.c
-fuzz_fuzz_image_info_SOURCES = fuzz/fuzz-image-info.c
 fuzz_fuzz_qcow2_header_SOURCES = fuzz/fuzz-qcow2-header.c
 
 fuzz_fuzz_backup_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
 fuzz_fuzz_checkpoint_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
 fuzz_fuzz_export_name_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
 fuzz_fuzz_guest_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
-fuzz_fuzz_image_info_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
 fuzz_fuzz_qcow2_header_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
 
 fuzz_fuzz_backup_LDADD = libcommon.la $(common_libs)
 fuzz_fuzz_checkpoint_LDADD = libcommon.la $(common_libs)
 fuzz_fuzz_export_name_LDADD = libcommon.la $(common_libs)
 fuzz_fuzz_guest_LDADD = libcommon.la $(common_libs)
-fuzz_fuzz_image_info_LDADD = libcommon.la $(common_libs)
 fuzz_fuzz_qcow2_header_LDADD = libcommon.la $(common_libs)
 
 if LIBFUZZER
@@ -41,7 +37,6 @@ fuzz_fuzz_backup_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_checkpoint_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_export_name_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_guest_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-fuzz_fuzz_image_info_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_qcow2_header_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 else
 FUZZER_CFLAGS =
@@ -49,7 +44,6 @@ fuzz_fuzz_backup_SOURCES += fuzz/replay.c
 fuzz_fuzz_checkpoint_SOURCES += fuzz/replay.c
 fuzz_fuzz_export_name_SOURCES += fuzz/replay.c
 fuzz_fuzz_guest_SOURCES += fuzz/replay.c
-fuzz_fuzz_image_info_SOURCES += fuzz/replay.c
 fuzz_fuzz_qcow2_header_SOURCES += fuzz/replay.c
 fuzz_tests = fuzz/replay.sh
 endif

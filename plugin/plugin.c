@@ -180,9 +180,9 @@ checkpoint_get_ready (void)
   return -1;
 }
 
-/* In the process that serves: helpers are bound to its life.  A failure here
- * would be seen by nobody, and leave --run's command without a server that it
- * would wait for; so it is kept for the clients.
+/* In the process that serves.  A failure here would be seen by nobody, and
+ * leave --run's command without a server that it would wait for; so it is kept
+ * for the clients.
  */
 static int
 checkpoint_after_fork (void)

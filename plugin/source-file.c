@@ -122,19 +122,11 @@ choose_target (const Settings *settings, const Forest *tree, guint index,
   return NULL;
 }
 
-/* See file_inspect. */
-static void
-try_file (const char *path, bool is_block_device, void *data, GError **error)
-{
-  storage_daemon_try (data, path, is_block_device, error);
-}
-
 static bool
 add_disk (FileSource *self, const char *target, const char *path,
           GError **error)
 {
   const Source *source = &self->source;
-  const LayerTry try = { try_file, self->daemon };
 
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *other = g_ptr_array_index (source->disks, i);
@@ -143,14 +135,14 @@ add_disk (FileSource *self, const char *target, const char *path,
                         "write file=TARGET:PATH", target,
                         disk_layer (other, 0)->path, path);
   }
-  GPtrArray *layers = image_chain_inspect (path, &try, error);
+  GPtrArray *layers = image_chain_inspect (path, error);
   if (!layers)
     return false;
   Disk *disk = disk_new (target);
   g_ptr_array_unref (disk->layers);
   disk->layers = layers;
   g_ptr_array_add (source->disks, disk);
-  return true;
+  return storage_daemon_open (self->daemon, disk, error);
 }
 
 static bool
@@ -177,18 +169,33 @@ file_free (Source *source)
   g_free (self);
 }
 
+/* A daemon of the user that nbdkit was told to become.  The other keeps the
+ * images as they are until this one has them.
+ */
+static bool
+become_user (FileSource *self, GError **error)
+{
+  const GPtrArray *disks = self->source.disks;
+  StorageDaemon *before = self->daemon;
+
+  self->daemon = storage_daemon_start (error);
+  bool ok = self->daemon != NULL;
+  for (guint i = 0; ok && i < disks->len; i++)
+    ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
+                              error);
+  storage_daemon_stop (before);
+  return ok;
+}
+
 static bool
 file_start (Source *source, GError **error)
 {
   FileSource *self = (FileSource *) source;
 
-  self->daemon = storage_daemon_start (error);
-  if (!self->daemon)
+  if (!storage_daemon_is_ours (self->daemon) && !become_user (self, error))
     return false;
   for (guint i = 0; i < source->disks->len; i++) {
     Disk *disk = g_ptr_array_index (source->disks, i);
-    if (!storage_daemon_open (self->daemon, disk, error))
-      return false;
     DirectRead *direct = direct_read_open (disk);
     if (direct)
       g_hash_table_insert (self->direct, (gpointer) disk, direct);
@@ -202,10 +209,6 @@ file_direct (Source *source, const Disk *disk)
   return g_hash_table_lookup (((FileSource *) source)->direct, disk);
 }
 
-/* A daemon opens the files of each layer already here, so that what can fail in
- * file_start fails while the user still sees it.  It cannot be kept: it is bound
- * to the process that starts it, and nbdkit is about to fork.
- */
 static Source *
 file_inspect (const Settings *settings, Forest *tree, Warn warn,
               GError **error)
@@ -223,8 +226,6 @@ file_inspect (const Settings *settings, Forest *tree, Warn warn,
     file_free (source);
     return NULL;
   }
-  storage_daemon_stop (self->daemon);
-  self->daemon = NULL;
   if (!source->forest)
     source->forest = parts_flat_tree (source->disks);
   return source;

@@ -31,8 +31,8 @@ typedef struct {
   Source *(*inspect) (const Settings *settings, Forest *tree, Warn warn,
                       GError **error);
 
-  /* Start what serving needs.  In .after_fork, in the main thread.  What can
-   * fail here is to be tried in inspect, where the user sees it.
+  /* Start what serving needs in the process that serves.  In .after_fork, in
+   * the main thread.  What can fail belongs into inspect, where the user sees it.
    */
   bool (*start) (Source *source, GError **error);
 

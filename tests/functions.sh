@@ -111,11 +111,20 @@ start_nbdkit ()
   fail "nbdkit did not start in 30 s"
 }
 
-# find_daemon PID: $daemon is the private storage daemon of that nbdkit, which
-# starts it after it has written its PID file.
+# find_daemon PID: $daemon is the private storage daemon of that nbdkit, whose
+# child it need not be: each holds one end of a pipe.
 find_daemon ()
 {
-  wait_until 10 eval "daemon=\$(pgrep -P $1 qemu-storage)"
+  wait_until 10 eval "daemon=\$(daemon_of $1)"
+}
+daemon_of ()
+{
+  local pid guard
+  for pid in $(pgrep qemu-storage); do
+    guard=$(readlink "/proc/$pid/fd/4") || continue
+    ! ls -l "/proc/$1/fd" | grep -qF "$guard" || { echo "$pid"; return; }
+  done
+  return 1
 }
 
 stop_nbdkit ()

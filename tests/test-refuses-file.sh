@@ -27,7 +27,7 @@ done
 guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 head -c 600 disk.qcow2 >cut.qcow2
-refuses "qemu-img cannot read $PWD/cut.qcow2: .*; ." cut.qcow2
+refuses "cannot read $PWD/cut.qcow2: .*; ." cut.qcow2
 
 qemu-img create -q -f qcow2 -o compat=0.10 old.qcow2 1M
 refuses "$PWD/old.qcow2 is qcow2 version 2, .*qemu-img amend " old.qcow2

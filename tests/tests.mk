@@ -37,6 +37,7 @@ script_tests = \
 	tests/test-libvirt-remote.sh \
 	tests/test-libvirt-scratch.sh \
 	tests/test-libvirt-stopped.sh \
+	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \
 	tests/test-manual-live.sh \
 	tests/test-manual-recipes.sh \
@@ -70,6 +71,7 @@ script_tests = \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
 	tests/test-uri.sh \
+	tests/test-user.sh \
 	tests/test-view-guard.sh \
 	tests/test-view-overlay.sh \
 	tests/test-view-sparse.sh
@@ -84,7 +86,6 @@ unit_tests = \
 	tests/unit-export-name \
 	tests/unit-forest \
 	tests/unit-guest-xml \
-	tests/unit-image-info \
 	tests/unit-message \
 	tests/unit-nearest \
 	tests/unit-parts \
@@ -144,10 +145,6 @@ tests_unit_forest_LDADD = libcommon.la $(common_libs)
 tests_unit_guest_xml_SOURCES = tests/unit-guest-xml.c
 tests_unit_guest_xml_CFLAGS = $(common_cflags)
 tests_unit_guest_xml_LDADD = libcommon.la $(common_libs)
-
-tests_unit_image_info_SOURCES = tests/unit-image-info.c
-tests_unit_image_info_CFLAGS = $(common_cflags)
-tests_unit_image_info_LDADD = libcommon.la $(common_libs)
 
 tests_unit_message_SOURCES = tests/unit-message.c
 tests_unit_message_CFLAGS = $(common_cflags)

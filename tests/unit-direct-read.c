@@ -13,6 +13,7 @@
 
 #include "direct-read.h"
 #include "image-chain.h"
+#include "storage-daemon.h"
 
 #define KIB 1024
 #define MAX_LAYERS 4
@@ -134,8 +135,13 @@ inspect (const char *path)
   Disk *disk = disk_new ("vda");
 
   g_ptr_array_unref (disk->layers);
-  disk->layers = image_chain_inspect (path, NULL, &error);
+  disk->layers = image_chain_inspect (path, &error);
   g_assert_no_error (error);
+  StorageDaemon *daemon = storage_daemon_start (&error);
+  g_assert_no_error (error);
+  storage_daemon_open (daemon, disk, &error);
+  g_assert_no_error (error);
+  storage_daemon_stop (daemon);
   return disk;
 }
 

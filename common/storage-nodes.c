@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The file and the image in it are two nodes, for they fail for different
+ * reasons.  Source: QEMU 7.2 qapi/block-core.json.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+#include <json-glib/json-glib.h>
+
+#include "error.h"
+#include "image-chain.h"
+#include "storage-nodes.h"
+
+/* Per layer, instead of QEMU's up to 32 MiB (qcow2's l2-cache-size): 8 GiB of
+ * the disk at 64 KiB clusters.  What is read through it is mostly in order.
+ */
+#define L2_CACHE_SIZE (1024 * 1024)
+
+static char *
+node_name (char kind, const Disk *disk, guint layer)
+{
+  return g_strdup_printf ("%c%" G_GINTPTR_MODIFIER "x-%u", kind,
+                          (gsize) disk, layer);
+}
+
+char *
+storage_node_name (const Disk *disk, guint layer)
+{
+  return node_name ('d', disk, layer);
+}
+
+static void
+add_text (JsonBuilder *builder, const char *name, const char *value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_string_value (builder, value);
+}
+
+static void
+add_true (JsonBuilder *builder, const char *name)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_boolean_value (builder, TRUE);
+}
+
+/* A node of that driver, read-only; blockdev_add ends what it begins. */
+static JsonBuilder *
+begin_node (const char *driver, const char *name)
+{
+  JsonBuilder *builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  add_text (builder, "driver", driver);
+  add_text (builder, "node-name", name);
+  add_true (builder, "read-only");
+  return builder;
+}
+
+static bool
+blockdev_add (Qmp *qmp, JsonBuilder *builder, GError **error)
+{
+  json_builder_end_object (builder);
+  return qmp_execute (qmp, "blockdev-add", json_builder_get_root (builder),
+                      NULL, error);
+}
+
+static const char *
+file_driver (const Layer *layer)
+{
+  return S_ISBLK (layer->stamp.st_mode) ? "host_device" : "file";
+}
+
+static bool
+open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
+{
+  g_autoptr (GError) refusal = NULL;
+  g_autoptr (JsonBuilder) builder = begin_node (file_driver (layer), name);
+
+  add_text (builder, "filename", layer->path);
+  return blockdev_add (qmp, builder, &refusal)
+    || error_set (error, refusal->code, "the private qemu-storage-daemon "
+                  "cannot open %s: %s; may user %u read it, also under a "
+                  "security profile?", layer->path, refusal->message,
+                  (unsigned) geteuid ());
+}
+
+static bool
+open_image (Qmp *qmp, const Disk *disk, guint index, const char *file,
+            GError **error)
+{
+  const Layer *layer = disk_layer (disk, index);
+  g_autofree char *name = storage_node_name (disk, index);
+  g_autoptr (JsonBuilder) builder = begin_node (layer->format, name);
+
+  add_text (builder, "file", file);
+  if (strcmp (layer->format, "qcow2") == 0) {
+    json_builder_set_member_name (builder, "l2-cache-size");
+    json_builder_add_int_value (builder, L2_CACHE_SIZE);
+    json_builder_set_member_name (builder, "backing");
+    if (index + 1 < disk->layers->len) {
+      g_autofree char *below = storage_node_name (disk, index + 1);
+      json_builder_add_string_value (builder, below);
+    }
+    else
+      json_builder_add_null_value (builder);
+  }
+  return blockdev_add (qmp, builder, error);
+}
+
+/* Only a lock keeps QEMU out without force-share and lets it in with. */
+static bool
+is_locked (Qmp *qmp, const Disk *disk, guint index)
+{
+  const Layer *layer = disk_layer (disk, index);
+  g_autofree char *name = node_name ('s', disk, index);
+  g_autoptr (JsonBuilder) builder = begin_node (layer->format, name);
+
+  add_true (builder, "force-share");
+  if (strcmp (layer->format, "qcow2") == 0) {
+    json_builder_set_member_name (builder, "backing");
+    json_builder_add_null_value (builder);
+  }
+  json_builder_set_member_name (builder, "file");
+  json_builder_begin_object (builder);
+  add_text (builder, "driver", file_driver (layer));
+  add_text (builder, "filename", layer->path);
+  json_builder_end_object (builder);
+  return blockdev_add (qmp, builder, NULL);
+}
+
+static bool
+open_layer (Qmp *qmp, const Disk *disk, guint index, GError **error)
+{
+  const Layer *layer = disk_layer (disk, index);
+  g_autofree char *file = node_name ('f', disk, index);
+  g_autoptr (GError) refusal = NULL;
+
+  if (!open_file (qmp, layer, file, error))
+    return false;
+  if (open_image (qmp, disk, index, file, &refusal))
+    return image_chain_unchanged (layer, error);
+  if (refusal->code != EIO && is_locked (qmp, disk, index))
+    return error_set (error, EBUSY, "%s is in use by another program, such as "
+                      "a running guest, whose bitmaps are in its memory, not "
+                      "in the file; use libvirt= or uri= for a running guest, "
+                      "or stop it", layer->path);
+  return error_set (error, refusal->code, "QEMU cannot read %s: %s; is the "
+                    "image whole?  Try: qemu-img check -f %s %s", layer->path,
+                    refusal->message, layer->format, layer->path);
+}
+
+/* One entry of query-named-block-nodes' "dirty-bitmaps" (BlockDirtyInfo). */
+static Bitmap *
+bitmap_from_qmp (JsonObject *object)
+{
+  Bitmap *bitmap = bitmap_new (
+    json_object_get_string_member_with_default (object, "name", ""));
+
+  bitmap->granularity = (guint64)
+    json_object_get_int_member_with_default (object, "granularity", 0);
+  bitmap->dirty_bytes = (guint64)
+    json_object_get_int_member_with_default (object, "count", 0);
+  bitmap->counted = true;
+  bitmap->recording
+    = json_object_get_boolean_member_with_default (object, "recording", FALSE);
+  bitmap->inconsistent
+    = json_object_get_boolean_member_with_default (object, "inconsistent",
+                                                   FALSE);
+  return bitmap;
+}
+
+static JsonObject *
+find_node (JsonArray *nodes, const char *wanted)
+{
+  for (guint i = 0; i < json_array_get_length (nodes); i++) {
+    JsonObject *object = json_array_get_object_element (nodes, i);
+    const char *name = json_object_get_string_member_with_default (
+      object, "node-name", "");
+    if (strcmp (name, wanted) == 0)
+      return object;
+  }
+  return NULL;
+}
+
+/* node is a BlockDeviceInfo, its "image" an ImageInfo. */
+static bool
+describe_layer (Layer *layer, JsonObject *node, GError **error)
+{
+  JsonObject *image = node && json_object_has_member (node, "image")
+    ? json_object_get_object_member (node, "image") : NULL;
+  const gint64 size = image
+    ? json_object_get_int_member_with_default (image, "virtual-size", -1) : -1;
+
+  if (size < 0)
+    return error_set (error, EIO, "%s: the private qemu-storage-daemon does "
+                      "not say how large it is; is it QEMU 7.2 or later?",
+                      layer->path);
+  /* QEMU reads the header, too: both must find the same end of the chain. */
+  if (!layer->backing_path && json_object_has_member (image,
+                                                      "backing-filename"))
+    return error_set (error, EINVAL, "%s: QEMU finds a backing file where this "
+                      "plugin finds none; check it with: qemu-img info %s",
+                      layer->path, layer->path);
+  layer->size = (guint64) size;
+  g_ptr_array_set_size (layer->bitmaps, 0);
+  if (!json_object_has_member (node, "dirty-bitmaps"))
+    return true;
+  JsonArray *bitmaps = json_object_get_array_member (node, "dirty-bitmaps");
+  for (guint i = 0; i < json_array_get_length (bitmaps); i++) {
+    Bitmap *bitmap
+      = bitmap_from_qmp (json_array_get_object_element (bitmaps, i));
+    bitmap->dirty_bytes = MIN (bitmap->dirty_bytes, layer->size);
+    g_ptr_array_add (layer->bitmaps, bitmap);
+  }
+  return true;
+}
+
+static bool
+describe_layers (Qmp *qmp, Disk *disk, GError **error)
+{
+  g_autoptr (JsonNode) answer = NULL;
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  add_true (builder, "flat");
+  json_builder_end_object (builder);
+  if (!qmp_execute (qmp, "query-named-block-nodes",
+                    json_builder_get_root (builder), &answer, error))
+    return false;
+  for (guint i = 0; i < disk->layers->len; i++) {
+    g_autofree char *name = storage_node_name (disk, i);
+    JsonObject *node = find_node (json_node_get_array (answer), name);
+    if (!describe_layer (g_ptr_array_index (disk->layers, i), node, error))
+      return false;
+  }
+  return true;
+}
+
+bool
+storage_nodes_open (Qmp *qmp, Disk *disk, GError **error)
+{
+  for (guint i = disk->layers->len; i > 0; i--) {
+    if (open_layer (qmp, disk, i - 1, error))
+      continue;
+    if (i > 1)
+      g_prefix_error (error, "backing file of %s: ",
+                      disk_layer (disk, i - 2)->path);
+    return false;
+  }
+  return describe_layers (qmp, disk, error);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The layers of a disk as nodes of a storage daemon.
+ */
+#ifndef COMMON_STORAGE_NODES_H
+#define COMMON_STORAGE_NODES_H
+
+#include "disk.h"
+#include "qmp.h"
+
+/* Open a disk's layers read-only, each over the next, with no other below the
+ * last.  Afterwards they cannot change any more, and their sizes and bitmaps,
+ * with the dirty bytes, are put into disk.  Refused with a remedy: in use by
+ * another program (EBUSY), changed since it was inspected (EBUSY), or anything
+ * that QEMU cannot read; nodes may be left then, so end the daemon.
+ */
+bool storage_nodes_open (Qmp *qmp, Disk *disk, GError **error);
+
+/* The name of a layer's node.  QEMU's are identifiers of at most 31
+ * characters, so they are built from where the disk is in memory, not from its
+ * target.  The caller's.
+ */
+char *storage_node_name (const Disk *disk, guint layer);
+
+#endif /* COMMON_STORAGE_NODES_H */
