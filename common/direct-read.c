@@ -8,7 +8,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,11 +27,6 @@
  */
 #define HARMLESS_FEATURES ((1U << 0) | (1U << 3))
 
-/* The bytes of a file that QEMU locks for what it does to it, and for what it
- * does not let others do: read consistently; write, resize.
- */
-static const off_t lock_bytes[] = { 100, 201, 203 };
-
 #define OFFSET_MASK G_GUINT64_CONSTANT (0x00fffffffffffe00)
 #define L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
 #define L2_RESERVED G_GUINT64_CONSTANT (0x3f000000000001fe)
@@ -43,7 +37,7 @@ static const off_t lock_bytes[] = { 100, 201, 203 };
 #define L2_BATCH 64             /* entries read at once */
 
 typedef struct {
-  int fd;
+  int fd;                       /* the layer's */
   guint64 size;                 /* virtual */
   guint64 file_size;            /* 0: a block device, which has no end here */
   bool raw;
@@ -144,34 +138,13 @@ read_header (LayerFile *layer)
   return read_l1 (layer, get_be (header + AT_L1_OFFSET, 8));
 }
 
-/* Locks of this kind go with the open file, not with the process: they end
- * when it is closed.  Where the file system has none, QEMU has none, either.
- */
-static bool
-lock (int fd)
-{
-  for (guint i = 0; i < G_N_ELEMENTS (lock_bytes); i++) {
-    struct flock flock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
-                           .l_start = lock_bytes[i], .l_len = 1 };
-    if (fcntl (fd, F_OFD_SETLK, &flock) < 0
-        && (errno == EAGAIN || errno == EACCES))
-      return false;
-  }
-  return true;
-}
-
 static bool
 open_layer (LayerFile *file, const Layer *layer)
 {
-  struct stat now;
-
-  file->fd = open (layer->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file->fd < 0 || fstat (file->fd, &now) < 0
-      || now.st_dev != layer->stamp.st_dev
-      || now.st_ino != layer->stamp.st_ino || !lock (file->fd))
-    return false;
+  file->fd = layer->fd;
   file->size = layer->size;
-  file->file_size = S_ISREG (now.st_mode) ? (guint64) now.st_size : 0;
+  file->file_size = S_ISREG (layer->stamp.st_mode)
+    ? (guint64) layer->stamp.st_size : 0;
   file->raw = strcmp (layer->format, "raw") == 0;
   return file->raw || read_header (file);
 }
@@ -184,8 +157,6 @@ direct_read_open (const Disk *disk)
   direct->count = disk->layers->len;
   direct->layers = g_new0 (LayerFile, direct->count);
   for (guint i = 0; i < direct->count; i++)
-    direct->layers[i].fd = -1;
-  for (guint i = 0; i < direct->count; i++)
     if (!open_layer (&direct->layers[i], disk_layer (disk, i)))
       return NULL;
   return g_steal_pointer (&direct);
@@ -196,11 +167,8 @@ direct_read_free (DirectRead *direct)
 {
   if (!direct)
     return;
-  for (guint i = 0; i < direct->count; i++) {
-    if (direct->layers[i].fd >= 0)
-      close (direct->layers[i].fd);
+  for (guint i = 0; i < direct->count; i++)
     g_free (direct->layers[i].l1);
-  }
   g_free (direct->layers);
   g_free (direct);
 }

@@ -5,11 +5,11 @@
  * that hold them: without a second process, and a copy, on the way.
  *
  * What is not plain (compressed clusters, or anything that is not as expected)
- * is left to QEMU.  Nobody may write to the images meanwhile: the files are
- * locked as QEMU locks what it reads, on top of what our storage daemon does.
+ * is left to QEMU.  Nobody may write to the images meanwhile: they are locked
+ * (image_chain_inspect).
  *
- * Format: QEMU docs/interop/qcow2.txt (7.2): L1 and L2 tables, standard cluster
- * descriptors.  Locks: QEMU block/file-posix.c (7.2), raw_apply_lock_bytes.
+ * Source: QEMU 7.2 docs/interop/qcow2.txt, L1 and L2 tables, standard cluster
+ * descriptors.
  */
 #ifndef COMMON_DIRECT_READ_H
 #define COMMON_DIRECT_READ_H
@@ -18,9 +18,9 @@
 
 typedef struct DirectRead DirectRead;
 
-/* Open the layers' files, after the daemon did: they must be those that were
- * inspected.  NULL if this disk cannot be read so (subclusters, an unknown
- * feature, a file that cannot be opened, or is locked): that is no error.
+/* Read the layers through their descriptors, which must stay until this is
+ * freed.  NULL if this disk cannot be read so (subclusters, an unknown feature):
+ * that is no error.
  */
 DirectRead *direct_read_open (const Disk *disk);
 void direct_read_free (DirectRead *direct);

@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <string.h>
+#include <unistd.h>
 
 #include "disk.h"
 
@@ -33,6 +34,7 @@ layer_new (const char *path)
   Layer *layer = g_new0 (Layer, 1);
 
   layer->path = g_strdup (path);
+  layer->fd = -1;
   layer->bitmaps = g_ptr_array_new_with_free_func (
     (GDestroyNotify) bitmap_free);
   return layer;
@@ -48,6 +50,8 @@ layer_free (Layer *layer)
   g_free (layer->backing_path);
   g_free (layer->backing_format);
   g_ptr_array_unref (layer->bitmaps);
+  if (layer->fd >= 0)
+    close (layer->fd);
   g_free (layer);
 }
 

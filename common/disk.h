@@ -27,6 +27,8 @@ typedef struct {
   GPtrArray *bitmaps;           /* of Bitmap */
   char *backing_path;           /* NULL: the chain ends here */
   char *backing_format;         /* NULL: not recorded in the image */
+  int fd;                       /* of a file, which is locked by it against
+                                 * writers; or -1 */
   struct stat stamp;            /* the file as it was when inspected */
 } Layer;
 

@@ -85,12 +85,51 @@ backing_path (const char *path, const char *name)
 }
 
 static bool
-inspect_header (Layer *layer, int fd, bool top, GError **error)
+is_locked (int fd, off_t byte)
+{
+  struct flock flock = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
+                         .l_start = byte, .l_len = 1 };
+
+  return fcntl (fd, F_OFD_GETLK, &flock) == 0 && flock.l_type != F_UNLCK;
+}
+
+/* Lock the file as QEMU does for reading, and for keeping others from writing;
+ * false if others keep us from reading, or write already.  Each permission has
+ * a byte that is locked by those who use it, and another by those who do not
+ * share it.  QEMU alone would not do: it does not mind who writes to a raw
+ * image below others, and lets go when it is killed, before its connections
+ * break.  Locks of this kind go with the open file, not with the process; where
+ * the file system has none, QEMU has none, either.  Source: QEMU 7.2
+ * block/file-posix.c, raw_apply_lock_bytes and raw_check_lock_bytes.
+ */
+static bool
+lock (int fd)
+{
+  static const struct { off_t take, look; } bytes[] = {
+    { 100, 200 },               /* read consistent data */
+    { 201, 101 },               /* none may write */
+    { 203, 103 },               /* none may resize */
+  };
+  bool ok = true;
+
+  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++) {
+    struct flock flock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+                           .l_start = bytes[i].take, .l_len = 1 };
+    ok = ok && (fcntl (fd, F_OFD_SETLK, &flock) == 0
+                || (errno != EAGAIN && errno != EACCES));
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++)
+    ok = ok && !is_locked (fd, bytes[i].look);
+  return ok;
+}
+
+static bool
+inspect_header (Layer *layer, bool top, GError **error)
 {
   g_auto (Qcow2Header) header = { 0 };
   const char *why;
   gsize length;
-  g_autofree guint8 *bytes = read_header (layer->path, fd, &length, error);
+  g_autofree guint8 *bytes = read_header (layer->path, layer->fd, &length, error);
 
   if (!bytes)
     return false;
@@ -106,33 +145,54 @@ inspect_header (Layer *layer, int fd, bool top, GError **error)
   return true;
 }
 
+static bool
+is_file (const Layer *layer, GError **error)
+{
+  if (S_ISREG (layer->stamp.st_mode) || S_ISBLK (layer->stamp.st_mode))
+    return true;
+  return error_set (error, EINVAL, "%s is %s; name the guest's qcow2 disk",
+                    layer->path, S_ISDIR (layer->stamp.st_mode)
+                    ? "a directory" : "neither a file nor a block device");
+}
+
 static Layer *
 inspect_layer (const char *path, const char *format, bool top, GError **error)
 {
   g_autoptr (Layer) layer = layer_new (path);
-  /* O_NONBLOCK: never wait for a FIFO's writer. */
-  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  bool ok = false;
 
-  if (fd < 0) {
+  layer->format = g_strdup (format);
+  /* O_NONBLOCK: never wait for a FIFO's writer. */
+  layer->fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (layer->fd < 0 || fstat (layer->fd, &layer->stamp) < 0) {
     error_set (error, errno, "cannot open %s: %s; check the path, and that "
                "user %u may read it", path, g_strerror (errno),
                (unsigned) geteuid ());
     return NULL;
   }
-  layer->format = g_strdup (format);
-  if (fstat (fd, &layer->stamp) < 0)
-    error_set (error, errno, "cannot look at %s: %s", path,
-               g_strerror (errno));
-  else if (!S_ISREG (layer->stamp.st_mode) && !S_ISBLK (layer->stamp.st_mode))
-    error_set (error, EINVAL, "%s is %s; name the guest's qcow2 disk", path,
-               S_ISDIR (layer->stamp.st_mode) ? "a directory"
-               : "neither a file nor a block device");
-  else
-    ok = strcmp (format, "qcow2") != 0
-      || inspect_header (layer, fd, top, error);
-  close (fd);
-  return ok ? g_steal_pointer (&layer) : NULL;
+  if (!is_file (layer, error))
+    return NULL;
+  const bool locked = lock (layer->fd);
+  if (strcmp (format, "qcow2") == 0 && !inspect_header (layer, top, error))
+    return NULL;
+  if (locked)
+    return g_steal_pointer (&layer);
+  error_set (error, EBUSY, "%s is in use by another program, such as a running "
+             "guest, whose bitmaps are in its memory, not in the file; use "
+             "libvirt= or uri= for a running guest, or stop it", path);
+  return NULL;
+}
+
+/* QEMU stands in another folder, and is spoken to in JSON. */
+static bool
+check_path (const char *path, GError **error)
+{
+  if (*path != '/')
+    return error_set (error, EINVAL, "%s is not an absolute path; begin it "
+                      "with /", path);
+  if (!g_utf8_validate (path, -1, NULL))
+    return error_set (error, EINVAL, "%s: QEMU cannot be told a name that is "
+                      "not UTF-8; use a link to it", path);
+  return true;
 }
 
 /* Is what lies below a local file of a known format? */
@@ -178,6 +238,8 @@ image_chain_inspect (const char *path, GError **error)
     = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
   const char *next = path, *format = "qcow2";
 
+  if (!check_path (path, error))
+    return NULL;
   while (next) {
     g_autoptr (Layer) layer
       = inspect_layer (next, format, layers->len == 0, error);

@@ -74,6 +74,14 @@ file_driver (const Layer *layer)
   return S_ISBLK (layer->stamp.st_mode) ? "host_device" : "file";
 }
 
+/* That is not the image's fault. */
+static bool
+no_answer (const Layer *layer, const GError *refusal, GError **error)
+{
+  return error_set (error, refusal->code, "opening %s: %s", layer->path,
+                    refusal->message);
+}
+
 static bool
 open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
 {
@@ -81,11 +89,14 @@ open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
   g_autoptr (JsonBuilder) builder = begin_node (file_driver (layer), name);
 
   add_text (builder, "filename", layer->path);
-  return blockdev_add (qmp, builder, &refusal)
-    || error_set (error, refusal->code, "the private qemu-storage-daemon "
-                  "cannot open %s: %s; may user %u read it, also under a "
-                  "security profile?", layer->path, refusal->message,
-                  (unsigned) geteuid ());
+  if (blockdev_add (qmp, builder, &refusal))
+    return true;
+  if (refusal->code == EIO)
+    return no_answer (layer, refusal, error);
+  return error_set (error, refusal->code, "the private qemu-storage-daemon "
+                    "cannot open %s: %s; may user %u read it, also under a "
+                    "security profile?", layer->path, refusal->message,
+                    (unsigned) geteuid ());
 }
 
 static bool
@@ -111,27 +122,6 @@ open_image (Qmp *qmp, const Disk *disk, guint index, const char *file,
   return blockdev_add (qmp, builder, error);
 }
 
-/* Only a lock keeps QEMU out without force-share and lets it in with. */
-static bool
-is_locked (Qmp *qmp, const Disk *disk, guint index)
-{
-  const Layer *layer = disk_layer (disk, index);
-  g_autofree char *name = node_name ('s', disk, index);
-  g_autoptr (JsonBuilder) builder = begin_node (layer->format, name);
-
-  add_true (builder, "force-share");
-  if (strcmp (layer->format, "qcow2") == 0) {
-    json_builder_set_member_name (builder, "backing");
-    json_builder_add_null_value (builder);
-  }
-  json_builder_set_member_name (builder, "file");
-  json_builder_begin_object (builder);
-  add_text (builder, "driver", file_driver (layer));
-  add_text (builder, "filename", layer->path);
-  json_builder_end_object (builder);
-  return blockdev_add (qmp, builder, NULL);
-}
-
 static bool
 open_layer (Qmp *qmp, const Disk *disk, guint index, GError **error)
 {
@@ -143,11 +133,8 @@ open_layer (Qmp *qmp, const Disk *disk, guint index, GError **error)
     return false;
   if (open_image (qmp, disk, index, file, &refusal))
     return image_chain_unchanged (layer, error);
-  if (refusal->code != EIO && is_locked (qmp, disk, index))
-    return error_set (error, EBUSY, "%s is in use by another program, such as "
-                      "a running guest, whose bitmaps are in its memory, not "
-                      "in the file; use libvirt= or uri= for a running guest, "
-                      "or stop it", layer->path);
+  if (refusal->code == EIO)
+    return no_answer (layer, refusal, error);
   return error_set (error, refusal->code, "QEMU cannot read %s: %s; is the "
                     "image whole?  Try: qemu-img check -f %s %s", layer->path,
                     refusal->message, layer->format, layer->path);

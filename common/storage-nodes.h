@@ -10,10 +10,10 @@
 #include "qmp.h"
 
 /* Open a disk's layers read-only, each over the next, with no other below the
- * last.  Afterwards they cannot change any more, and their sizes and bitmaps,
- * with the dirty bytes, are put into disk.  Refused with a remedy: in use by
- * another program (EBUSY), changed since it was inspected (EBUSY), or anything
- * that QEMU cannot read; nodes may be left then, so end the daemon.
+ * last.  Their sizes and bitmaps, with the dirty bytes, are put into disk.
+ * Refused with a remedy: changed since it was inspected (EBUSY), or anything
+ * that QEMU cannot read; EIO if it does not answer.  Nodes may be left then, so
+ * end the daemon.
  */
 bool storage_nodes_open (Qmp *qmp, Disk *disk, GError **error);
 

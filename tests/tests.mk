@@ -40,6 +40,7 @@ script_tests = \
 	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \
 	tests/test-manual-live.sh \
+	tests/test-locks.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
 	tests/test-many-checkpoints.sh \

@@ -207,29 +207,26 @@ test_refuses (void)
   g_autofree char *path = layer_path (&chain, 0);
 
   run ("qemu-img create -q -f qcow2 -o extended_l2=on %s 1M", path);
-  g_autoptr (Disk) subclusters = inspect (path);
-  g_assert_null (direct_read_open (subclusters));
+  g_autoptr (Disk) disk = inspect (path);
+  g_assert_null (direct_read_open (disk));
+  g_clear_pointer (&disk, disk_free);
 
   run ("qemu-img create -q -f qcow2 %s 1M", path);
-  g_autoptr (Disk) disk = inspect (path);
+  disk = inspect (path);
   g_autoptr (DirectRead) direct = direct_read_open (disk);
   g_assert_nonnull (direct);
   /* Nobody can write meanwhile, but read. */
   run ("sh -c '! qemu-io -f qcow2 -c \"write 0 512\" %s'", path);
   run ("qemu-io -r -f qcow2 -c 'read 0 512' %s", path);
   g_clear_pointer (&direct, direct_read_free);
+  g_clear_pointer (&disk, disk_free);
   /* An L2 table that is not where one can be: L1 has a cluster of its own. */
   run ("qemu-io -f qcow2 -c 'write -q 0 64k' %s", path);
   run ("python3 -c 'import struct; f = open (\"%s\", \"r+b\"); f.seek (40); "
        "at, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
        "entry, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
        "f.write (struct.pack (\">Q\", entry + 512))'", path);
-  g_assert_null (direct_read_open (disk));
-  run ("qemu-img create -q -f qcow2 %s 1M", path);
-  /* Replaced by another file since it was inspected. */
-  g_autofree char *other = layer_path (&chain, 1);
-  run ("qemu-img create -q -f qcow2 %s 1M", other);
-  g_assert_cmpint (g_rename (other, path), ==, 0);
+  disk = inspect (path);
   g_assert_null (direct_read_open (disk));
   remove_chain (&chain);
 }
