@@ -49,7 +49,7 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   reader->depth = dirty->bitmap_context ? 0 : dirty->depth;
   reader->dirty_from = endpoint->full ? 0
     : bits ? nbd_pool_size (bits)
-    : endpoint->private_server ? endpoint->dirty_from : G_MAXUINT64;
+    : endpoint->server ? endpoint->dirty_from : G_MAXUINT64;
   reader->want_zeroes = want_zeroes;
   g_mutex_init (&reader->lock);
   reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,

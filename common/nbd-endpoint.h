@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "child.h"
+
 struct nbd_handle;
 
 typedef struct NbdEndpoint NbdEndpoint;
@@ -25,7 +27,7 @@ struct NbdEndpoint {
                                  * top `depth` layers is dirty */
   guint64 dirty_from;           /* everything from here on is dirty */
   char *what;                   /* how messages name it */
-  bool private_server;          /* ours: many connections are welcome */
+  Child *server;                /* our own, which serves this; borrowed */
   bool single;                  /* one connection is enough */
   struct nbd_handle *first;     /* a connection already made with these
                                  * contexts, or NULL; owned */

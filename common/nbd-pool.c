@@ -28,6 +28,7 @@
 
 struct NbdPool {
   char *what;
+  Child *server;                /* if it is our own; borrowed */
   guint64 size;
   uint32_t minimum, preferred, maximum;
   GMutex lock;                  /* guards what follows */
@@ -80,6 +81,7 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
   g_mutex_init (&pool->lock);
   g_cond_init (&pool->freed);
   pool->what = g_strdup (endpoint->what);
+  pool->server = endpoint->server;
   if (!first)
     first = nbd_connect_endpoint (endpoint, want_zeroes,
                                   NBD_CONNECT_TIMEOUT_MS, error);
@@ -181,14 +183,25 @@ nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd)
   give_back (pool, nbd);
 }
 
+/* Why the server fails us, to follow errnum's text. */
+static char *
+reason (NbdPool *pool)
+{
+  g_autofree char *words = pool->server ? child_says (pool->server) : NULL;
+
+  return words ? g_strconcat (" (", words, ")", NULL) : g_strdup ("");
+}
+
 /* Nothing is asked of the server from here on.  Call with the lock held. */
 static int
 mark_lost (NbdPool *pool, int errnum, GError **error)
 {
-  if (!pool->lost)
-    error_set (error, EIO, "%s: lost the server: %s; every read fails from "
+  if (!pool->lost) {
+    g_autofree char *words = reason (pool);
+    error_set (error, EIO, "%s: lost the server: %s%s; every read fails from "
                "here on, and this backup must be started again", pool->what,
-               g_strerror (errnum));
+               g_strerror (errnum), words);
+  }
   pool->lost = true;
   atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
   g_cond_broadcast (&pool->freed);
@@ -243,11 +256,13 @@ report_refusal (NbdPool *pool, const char *what, guint64 offset, int errnum,
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  if (!pool->refusal_reported)
+  if (!pool->refusal_reported) {
+    g_autofree char *words = reason (pool);
     error_set (error, errnum, "%s: the server fails the %s at %"
-               G_GUINT64_FORMAT ": %s; its own log tells why (later failures "
-               "of this export are not logged)", pool->what, what, offset,
-               g_strerror (errnum));
+               G_GUINT64_FORMAT ": %s%s%s; later failures of this export are "
+               "not logged", pool->what, what, offset, g_strerror (errnum),
+               words, pool->server ? "" : ", and its own log tells why");
+  }
   pool->refusal_reported = true;
 }
 

@@ -133,7 +133,7 @@ storage_daemon_stop (StorageDaemon *daemon)
   g_free (daemon);
 }
 
-/* The words of one that has ended tell why. */
+/* One that does not answer may have said why. */
 static bool
 with_last_words (StorageDaemon *daemon, const GError *refusal, GError **error)
 {
@@ -155,6 +155,12 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
   if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);
+}
+
+char *
+storage_daemon_says (StorageDaemon *daemon)
+{
+  return child_says (&daemon->child);
 }
 
 static void
@@ -226,11 +232,12 @@ storage_daemon_export (StorageDaemon *daemon, const Disk *disk, guint layer,
   const char *name
     = find_or_add_export (daemon, top, node, bitmap, &refusal);
 
-  if (!name)
-    return error_set (error, refusal->code, "disk %s: cannot export %s%s of "
-                      "%s: %s", disk->target, bitmap ? "bitmap " : "",
-                      bitmap ? bitmap : "the allocation", at->path,
-                      refusal->message);
+  if (!name) {
+    g_prefix_error (&refusal, "disk %s: cannot export %s%s of %s: ",
+                    disk->target, bitmap ? "bitmap " : "",
+                    bitmap ? bitmap : "the allocation", at->path);
+    return with_last_words (daemon, refusal, error);
+  }
   endpoint->socket
     = g_strdup_printf ("/proc/self/fd/%d", daemon->socket_path_fd);
   endpoint->export_name = g_strdup (name);
@@ -239,7 +246,7 @@ storage_daemon_export (StorageDaemon *daemon, const Disk *disk, guint layer,
   endpoint->depth = layer + 1;
   /* A bitmap of a shorter layer is silent about what lies beyond it. */
   endpoint->dirty_from = at->size;
-  endpoint->private_server = true;
+  endpoint->server = &daemon->child;
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     at->path, bitmap ? bitmap : "none");
   return true;

@@ -2,8 +2,7 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * A private, read-only qemu-storage-daemon over the images of stopped
- * guests.  QEMU's own code reads the bitmaps and the clusters; while it
- * runs, its lock keeps writers out of the images.
+ * guests.  QEMU's own code reads the bitmaps and the clusters.
  */
 #ifndef COMMON_STORAGE_DAEMON_H
 #define COMMON_STORAGE_DAEMON_H
@@ -15,7 +14,8 @@ typedef struct StorageDaemon StorageDaemon;
 
 /* Start it, without waiting until it is ready.  Its socket has no name in any
  * folder, so nothing is left behind however we end; see child_start for how it
- * ends with us, also when we have forked meanwhile.
+ * ends with us, also when we have forked meanwhile.  (With nbdkit --run, the
+ * process that waits for the command counts, too.)
  */
 StorageDaemon *storage_daemon_start (GError **error);
 
@@ -25,10 +25,14 @@ bool storage_daemon_is_ours (const StorageDaemon *daemon);
 /* End it and free.  NULL is fine. */
 void storage_daemon_stop (StorageDaemon *daemon);
 
-/* Open a disk's layers; see storage_nodes_open.  Errors have the daemon's last
- * words, if it has ended.
- */
+/* Open a disk's layers; see storage_nodes_open. */
 bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
+
+/* What it has written to its standard error since it was last asked, as one
+ * line; NULL if nothing.  The caller's.  (Errors take what they can from there,
+ * also those of the connections to it.)
+ */
+char *storage_daemon_says (StorageDaemon *daemon);
 
 /* Export the disk's top layer with the dirty bits of one bitmap of one
  * layer (bitmap NULL: with the allocation of the layers down to that one)

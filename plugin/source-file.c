@@ -209,6 +209,18 @@ file_direct (Source *source, const Disk *disk)
   return g_hash_table_lookup (((FileSource *) source)->direct, disk);
 }
 
+/* QEMU opens the image, and is not content with it. */
+static void
+warn_of_words (StorageDaemon *daemon, Warn warn)
+{
+  g_autofree char *words = storage_daemon_says (daemon);
+  g_autofree char *message
+    = words ? g_strconcat ("the storage daemon says: ", words, NULL) : NULL;
+
+  if (message)
+    warn (message);
+}
+
 static Source *
 file_inspect (const Settings *settings, Forest *tree, Warn warn,
               GError **error)
@@ -220,12 +232,12 @@ file_inspect (const Settings *settings, Forest *tree, Warn warn,
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
   source->forest = tree;
-  (void) warn;
   self->daemon = storage_daemon_start (error);
   if (!self->daemon || !add_disks (self, settings, error)) {
     file_free (source);
     return NULL;
   }
+  warn_of_words (self->daemon, warn);
   if (!source->forest)
     source->forest = parts_flat_tree (source->disks);
   return source;

@@ -81,6 +81,18 @@ for wanted in 0 3; do
   check_clean "--run that ends with $wanted"
 done
 
+# The server of --run is killed: nbdkit itself goes on until the command ends.
+status=0
+nbdkit -U - -P "$PWD/nbdkit.pid" "$plugin" disk.qcow2 --run '
+  nbdinfo --size "$uri"
+  for pid in $(pgrep qemu-storage); do
+    ! ls -l /proc/$pid/fd | grep -q "$PWD/disk.qcow2" || echo $pid
+  done >daemon.pid 2>ls.log
+  kill -s KILL $(cat nbdkit.pid)' || status=$?
+daemon=$(cat daemon.pid)
+[ -n "$daemon" ] || fail "no storage daemon ran"
+check_clean "--run whose server is killed"
+
 # As a daemon in the background.
 for signal in TERM INT KILL; do
   rm -f nbdkit.pid server.sock

@@ -13,6 +13,7 @@ qemu-img bitmap --add disk.qcow2 monday
 qemu-io -f qcow2 -c 'write -q -P 2 1M 1M' -c 'write -q -P 3 5M 64k' \
   -c 'write -q -P 4 1G 64k' disk.qcow2
 
+cp disk.qcow2 broken.qcow2
 # Where in the file the data of 5 MiB is, and the table of what is at 1 GiB.
 data=$(qemu-img map -f qcow2 --output=json disk.qcow2 \
   | jq '.[] | select(.start == 5242880) | .offset')
@@ -77,3 +78,24 @@ for what in read 'block status'; do
   kill "$nbdkit_pid" && wait "$nbdkit_pid" || fail "nbdkit ended badly"
   kill "$qemu" && wait "$qemu" || :
 done
+
+# An image that QEMU finds broken once it is read: the log has QEMU's words.
+table=$(($(number "$(number 40)") & 0x00fffffffffffe00))
+"$python" - broken.qcow2 "$table" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(int(sys.argv[2]) + 6)
+    f.write(b"\x02")               # not where a cluster can begin
+END
+nbdkit -U - "$plugin" broken.qcow2 --run '
+  "$python" -c "import nbd, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+try:
+    h.pread(512, 0)
+    sys.exit(1)
+except nbd.Error:
+    pass" "$uri"' 2>broken.log || fail "what is broken was read"
+cat broken.log
+grep -q 'disk vda .*fails the read at 0: .*(qcow2: Image is corrupt: ' \
+  broken.log || fail "QEMU's words are not told"

@@ -53,6 +53,7 @@ qemu-img create -q -f vmdk base.vmdk 64M
 qemu-img create -q -f qcow2 -b base.vmdk -F vmdk over-vmdk.qcow2
 refuses 'over-vmdk.qcow2: .*format vmdk; .*use uri=' over-vmdk.qcow2
 
+cp base.qcow2 away.qcow2
 # A loop, of two and of one.
 qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 base.qcow2
 refuses "$PWD/top.qcow2: the backing chain comes back to $PWD/top.qcow2; ." \
@@ -87,5 +88,27 @@ done
 # The server does note it.
 qemu-img info "nbd+unix:///?socket=$PWD/server.sock" 2>/dev/null || :
 wait_until 10 test -e contacted
+
+# A storage daemon that finds a backing file below the last layer is asked no
+# further: what it reads is not what was looked at.  (None does: it is made up.)
+mkdir fake
+cat >fake/qemu-storage-daemon <<END
+#!$python
+import json, sys
+print ('{"QMP": {}}', flush=True)
+nodes = []
+for line in sys.stdin:
+    command, answer = json.loads(line), {}
+    if command["execute"] == "blockdev-add":
+        nodes.append({"node-name": command["arguments"]["node-name"],
+                      "image": {"virtual-size": 1 << 20,
+                                "backing-filename": "secret.qcow2"}})
+    elif command["execute"] == "query-named-block-nodes":
+        answer = nodes
+    print(json.dumps({"return": answer, "id": command["id"]}), flush=True)
+END
+chmod +x fake/qemu-storage-daemon
+PATH=$PWD/fake:$PATH refuses 'away.qcow2: QEMU finds a backing file where .* none' \
+  away.qcow2
 
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"

@@ -44,6 +44,31 @@ rm data.raw
 refuses "$PWD/external.qcow2 keeps its data in an external data file.*; .*uri=" \
   external.qcow2
 
+# Marked corrupt, and encrypted.
+qemu-img create -q -f qcow2 corrupt.qcow2 1M
+qemu-img bitmap --add corrupt.qcow2 monday
+printf '\2' | dd of=corrupt.qcow2 bs=1 seek=79 conv=notrunc status=none
+refuses "$PWD/corrupt.qcow2 is marked corrupt.*qemu-img check -r all " \
+  corrupt.qcow2
+cp disk.qcow2 encrypted.qcow2
+printf '\2' | dd of=encrypted.qcow2 bs=1 seek=35 conv=notrunc status=none
+refuses "$PWD/encrypted.qcow2 is encrypted.*; .*use uri=" encrypted.qcow2
+
+# QEMU opens it, and says what is not in order: its bitmaps were switched off
+# by a program that does not know them.
+cp disk.qcow2 unknown.qcow2
+printf '\0' | dd of=unknown.qcow2 bs=1 seek=95 conv=notrunc status=none
+status=0
+nbdkit -U - "$plugin" unknown.qcow2 --run : 2>warning.log || status=$?
+cat warning.log
+grep -q 'warning: .*lacking bitmap support modified this file' warning.log \
+  || fail "QEMU's warning is not told"
+[ $status -eq 1 ] || fail "an image without valid bitmaps was accepted"
+
+# No name that QEMU can be told.
+cp disk.qcow2 "$(printf 'a\377b')"
+refuses 'not UTF-8; .' "$(printf 'a\377b')"
+
 # In use, as by a guest.
 mkfifo commands
 qemu-io -f qcow2 disk.qcow2 <commands >/dev/null &

@@ -21,7 +21,8 @@ rm programs/qemu-storage-daemon
 # One that ends at once, well or badly.
 for status in 0 1; do
   mkdir fake$status
-  printf '#!/bin/sh\nexit %s\n' $status >fake$status/qemu-storage-daemon
+  printf '#!/bin/sh\necho "so\nit is" >&2; exit %s\n' $status \
+    >fake$status/qemu-storage-daemon
   chmod +x fake$status/qemu-storage-daemon
 done
 # One that ends as soon as it has greeted.
@@ -70,7 +71,7 @@ if [ "$sanitizers" = "#" ]; then
   fails 'qemu-storage-daemon' PATH="$PWD/programs" TMPDIR="$PWD/tmp"
 fi
 for status in 0 1; do
-  fails 'error: the private qemu-storage-daemon does not answer' \
+  fails 'error: the private qemu-storage-daemon does not answer: it ended: so it is$' \
     PATH="$PWD/fake$status:$PATH" TMPDIR="$PWD/tmp"
 done
 fails 'error: .*the private qemu-storage-daemon' \
