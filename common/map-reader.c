@@ -1,37 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * QEMU cuts each context of an answer after 131,072 extents, so two
- * contexts of one answer may cover different lengths (nbd/server.c): only
- * what both cover is used, and the rest is asked for again.
+ * The server works out the next slice while we take this one in, and while
+ * the client receives what it asked for: one more is always asked for, on a
+ * connection of the reader's own.
  */
 #include <config.h>
 
 #include <errno.h>
-#include <string.h>
 
 #include "error.h"
+#include "map-answer.h"
 #include "map-reader.h"
+#include "nbd-connect.h"
 
-#define SLICE (2ULL * 1024 * 1024 * 1024)
-/* Flags of the contexts: NBD protocol, doc/proto.md; QEMU
- * docs/interop/nbd.txt.
+/* About what clients ask for at once, which is less than 4 GiB.  With a part of
+ * it, most of their waiting would be for what was not asked ahead.
  */
-#define STATE_ZERO 2
-#define STATE_DIRTY 1
+#define SLICE (3584ULL * 1024 * 1024)
 
 struct MapReader {
   NbdPool *pool;
   NbdPool *bits;                /* tells what is dirty; often the same */
   char *context;                /* the one that tells dirty */
-  guint depth;                  /* 0: a bitmap */
   guint64 dirty_from;           /* all from here on, nobody is asked */
-  bool want_zeroes;
   GMutex lock;                  /* held while a slice is read; guards: */
   DirtyMap *map;                /* writing; reading needs no lock */
-  GArray *dirty;                /* of uint32_t: the answer being read */
-  GArray *zeroes;
-  bool asks_dirty, asks_zeroes; /* of the answer being read */
+  MapAnswer answers[2];         /* the latest, and the next */
+  guint latest;
+  struct nbd_handle *nbd;       /* borrowed from pool, or NULL; */
+  gint64 cookie;                /* the next is asked for there; or -1 */
+  bool alone;                   /* nothing is asked ahead (any more) */
   int failure;
 };
 
@@ -46,17 +45,33 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   reader->bits = bits ? bits : pool;
   reader->context = g_strdup (dirty->bitmap_context
                               ? dirty->bitmap_context : NBD_CONTEXT_DEPTH);
-  reader->depth = dirty->bitmap_context ? 0 : dirty->depth;
   reader->dirty_from = endpoint->full ? 0
     : bits ? nbd_pool_size (bits)
     : endpoint->server ? endpoint->dirty_from : G_MAXUINT64;
-  reader->want_zeroes = want_zeroes;
   g_mutex_init (&reader->lock);
   reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
                                DIRTY_MAP_MEMORY_LIMIT);
-  reader->dirty = g_array_new (FALSE, FALSE, sizeof (uint32_t));
-  reader->zeroes = g_array_new (FALSE, FALSE, sizeof (uint32_t));
+  for (guint i = 0; i < 2; i++)
+    map_answer_init (&reader->answers[i], reader->context,
+                     dirty->bitmap_context ? 0 : dirty->depth, want_zeroes);
+  reader->cookie = -1;
+  reader->alone = reader->bits != pool;
   return reader;
+}
+
+/* Nothing is asked ahead from here on.  A connection that failed, or has a
+ * request under way, is of no use to others.
+ */
+static void
+end_asking (MapReader *reader, bool failed)
+{
+  reader->alone = true;
+  if (reader->nbd && (failed || reader->cookie != -1))
+    nbd_connect_close (reader->nbd);
+  else if (reader->nbd)
+    nbd_pool_return (reader->pool, reader->nbd);
+  reader->nbd = NULL;
+  reader->cookie = -1;
 }
 
 void
@@ -64,145 +79,129 @@ map_reader_free (MapReader *reader)
 {
   if (!reader)
     return;
+  end_asking (reader, false);
   dirty_map_free (reader->map);
-  g_clear_pointer (&reader->dirty, g_array_unref);
-  g_clear_pointer (&reader->zeroes, g_array_unref);
+  for (guint i = 0; i < 2; i++)
+    map_answer_clear (&reader->answers[i]);
   g_mutex_clear (&reader->lock);
   g_free (reader->context);
   g_free (reader);
 }
 
-/* One answer tells each context once.  A server may tell more than is asked
- * of it: that of a lower layer knows other zeroes.
+/* The slice at offset, of which all may be known to be dirty. */
+static guint64
+slice_length (const MapReader *reader, guint64 offset, bool *all)
+{
+  const guint64 left = nbd_pool_size (reader->pool) - offset;
+
+  *all = offset >= reader->dirty_from;
+  return MIN (SLICE, *all ? left : MIN (left, reader->dirty_from - offset));
+}
+
+/* Ask for the slice at offset, without waiting, where one request for it will
+ * do.
  */
-static bool
-keep_extents (void *opaque, const char *context, const uint32_t *entries,
-              size_t count)
-{
-  MapReader *reader = opaque;
-  GArray *into = strcmp (context, reader->context) == 0 ? reader->dirty
-    : strcmp (context, NBD_CONTEXT_ALLOCATION) == 0 ? reader->zeroes : NULL;
-  const bool wanted = into == reader->dirty
-    ? reader->asks_dirty : reader->asks_zeroes;
-
-  if (!into || !wanted)
-    return true;
-  if (into->len > 0)
-    return false;
-  g_array_append_vals (into, entries, (guint) count);
-  return true;
-}
-
-/* One context of an answer, walked. */
-typedef struct {
-  const uint32_t *entry;        /* length, flags */
-  const uint32_t *end;
-  guint64 left;                 /* bytes left of *entry */
-} Cursor;
-
-static Cursor
-cursor_start (const GArray *array)
-{
-  const uint32_t *entry = (const uint32_t *) (void *) array->data;
-
-  return (Cursor) { entry, entry + array->len / 2 * 2,
-                    array->len >= 2 ? entry[0] : 0 };
-}
-
 static void
-cursor_advance (Cursor *cursor, guint64 length)
+begin_next (MapReader *reader, guint64 offset)
 {
-  cursor->left -= length;
-  if (cursor->left == 0) {
-    cursor->entry += 2;
-    cursor->left = cursor->entry < cursor->end ? cursor->entry[0] : 0;
-  }
+  MapAnswer *next = &reader->answers[!reader->latest];
+  bool all;
+
+  if (reader->alone || offset == nbd_pool_size (reader->pool))
+    return;
+  const guint64 length = slice_length (reader, offset, &all);
+  if (all)
+    return;
+  if (!reader->nbd)
+    reader->nbd = nbd_pool_borrow (reader->pool);
+  if (!reader->nbd)
+    return;
+  map_answer_expect (next, offset, length, false);
+  reader->cookie
+    = nbd_pool_begin_block_status (reader->nbd, (guint32) length, offset,
+                                   map_answer_keep, next);
+  if (reader->cookie == -1)
+    end_asking (reader, true);
 }
 
-static bool
-is_dirty (const MapReader *reader, uint32_t flags)
+/* The answer to what begin_next asked, or NULL if there is none: what it was
+ * asked for may be asked by others, who say why it fails.
+ */
+static int
+await_next (MapReader *reader, const MapAnswer **answer, GError **error)
 {
-  if (reader->depth == 0)
-    return (flags & STATE_DIRTY) != 0;
-  /* Depth 0 is allocated nowhere, 1 on top, 2 in the layer below… */
-  return flags >= 1 && flags <= reader->depth;
-}
+  int errnum;
 
-/* Append what both contexts tell of the next length bytes. */
-static void
-append_answer (MapReader *reader, guint64 length)
-{
-  Cursor dirty = cursor_start (reader->dirty);
-  Cursor zeroes = cursor_start (reader->zeroes);
-
-  while (length > 0 && dirty.left > 0
-         && (!reader->want_zeroes || zeroes.left > 0)) {
-    guint64 step = MIN (length, dirty.left);
-    bool zero = false;
-
-    if (reader->want_zeroes) {
-      step = MIN (step, zeroes.left);
-      zero = (zeroes.entry[1] & STATE_ZERO) != 0;
-    }
-    dirty_map_append (reader->map, step,
-                      !is_dirty (reader, dirty.entry[1])
-                      ? DIRTY_MAP_CLEAN
-                      : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY);
-    cursor_advance (&dirty, step);
-    if (reader->want_zeroes)
-      cursor_advance (&zeroes, step);
-    length -= step;
+  *answer = NULL;
+  if (reader->cookie == -1)
+    return 0;
+  const NbdAnswer ended
+    = nbd_connect_wait (reader->nbd, reader->cookie, &errnum);
+  if (ended == NBD_ANSWERED) {
+    reader->cookie = -1;
+    reader->latest = !reader->latest;
+    *answer = &reader->answers[reader->latest];
+    return 0;
   }
+  end_asking (reader, true);
+  if (errnum != ETIMEDOUT)
+    return 0;
+  error_set (error, errnum, "cannot read the dirty map: the server does not "
+             "answer; is its storage well?");
+  return errnum;
 }
 
 /* Ask who must be asked; both contexts in one request if one server tells
  * them.
  */
 static int
-ask (MapReader *reader, guint64 offset, guint64 length, bool all,
-     GError **error)
+ask (MapReader *reader, guint64 offset, GError **error)
 {
-  const bool apart = reader->bits != reader->pool;
+  MapAnswer *answer = &reader->answers[reader->latest];
+  bool all;
+  const guint64 length = slice_length (reader, offset, &all);
   int failure = 0;
 
-  g_array_set_size (reader->dirty, 0);
-  g_array_set_size (reader->zeroes, 0);
-  reader->asks_dirty = !all;
-  reader->asks_zeroes = reader->want_zeroes && !apart;
-  if (all) {                    /* in either context: a bit, a depth */
-    const uint32_t entry[] = { (uint32_t) length, STATE_DIRTY };
-    g_array_append_vals (reader->dirty, entry, G_N_ELEMENTS (entry));
-  }
-  else
+  map_answer_expect (answer, offset, length, all);
+  const bool apart
+    = answer->wants_zeroes && (all || reader->bits != reader->pool);
+  answer->asks_zeroes = answer->wants_zeroes && !apart;
+  if (!all)
     failure = nbd_pool_block_status (reader->bits, (guint32) length, offset,
-                                     keep_extents, reader, error);
-  if (failure || !reader->want_zeroes || !(all || apart))
+                                     map_answer_keep, answer, error);
+  if (failure || !apart)
     return failure;
-  reader->asks_dirty = false;
-  reader->asks_zeroes = true;
+  answer->asks_dirty = false;
+  answer->asks_zeroes = true;
   return nbd_pool_block_status (reader->pool, (guint32) length, offset,
-                                keep_extents, reader, error);
+                                map_answer_keep, answer, error);
 }
 
 static int
 read_slice (MapReader *reader, GError **error)
 {
   const guint64 offset = dirty_map_appended (reader->map);
-  const bool all = offset >= reader->dirty_from;
-  guint64 length = MIN (SLICE, nbd_pool_size (reader->pool) - offset);
 
-  if (!all)
-    length = MIN (length, reader->dirty_from - offset);
-  const int failure = ask (reader, offset, length, all, error);
+  if (reader->cookie == -1)
+    begin_next (reader, offset);
+  const MapAnswer *answer;
+  int failure = await_next (reader, &answer, error);
+  if (!failure && !answer) {
+    failure = ask (reader, offset, error);
+    answer = &reader->answers[reader->latest];
+  }
   if (failure)
     return failure;
-  append_answer (reader, length);
-  if (dirty_map_appended (reader->map) == offset) {
+  const guint64 covered = map_answer_covers (answer);
+  if (covered == 0) {
     error_set (error, EPROTO, "cannot read the dirty map: the server says "
-               "nothing of %s at %" G_GUINT64_FORMAT, all
-               ? NBD_CONTEXT_ALLOCATION : reader->context, offset);
+               "nothing of %s at %" G_GUINT64_FORMAT,
+               offset >= reader->dirty_from ? NBD_CONTEXT_ALLOCATION
+               : reader->context, offset);
     return EPROTO;
   }
+  begin_next (reader, offset + covered);
+  map_answer_append (answer, reader->map, covered);
   return 0;
 }
 
@@ -221,8 +220,9 @@ map_reader_need (MapReader *reader, guint64 offset, GError **error)
       return EIO;
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
-    g_clear_pointer (&reader->dirty, g_array_unref);
-    g_clear_pointer (&reader->zeroes, g_array_unref);
+    end_asking (reader, false);
+    for (guint i = 0; i < 2; i++)
+      map_answer_clear (&reader->answers[i]);
   }
   return 0;
 }

@@ -331,20 +331,31 @@ forward_extents (void *data, const char *context, uint64_t offset,
   return -1;
 }
 
+gint64
+nbd_pool_begin_block_status (struct nbd_handle *nbd, guint32 count,
+                             guint64 offset, NbdPoolExtents extents,
+                             void *opaque)
+{
+  Forward *forward = g_new (Forward, 1);
+
+  *forward = (Forward) { extents, opaque, offset };
+  return nbd_aio_block_status (nbd, count, offset,
+                               (nbd_extent_callback) {
+                                 .callback = forward_extents,
+                                 .user_data = forward, .free = g_free },
+                               NBD_NULL_COMPLETION, 0);
+}
+
 int
 nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
                        NbdPoolExtents extents, void *opaque, GError **error)
 {
-  Forward forward = { extents, opaque, offset };
   struct nbd_handle *nbd = take (pool);
 
   if (!nbd)
     return EIO;
   return finish (pool, nbd,
-                 nbd_aio_block_status (
-                   nbd, count, offset,
-                   (nbd_extent_callback) { .callback = forward_extents,
-                                           .user_data = &forward },
-                   NBD_NULL_COMPLETION, 0),
+                 nbd_pool_begin_block_status (nbd, count, offset, extents,
+                                              opaque),
                  "block status", offset, error);
 }

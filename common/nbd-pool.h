@@ -66,4 +66,11 @@ int nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
                            NbdPoolExtents extents, void *opaque,
                            GError **error);
 
+/* The same, not waited for, on a borrowed connection.  The cookie for
+ * nbd_connect_wait, or -1.
+ */
+gint64 nbd_pool_begin_block_status (struct nbd_handle *nbd, guint32 count,
+                                    guint64 offset, NbdPoolExtents extents,
+                                    void *opaque);
+
 #endif /* COMMON_NBD_POOL_H */

@@ -15,6 +15,7 @@ script_tests = \
 	tests/test-libvirt-exits.sh \
 	tests/test-property-merge.sh \
 	tests/test-property-views.sh \
+	tests/test-map-ahead.sh \
 	tests/test-merge-many-parts.sh \
 	tests/test-read-ahead.sh \
 	tests/test-short-answers.sh \
@@ -87,6 +88,7 @@ unit_tests = \
 	tests/unit-export-name \
 	tests/unit-forest \
 	tests/unit-guest-xml \
+	tests/unit-map-answer \
 	tests/unit-message \
 	tests/unit-nearest \
 	tests/unit-parts \
@@ -146,6 +148,10 @@ tests_unit_forest_LDADD = libcommon.la $(common_libs)
 tests_unit_guest_xml_SOURCES = tests/unit-guest-xml.c
 tests_unit_guest_xml_CFLAGS = $(common_cflags)
 tests_unit_guest_xml_LDADD = libcommon.la $(common_libs)
+
+tests_unit_map_answer_SOURCES = tests/unit-map-answer.c
+tests_unit_map_answer_CFLAGS = $(common_cflags)
+tests_unit_map_answer_LDADD = libcommon.la $(common_libs)
 
 tests_unit_message_SOURCES = tests/unit-message.c
 tests_unit_message_CFLAGS = $(common_cflags)
