@@ -51,6 +51,8 @@ bench_modules = \
 	bench/loads_live.py \
 	bench/loads_map.py \
 	bench/measure.py \
+	bench/nbdkit-one-send.patch \
+	bench/one-send.sh \
 	bench/plot.py \
 	bench/report.py
 EXTRA_DIST += bench/RESULTS.md bench/RESULTS-fragmentation.svg \
