@@ -77,7 +77,7 @@ def qemu_started(lab, path, point):
 
 @load("growth-size", "larger and larger disks, 1,024 dirty runs: from start "
       "to the first block status, ours with file= and qemu-nbd",
-      targets=[("ours, 16384 GiB", "ours, 16 GiB", 1.2)])
+      targets=[("ours, 16384 GiB", "ours, 16 GiB", 1.2)], times=6)
 def growth_size(lab):
     ways = {}
     for size in SIZES:

@@ -64,6 +64,17 @@ def whole_map(lab, size):
                               "sizes of clean and dirty")
 
 
+def over_tls(lab, args):
+    """The URI of a server of ours; with TLS, nbdkit holds back what is followed
+    by more, and sends many extents at once."""
+    keys = lab.path("keys.psk")
+    lab.run("psktool", "-u", "bench", "-p", keys)
+    server = lab.serve("nbdkit", "-f", "-U", "SOCKET", "--tls=require",
+                       "--tls-psk=" + keys, lab.plugin, *args)
+    return server.uri().replace("nbd+unix://", "nbds+unix://bench@") \
+        + "&tls-psk-file=" + keys
+
+
 def map_ways(lab, size, nbdkit_too):
     """nbdkit sends each extent by a system call of its own, as the synthetic
     server shows.  Of a large map, that is left out: what is measured is how
@@ -84,6 +95,8 @@ def map_ways(lab, size, nbdkit_too):
         ways |= {
             "ours, started": started(lab, args, whole_map(lab, size)),
             "ours, second client": mapping(lab, warm.uri(), size),
+            "ours, second client, over TLS":
+                mapping(lab, over_tls(lab, args), size),
             "synthetic server": mapping(lab, synthetic.uri(), size),
         }
     return ways
