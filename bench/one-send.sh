@@ -16,10 +16,10 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
 echo 'deb-src http://deb.debian.org/debian trixie main' >sources.list
-mkdir -p lists/partial
+mkdir -p lists/partial cache/archives/partial
 apt=(apt-get -qq -o "Dir::Etc::sourcelist=$folder/sources.list"
      -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$folder/lists"
-     -o APT::Sandbox::User=)
+     -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=)
 "${apt[@]}" update
 "${apt[@]}" source --download-only nbdkit >/dev/null 2>&1
 tar -xzf nbdkit_*.orig.tar.gz

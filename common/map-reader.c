@@ -2,8 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The server works out the next slice while we take this one in, and while
- * the client receives what it asked for: one more is always asked for, on a
- * connection of the reader's own.
+ * the client receives what it asked for: one more is asked for, on a connection
+ * of the reader's own, if there is one to spare and one server tells all.
  */
 #include <config.h>
 
@@ -28,11 +28,43 @@ struct MapReader {
   DirtyMap *map;                /* writing; reading needs no lock */
   MapAnswer answers[2];         /* the latest, and the next */
   guint latest;
+  guint64 slice;                /* bytes to ask for; SLICE, unless that is cut */
   struct nbd_handle *nbd;       /* borrowed from pool, or NULL; */
   gint64 cookie;                /* the next is asked for there; or -1 */
   bool alone;                   /* nothing is asked ahead (any more) */
+  gint64 used;                  /* when; monotonic, microseconds */
   int failure;
 };
+
+static bool
+is_under_way (MapReader *reader)
+{
+  return reader->cookie != -1 && nbd_aio_in_flight (reader->nbd) > 0
+    && nbd_aio_is_dead (reader->nbd) != 1;
+}
+
+/* As long as something comes every so often, and until then. */
+static void
+receive (MapReader *reader, gint64 until)
+{
+  while (is_under_way (reader) && g_get_monotonic_time () < until
+         && nbd_poll (reader->nbd, ATTENDANT_PATIENCE_MS) == 1)
+    ;
+}
+
+static bool
+attend (void *opaque)
+{
+  MapReader *reader = opaque;
+
+  if (!g_mutex_trylock (&reader->lock))
+    return true;
+  if (g_get_monotonic_time () - reader->used >= ATTENDANT_IDLE_US)
+    receive (reader, G_MAXINT64);
+  const bool more = is_under_way (reader);
+  g_mutex_unlock (&reader->lock);
+  return more;
+}
 
 MapReader *
 map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
@@ -54,18 +86,22 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   for (guint i = 0; i < 2; i++)
     map_answer_init (&reader->answers[i], reader->context,
                      dirty->bitmap_context ? 0 : dirty->depth, want_zeroes);
+  reader->slice = SLICE;
   reader->cookie = -1;
   reader->alone = reader->bits != pool;
+  attendant_add (nbd_pool_attendant (pool), attend, reader);
   return reader;
 }
 
-/* Nothing is asked ahead from here on.  A connection that failed, or has a
- * request under way, is of no use to others.
+/* Nothing is asked ahead from here on.  A connection that failed is of no use
+ * to others.
  */
 static void
 end_asking (MapReader *reader, bool failed)
 {
   reader->alone = true;
+  if (reader->nbd && !failed)   /* or the server tells of a broken connection */
+    receive (reader, g_get_monotonic_time () + NBD_GOODBYE_MS * 1000);
   if (reader->nbd && (failed || reader->cookie != -1))
     nbd_connect_close (reader->nbd);
   else if (reader->nbd)
@@ -79,6 +115,7 @@ map_reader_free (MapReader *reader)
 {
   if (!reader)
     return;
+  attendant_remove (nbd_pool_attendant (reader->pool), reader);
   end_asking (reader, false);
   dirty_map_free (reader->map);
   for (guint i = 0; i < 2; i++)
@@ -95,7 +132,8 @@ slice_length (const MapReader *reader, guint64 offset, bool *all)
   const guint64 left = nbd_pool_size (reader->pool) - offset;
 
   *all = offset >= reader->dirty_from;
-  return MIN (SLICE, *all ? left : MIN (left, reader->dirty_from - offset));
+  return MIN (reader->slice,
+              *all ? left : MIN (left, reader->dirty_from - offset));
 }
 
 /* Ask for the slice at offset, without waiting, where one request for it will
@@ -143,12 +181,13 @@ await_next (MapReader *reader, const MapAnswer **answer, GError **error)
     *answer = &reader->answers[reader->latest];
     return 0;
   }
+  if (errnum == ETIMEDOUT) {
+    struct nbd_handle *nbd = g_steal_pointer (&reader->nbd);
+    end_asking (reader, true);
+    return nbd_pool_lose (reader->pool, nbd, errnum, error);
+  }
   end_asking (reader, true);
-  if (errnum != ETIMEDOUT)
-    return 0;
-  error_set (error, errnum, "cannot read the dirty map: the server does not "
-             "answer; is its storage well?");
-  return errnum;
+  return 0;
 }
 
 /* Ask who must be asked; both contexts in one request if one server tells
@@ -200,18 +239,17 @@ read_slice (MapReader *reader, GError **error)
                : reader->context, offset);
     return EPROTO;
   }
+  /* QEMU works all of it out before it cuts an answer. */
+  reader->slice = MIN (SLICE, 2 * MAX (covered, SLICE / 64));
   begin_next (reader, offset + covered);
   map_answer_append (answer, reader->map, covered);
   return 0;
 }
 
-int
-map_reader_need (MapReader *reader, guint64 offset, GError **error)
+/* All of need's reading, under the lock. */
+static int
+read_up_to (MapReader *reader, guint64 offset, GError **error)
 {
-  if (dirty_map_frontier (reader->map) >= offset)
-    return 0;
-
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&reader->lock);
   if (reader->failure)
     return EIO;
   while (dirty_map_frontier (reader->map) < offset) {
@@ -225,6 +263,22 @@ map_reader_need (MapReader *reader, guint64 offset, GError **error)
       map_answer_clear (&reader->answers[i]);
   }
   return 0;
+}
+
+int
+map_reader_need (MapReader *reader, guint64 offset, GError **error)
+{
+  if (dirty_map_frontier (reader->map) >= offset)
+    return 0;
+
+  g_mutex_lock (&reader->lock);
+  const int failure = read_up_to (reader, offset, error);
+  const bool more = is_under_way (reader);
+  reader->used = g_get_monotonic_time ();
+  g_mutex_unlock (&reader->lock);
+  if (more)
+    attendant_wake (nbd_pool_attendant (reader->pool));
+  return failure;
 }
 
 const DirtyMap *

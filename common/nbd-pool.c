@@ -31,6 +31,7 @@ struct NbdPool {
   Child *server;                /* if it is our own; borrowed */
   guint64 size;
   uint32_t minimum, preferred, maximum;
+  Attendant *attendant;
   GMutex lock;                  /* guards what follows */
   GCond freed;
   struct nbd_handle *idle[CONNECTIONS];
@@ -81,6 +82,7 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
   g_mutex_init (&pool->lock);
   g_cond_init (&pool->freed);
   pool->what = g_strdup (endpoint->what);
+  pool->attendant = attendant_new ();
   pool->server = endpoint->server;
   if (!first)
     first = nbd_connect_endpoint (endpoint, want_zeroes,
@@ -113,6 +115,7 @@ nbd_pool_free (NbdPool *pool)
 {
   if (!pool)
     return;
+  attendant_free (pool->attendant);
   for (guint i = 0; i < pool->n_idle; i++)
     nbd_connect_close (pool->idle[i]);
   g_mutex_clear (&pool->lock);
@@ -174,6 +177,12 @@ nbd_pool_borrow (NbdPool *pool)
   return NULL;
 }
 
+Attendant *
+nbd_pool_attendant (NbdPool *pool)
+{
+  return pool->attendant;
+}
+
 void
 nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd)
 {
@@ -211,8 +220,9 @@ mark_lost (NbdPool *pool, int errnum, GError **error)
 /* Close a connection that failed: libnbd must not touch the request's
  * buffer any more once its caller returns.
  */
-static int
-lose (NbdPool *pool, struct nbd_handle *nbd, int errnum, GError **error)
+int
+nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
+               GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
@@ -280,7 +290,7 @@ finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
     answer = nbd_connect_wait (nbd, cookie, &errnum);
   if (answer == NBD_UNANSWERED
       || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
-    return lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
+    return nbd_pool_lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
   give_back (pool, nbd);
   if (errnum)
     report_refusal (pool, what, offset, errnum, error);

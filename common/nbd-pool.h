@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "attendant.h"
 #include "nbd-endpoint.h"
 
 typedef struct NbdPool NbdPool;
@@ -41,6 +42,13 @@ int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
  * now, or has lost the server.
  */
 struct nbd_handle *nbd_pool_borrow (NbdPool *pool);
+/* Instead of giving it back: it does not answer, and so the server is lost.
+ * Closes it, and returns EIO as nbd_pool_pread.
+ */
+int nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
+                   GError **error);
+/* Who looks after what is asked for there and not waited for. */
+Attendant *nbd_pool_attendant (NbdPool *pool);
 void nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd);
 
 /* Is the server still there?  For answers that are known without asking it:

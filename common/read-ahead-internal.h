@@ -7,6 +7,7 @@
 #ifndef COMMON_READ_AHEAD_INTERNAL_H
 #define COMMON_READ_AHEAD_INTERNAL_H
 
+#include <stdatomic.h>
 #include <libnbd.h>
 
 #include "read-ahead.h"
@@ -51,10 +52,12 @@ struct Piece {
 struct ReadAhead {
   NbdPool *pool;
   const DirtyMap *map;
+  atomic_bool attended;         /* busy is held by the attendant */
   GMutex busy;                  /* guards what follows */
   struct nbd_handle *nbd;       /* NULL: nobody reads in order */
   bool refused;                 /* the server did, and may hang up over it */
   bool ended;                   /* the connection was given up */
+  gint64 used;                  /* when; monotonic, microseconds */
   guint unanswered;             /* requests */
   guint32 unanswered_bytes;     /* of pieces that are not all there */
   Piece pieces[PIECES];         /* a ring, ascending; n from first on */
@@ -89,6 +92,8 @@ bool read_ahead_drain (ReadAhead *ahead, int patience);
  * longer.
  */
 void read_ahead_settle (ReadAhead *ahead, guint milliseconds);
+/* An Attend for a ReadAhead. */
+bool read_ahead_attend (void *ahead);
 /* Nobody reads in order any more: give memory and connection back, unless
  * something is on its way, for which the client does not wait.
  */

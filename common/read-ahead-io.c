@@ -166,6 +166,22 @@ read_ahead_await (ReadAhead *ahead, const Piece *piece)
     receive_until (ahead, deadline);
 }
 
+bool
+read_ahead_attend (void *opaque)
+{
+  ReadAhead *ahead = opaque;
+
+  if (!g_mutex_trylock (&ahead->busy))
+    return true;
+  atomic_store (&ahead->attended, true);
+  if (g_get_monotonic_time () - ahead->used >= ATTENDANT_IDLE_US)
+    read_ahead_drain (ahead, ATTENDANT_PATIENCE_MS);
+  atomic_store (&ahead->attended, false);
+  const bool more = ahead->unanswered > 0;
+  g_mutex_unlock (&ahead->busy);
+  return more;
+}
+
 void
 read_ahead_rest (ReadAhead *ahead)
 {

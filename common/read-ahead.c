@@ -28,6 +28,7 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
   g_mutex_init (&ahead->busy);
   for (guint i = 0; i < PIECES; i++)
     ahead->pieces[i].ahead = ahead;
+  attendant_add (nbd_pool_attendant (pool), read_ahead_attend, ahead);
   return ahead;
 }
 
@@ -81,6 +82,7 @@ read_ahead_free (ReadAhead *ahead)
 {
   if (!ahead)
     return;
+  attendant_remove (nbd_pool_attendant (ahead->pool), ahead);
   ahead->n = 0;
   read_ahead_settle (ahead, READ_AHEAD_GOODBYE_MS);
   read_ahead_rest (ahead);
@@ -252,9 +254,17 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
 {
   guint32 taken;
 
-  if (!g_mutex_trylock (&ahead->busy))
-    return 0;
+  if (!g_mutex_trylock (&ahead->busy)) {
+    if (!atomic_load (&ahead->attended))
+      return 0;                 /* another thread of this client's */
+    g_mutex_lock (&ahead->busy);
+  }
   taken = take (ahead, buffer, count, offset, others);
+  const bool more = ahead->unanswered > 0;
+  if (more)
+    ahead->used = g_get_monotonic_time ();
   g_mutex_unlock (&ahead->busy);
+  if (more)
+    attendant_wake (nbd_pool_attendant (ahead->pool));
   return taken;
 }

@@ -93,7 +93,7 @@ wait_until 10 test -e contacted
 # further: what it reads is not what was looked at.  (None does: it is made up.)
 mkdir fake
 cat >fake/qemu-storage-daemon <<END
-#!$python
+#!$(command -v "$python")
 import json, sys
 print ('{"QMP": {}}', flush=True)
 nodes = []

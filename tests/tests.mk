@@ -15,6 +15,7 @@ script_tests = \
 	tests/test-libvirt-exits.sh \
 	tests/test-property-merge.sh \
 	tests/test-property-views.sh \
+	tests/test-idle-client.sh \
 	tests/test-map-ahead.sh \
 	tests/test-merge-many-parts.sh \
 	tests/test-read-ahead.sh \
