@@ -33,8 +33,8 @@ void attendant_free (Attendant *attendant);
 void attendant_add (Attendant *attendant, Attend attend, void *opaque);
 void attendant_remove (Attendant *attendant, void *opaque);
 
-/* Something is on its way.  Costs nothing while it knows.  Not before nbdkit has
- * forked.  Any thread, under any lock that attend only tries to take.
+/* Something is on its way.  Costs nothing while it knows.  Not before nbdkit
+ * has forked.  Any thread, under any lock that attend only tries to take.
  */
 void attendant_wake (Attendant *attendant);
 

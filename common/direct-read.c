@@ -12,16 +12,8 @@
 #include <unistd.h>
 
 #include "direct-read.h"
+#include "qcow2-format.h"
 
-/* qcow2's header (big-endian), as far as it matters. */
-#define HEADER_LENGTH 104
-#define AT_VERSION 4
-#define AT_CLUSTER_BITS 20
-#define AT_SIZE 24
-#define AT_CRYPT_METHOD 32
-#define AT_L1_SIZE 36
-#define AT_L1_OFFSET 40
-#define AT_INCOMPATIBLE 72
 /* Incompatible features that do not change what standard clusters mean: 0 is
  * "refcounts may be wrong", 3 another compression.
  */
@@ -66,16 +58,6 @@ typedef struct {
   guint64 length;
 } Run;
 
-static guint64
-get_be (const guint8 *bytes, guint length)
-{
-  guint64 value = 0;
-
-  for (guint i = 0; i < length; i++)
-    value = value << 8 | bytes[i];
-  return value;
-}
-
 static bool
 read_whole (int fd, void *buffer, gsize count, guint64 offset)
 {
@@ -116,26 +98,27 @@ read_l1 (LayerFile *layer, guint64 offset)
 static bool
 read_header (LayerFile *layer)
 {
-  guint8 header[HEADER_LENGTH];
+  guint8 header[QCOW2_LENGTH_3];
 
   if (!read_whole (layer->fd, header, sizeof header, 0)
-      || memcmp (header, "QFI\xfb", 4) != 0)
+      || memcmp (header, QCOW2_MAGIC, QCOW2_MAGIC_LENGTH) != 0)
     return false;
-  const guint64 version = get_be (header + AT_VERSION, 4);
+  const guint64 version = qcow2_number (header + QCOW2_AT_VERSION, 4);
   const guint64 features
-    = version >= 3 ? get_be (header + AT_INCOMPATIBLE, 8) : 0;
-  const guint64 l1_size = get_be (header + AT_L1_SIZE, 4);
-  const guint64 cluster_bits = get_be (header + AT_CLUSTER_BITS, 4);
+    = version >= 3 ? qcow2_number (header + QCOW2_AT_INCOMPATIBLE, 8) : 0;
+  const guint64 l1_size = qcow2_number (header + QCOW2_AT_L1_SIZE, 4);
+  const guint64 cluster_bits = qcow2_number (header + QCOW2_AT_CLUSTER_BITS, 4);
 
   if (version < 2 || version > 3 || (features & ~(guint64) HARMLESS_FEATURES)
-      || get_be (header + AT_CRYPT_METHOD, 4) != 0
-      || cluster_bits < 9 || cluster_bits > 21 || l1_size > L1_LIMIT
-      || get_be (header + AT_SIZE, 8) != layer->size)
+      || qcow2_number (header + QCOW2_AT_CRYPT_METHOD, 4) != 0
+      || cluster_bits < QCOW2_CLUSTER_BITS_LEAST
+      || cluster_bits > QCOW2_CLUSTER_BITS_MOST || l1_size > L1_LIMIT
+      || qcow2_number (header + QCOW2_AT_SIZE, 8) != layer->size)
     return false;
   layer->tells_zeroes = version >= 3;
   layer->cluster_bits = (guint) cluster_bits;
   layer->l1_size = (guint32) l1_size;
-  return read_l1 (layer, get_be (header + AT_L1_OFFSET, 8));
+  return read_l1 (layer, qcow2_number (header + QCOW2_AT_L1_OFFSET, 8));
 }
 
 static bool

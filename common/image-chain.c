@@ -129,7 +129,8 @@ inspect_header (Layer *layer, bool top, GError **error)
   g_auto (Qcow2Header) header = { 0 };
   const char *why;
   gsize length;
-  g_autofree guint8 *bytes = read_header (layer->path, layer->fd, &length, error);
+  g_autofree guint8 *bytes
+    = read_header (layer->path, layer->fd, &length, error);
 
   if (!bytes)
     return false;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * JSON from another program, parsed without trust.
+ * JSON from another program, parsed without trust, and for one.
  */
 #ifndef COMMON_JSON_TEXT_H
 #define COMMON_JSON_TEXT_H
 
+#include <stdbool.h>
 #include <json-glib/json-glib.h>
 
 /* Parse text whose root is an object.  Borrowed from parser; NULL if it is
@@ -14,5 +15,10 @@
  */
 JsonObject *json_text_parse (JsonParser *parser, const char *text,
                              gsize length);
+
+/* A member of the object that is being built. */
+void json_text_add_string (JsonBuilder *builder, const char *name,
+                           const char *value);
+void json_text_add_bool (JsonBuilder *builder, const char *name, bool value);
 
 #endif /* COMMON_JSON_TEXT_H */

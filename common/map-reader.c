@@ -28,7 +28,7 @@ struct MapReader {
   DirtyMap *map;                /* writing; reading needs no lock */
   MapAnswer answers[2];         /* the latest, and the next */
   guint latest;
-  guint64 slice;                /* bytes to ask for; SLICE, unless that is cut */
+  guint64 slice;                /* bytes to ask for: SLICE, if not cut */
   struct nbd_handle *nbd;       /* borrowed from pool, or NULL; */
   gint64 cookie;                /* the next is asked for there; or -1 */
   bool alone;                   /* nothing is asked ahead (any more) */

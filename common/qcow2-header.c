@@ -1,24 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * All numbers in a qcow2 header are big-endian.
+ * A reader that stops where it is not certain to read what QEMU reads.
  */
 #include <config.h>
 
 #include <string.h>
 
+#include "qcow2-format.h"
 #include "qcow2-header.h"
-
-/* Offsets, and the header's length before version 3. */
-#define AT_VERSION 4
-#define AT_BACKING_OFFSET 8
-#define AT_BACKING_LENGTH 16
-#define AT_CLUSTER_BITS 20
-#define AT_CRYPT_METHOD 32
-#define AT_INCOMPATIBLE 72
-#define AT_HEADER_LENGTH 100
-#define LENGTH_2 72
-#define LENGTH_3 104
 
 #define CORRUPT 2
 #define EXTERNAL_DATA 4
@@ -28,16 +18,6 @@
 /* QEMU's own limits, each with the final NUL. */
 #define BACKING_PATH_MOST 1024
 #define BACKING_FORMAT_MOST 16
-
-static guint64
-get_be (const guint8 *bytes, guint length)
-{
-  guint64 value = 0;
-
-  for (guint i = 0; i < length; i++)
-    value = value << 8 | bytes[i];
-  return value;
-}
 
 void
 qcow2_header_clear (Qcow2Header *header)
@@ -49,12 +29,14 @@ qcow2_header_clear (Qcow2Header *header)
 bool
 qcow2_header_begins (const guint8 *bytes, gsize length, gsize *needed)
 {
-  if (length < 8 || memcmp (bytes, "QFI\xfb", 4) != 0)
+  if (length < 8 || memcmp (bytes, QCOW2_MAGIC, QCOW2_MAGIC_LENGTH) != 0)
     return false;
   const guint64 cluster_bits
-    = length >= LENGTH_2 ? get_be (bytes + AT_CLUSTER_BITS, 4) : 0;
-  *needed = cluster_bits <= 21 ? (gsize) 1 << cluster_bits : 0;
-  *needed = MAX (*needed, LENGTH_3);
+    = length >= QCOW2_LENGTH_2
+    ? qcow2_number (bytes + QCOW2_AT_CLUSTER_BITS, 4) : 0;
+  *needed = cluster_bits <= QCOW2_CLUSTER_BITS_MOST
+    ? (gsize) 1 << cluster_bits : 0;
+  *needed = MAX (*needed, QCOW2_LENGTH_3);
   return true;
 }
 
@@ -73,8 +55,8 @@ static bool
 read_backing_path (const guint8 *bytes, gsize length, Qcow2Header *header,
                    const char **why)
 {
-  const guint64 offset = get_be (bytes + AT_BACKING_OFFSET, 8);
-  const guint64 count = get_be (bytes + AT_BACKING_LENGTH, 4);
+  const guint64 offset = qcow2_number (bytes + QCOW2_AT_BACKING_OFFSET, 8);
+  const guint64 count = qcow2_number (bytes + QCOW2_AT_BACKING_LENGTH, 4);
 
   if (offset == 0)
     return true;
@@ -100,8 +82,8 @@ read_extensions (const guint8 *bytes, gsize begin, gsize end,
     *why = "its header extensions do not fit into it";
     if (end - at < 8)
       return false;
-    const guint32 type = (guint32) get_be (bytes + at, 4);
-    const gsize count = (gsize) get_be (bytes + at + 4, 4);
+    const guint32 type = (guint32) qcow2_number (bytes + at, 4);
+    const gsize count = (gsize) qcow2_number (bytes + at + 4, 4);
     at += 8;
     if (count > end - at)
       return false;
@@ -127,27 +109,28 @@ qcow2_header_parse (const guint8 *bytes, gsize length, Qcow2Header *header,
                     const char **why)
 {
   *why = "its header is cut off";
-  if (length < LENGTH_2)
+  if (length < QCOW2_LENGTH_2)
     return false;
-  header->version = (guint32) get_be (bytes + AT_VERSION, 4);
+  header->version = (guint32) qcow2_number (bytes + QCOW2_AT_VERSION, 4);
   if (header->version != 2 && header->version != 3)
     return true;
-  const guint64 cluster_bits = get_be (bytes + AT_CLUSTER_BITS, 4);
-  gsize header_length = LENGTH_2;
+  const guint64 cluster_bits = qcow2_number (bytes + QCOW2_AT_CLUSTER_BITS, 4);
+  gsize header_length = QCOW2_LENGTH_2;
   if (header->version == 3) {
-    if (length < LENGTH_3)
+    if (length < QCOW2_LENGTH_3)
       return false;
-    const guint64 features = get_be (bytes + AT_INCOMPATIBLE, 8);
+    const guint64 features = qcow2_number (bytes + QCOW2_AT_INCOMPATIBLE, 8);
     header->corrupt = features & CORRUPT;
     header->external_data = features & EXTERNAL_DATA;
-    header_length = (gsize) get_be (bytes + AT_HEADER_LENGTH, 4);
+    header_length = (gsize) qcow2_number (bytes + QCOW2_AT_HEADER_LENGTH, 4);
   }
-  header->encrypted = get_be (bytes + AT_CRYPT_METHOD, 4) != 0;
+  header->encrypted = qcow2_number (bytes + QCOW2_AT_CRYPT_METHOD, 4) != 0;
   *why = "its header's numbers make no sense";
-  if (cluster_bits < 9 || cluster_bits > 21)
+  if (cluster_bits < QCOW2_CLUSTER_BITS_LEAST
+      || cluster_bits > QCOW2_CLUSTER_BITS_MOST)
     return false;
   const gsize cluster_size = (gsize) 1 << cluster_bits;
-  if (header_length < (header->version == 3 ? LENGTH_3 : LENGTH_2)
+  if (header_length < (header->version == 3 ? QCOW2_LENGTH_3 : QCOW2_LENGTH_2)
       || header_length > cluster_size)
     return false;
   *why = "its header is cut off";
@@ -156,7 +139,8 @@ qcow2_header_parse (const guint8 *bytes, gsize length, Qcow2Header *header,
       || !read_backing_path (bytes, length, header, why))
     return false;
   /* The name, if there is one, comes after the extensions. */
-  const guint64 backing_offset = get_be (bytes + AT_BACKING_OFFSET, 8);
+  const guint64 backing_offset
+    = qcow2_number (bytes + QCOW2_AT_BACKING_OFFSET, 8);
   const gsize end = backing_offset ? (gsize) backing_offset : length;
   return read_extensions (bytes, header_length, end, header, why);
 }

@@ -24,6 +24,7 @@
 
 #include "child.h"
 #include "error.h"
+#include "json-text.h"
 #include "qmp.h"
 #include "storage-daemon.h"
 #include "storage-nodes.h"
@@ -163,13 +164,6 @@ storage_daemon_says (StorageDaemon *daemon)
   return child_says (&daemon->child);
 }
 
-static void
-add_text (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, value);
-}
-
 static bool
 add_export (StorageDaemon *daemon, const char *top, const char *node,
             const char *bitmap, const char *name, GError **error)
@@ -177,20 +171,18 @@ add_export (StorageDaemon *daemon, const char *top, const char *node,
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_text (builder, "type", "nbd");
-  add_text (builder, "id", name);
-  add_text (builder, "name", name);
-  add_text (builder, "node-name", top);
-  json_builder_set_member_name (builder, "writable");
-  json_builder_add_boolean_value (builder, FALSE);
-  json_builder_set_member_name (builder, "allocation-depth");
-  json_builder_add_boolean_value (builder, TRUE);
+  json_text_add_string (builder, "type", "nbd");
+  json_text_add_string (builder, "id", name);
+  json_text_add_string (builder, "name", name);
+  json_text_add_string (builder, "node-name", top);
+  json_text_add_bool (builder, "writable", false);
+  json_text_add_bool (builder, "allocation-depth", true);
   if (bitmap) {
     json_builder_set_member_name (builder, "bitmaps");
     json_builder_begin_array (builder);
     json_builder_begin_object (builder);
-    add_text (builder, "node", node);
-    add_text (builder, "name", bitmap);
+    json_text_add_string (builder, "node", node);
+    json_text_add_string (builder, "name", bitmap);
     json_builder_end_object (builder);
     json_builder_end_array (builder);
   }

@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "image-chain.h"
+#include "json-text.h"
 #include "storage-nodes.h"
 
 /* Per layer, instead of QEMU's up to 32 MiB (qcow2's l2-cache-size): 8 GiB of
@@ -33,20 +34,6 @@ storage_node_name (const Disk *disk, guint layer)
   return node_name ('d', disk, layer);
 }
 
-static void
-add_text (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, value);
-}
-
-static void
-add_true (JsonBuilder *builder, const char *name)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_boolean_value (builder, TRUE);
-}
-
 /* A node of that driver, read-only; blockdev_add ends what it begins. */
 static JsonBuilder *
 begin_node (const char *driver, const char *name)
@@ -54,9 +41,9 @@ begin_node (const char *driver, const char *name)
   JsonBuilder *builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_text (builder, "driver", driver);
-  add_text (builder, "node-name", name);
-  add_true (builder, "read-only");
+  json_text_add_string (builder, "driver", driver);
+  json_text_add_string (builder, "node-name", name);
+  json_text_add_bool (builder, "read-only", true);
   return builder;
 }
 
@@ -88,7 +75,7 @@ open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
   g_autoptr (GError) refusal = NULL;
   g_autoptr (JsonBuilder) builder = begin_node (file_driver (layer), name);
 
-  add_text (builder, "filename", layer->path);
+  json_text_add_string (builder, "filename", layer->path);
   if (blockdev_add (qmp, builder, &refusal))
     return true;
   if (refusal->code == EIO)
@@ -107,7 +94,7 @@ open_image (Qmp *qmp, const Disk *disk, guint index, const char *file,
   g_autofree char *name = storage_node_name (disk, index);
   g_autoptr (JsonBuilder) builder = begin_node (layer->format, name);
 
-  add_text (builder, "file", file);
+  json_text_add_string (builder, "file", file);
   if (strcmp (layer->format, "qcow2") == 0) {
     json_builder_set_member_name (builder, "l2-cache-size");
     json_builder_add_int_value (builder, L2_CACHE_SIZE);
@@ -213,7 +200,7 @@ describe_layers (Qmp *qmp, Disk *disk, GError **error)
   g_autoptr (JsonBuilder) builder = json_builder_new ();
 
   json_builder_begin_object (builder);
-  add_true (builder, "flat");
+  json_text_add_bool (builder, "flat", true);
   json_builder_end_object (builder);
   if (!qmp_execute (qmp, "query-named-block-nodes",
                     json_builder_get_root (builder), &answer, error))
