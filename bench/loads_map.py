@@ -95,8 +95,6 @@ def map_ways(lab, size, nbdkit_too):
         ways |= {
             "ours, started": started(lab, args, whole_map(lab, size)),
             "ours, second client": mapping(lab, warm.uri(), size),
-            "ours, second client, over TLS":
-                mapping(lab, over_tls(lab, args), size),
             "synthetic server": mapping(lab, synthetic.uri(), size),
         }
     return ways
@@ -113,6 +111,18 @@ LARGE = [("ours, started, last block", "direct from QEMU", 2.0),
                        ("ours, second client", "synthetic server", 1.1)])
 def map_256g(lab):
     return map_ways(lab, 256 * images.GiB, True)
+
+
+@load("map-tls", "256 GiB again, ours over TLS")
+def map_tls(lab):
+    size = 256 * images.GiB
+    qemu = images.null_with_runs(lab, size, size // images.BLOCK // 2)
+    args = ["uri=" + qemu.uri(), "checkpoint=" + images.BITMAP]
+    return {
+        "ours, second client, over TLS":
+            mapping(lab, over_tls(lab, args), size),
+        "direct from QEMU": mapping(lab, qemu.uri(), size, images.CONTEXT),
+    }
 
 
 @load("map-16t", "16 TiB, every other 64 KiB dirty: nbdinfo --map --totals, "

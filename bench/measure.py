@@ -77,7 +77,7 @@ def load(name, title, unit="s", targets=(), images=(), times=1):
     """
     def register(build):
         loads[name] = Load(name, title, build, unit, targets, images,
-                            times)
+                           times)
         return build
     return register
 

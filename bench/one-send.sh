@@ -21,13 +21,14 @@ apt=(apt-get -qq -o "Dir::Etc::sourcelist=$folder/sources.list"
      -o Dir::Etc::sourceparts=/dev/null -o "Dir::State::lists=$folder/lists"
      -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=)
 "${apt[@]}" update
-"${apt[@]}" source --download-only nbdkit >/dev/null 2>&1
+"${apt[@]}" source --download-only nbdkit >/dev/null
 tar -xzf nbdkit_*.orig.tar.gz
 # The plugins are those that are installed.
 plugins=$(nbdkit --dump-config | sed -n 's/^libdir=//p')
 cd nbdkit-*/
 ./configure -q --prefix=/usr --libdir="$plugins" --disable-plugins \
-  --without-manpages --without-gnutls --without-selinux >configure.log 2>&1
+  --without-manpages --without-gnutls --without-selinux >configure.log 2>&1 \
+  || { tail configure.log; exit 1; }
 for way in "as it is" "with one send"; do
   if [ "$way" = "with one send" ]; then
     patch -s -p1 <"$here/nbdkit-one-send.patch"
