@@ -23,11 +23,11 @@ pids=()
 nbdkit_options=()               # before the plugin
 as_user=()                      # for serve and refuses…, before nbdkit
 
-# With AddressSanitizer in the plugin, nbdkit must load its runtime first,
-# and nothing that nbdkit starts should.
-if [ "$sanitizers" != "#" ]; then
+# With a sanitizer in the plugin, nbdkit must load its runtime first.
+if [ -n "$sanitizers" ]; then
   export builddir PATH="$srcdir/tests/sanitizers:$PATH"
   export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
+  export TSAN_OPTIONS="log_path=$tmpdir/sanitizer"
   export UBSAN_OPTIONS="log_path=$tmpdir/sanitizer:print_stacktrace=1"
 fi
 

@@ -5,7 +5,7 @@
 # nbdkit refuses a filter that was built for another version than its own; what
 # to do is said then, and only then.  configure refuses to build such a one.
 . "$(dirname "$0")/functions.sh"
-[ "$sanitizers" = "#" ] || { echo "nothing to test here"; exit 0; }
+[ -z "$sanitizers" ] || { echo "nothing to test here"; exit 0; }
 
 version=$(nbdkit --version | sed 's/^nbdkit \([0-9.]*\).*/\1/;q')
 other=$(tr 0-9 1-90 <<<"$version")

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ "$sanitizers" = "#" ]; then rounds=${ROUNDS:-80}
+if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-80}
 else rounds=${ROUNDS:-20}; fi
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 

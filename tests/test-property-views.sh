@@ -7,7 +7,7 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ "$sanitizers" = "#" ]; then rounds=${ROUNDS:-300}
+if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-300}
 else rounds=${ROUNDS:-60}; fi
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 

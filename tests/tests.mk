@@ -97,7 +97,32 @@ unit_tests = \
 	tests/unit-reach \
 	tests/unit-tree-load
 
+# Where clients, the readers of maps and what reads ahead meet.
+threaded_tests = \
+	tests/test-libvirt-lost.sh \
+	tests/test-libvirt-merge.sh \
+	tests/test-property-merge.sh \
+	tests/test-property-views.sh \
+	tests/test-idle-client.sh \
+	tests/test-map-ahead.sh \
+	tests/test-read-ahead.sh \
+	tests/test-short-answers.sh \
+	tests/test-client-vanishes-busy.sh \
+	tests/test-client-vanishes.sh \
+	tests/test-merge-many-parts.sh \
+	tests/test-replaced-server.sh \
+	tests/test-server-gone-file.sh \
+	tests/test-server-gone-uri.sh \
+	tests/test-several-disks.sh \
+	tests/test-shared-map.sh \
+	tests/test-uri-parts.sh \
+	tests/test-uri-tls.sh
+
+if THREAD_SANITIZER
+TESTS = $(threaded_tests)
+else
 TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
+endif
 check_PROGRAMS = $(unit_tests) $(fuzz_programs)
 AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
@@ -179,8 +204,10 @@ tests_unit_tree_load_CFLAGS = $(common_cflags)
 tests_unit_tree_load_LDADD = libcommon.la $(common_libs)
 
 if SANITIZERS
-check_LTLIBRARIES = tests/sanitizers/freelocale.la
-tests_sanitizers_freelocale_la_SOURCES = tests/sanitizers/freelocale.c
-tests_sanitizers_freelocale_la_LDFLAGS = -module -avoid-version -shared \
-	-rpath /nowhere
+check_LTLIBRARIES = tests/sanitizers/preload.la
+tests_sanitizers_preload_la_SOURCES = tests/sanitizers/preload.c
+tests_sanitizers_preload_la_CFLAGS = $(common_cflags)
+tests_sanitizers_preload_la_LDFLAGS = -module -avoid-version -shared \
+	-rpath /nowhere $(AM_LDFLAGS)
+tests_sanitizers_preload_la_LIBADD = $(GLIB_LIBS)
 endif
