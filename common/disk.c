@@ -73,6 +73,7 @@ disk_free (Disk *disk)
   g_free (disk->target);
   g_ptr_array_unref (disk->layers);
   g_clear_pointer (&disk->also, g_ptr_array_unref);
+  g_free (disk->libvirt_uri);
   g_free (disk);
 }
 

@@ -37,6 +37,7 @@ typedef struct {
   GPtrArray *layers;            /* of Layer, top first */
   bool full;                    /* served whole: all of it counts as dirty */
   bool recording_untold;        /* whether its bitmaps record is not known */
+  char *libvirt_uri;            /* where its guest is; NULL: not known */
   GPtrArray *also;              /* of char *: bitmaps that every view needs,
                                  * too; or NULL */
 } Disk;

@@ -43,3 +43,25 @@ error_shell_word (const char *word)
       return g_shell_quote (word);
   return g_strdup (word[0] ? word : "''");
 }
+
+static void
+add_word (GString *text, const char *before, const char *word)
+{
+  g_autofree char *quoted = word ? error_shell_word (word) : NULL;
+
+  if (quoted)
+    g_string_append_printf (text, " %s%s", before, quoted);
+}
+
+char *
+error_virsh (const char *uri, const char *command, const char *guest,
+             const char *name)
+{
+  GString *text = g_string_new ("virsh");
+
+  add_word (text, "-c ", uri);
+  g_string_append_printf (text, " %s", command);
+  add_word (text, "", guest);
+  add_word (text, "", name);
+  return g_string_free (text, FALSE);
+}

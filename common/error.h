@@ -37,4 +37,14 @@ bool error_set (GError **error, int errnum, const char *format, ...)
  * need be.  Returns a new string; g_free (). */
 char *error_shell_word (const char *word);
 
+/* What to type: "virsh -c URI COMMAND GUEST NAME".
+ *
+ * uri: of libvirt; NULL: not known, and left to virsh.
+ * command: as it is to be typed.
+ * guest, name: words of any kind, or NULL for none.
+ *
+ * Returns a new string; g_free (). */
+char *error_virsh (const char *uri, const char *command, const char *guest,
+                   const char *name);
+
 #endif /* CHECKPOINT_ERROR_H */

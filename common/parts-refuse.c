@@ -177,11 +177,11 @@ parts_missing (const Forest *forest, const Disk *disk,
   g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
   const char *domain
     = checkpoint->domain_name ? checkpoint->domain_name : "DOMAIN";
-  g_autofree char *guest = error_shell_word (domain);
-  g_autofree char *name = error_shell_word (checkpoint->name);
+  g_autofree char *command
+    = error_virsh (disk->libvirt_uri, "checkpoint-delete --metadata", domain,
+                   checkpoint->name);
   g_autofree char *forget
-    = g_strdup_printf (", and forget the checkpoint with: virsh "
-                       "checkpoint-delete --metadata %s %s", guest, name);
+    = g_strconcat (", and forget the checkpoint with: ", command, NULL);
   g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
                     "it (there are: %s), so what changed since checkpoint %s "

@@ -162,9 +162,10 @@ exports_parts (const Source *source, const Disk *disk, const char *checkpoint,
     return parts;
   if (source->whole_since && strcmp (source->whole_since, checkpoint) == 0)
     return parts_full ();
-  error_set (error, refusal->code, "%s%s%s", refusal->message,
-             source->missing_remedy ? "; " : "",
-             source->missing_remedy ? source->missing_remedy : "");
+  /* First, since the message may end in what to type. */
+  error_set (error, refusal->code, "%s%s%s",
+             source->missing_remedy ? source->missing_remedy : "",
+             source->missing_remedy ? ": " : "", refusal->message);
   return NULL;
 }
 

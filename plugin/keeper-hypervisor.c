@@ -69,15 +69,14 @@ hypervisor_error (GError **error, const char *format, ...)
 }
 
 char *
-hypervisor_virsh (const Hypervisor *hypervisor, const char *command)
+hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
+                  const char *name)
 {
   /* A name that begins with '-' would be an option. */
-  g_autofree char *guest
-    = error_shell_word (hypervisor->domain_name[0] == '-'
-                        ? hypervisor->uuid : hypervisor->domain_name);
-  g_autofree char *uri = error_shell_word (hypervisor->uri);
+  const char *guest = hypervisor->domain_name[0] == '-'
+    ? hypervisor->uuid : hypervisor->domain_name;
 
-  return g_strdup_printf ("virsh -c %s %s %s", uri, command, guest);
+  return error_virsh (hypervisor->uri, command, guest, name);
 }
 
 bool

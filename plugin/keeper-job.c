@@ -192,11 +192,11 @@ delete_checkpoint (const Job *job, const Hypervisor *hypervisor,
       || virDomainCheckpointDelete (checkpoint, 0) == 0;
   if (!ok) {
     g_autofree char *command
-      = hypervisor_virsh (hypervisor, "checkpoint-delete");
+      = hypervisor_virsh (hypervisor, "checkpoint-delete", job->created);
     hypervisor_error (error, "guest %s: the checkpoint %s was made with a "
                       "backup that failed, and cannot be deleted; once the "
-                      "guest runs, type %s %s", hypervisor->domain_name,
-                      job->created, command, job->created);
+                      "guest runs, type %s", hypervisor->domain_name,
+                      job->created, command);
   }
   free (xml);
   if (checkpoint)
@@ -244,7 +244,8 @@ reconnect (const Job *job, Hypervisor *hypervisor, bool *is_gone,
     return true;
   }
   *is_gone = refusal->code == ENOENT;
-  g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort");
+  g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort",
+                                             NULL);
   return *is_gone
     || error_set (error, refusal->code, "guest %s: its backup job cannot be "
                   "ended, for libvirt does not answer (%s); once it does, "

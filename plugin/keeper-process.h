@@ -101,7 +101,8 @@ bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
 bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
 
 /* "virsh -c URI COMMAND GUEST", for messages; the caller's. */
-char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command);
+char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
+                        const char *name);
 
 /* Is the guest known to be off, or gone? */
 bool hypervisor_guest_is_off (const Hypervisor *hypervisor);

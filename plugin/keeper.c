@@ -26,6 +26,7 @@
 struct Keeper {
   int fd;
   char *where;                  /* "guest web1 (qemu:///system)" */
+  char *look_at_job, *list;     /* what to type */
   bool asked_to_begin;
   GThread *watch;               /* from adoption on, the only reader of fd */
   KeeperNotify notify;
@@ -97,9 +98,10 @@ static bool
 answer (Keeper *keeper, const char *asked, Message *message, GError **error)
 {
   if (!message_receive (keeper->fd, KEEPER_ANSWER_MS, message))
-    return error_set (error, errno, "%s: libvirt did not %s%s; is its daemon "
-                      "well (virsh list)?", keeper->where, asked,
-                      errno == ETIMEDOUT ? " within a minute" : "");
+    return error_set (error, errno, "%s: libvirt did not %s%s; see if its "
+                      "daemon is well with: %s", keeper->where, asked,
+                      errno == ETIMEDOUT ? " within a minute" : "",
+                      keeper->list);
   if (message->kind == KEEPER_FAILED)
     return error_set (error, atoi (message_text (message, 0)), "%s",
                       message_text (message, 1));
@@ -154,6 +156,8 @@ keeper_look (Keeper *keeper, const char *uri, const char *domain,
   g_auto (Message) message = { 0 };
 
   keeper->where = g_strdup_printf ("guest %s (%s)", domain, uri);
+  keeper->look_at_job = error_virsh (uri, "domjobinfo", domain, NULL);
+  keeper->list = error_virsh (uri, "list", NULL, NULL);
   look->tree = forest_new ();
   look->skipped = g_ptr_array_new_with_free_func (g_free);
   look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
@@ -263,9 +267,9 @@ report_gone (Keeper *keeper)
   if (keeper->notify)
     keeper->notify (keeper->opaque, &event);
   note_end (keeper, g_strdup_printf (
-    "%s: the process that was to end the backup job is gone; see if one is "
-    "left with virsh domjobinfo, and end it with virsh domjobabort",
-    keeper->where));
+    "%s: the process that was to end the backup job is gone; if one is left, "
+    "end it with virsh domjobabort; to see, type %s", keeper->where,
+    keeper->look_at_job));
 }
 
 /* One message; false after the last.  Silence is no end. */
@@ -363,9 +367,9 @@ static char *
 not_confirmed (const Keeper *keeper)
 {
   return g_strdup_printf ("%s: libvirt did not end the backup job within %d s; "
-                          "see if it is left with virsh domjobinfo, and end "
-                          "it with virsh domjobabort", keeper->where,
-                          KEEPER_STOP_MS / 1000);
+                          "if it is left, end it with virsh domjobabort; to "
+                          "see, type %s", keeper->where,
+                          KEEPER_STOP_MS / 1000, keeper->look_at_job);
 }
 
 char *
@@ -387,6 +391,8 @@ keeper_stop (Keeper *keeper)
   close (keeper->fd);
   g_free (keeper->trouble);
   g_free (keeper->where);
+  g_free (keeper->look_at_job);
+  g_free (keeper->list);
   g_mutex_clear (&keeper->lock);
   g_cond_clear (&keeper->ended);
   g_free (keeper);

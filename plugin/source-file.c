@@ -123,8 +123,8 @@ choose_target (const Settings *settings, const Forest *tree, guint index,
 }
 
 static bool
-add_disk (FileSource *self, const char *target, const char *path,
-          GError **error)
+add_disk (FileSource *self, const Settings *settings, const char *target,
+          const char *path, GError **error)
 {
   const Source *source = &self->source;
 
@@ -141,6 +141,7 @@ add_disk (FileSource *self, const char *target, const char *path,
   Disk *disk = disk_new (target);
   g_ptr_array_unref (disk->layers);
   disk->layers = layers;
+  disk->libvirt_uri = g_strdup (settings->libvirt);
   g_ptr_array_add (source->disks, disk);
   return storage_daemon_open (self->daemon, disk, error);
 }
@@ -152,7 +153,7 @@ add_disks (FileSource *self, const Settings *settings, GError **error)
     const FileSetting *file = g_ptr_array_index (settings->files, i);
     g_autofree char *target
       = choose_target (settings, self->source.forest, i, error);
-    if (!target || !add_disk (self, target, file->path, error))
+    if (!target || !add_disk (self, settings, target, file->path, error))
       return false;
   }
   return true;

@@ -234,10 +234,14 @@ libvirt_back_up (LibvirtSource *self, const Settings *settings,
   if (settings->checkpoint
       && !forest_lookup (look->tree, settings->checkpoint))
     return parts_unknown_checkpoint (look->tree, settings->checkpoint, error);
-  if (settings->create && forest_lookup (look->tree, settings->create))
+  if (settings->create && forest_lookup (look->tree, settings->create)) {
+    g_autofree char *command
+      = error_virsh (settings->libvirt, "checkpoint-delete",
+                     look->guest->name, settings->create);
     return error_set (error, EEXIST, "create=%s: %s has a checkpoint of that "
-                      "name; choose another, or delete it (virsh "
-                      "checkpoint-delete)", settings->create, self->who);
+                      "name; choose another, or delete it with: %s",
+                      settings->create, self->who, command);
+  }
   if (settings->nbd_tls && strchr (settings->nbd_tls, '/'))
     self->certificates = g_strdup (settings->nbd_tls);
   return begin_job (self, settings, look, warn, NULL, error);

@@ -45,7 +45,7 @@ libvirt_free (Source *source)
 }
 
 static const char missing_remedy[]
-  = "on-missing=full serves such disks whole";
+  = "without on-missing=full, which serves such disks whole";
 
 static LibvirtSource *
 libvirt_new (void)

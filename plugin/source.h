@@ -81,8 +81,8 @@ struct Source {
   char *whole_since;            /* a disk that cannot be served since this
                                  * checkpoint is served whole; or NULL */
   char *look_only;              /* nothing can be read, and why; or NULL */
-  const char *missing_remedy;   /* what to type for a disk without a usable
-                                 * record; NULL if nothing helps */
+  const char *missing_remedy;   /* without which a disk that has no usable
+                                 * record is refused; NULL if nothing helps */
 };
 
 extern const SourceOps source_file_ops;

@@ -20,7 +20,7 @@ find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 job >left
-refuses 'guest web1 has a backup job that an nbdkit left behind when it was killed.*virsh -c .* domjobabort web1 ; rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}, or start with take-over=yes' \
+refuses 'guest web1 has a backup job that an nbdkit left behind when it was killed; start with take-over=yes, or end it with: virsh -c .* domjobabort web1 ; rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}$' \
   libvirt="$connect" domain=web1 checkpoint=monday
 job | diff -u left - || fail "the job was touched"
 serve libvirt="$connect" domain=web1 checkpoint=monday take-over=yes -- '
@@ -28,15 +28,31 @@ serve libvirt="$connect" domain=web1 checkpoint=monday take-over=yes -- '
   nbdinfo --map "nbd+unix:///vda?socket=$unixsocket"'
 lab_state web1 | diff -u before - || fail "something is left of both"
 
-# After virsh domjobabort, as the message says, nothing stands in the way.
+# After what the message says to type, nothing stands in the way.
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
 find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
+refuses 'or end it with: ' libvirt="$connect" domain=web1 checkpoint=monday
+eval "$(sed -n 's/.*or end it with: //p' refused.log)"
+wait_until 10 no_job web1
+serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'
+
+# The keeper alone was killed: nbdkit says how to look, and what to do.
+rm -f nbdkit.log
+start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
+find_keeper
+kill -KILL $keeper
+wait_until 10 grep -q 'the process that watches it is gone; the backup is over' \
+  nbdkit.log
+stop_nbdkit
+grep 'if one is left, end it with virsh domjobabort; to see, type virsh -c ' \
+  nbdkit.log || fail "nbdkit does not say that a job may be left"
+[[ $(eval "$(sed -n 's/.*to see, type //p' nbdkit.log)") == *Backup* ]] \
+  || fail "what nbdkit says to type does not show the job"
 virsh domjobabort web1
 wait_until 10 no_job web1
 rm -r "$lab_sockets"/nbdkit-checkpoint-*
-serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'
 
 # Another program's.
 cat >backup.xml <<EOT

@@ -18,9 +18,9 @@ virsh checkpoint-create-as web1 monday
 virsh attach-disk web1 "$tmpdir/vdc.qcow2" vdc --driver qemu --subdriver qcow2
 guest_write web1 vda "write -P 2 1M 64k"
 
-refuses_export 'checkpoint monday does not cover disk vdc, .*; on-missing=full serves such disks whole' \
+refuses_export 'without on-missing=full, which serves such disks whole: checkpoint monday does not cover disk vdc, ' \
   vdc libvirt="$connect" domain=web1 checkpoint=monday
-grep -q 'warning: checkpoint monday does not cover disk vdc' refused.log \
+grep -q 'warning: without .*: checkpoint monday does not cover disk vdc' refused.log \
   || fail "no warning at the start"
 refuses_export 'there is no disk vdc; disks are: vda' vdc \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vda

@@ -101,6 +101,25 @@ test_error (void)
   g_assert_false (error_set (NULL, EIO, "x"));
 }
 
+static void
+check_virsh (const char *uri, const char *guest, const char *name,
+             const char *expected)
+{
+  g_autofree char *command = error_virsh (uri, "x --y", guest, name);
+
+  g_assert_cmpstr (command, ==, expected);
+}
+
+static void
+test_virsh (void)
+{
+  check_virsh (NULL, NULL, NULL, "virsh x --y");
+  check_virsh ("qemu:///system", "web1", "monday",
+               "virsh -c qemu:///system x --y web1 monday");
+  check_virsh ("qemu+ssh://h/?a=b", "it's", "a b",
+               "virsh -c 'qemu+ssh://h/?a=b' x --y 'it'\\''s' 'a b'");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -110,5 +129,6 @@ main (int argc, char **argv)
   g_test_add_func ("/nearest/weights", test_weights);
   g_test_add_func ("/nearest/many", test_many);
   g_test_add_func ("/error", test_error);
+  g_test_add_func ("/error/virsh", test_virsh);
   return g_test_run ();
 }
