@@ -69,12 +69,18 @@ connect_failed (const char *where, int failure, GError **error)
                       "NBD server, and does it let in another client "
                       "(qemu-nbd needs --shared=8)?", where,
                       NBD_CONNECT_TIMEOUT_MS / 1000);
+  if (failure == EMFILE)
+    return error_set (error, failure, "%s: %s, and as many as nbdkit may open; "
+                      "raise the limit (ulimit -Hn, or LimitNOFILE= of a "
+                      "systemd unit)", where, g_strerror (failure));
   return error_set (error, failure, "%s: %s; nbdinfo --list tells whether the "
                     "server runs and what it exports", where,
                     reason (failure));
 }
 
-/* The connecting socket is ours, so that the name may be one in /proc. */
+/* The connecting socket is ours, so that the name may be one in /proc.  Sets
+ * errno if libnbd has no error.
+ */
 static int
 connect_unix (struct nbd_handle *nbd, const char *path)
 {
@@ -85,7 +91,9 @@ connect_unix (struct nbd_handle *nbd, const char *path)
     return -1;
   g_strlcpy (address.sun_path, path, sizeof address.sun_path);
   if (connect (fd, (struct sockaddr *) &address, sizeof address) < 0) {
+    const int failure = errno;
     close (fd);
+    errno = failure;
     return -1;
   }
   return nbd_aio_connect_socket (nbd, fd); /* takes fd */
@@ -225,7 +233,7 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
       || (dirty && nbd_add_meta_context (nbd, dirty) == -1)
       || (endpoint->uri ? nbd_aio_connect_uri (nbd, endpoint->uri)
           : connect_unix (nbd, endpoint->socket)) == -1)
-    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    failure = nbd_get_errno () ? nbd_get_errno () : errno ? errno : EINVAL;
   else
     failure = poll_until (nbd, is_created, timeout_ms);
   if (!failure && nbd_aio_is_ready (nbd) != 1)

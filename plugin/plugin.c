@@ -161,6 +161,7 @@ checkpoint_get_ready (void)
    * itself ignores the signal.
    */
   signal (SIGPIPE, SIG_IGN);
+  served_raise_limit ();
   if (!ops)
     return fail (error);
   Forest *tree = load_tree (&error);

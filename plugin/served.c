@@ -7,6 +7,8 @@
  */
 #include <config.h>
 
+#include <sys/resource.h>
+
 #include "served.h"
 
 #define IDLE_LIMIT 8
@@ -38,6 +40,17 @@ entry_free (Entry *entry)
   nbd_pool_free (entry->served.pool);
   g_mutex_clear (&entry->opening);
   g_free (entry);
+}
+
+void
+served_raise_limit (void)
+{
+  struct rlimit files;
+
+  if (getrlimit (RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit (RLIMIT_NOFILE, &files);
+  }
 }
 
 ServedCache *

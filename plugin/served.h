@@ -20,6 +20,12 @@ typedef struct {
   MapReader *reader;
 } Served;
 
+/* Let this process, and those that it starts, open as many files as it may:
+ * an export that is open takes up to 8 connections, and a view of many parts
+ * opens all of them (view=guard).  Cannot fail.
+ */
+void served_raise_limit (void);
+
 /* The view says what maps must tell; source must outlive the cache. */
 ServedCache *served_cache_new (Source *source, const View *view,
                                guint64 coalesce);

@@ -27,6 +27,7 @@ script_tests = \
 	tests/test-client-vanishes.sh \
 	tests/test-coalesce.sh \
 	tests/test-convert.sh \
+	tests/test-descriptors.sh \
 	tests/test-empty-disk.sh \
 	tests/test-huge-disk.sh \
 	tests/test-libvirt-chain.sh \
