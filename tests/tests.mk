@@ -81,6 +81,7 @@ script_tests = \
 	tests/test-view-sparse.sh
 
 unit_tests = \
+	tests/unit-attendant \
 	tests/unit-backup-xml \
 	tests/unit-checkpoint \
 	tests/unit-child \
@@ -117,10 +118,19 @@ threaded_tests = \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \
 	tests/test-uri-parts.sh \
-	tests/test-uri-tls.sh
+	tests/test-uri-tls.sh \
+	tests/unit-attendant \
+	tests/unit-dirty-map \
+	tests/unit-message
+
+# LOG_COMPILER is for those without an extension.
+TEST_EXTENSIONS = .sh
 
 if THREAD_SANITIZER
 TESTS = $(threaded_tests)
+# For unit tests: see tests/sanitizers/nbdkit.
+LOG_COMPILER = setarch -R \
+	env LD_PRELOAD=$(abs_builddir)/tests/sanitizers/.libs/preload.so
 else
 TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
 endif
@@ -139,6 +149,10 @@ EXTRA_DIST += $(script_tests) \
 	tests/server-gone-clients.py \
 	tests/servers.py \
 	tests/vanishing-clients.sh
+
+tests_unit_attendant_SOURCES = tests/unit-attendant.c
+tests_unit_attendant_CFLAGS = $(common_cflags)
+tests_unit_attendant_LDADD = libcommon.la $(common_libs)
 
 tests_unit_backup_xml_SOURCES = tests/unit-backup-xml.c
 tests_unit_backup_xml_CFLAGS = $(common_cflags)
