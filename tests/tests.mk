@@ -95,6 +95,8 @@ unit_tests = \
 	tests/unit-message \
 	tests/unit-nearest \
 	tests/unit-parts \
+	tests/unit-parts-legacy \
+	tests/unit-parts-simulation \
 	tests/unit-qcow2-header \
 	tests/unit-reach \
 	tests/unit-tree-load
@@ -202,9 +204,18 @@ tests_unit_nearest_SOURCES = tests/unit-nearest.c
 tests_unit_nearest_CFLAGS = $(common_cflags)
 tests_unit_nearest_LDADD = libcommon.la $(common_libs)
 
-tests_unit_parts_SOURCES = tests/unit-parts.c
+parts_models = tests/parts-models.c tests/parts-models.h
+tests_unit_parts_SOURCES = tests/unit-parts.c $(parts_models)
 tests_unit_parts_CFLAGS = $(common_cflags)
 tests_unit_parts_LDADD = libcommon.la $(common_libs)
+
+tests_unit_parts_legacy_SOURCES = tests/unit-parts-legacy.c $(parts_models)
+tests_unit_parts_legacy_CFLAGS = $(common_cflags)
+tests_unit_parts_legacy_LDADD = libcommon.la $(common_libs)
+
+tests_unit_parts_simulation_SOURCES = tests/unit-parts-simulation.c $(parts_models)
+tests_unit_parts_simulation_CFLAGS = $(common_cflags)
+tests_unit_parts_simulation_LDADD = libcommon.la $(common_libs)
 
 tests_unit_qcow2_header_SOURCES = tests/unit-qcow2-header.c
 tests_unit_qcow2_header_CFLAGS = $(common_cflags)
