@@ -144,7 +144,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/libvirt-lab.sh \
 	tests/property-merge.py \
 	tests/property-views.py \
-	tests/sanitizers \
+	tests/sanitizers/nbdkit \
 	tests/clients.py \
 	tests/read-ahead-clients.py \
 	tests/short-answers-server.py \
@@ -213,7 +213,8 @@ tests_unit_parts_legacy_SOURCES = tests/unit-parts-legacy.c $(parts_models)
 tests_unit_parts_legacy_CFLAGS = $(common_cflags)
 tests_unit_parts_legacy_LDADD = libcommon.la $(common_libs)
 
-tests_unit_parts_simulation_SOURCES = tests/unit-parts-simulation.c $(parts_models)
+tests_unit_parts_simulation_SOURCES = tests/unit-parts-simulation.c \
+	$(parts_models)
 tests_unit_parts_simulation_CFLAGS = $(common_cflags)
 tests_unit_parts_simulation_LDADD = libcommon.la $(common_libs)
 

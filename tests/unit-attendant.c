@@ -15,7 +15,8 @@
 typedef struct {
   Attendant *attendant;
   atomic_int left;              /* so often, more is on its way */
-  atomic_int seen;
+  atomic_int looked;            /* calls that have read left */
+  atomic_int seen;              /* calls that are over */
   atomic_bool inside;
   gulong slow_us;
 } Stream;
@@ -26,24 +27,31 @@ attend (void *opaque)
   Stream *stream = opaque;
 
   atomic_store (&stream->inside, true);
-  g_usleep (stream->slow_us);
   const bool more = atomic_load (&stream->left) > 0;
   if (more)
     atomic_fetch_sub (&stream->left, 1);
+  atomic_fetch_add (&stream->looked, 1);
+  g_usleep (stream->slow_us);
   atomic_fetch_add (&stream->seen, 1);
   atomic_store (&stream->inside, false);
   return more;
 }
 
 static void
-await (Stream *stream, int seen)
+await_count (atomic_int *count, int wanted)
 {
   const gint64 deadline = g_get_monotonic_time () + PATIENCE_US;
 
-  while (atomic_load (&stream->seen) < seen) {
+  while (atomic_load (count) < wanted) {
     g_assert_cmpint (g_get_monotonic_time (), <, deadline);
     g_usleep (1000);
   }
+}
+
+static void
+await (Stream *stream, int seen)
+{
+  await_count (&stream->seen, seen);
 }
 
 static void
@@ -113,7 +121,23 @@ test_removes (void)
   }
 }
 
-/* No waking is lost, whenever it comes. */
+/* What comes when the last look has just found nothing is not overlooked. */
+static void
+test_last_look (void)
+{
+  Stream stream = { .attendant = attendant_new (), .slow_us = 20000 };
+
+  attendant_add (stream.attendant, attend, &stream);
+  for (int looked = 0; looked < 40; looked += 4) {
+    send (&stream, 1);
+    await_count (&stream.looked, looked + 2);
+    send (&stream, 1);
+    await (&stream, looked + 4);
+  }
+  attendant_free (stream.attendant);
+}
+
+/* No waking is lost, however many there are. */
 static void
 test_misses_nothing (void)
 {
@@ -137,6 +161,7 @@ main (int argc, char **argv)
   g_test_add_func ("/attendant/wakes", test_wakes);
   g_test_add_func ("/attendant/several", test_several);
   g_test_add_func ("/attendant/removes", test_removes);
+  g_test_add_func ("/attendant/last-look", test_last_look);
   g_test_add_func ("/attendant/misses-nothing", test_misses_nothing);
   return g_test_run ();
 }
