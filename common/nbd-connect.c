@@ -54,7 +54,8 @@ reason (int failure)
 {
   const char *text = nbd_get_error ();
 
-  if (!text)
+  /* It may be of an earlier call. */
+  if (!text || (nbd_get_errno () && nbd_get_errno () != failure))
     return g_strerror (failure);
   const char *colon = g_str_has_prefix (text, "nbd_")
     ? strstr (text, ": ") : NULL;
@@ -71,15 +72,15 @@ connect_failed (const char *where, int failure, GError **error)
                       NBD_CONNECT_TIMEOUT_MS / 1000);
   if (failure == EMFILE)
     return error_set (error, failure, "%s: %s, and as many as nbdkit may open; "
-                      "raise the limit (ulimit -Hn, or LimitNOFILE= of a "
-                      "systemd unit)", where, g_strerror (failure));
+                      "raise the limit as root (ulimit -n NUMBER, or "
+                      "LimitNOFILE= of a systemd unit)", where, g_strerror (failure));
   return error_set (error, failure, "%s: %s; nbdinfo --list tells whether the "
                     "server runs and what it exports", where,
                     reason (failure));
 }
 
-/* The connecting socket is ours, so that the name may be one in /proc.  Sets
- * errno if libnbd has no error.
+/* The connecting socket is ours, so that the name may be one in /proc.  0, or
+ * an errno: libnbd's is of the last call that failed, whichever it was.
  */
 static int
 connect_unix (struct nbd_handle *nbd, const char *path)
@@ -88,15 +89,16 @@ connect_unix (struct nbd_handle *nbd, const char *path)
   const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
   if (fd < 0)
-    return -1;
+    return errno;
   g_strlcpy (address.sun_path, path, sizeof address.sun_path);
   if (connect (fd, (struct sockaddr *) &address, sizeof address) < 0) {
     const int failure = errno;
     close (fd);
-    errno = failure;
-    return -1;
+    return failure;
   }
-  return nbd_aio_connect_socket (nbd, fd); /* takes fd */
+  if (nbd_aio_connect_socket (nbd, fd) == -1) /* takes fd */
+    return nbd_get_errno () ? nbd_get_errno () : EINVAL;
+  return 0;
 }
 
 struct nbd_handle *
@@ -231,10 +233,11 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
       || (want_zeroes
           && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
       || (dirty && nbd_add_meta_context (nbd, dirty) == -1)
-      || (endpoint->uri ? nbd_aio_connect_uri (nbd, endpoint->uri)
-          : connect_unix (nbd, endpoint->socket)) == -1)
-    failure = nbd_get_errno () ? nbd_get_errno () : errno ? errno : EINVAL;
-  else
+      || (endpoint->uri && nbd_aio_connect_uri (nbd, endpoint->uri) == -1))
+    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+  else if (!endpoint->uri)
+    failure = connect_unix (nbd, endpoint->socket);
+  if (!failure)
     failure = poll_until (nbd, is_created, timeout_ms);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;

@@ -68,6 +68,15 @@ hypervisor_error (GError **error, const char *format, ...)
                     ? reason->message : "libvirt does not say why");
 }
 
+bool
+hypervisor_advise (GError **error, const char *advice, const char *command)
+{
+  g_autoptr (GError) reason = error ? g_steal_pointer (error) : NULL;
+
+  return reason && error_set (error, reason->code, "%s; %s %s",
+                              reason->message, advice, command);
+}
+
 char *
 hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                   const char *name)

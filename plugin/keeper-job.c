@@ -194,9 +194,9 @@ delete_checkpoint (const Job *job, const Hypervisor *hypervisor,
     g_autofree char *command
       = hypervisor_virsh (hypervisor, "checkpoint-delete", job->created);
     hypervisor_error (error, "guest %s: the checkpoint %s was made with a "
-                      "backup that failed, and cannot be deleted; once the "
-                      "guest runs, type %s", hypervisor->domain_name,
-                      job->created, command);
+                      "backup that failed, and cannot be deleted",
+                      hypervisor->domain_name, job->created);
+    hypervisor_advise (error, "once the guest runs, type", command);
   }
   free (xml);
   if (checkpoint)

@@ -58,11 +58,12 @@ owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
     if (!aborted && running
         && virDomainAbortJob (hypervisor->domain) == 0)
       aborted = true;
-    if (g_get_monotonic_time () > deadline)
-      return hypervisor_error (error, "guest %s: its backup job %s; try %s",
-                               hypervisor->domain_name, aborted
-                               ? "was aborted but is not gone"
-                               : "cannot be ended", command);
+    if (g_get_monotonic_time () > deadline) {
+      hypervisor_error (error, "guest %s: its backup job %s",
+                        hypervisor->domain_name, aborted
+                        ? "was aborted but is not gone" : "cannot be ended");
+      return hypervisor_advise (error, "try", command);
+    }
     g_usleep (POLL_MS * 1000);
   }
 }
@@ -168,7 +169,7 @@ owner_clear_way (const Hypervisor *hypervisor, const char *folder,
     g_autofree char *command = hypervisor_virsh (hypervisor, "domjobinfo",
                                                NULL);
     return error_set (error, EBUSY, "guest %s has a backup job of another "
-                      "program; wait until it has ended (%s)",
+                      "program; wait until it has ended; to see, type %s",
                       hypervisor->domain_name, command);
   }
   const Owner owner = owner_of (theirs);

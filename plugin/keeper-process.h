@@ -100,7 +100,13 @@ bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
 /* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
 bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
 
-/* "virsh -c URI COMMAND GUEST", for messages; the caller's. */
+/* Let an error that was set end in what to type.  Returns false. */
+bool hypervisor_advise (GError **error, const char *advice,
+                        const char *command);
+
+/* "virsh -c URI COMMAND GUEST NAME" (NULL: no name), for messages; the
+ * caller's.
+ */
 char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                         const char *name);
 

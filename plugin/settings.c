@@ -328,10 +328,13 @@ check_libvirt (const Settings *settings, GError **error)
       return error_set (error, EINVAL, "%s= is not valid UTF-8, which libvirt "
                         "requires", texts[i]);
   }
-  if (!settings->domain)
+  if (!settings->domain) {
+    g_autofree char *list
+      = error_virsh (settings->libvirt, "list --all", NULL, NULL);
     return error_set (error, EINVAL, "libvirt=%s: which guest?  Add "
-                      "domain=NAME (virsh -c %s list --all names them)",
-                      settings->libvirt, settings->libvirt);
+                      "domain=NAME; to see their names, type %s",
+                      settings->libvirt, list);
+  }
   if (settings->tree)
     return error_set (error, EINVAL, "tree= goes with file= and uri=; with "
                       "libvirt= the tree is libvirt's");

@@ -20,5 +20,5 @@ serve "${guarded[@]}" -- \
 diff -u - map <<<'         0     1048576    1  hole' || fail "not the map"
 
 ulimit -Hn 200
-refuses_export 'disk vda \(.*/layer[0-9]*.qcow2, bitmap monday\): Too many open files, .*ulimit -Hn' \
+refuses_export 'disk vda \(.*/layer[0-9]*.qcow2, bitmap monday\): Too many open files, .*ulimit -n NUMBER' \
   vda@monday/0 "${guarded[@]}"

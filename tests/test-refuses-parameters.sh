@@ -68,7 +68,7 @@ refuses 'on-missing=whole is neither refuse nor full' disk.qcow2 \
 refuses 'take-over=maybe is neither yes nor no' disk.qcow2 take-over=maybe
 refuses 'nbd-tls=maybe is neither yes, no nor a folder' disk.qcow2 \
   nbd-tls=maybe
-refuses 'libvirt=test:///default: which guest\?  Add domain=NAME \(virsh' \
+refuses 'libvirt=test:///default: which guest\?  Add domain=NAME; .* type virsh -c test:///default list --all$' \
   libvirt=test:///default
 refuses 'tree= goes with file= and uri=; with libvirt= the tree is libvirt' \
   libvirt=test:///default domain=test tree=.
