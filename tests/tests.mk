@@ -101,7 +101,8 @@ unit_tests = \
 	tests/unit-reach \
 	tests/unit-tree-load
 
-# Where clients, the readers of maps and what reads ahead meet.
+# Where clients, the readers of maps and what reads ahead meet.  (unit-dirty-map
+# takes three minutes.)
 threaded_tests = \
 	tests/test-libvirt-lost.sh \
 	tests/test-libvirt-merge.sh \
@@ -122,7 +123,6 @@ threaded_tests = \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
 	tests/unit-attendant \
-	tests/unit-dirty-map \
 	tests/unit-message
 
 # LOG_COMPILER is for those without an extension.
