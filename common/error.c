@@ -61,6 +61,9 @@ error_virsh (const char *uri, const char *command, const char *guest,
 
   add_word (text, "-c ", uri);
   g_string_append_printf (text, " %s", command);
+  /* Such a name would be an option. */
+  if ((guest && guest[0] == '-') || (name && name[0] == '-'))
+    g_string_append (text, " --");
   add_word (text, "", guest);
   add_word (text, "", name);
   return g_string_free (text, FALSE);

@@ -73,7 +73,8 @@ connect_failed (const char *where, int failure, GError **error)
   if (failure == EMFILE)
     return error_set (error, failure, "%s: %s, and as many as nbdkit may open; "
                       "raise the limit as root (ulimit -n NUMBER, or "
-                      "LimitNOFILE= of a systemd unit)", where, g_strerror (failure));
+                      "LimitNOFILE= of a systemd unit)", where,
+                      g_strerror (failure));
   return error_set (error, failure, "%s: %s; nbdinfo --list tells whether the "
                     "server runs and what it exports", where,
                     reason (failure));

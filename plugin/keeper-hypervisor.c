@@ -81,11 +81,8 @@ char *
 hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                   const char *name)
 {
-  /* A name that begins with '-' would be an option. */
-  const char *guest = hypervisor->domain_name[0] == '-'
-    ? hypervisor->uuid : hypervisor->domain_name;
-
-  return error_virsh (hypervisor->uri, command, guest, name);
+  return error_virsh (hypervisor->uri, command, hypervisor->domain_name,
+                      name);
 }
 
 bool

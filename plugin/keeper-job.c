@@ -244,8 +244,8 @@ reconnect (const Job *job, Hypervisor *hypervisor, bool *is_gone,
     return true;
   }
   *is_gone = refusal->code == ENOENT;
-  g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort",
-                                             NULL);
+  g_autofree char *command
+    = hypervisor_virsh (hypervisor, "domjobabort", NULL);
   return *is_gone
     || error_set (error, refusal->code, "guest %s: its backup job cannot be "
                   "ended, for libvirt does not answer (%s); once it does, "

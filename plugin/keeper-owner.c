@@ -47,8 +47,8 @@ owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
                     GError **error)
 {
   const gint64 deadline = g_get_monotonic_time () + JOB_GONE_MS * 1000LL;
-  g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort",
-                                             NULL);
+  g_autofree char *command
+    = hypervisor_virsh (hypervisor, "domjobabort", NULL);
   bool known, aborted = false;
 
   for (;;) {
@@ -131,8 +131,8 @@ refuse_job (const Hypervisor *hypervisor, const char *folder, Owner owner,
 {
   const int reason = errno;
   g_autofree char *word = error_shell_word (folder);
-  g_autofree char *command = hypervisor_virsh (hypervisor, "domjobabort",
-                                             NULL);
+  g_autofree char *command
+    = hypervisor_virsh (hypervisor, "domjobabort", NULL);
 
   if (owner == OWNER_ALIVE)
     return error_set (error, EBUSY, "guest %s is being served by another "
@@ -166,8 +166,8 @@ owner_clear_way (const Hypervisor *hypervisor, const char *folder,
   g_autofree char *theirs
     = mark ? folder_of (backup, mark, socket_dir) : NULL;
   if (!theirs) {
-    g_autofree char *command = hypervisor_virsh (hypervisor, "domjobinfo",
-                                               NULL);
+    g_autofree char *command
+      = hypervisor_virsh (hypervisor, "domjobinfo", NULL);
     return error_set (error, EBUSY, "guest %s has a backup job of another "
                       "program; wait until it has ended; to see, type %s",
                       hypervisor->domain_name, command);

@@ -114,6 +114,8 @@ static void
 test_virsh (void)
 {
   check_virsh (NULL, NULL, NULL, "virsh x --y");
+  check_virsh (NULL, "-web", NULL, "virsh x --y -- -web");
+  check_virsh (NULL, "web1", "-a", "virsh x --y -- web1 -a");
   check_virsh ("qemu:///system", "web1", "monday",
                "virsh -c qemu:///system x --y web1 monday");
   check_virsh ("qemu+ssh://h/?a=b", "it's", "a b",
