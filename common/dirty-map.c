@@ -361,6 +361,15 @@ dirty_map_frontier (const DirtyMap *map)
 }
 
 guint64
+dirty_map_needed (const DirtyMap *map, guint64 end)
+{
+  const guint64 chunks
+    = end == 0 ? 0 : ((MIN (end, map->size) - 1) >> map->span_shift) + 1;
+
+  return chunks >= map->chunks ? map->size : chunks << map->span_shift;
+}
+
+guint64
 dirty_map_dirty_bytes (const DirtyMap *map)
 {
   return load (&map->dirty_bytes);

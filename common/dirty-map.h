@@ -82,6 +82,11 @@ guint64 dirty_map_appended (const DirtyMap *map);
  */
 guint64 dirty_map_frontier (const DirtyMap *map);
 
+/* How many bytes, from the start of the disk, have to be appended before all
+ * below end may be looked up (more, while a gap may be coalesced).
+ */
+guint64 dirty_map_needed (const DirtyMap *map, guint64 end);
+
 /* The state of the byte at offset.  *end is where the run of bytes in
  * that state ends, or limit if that comes first.
  *

@@ -22,9 +22,15 @@ typedef struct {
 
 typedef struct {
   char *path;                   /* absolute, or the NBD URI */
+  bool is_nbd;                  /* an export: its server tells of it, and no
+                                 * file can be looked at */
   char *format;                 /* "qcow2" or "raw"; NULL for an NBD export */
   guint64 size;                 /* virtual size, bytes */
   GPtrArray *bitmaps;           /* of Bitmap */
+  const char *void_bitmaps;     /* it had bitmaps that nobody can trust any
+                                 * more, and this is why; NULL: no sign of
+                                 * that; static.  QEMU leaves them out of
+                                 * what it lists */
   char *backing_path;           /* NULL: the chain ends here */
   char *backing_format;         /* NULL: not recorded in the image */
   int fd;                       /* of a file, which is locked by it against
@@ -32,10 +38,17 @@ typedef struct {
   struct stat stamp;            /* the file as it was when inspected */
 } Layer;
 
+typedef struct Roster Roster;   /* roster.h */
+
 typedef struct {
   char *target;                 /* "vda" */
   GPtrArray *layers;            /* of Layer, top first */
+  const Roster *roster;         /* where the guest's disks lie; NULL: that is
+                                 * not known; borrowed from the source */
   bool full;                    /* served whole: all of it counts as dirty */
+  char *useless;                /* why its record is of no use, whatever the
+                                 * tree says of it; NULL: nothing is known
+                                 * against it */
   bool recording_untold;        /* whether its bitmaps record is not known */
   char *libvirt_uri;            /* where its guest is; NULL: not known */
   GPtrArray *also;              /* of char *: bitmaps that every view needs,

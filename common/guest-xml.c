@@ -35,6 +35,16 @@ guest_disk_free (void *data)
   g_free (disk);
 }
 
+static void
+guest_chain_free (void *data)
+{
+  GuestChain *chain = data;
+
+  g_free (chain->target);
+  g_ptr_array_unref (chain->paths);
+  g_free (chain);
+}
+
 void
 guest_free (Guest *guest)
 {
@@ -43,7 +53,19 @@ guest_free (Guest *guest)
   g_free (guest->name);
   g_free (guest->uuid);
   g_ptr_array_unref (guest->disks);
+  g_ptr_array_unref (guest->chains);
   g_free (guest);
+}
+
+const GuestChain *
+guest_chain (const Guest *guest, const char *target)
+{
+  for (guint i = 0; i < guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
+    if (strcmp (chain->target, target) == 0)
+      return chain;
+  }
+  return NULL;
 }
 
 const GuestDisk *
@@ -223,6 +245,42 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
   return true;
 }
 
+/* The path or remote name in a <source>; NULL if there is none. */
+static char *
+source_path (const xmlNode *node)
+{
+  static const char *const attributes[] = { "file", "dev", "dir", "name" };
+  const xmlNode *source = xml_child (node, "source");
+
+  for (guint i = 0; source && i < G_N_ELEMENTS (attributes); i++) {
+    g_autofree char *path = xml_attribute (source, attributes[i]);
+    if (path && *path)
+      return g_steal_pointer (&path);
+  }
+  return NULL;
+}
+
+/* The chain ends in an empty <backingStore/>, or where it is not told. */
+static void
+parse_chain (const xmlNode *node, Guest *guest)
+{
+  const xmlNode *target = xml_child (node, "target");
+  g_autofree char *name = target ? xml_attribute (target, "dev") : NULL;
+  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
+  char *path;
+
+  while (node && (path = source_path (node))) {
+    g_ptr_array_add (paths, path);
+    node = xml_child (node, "backingStore");
+  }
+  if (!name || paths->len == 0)
+    return;
+  GuestChain *chain = g_new0 (GuestChain, 1);
+  chain->target = g_steal_pointer (&name);
+  chain->paths = g_steal_pointer (&paths);
+  g_ptr_array_add (guest->chains, chain);
+}
+
 static bool
 parse_devices (const xmlNode *domain, Guest *guest, GError **error)
 {
@@ -241,6 +299,7 @@ parse_devices (const xmlNode *domain, Guest *guest, GError **error)
                           CHECKPOINT_MAX_DISKS);
       if (!parse_disk (node, guest, error))
         return false;
+      parse_chain (node, guest);
     }
   }
   return true;
@@ -279,6 +338,7 @@ guest_parse (const char *text, gsize length, GError **error)
   }
   guest = g_new0 (Guest, 1);
   guest->disks = g_ptr_array_new_with_free_func (guest_disk_free);
+  guest->chains = g_ptr_array_new_with_free_func (guest_chain_free);
   if (!parse_word (root, "name", &guest->name, error)
       || !parse_word (root, "uuid", &guest->uuid, error)
       || !parse_devices (root, guest, error)

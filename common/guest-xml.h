@@ -23,10 +23,19 @@ typedef struct {
   char *format;                 /* "qcow2"; NULL if not said */
 } GuestDisk;
 
+/* What a drive of any kind lies in, as far as the document tells: the source
+ * and, of a running guest, what is below it.
+ */
+typedef struct {
+  char *target;
+  GPtrArray *paths;             /* of char *, top first; not empty */
+} GuestChain;
+
 typedef struct {
   char *name;
   char *uuid;                   /* as written there */
   GPtrArray *disks;             /* of GuestDisk, in the document's order */
+  GPtrArray *chains;            /* of GuestChain, of all drives with a source */
   bool owner_known;             /* else owner and group are 0 */
   uid_t owner;                  /* QEMU's user and group, on QEMU's host */
   gid_t group;
@@ -48,6 +57,9 @@ typedef struct {
  * CHECKPOINT_MAX_DISKS or XML_MAX_NODES), ENOMEM or, for anything else wrong
  * with it, EINVAL. */
 Guest *guest_parse (const char *text, gsize length, GError **error);
+
+/* The chain of that target, or NULL.  Borrowed. */
+const GuestChain *guest_chain (const Guest *guest, const char *target);
 
 /* The disk of that target, or NULL.  Borrowed. */
 const GuestDisk *guest_disk (const Guest *guest, const char *target);

@@ -143,6 +143,7 @@ inspect_header (Layer *layer, bool top, GError **error)
   if (header.backing_path)
     layer->backing_path = backing_path (layer->path, header.backing_path);
   layer->backing_format = g_steal_pointer (&header.backing_format);
+  layer->void_bitmaps = header.void_bitmaps;
   return true;
 }
 
@@ -267,6 +268,22 @@ image_chain_inspect (const char *path, GError **error)
     g_ptr_array_add (layers, g_steal_pointer (&layer));
   }
   return g_steal_pointer (&layers);
+}
+
+const char *
+image_void_bitmaps (const char *path)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const char *why;
+  gsize length;
+
+  if (fd < 0)
+    return NULL;
+  g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
+  close (fd);
+  return bytes && qcow2_header_parse (bytes, length, &header, &why)
+    ? header.void_bitmaps : NULL;
 }
 
 bool

@@ -123,8 +123,9 @@ map_answer_covers (const MapAnswer *answer)
 static bool
 is_dirty (const MapAnswer *answer, uint32_t flags)
 {
+  /* A flag that no specification knows is no proof that a block is clean. */
   if (answer->depth == 0)
-    return (flags & STATE_DIRTY) != 0;
+    return flags != 0;
   /* Depth 0 is allocated nowhere, 1 on top, 2 in the layer below… */
   return flags >= 1 && flags <= answer->depth;
 }

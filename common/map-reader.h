@@ -2,12 +2,13 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The dirty map of one part, read from its server slice by slice as far as
- * it is needed, once for all clients.
+ * it is needed, once for all clients.  A question far beyond what is known is
+ * answered by itself, without reading all that comes before.
  */
 #ifndef COMMON_MAP_READER_H
 #define COMMON_MAP_READER_H
 
-#include "dirty-map.h"
+#include "map-view.h"
 #include "nbd-pool.h"
 
 typedef struct MapReader MapReader;
@@ -23,14 +24,16 @@ MapReader *map_reader_new (NbdPool *pool, NbdPool *bits,
 void map_reader_free (MapReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
 
-/* Make the map known below `offset`.  0, or an errno; a map that could not
- * be read stays unreadable (EIO), so that no later request is answered from
- * half of it.  *error as in nbd_pool_pread.  Any thread; threads that need
- * the same slice wait for the one that reads it.
+/* Make the map known from offset to end, and view tell of it until
+ * map_view_clear.  0, or an errno; a map that could not be read stays unreadable
+ * (EIO), so that no later request is answered from half of it.  *error as in
+ * nbd_pool_pread.  Any thread; threads that need the same slice wait for the
+ * one that reads it.
  */
-int map_reader_need (MapReader *reader, guint64 offset, GError **error);
+int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
+                     NbdBudget *budget, MapView *view, GError **error);
 
-/* What is known.  Look up only below what map_reader_need made known. */
+/* What is known from the start on, however much that is. */
 const DirtyMap *map_reader_map (const MapReader *reader);
 
 #endif /* COMMON_MAP_READER_H */

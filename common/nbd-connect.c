@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * libnbd's synchronous calls wait for ever, so its asynchronous ones are
- * polled here with a deadline.  It does not clear buffers before it reads into
+ * polled here with a deadline: a handshake with bounds of its own
+ * (nbd-handshake.h), the answer to a command looked after by nbd-life.h.  It does not clear buffers before it reads into
  * them: a read that fails is an error to our client, who gets no byte of it.
  */
 #include <config.h>
@@ -15,22 +16,42 @@
 
 #include "error.h"
 #include "nbd-connect.h"
+#include "nbd-handshake.h"
 
+/* More names of bitmaps, or longer ones, are refused.  QEMU's are of at most
+ * 1023 bytes (block/qcow2-bitmap.c).
+ */
 #define BITMAPS_LIMIT 10000
+#define NAME_LIMIT 1023
 
-typedef int (*IsPending) (struct nbd_handle *);
+/* Bytes that a server may take to list its bitmaps, and for anything else that
+ * comes before the data.
+ */
+#define LIST_BYTES (16 * 1024 * 1024)
+#define HANDSHAKE_BYTES (1024 * 1024)
+/* How soon it is noticed that we are told to end, where we wait ourselves. */
+#define TICK_MS 100
+/* How long a server that is lost, or was told that we end, is said goodbye to. */
+#define SHORT_GOODBYE_MS 20
 
-/* Poll while pending says so.  0, or an errno. */
-static int
-poll_until (struct nbd_handle *nbd, IsPending is_pending, int timeout_ms)
+static gint64
+deadline_in (int milliseconds)
 {
-  const gint64 deadline = g_get_monotonic_time () + timeout_ms * 1000LL;
+  return g_get_monotonic_time () + milliseconds * 1000LL;
+}
 
+/* Wait for a server of our own.  0, or an errno. */
+static int
+poll_until (struct nbd_handle *nbd, NbdIsPending is_pending,
+            const NbdLife *life, gint64 deadline)
+{
   while (is_pending (nbd) == 1) {
-    const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
-    if (left <= 0)
+    const int left = nbd_budget_left (deadline);
+    if (left == 0)
       return ETIMEDOUT;
-    if (nbd_poll (nbd, (int) left) == -1)
+    if (nbd_life_is_stopped (life))
+      return ESHUTDOWN;
+    if (nbd_poll (nbd, MIN (left, TICK_MS)) == -1)
       return nbd_get_errno () ? nbd_get_errno () : EIO;
   }
   return 0;
@@ -75,6 +96,11 @@ connect_failed (const char *where, int failure, GError **error)
                       "raise the limit as root (ulimit -n NUMBER, or "
                       "LimitNOFILE= of a systemd unit)", where,
                       g_strerror (failure));
+  if (failure == E2BIG || failure == EPROTO)
+    return error_set (error, failure, "%s: the server sends %s, which no NBD "
+                      "server does; is it the right one?", where,
+                      failure == E2BIG ? "without end before any data"
+                      : "what nobody asked for");
   return error_set (error, failure, "%s: %s; nbdinfo --list tells whether the "
                     "server runs and what it exports", where,
                     reason (failure));
@@ -102,8 +128,9 @@ connect_unix (struct nbd_handle *nbd, const char *path)
   return 0;
 }
 
-struct nbd_handle *
-nbd_connect_look (const char *uri, const char *what, GError **error)
+static struct nbd_handle *
+look (const NbdLife *life, const char *uri, const char *what,
+      gint64 deadline, GError **error)
 {
   struct nbd_handle *nbd = nbd_create ();
   int failure = 0;
@@ -114,7 +141,7 @@ nbd_connect_look (const char *uri, const char *what, GError **error)
       || nbd_aio_connect_uri (nbd, uri) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
   else
-    failure = poll_until (nbd, is_created, NBD_CONNECT_TIMEOUT_MS);
+    failure = nbd_handshake (nbd, is_created, life, HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
   if (failure) {
@@ -125,21 +152,33 @@ nbd_connect_look (const char *uri, const char *what, GError **error)
   return nbd;
 }
 
+struct nbd_handle *
+nbd_connect_look (const NbdLife *life, const char *uri, const char *what,
+                  GError **error)
+{
+  return look (life, uri, what, deadline_in (NBD_CONNECT_TIMEOUT_MS), error);
+}
+
 typedef struct {
   GPtrArray *names;
+  bool too_many;
   bool done;
-  int errnum;
+  int errnum;                   /* the server's refusal to list */
 } Listing;
 
+/* A name that was left out might be the one that is looked for. */
 static int
 context_seen (void *opaque, const char *name)
 {
   Listing *listing = opaque;
 
-  if (g_str_has_prefix (name, NBD_CONTEXT_BITMAP)
-      && listing->names->len < BITMAPS_LIMIT)
-    g_ptr_array_add (listing->names,
-                     g_strdup (name + strlen (NBD_CONTEXT_BITMAP)));
+  if (!g_str_has_prefix (name, NBD_CONTEXT_BITMAP))
+    return 0;
+  name += strlen (NBD_CONTEXT_BITMAP);
+  if (listing->names->len == BITMAPS_LIMIT || strlen (name) > NAME_LIMIT)
+    listing->too_many = true;
+  else
+    g_ptr_array_add (listing->names, g_strdup (name));
   return 0;
 }
 
@@ -151,33 +190,6 @@ listing_completed (void *opaque, int *error)
   listing->done = true;
   listing->errnum = *error;
   return 1;
-}
-
-GPtrArray *
-nbd_connect_bitmaps (struct nbd_handle *nbd, const char *what, GError **error)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  Listing listing = { names, false, 0 };
-  int failure = 0;
-
-  if (nbd_add_meta_context (nbd, NBD_CONTEXT_BITMAP) == -1
-      || nbd_aio_opt_list_meta_context (
-        nbd, (nbd_context_callback) { .callback = context_seen,
-                                      .user_data = &listing },
-        (nbd_completion_callback) { .callback = listing_completed,
-                                    .user_data = &listing }) == -1)
-    failure = nbd_get_errno () ? nbd_get_errno () : EIO;
-  else
-    failure = poll_until (nbd, is_connecting, NBD_CONNECT_TIMEOUT_MS);
-  if (!failure && !listing.done)
-    failure = EIO;
-  if (failure || nbd_clear_meta_contexts (nbd) == -1) {
-    error_set (error, failure, "%s: the server does not tell its bitmaps: %s; "
-               "if it requires TLS, write nbds: or nbds+unix:", what,
-               reason (failure));
-    return NULL;
-  }
-  return g_steal_pointer (&names);
 }
 
 static bool
@@ -199,47 +211,108 @@ check_export (struct nbd_handle *nbd, const char *bitmap_context,
   return true;
 }
 
-bool
-nbd_connect_go (struct nbd_handle *nbd, const char *bitmap_context,
-                const char *what, GError **error)
+static bool
+go (const NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
+    const char *dirty, const char *what, gint64 deadline, GError **error)
 {
   int failure = 0;
 
-  if (nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1
-      || (bitmap_context && nbd_add_meta_context (nbd, bitmap_context) == -1)
+  if ((want_zeroes && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
+      || (dirty && nbd_add_meta_context (nbd, dirty) == -1)
       || nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EIO;
   else
-    failure = poll_until (nbd, is_connecting, NBD_CONNECT_TIMEOUT_MS);
+    failure = nbd_handshake (nbd, is_connecting, life, HANDSHAKE_BYTES,
+                             deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ENOENT;
   if (failure)
     return connect_failed (what, failure, error);
-  return check_export (nbd, bitmap_context, what, error);
+  return check_export (nbd, dirty, what, error);
 }
 
-struct nbd_handle *
-nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
-                      int timeout_ms, GError **error)
+bool
+nbd_connect_go (const NbdLife *life, struct nbd_handle *nbd,
+                const char *bitmap_context, const char *what, GError **error)
 {
-  struct nbd_handle *nbd = nbd_create ();
-  const char *dirty = endpoint->full || endpoint->bits ? NULL
-    : endpoint->bitmap_context ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
+  return go (life, nbd, true, bitmap_context, what,
+             deadline_in (NBD_CONNECT_TIMEOUT_MS), error);
+}
+
+/* What is wrong with the export, the server tells only those who want it. */
+static GPtrArray *
+refused_to_list (const NbdLife *life, struct nbd_handle *nbd,
+                 const char *what, GError **error)
+{
+  g_autofree char *words = g_strdup (reason (ENOTSUP));
+
+  if (nbd_clear_meta_contexts (nbd) == 0
+      && go (life, nbd, false, NULL, what,
+             deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
+    error_set (error, ENOTSUP, "%s: the server does not tell its bitmaps (%s), "
+               "so nothing is known of what changed; is it QEMU's?", what,
+               words);
+  return NULL;
+}
+
+GPtrArray *
+nbd_connect_bitmaps (const NbdLife *life, struct nbd_handle *nbd,
+                     const char *what, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  Listing listing = { .names = names };
   int failure = 0;
 
-  if (!nbd || nbd_set_uri_allow_local_file (nbd, true) == -1
-      || nbd_set_pread_initialize (nbd, false) == -1
-      || (endpoint->export_name
-          && nbd_set_export_name (nbd, endpoint->export_name) == -1)
+  if (nbd_add_meta_context (nbd, NBD_CONTEXT_BITMAP) == -1
+      || nbd_aio_opt_list_meta_context (
+        nbd, (nbd_context_callback) { .callback = context_seen,
+                                      .user_data = &listing },
+        (nbd_completion_callback) { .callback = listing_completed,
+                                    .user_data = &listing }) == -1)
+    failure = nbd_get_errno () ? nbd_get_errno () : EIO;
+  else
+    failure = nbd_handshake (nbd, is_connecting, life, LIST_BYTES,
+                             deadline_in (NBD_CONNECT_TIMEOUT_MS));
+  if (listing.too_many)
+    failure = E2BIG;
+  if (!failure && listing.errnum)
+    return refused_to_list (life, nbd, what, error);
+  if (!failure && !listing.done)
+    failure = EIO;
+  if (failure == E2BIG) {
+    error_set (error, E2BIG, "%s: the server tells of more than %d bitmaps, or "
+               "of one with a name of more than %d bytes, which is none of "
+               "QEMU's", what, BITMAPS_LIMIT, NAME_LIMIT);
+    return NULL;
+  }
+  if (failure || nbd_clear_meta_contexts (nbd) == -1) {
+    error_set (error, failure, "%s: the server does not tell its bitmaps: %s; "
+               "if it requires TLS, write nbds: or nbds+unix:", what,
+               reason (failure));
+    return NULL;
+  }
+  return g_steal_pointer (&names);
+}
+
+/* Our own server: its socket is one without a name. */
+static struct nbd_handle *
+connect_own (const NbdEndpoint *endpoint, bool want_zeroes, gint64 deadline,
+             GError **error)
+{
+  struct nbd_handle *nbd = nbd_create ();
+  const char *dirty = nbd_endpoint_dirty_context (endpoint);
+  int failure = 0;
+
+  if (!nbd || nbd_set_pread_initialize (nbd, false) == -1
+      || nbd_set_export_name (nbd, endpoint->export_name) == -1
       || (want_zeroes
           && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
-      || (dirty && nbd_add_meta_context (nbd, dirty) == -1)
-      || (endpoint->uri && nbd_aio_connect_uri (nbd, endpoint->uri) == -1))
+      || (dirty && nbd_add_meta_context (nbd, dirty) == -1))
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
-  else if (!endpoint->uri)
+  else
     failure = connect_unix (nbd, endpoint->socket);
   if (!failure)
-    failure = poll_until (nbd, is_created, timeout_ms);
+    failure = poll_until (nbd, is_created, endpoint->life, deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
   if (failure)
@@ -250,12 +323,29 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
   return NULL;
 }
 
-NbdAnswer
-nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie, int *errnum)
+struct nbd_handle *
+nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
+                      int timeout_ms, GError **error)
 {
-  const gint64 deadline
-    = g_get_monotonic_time () + NBD_ANSWER_TIMEOUT_MS * 1000LL;
+  const gint64 deadline = deadline_in (timeout_ms);
 
+  if (!endpoint->uri)
+    return connect_own (endpoint, want_zeroes, deadline, error);
+  struct nbd_handle *nbd
+    = look (endpoint->life, endpoint->uri, endpoint->what, deadline, error);
+  if (nbd && go (endpoint->life, nbd, want_zeroes,
+                 nbd_endpoint_dirty_context (endpoint), endpoint->what,
+                 deadline, error))
+    return nbd;
+  nbd_close (nbd);
+  return NULL;
+}
+
+/* As nbd_connect_wait, but nobody looks after it. */
+static NbdAnswer
+poll_for_answer (struct nbd_handle *nbd, gint64 cookie, gint64 deadline,
+                 int *errnum)
+{
   *errnum = 0;
   for (;;) {
     const int done = nbd_aio_command_completed (nbd, cookie);
@@ -265,16 +355,31 @@ nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie, int *errnum)
       *errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
       return NBD_REFUSED;
     }
-    const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
-    if (left <= 0) {
+    const int left = nbd_budget_left (deadline);
+    if (left == 0) {
       *errnum = ETIMEDOUT;
       return NBD_UNANSWERED;
     }
-    if (nbd_poll (nbd, (int) left) == -1) {
+    if (nbd_poll (nbd, left) == -1) {
       *errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
       return NBD_UNANSWERED;
     }
   }
+}
+
+NbdAnswer
+nbd_connect_wait (NbdLife *life, struct nbd_handle *nbd, gint64 cookie,
+                  gint64 deadline, int *errnum)
+{
+  NbdWait wait;
+
+  nbd_life_begin_wait (life, &wait, nbd_aio_get_fd (nbd), deadline);
+  const NbdAnswer answer = poll_for_answer (nbd, cookie, deadline, errnum);
+  const int cut = nbd_life_end_wait (life, &wait);
+  if (answer == NBD_ANSWERED || !cut)
+    return answer;
+  *errnum = cut;
+  return NBD_UNANSWERED;
 }
 
 static int
@@ -284,10 +389,28 @@ is_open (struct nbd_handle *nbd)
 }
 
 void
-nbd_connect_close (struct nbd_handle *nbd)
+nbd_connect_close_all (const NbdLife *life, struct nbd_handle *const *handles,
+                       guint count)
 {
-  if (nbd && nbd_aio_is_ready (nbd) == 1
-      && nbd_aio_disconnect (nbd, 0) == 0)
-    poll_until (nbd, is_open, NBD_GOODBYE_MS);
-  nbd_close (nbd);
+  const gint64 deadline = deadline_in (nbd_life_is_over (life)
+                                       ? SHORT_GOODBYE_MS : NBD_GOODBYE_MS);
+
+  g_autofree bool *told = g_new0 (bool, count);
+
+  for (guint i = 0; i < count; i++)
+    told[i] = nbd_aio_is_ready (handles[i]) == 1
+      && nbd_aio_disconnect (handles[i], 0) == 0;
+  for (guint i = 0; i < count; i++) {
+    while (told[i] && is_open (handles[i]) && nbd_budget_left (deadline) > 0
+           && nbd_poll (handles[i], nbd_budget_left (deadline)) == 1)
+      ;
+    nbd_close (handles[i]);
+  }
+}
+
+void
+nbd_connect_close (const NbdLife *life, struct nbd_handle *nbd)
+{
+  if (nbd)
+    nbd_connect_close_all (life, &nbd, 1);
 }

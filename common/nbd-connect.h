@@ -13,24 +13,25 @@
 
 /* Connect to a URI (as libnbd reads it) and stop before an export is
  * chosen, to look around; messages call it `what`.  NULL with ECONNREFUSED
- * and the like when nobody
- * answers within NBD_CONNECT_TIMEOUT_MS.
+ * and the like when nobody answers within NBD_CONNECT_TIMEOUT_MS.
  */
-struct nbd_handle *nbd_connect_look (const char *uri, const char *what,
-                                     GError **error);
+struct nbd_handle *nbd_connect_look (const NbdLife *life, const char *uri,
+                                     const char *what, GError **error);
 
 /* The bitmaps offered for the export of a handle from nbd_connect_look:
- * names without the context's prefix, the caller's.  At most 10,000.
+ * names without the context's prefix, the caller's.  E2BIG for more than
+ * 10,000: none is left out in silence.
  */
-GPtrArray *nbd_connect_bitmaps (struct nbd_handle *nbd, const char *what,
-                                GError **error);
+GPtrArray *nbd_connect_bitmaps (const NbdLife *life, struct nbd_handle *nbd,
+                                const char *what, GError **error);
 
 /* Go on from nbd_connect_look to the export, with base:allocation and the
  * bitmap context (may be NULL).  The export must be read-only: in a
  * writable one, data and bitmap may change under our hands.
  */
-bool nbd_connect_go (struct nbd_handle *nbd, const char *bitmap_context,
-                     const char *what, GError **error);
+bool nbd_connect_go (const NbdLife *life, struct nbd_handle *nbd,
+                     const char *bitmap_context, const char *what,
+                     GError **error);
 
 /* Connect and go, as the endpoint says.  A map that is not needed
  * (want_zeroes false) leaves base:allocation out.
@@ -46,17 +47,21 @@ typedef enum {
                                  * the handle is closed */
 } NbdAnswer;
 
-/* Wait until the command has ended, NBD_ANSWER_TIMEOUT_MS at most. */
-NbdAnswer nbd_connect_wait (struct nbd_handle *nbd, gint64 cookie,
-                            int *errnum);
-
-/* Take leave of the server, which would log a broken connection otherwise,
- * and close.  Waits for at most NBD_GOODBYE_MS; NULL is fine.
+/* Wait until the command has ended, but not beyond the deadline (monotonic,
+ * microseconds; ETIMEDOUT), nor once we are told to end (ESHUTDOWN).
  */
-void nbd_connect_close (struct nbd_handle *nbd);
+NbdAnswer nbd_connect_wait (NbdLife *life, struct nbd_handle *nbd,
+                            gint64 cookie, gint64 deadline, int *errnum);
+
+/* Take leave of the servers, which would log broken connections otherwise, and
+ * close.  Waits for at most NBD_GOODBYE_MS for all of them, and hardly at all
+ * if life is over.  nbd_connect_close is for one; NULL is fine there.
+ */
+void nbd_connect_close_all (const NbdLife *life,
+                            struct nbd_handle *const *handles, guint count);
+void nbd_connect_close (const NbdLife *life, struct nbd_handle *nbd);
 
 #define NBD_GOODBYE_MS 200
 #define NBD_CONNECT_TIMEOUT_MS 10000
-#define NBD_ANSWER_TIMEOUT_MS 120000
 
 #endif /* COMMON_NBD_CONNECT_H */

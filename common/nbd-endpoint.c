@@ -9,6 +9,13 @@
 
 #include "nbd-endpoint.h"
 
+const char *
+nbd_endpoint_dirty_context (const NbdEndpoint *endpoint)
+{
+  return endpoint->told_to == 0 || endpoint->bits ? NULL
+    : endpoint->bitmap_context ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
+}
+
 void
 nbd_endpoint_clear (NbdEndpoint *endpoint)
 {

@@ -13,37 +13,18 @@
 
 #include "error.h"
 #include "nbd-connect.h"
-#include "nbd-pool.h"
+#include "nbd-pool-internal.h"
 
-/* With fewer, threads wait for one another; more make nothing faster. */
-#define CONNECTIONS 8
 /* As many are never borrowed. */
 #define KEPT 2
 /* A server at its limit of clients leaves the next one waiting in silence
  * (qemu-nbd --shared); reading can do without it.
  */
 #define EXTRA_TIMEOUT_MS 1000
-/* QEMU refuses to read more at once (NBD_MAX_BUFFER_SIZE). */
-#define READ_LIMIT (32 * 1024 * 1024)
-
-struct NbdPool {
-  char *what;
-  Child *server;                /* if it is our own; borrowed */
-  guint64 size;
-  uint32_t minimum, preferred, maximum;
-  Attendant *attendant;
-  GMutex lock;                  /* guards what follows */
-  GCond freed;
-  struct nbd_handle *idle[CONNECTIONS];
-  guint n_idle;
-  guint n_kept;                 /* idle or in use, but not borrowed */
-  int watched_fd;               /* of the first connection, which is never
-                                 * borrowed, nor closed unless lost is set
-                                 * before */
-  bool lost;
-  bool refusal_reported;
-  _Atomic gint64 checked;       /* when; monotonic, microseconds */
-};
+/* A server that was there so long ago counts as being there. */
+#define RECENT_US 1000
+/* How soon it is noticed that a connection will not become free. */
+#define TICK_US 100000
 
 static uint32_t
 block_size (struct nbd_handle *nbd, int which)
@@ -73,27 +54,52 @@ add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
   return true;
 }
 
-NbdPool *
-nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
+static NbdPool *
+pool_new (const NbdEndpoint *endpoint)
 {
-  g_autoptr (NbdPool) pool = g_new0 (NbdPool, 1);
-  struct nbd_handle *first = g_steal_pointer (&endpoint->first);
+  NbdPool *pool = g_new0 (NbdPool, 1);
 
   g_mutex_init (&pool->lock);
   g_cond_init (&pool->freed);
   pool->what = g_strdup (endpoint->what);
+  pool->life = endpoint->life;
+  pool->witness = endpoint->witness;
   pool->attendant = attendant_new ();
   pool->server = endpoint->server;
+  pool->watched_fd = -1;
+  return pool;
+}
+
+/* What was connected now may be another server than what was before. */
+static bool
+is_same_life (NbdPool *pool, GError **error)
+{
+  if (nbd_life_is_over (pool->life))
+    return error_set (error, EIO, "%s: lost the server, as logged before",
+                      pool->what);
+  if (nbd_life_check (pool->life))
+    return true;
+  nbd_life_end (pool->life);
+  return error_set (error, EIO, "%s: lost the server: it has ended, and what "
+                    "answers now may be another; every read fails from here "
+                    "on, and this backup must be started again", pool->what);
+}
+
+NbdPool *
+nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
+{
+  g_autoptr (NbdPool) pool = pool_new (endpoint);
+  struct nbd_handle *first = g_steal_pointer (&endpoint->first);
+
   if (!first)
     first = nbd_connect_endpoint (endpoint, want_zeroes,
                                   NBD_CONNECT_TIMEOUT_MS, error);
   if (!first || !add_connection (pool, first, error))
     return NULL;
   pool->watched_fd = nbd_aio_get_fd (first);
-  if (endpoint->single || nbd_can_multi_conn (first) != 1)
-    return g_steal_pointer (&pool);
-
-  for (guint i = 1; i < CONNECTIONS; i++) {
+  nbd_life_add_sign (pool->life, pool->watched_fd);
+  for (guint i = 1; i < CONNECTIONS && !endpoint->single
+         && nbd_can_multi_conn (first) == 1; i++) {
     g_autoptr (GError) refusal = NULL;
     struct nbd_handle *nbd
       = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
@@ -104,10 +110,7 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
     if (!add_connection (pool, nbd, error))
       return NULL;
   }
-  /* Were the server replaced meanwhile, the first would have ended. */
-  if (nbd_pool_check (pool, error))
-    return NULL;
-  return g_steal_pointer (&pool);
+  return is_same_life (pool, error) ? g_steal_pointer (&pool) : NULL;
 }
 
 void
@@ -116,8 +119,9 @@ nbd_pool_free (NbdPool *pool)
   if (!pool)
     return;
   attendant_free (pool->attendant);
-  for (guint i = 0; i < pool->n_idle; i++)
-    nbd_connect_close (pool->idle[i]);
+  if (pool->watched_fd >= 0)
+    nbd_life_remove_sign (pool->life, pool->watched_fd);
+  nbd_connect_close_all (pool->life, pool->idle, pool->n_idle);
   g_mutex_clear (&pool->lock);
   g_cond_clear (&pool->freed);
   g_free (pool->what);
@@ -139,19 +143,32 @@ nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
   *maximum = pool->maximum;
 }
 
-/* NULL when the server is lost. */
-static struct nbd_handle *
-take (NbdPool *pool)
+NbdLife *
+nbd_pool_life (const NbdPool *pool)
+{
+  return pool->life;
+}
+
+struct nbd_handle *
+nbd_pool_take (NbdPool *pool, NbdBudget *budget, int *failure)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  while (!pool->lost && pool->n_idle == 0)
-    g_cond_wait (&pool->freed, &pool->lock);
-  return pool->lost ? NULL : pool->idle[--pool->n_idle];
+  for (;;) {
+    *failure = nbd_life_spend (pool->life, budget);
+    if (!*failure && nbd_life_is_over (pool->life))
+      *failure = EIO;
+    if (*failure)
+      return NULL;
+    if (pool->n_idle > 0)
+      return pool->idle[--pool->n_idle];
+    g_cond_wait_until (&pool->freed, &pool->lock,
+                       g_get_monotonic_time () + TICK_US);
+  }
 }
 
-static void
-give_back (NbdPool *pool, struct nbd_handle *nbd)
+void
+nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
@@ -164,7 +181,7 @@ nbd_pool_borrow (NbdPool *pool)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  if (pool->lost || pool->n_kept <= KEPT)
+  if (nbd_life_is_over (pool->life) || pool->n_kept <= KEPT)
     return NULL;
   for (guint i = pool->n_idle; i-- > 0;) {
     struct nbd_handle *nbd = pool->idle[i];
@@ -189,12 +206,11 @@ nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd)
   g_mutex_lock (&pool->lock);
   pool->n_kept++;
   g_mutex_unlock (&pool->lock);
-  give_back (pool, nbd);
+  nbd_pool_give_back (pool, nbd);
 }
 
-/* Why the server fails us, to follow errnum's text. */
-static char *
-reason (NbdPool *pool)
+char *
+nbd_pool_reason (NbdPool *pool)
 {
   g_autofree char *words = pool->server ? child_says (pool->server) : NULL;
 
@@ -205,13 +221,14 @@ reason (NbdPool *pool)
 static int
 mark_lost (NbdPool *pool, int errnum, GError **error)
 {
-  if (!pool->lost) {
-    g_autofree char *words = reason (pool);
+  if (nbd_life_is_stopped (pool->life))
+    return ESHUTDOWN;           /* no news: it is us who end */
+  if (nbd_life_end (pool->life)) {
+    g_autofree char *words = nbd_pool_reason (pool);
     error_set (error, EIO, "%s: lost the server: %s%s; every read fails from "
                "here on, and this backup must be started again", pool->what,
                g_strerror (errnum), words);
   }
-  pool->lost = true;
   atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
   g_cond_broadcast (&pool->freed);
   return EIO;
@@ -225,10 +242,10 @@ nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
                GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  const int failure = mark_lost (pool, errnum, error);
 
-  mark_lost (pool, errnum, error);
   nbd_close (nbd);
-  return EIO;
+  return failure;
 }
 
 int
@@ -236,8 +253,8 @@ nbd_pool_check (NbdPool *pool, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  if (pool->lost)
-    return EIO;
+  if (nbd_life_is_over (pool->life))
+    return nbd_life_is_stopped (pool->life) ? ESHUTDOWN : EIO;
   /* Not POLLIN: under TLS, session tickets may wait there unread. */
   struct pollfd pollfd = { .fd = pool->watched_fd, .events = POLLRDHUP };
   if (poll (&pollfd, 1, 0) != 1)
@@ -245,13 +262,16 @@ nbd_pool_check (NbdPool *pool, GError **error)
   return mark_lost (pool, ENOTCONN, error);
 }
 
-int
-nbd_pool_check_recent (NbdPool *pool, GError **error)
+/* The same, of a moment ago, which mostly costs nothing: for answers that are true
+ * whether or not it is there.
+ */
+static int
+check_recent (NbdPool *pool, GError **error)
 {
   const gint64 now = g_get_monotonic_time ();
 
   if (now - atomic_load_explicit (&pool->checked, memory_order_relaxed)
-      < NBD_POOL_RECENT_US)
+      < RECENT_US)
     return 0;
   const int failure = nbd_pool_check (pool, error);
   if (!failure)
@@ -259,113 +279,23 @@ nbd_pool_check_recent (NbdPool *pool, GError **error)
   return failure;
 }
 
-/* What the server cannot do is said once: a client may try a thousand times. */
-static void
-report_refusal (NbdPool *pool, const char *what, guint64 offset, int errnum,
-                GError **error)
+bool
+nbd_pool_may_release (NbdPool *pool, gint64 came)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
-
-  if (!pool->refusal_reported) {
-    g_autofree char *words = reason (pool);
-    error_set (error, errnum, "%s: the server fails the %s at %"
-               G_GUINT64_FORMAT ": %s%s%s; later failures of this export are "
-               "not logged", pool->what, what, offset, g_strerror (errnum),
-               words, pool->server ? "" : ", and its own log tells why");
-  }
-  pool->refusal_reported = true;
-}
-
-/* Wait for the command, and give the connection back if it still works. */
-static int
-finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
-        const char *what, guint64 offset, GError **error)
-{
-  NbdAnswer answer = NBD_REFUSED;
-  int errnum = 0;
-
-  if (cookie == -1)
-    errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
-  else
-    answer = nbd_connect_wait (nbd, cookie, &errnum);
-  if (answer == NBD_UNANSWERED
-      || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
-    return nbd_pool_lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
-  give_back (pool, nbd);
-  if (errnum)
-    report_refusal (pool, what, offset, errnum, error);
-  return errnum;
+  return nbd_witness_confirms (pool->witness, came);
 }
 
 int
-nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
-                GError **error)
+nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
+                  GError **error)
 {
-  while (count > 0) {
-    const guint32 part = MIN (count, READ_LIMIT);
-    struct nbd_handle *nbd = take (pool);
-    if (!nbd)
-      return EIO;
-    const int failure
-      = finish (pool, nbd,
-                nbd_aio_pread (nbd, buffer, part, offset,
-                               NBD_NULL_COMPLETION, 0),
-                "read", offset, error);
-    if (failure)
-      return failure;
-    buffer = (char *) buffer + part;
-    offset += part;
-    count -= part;
-  }
-  return 0;
+  const int failure = check_recent (pool, error);
+
+  return failure ? failure : nbd_witness_wait (pool->witness, came, budget);
 }
 
-typedef struct {
-  NbdPoolExtents extents;
-  void *opaque;
-  guint64 offset;               /* what was asked for */
-} Forward;
-
-static int
-forward_extents (void *data, const char *context, uint64_t offset,
-                 uint32_t *entries, size_t count, int *error)
+bool
+nbd_pool_has_witness (const NbdPool *pool)
 {
-  const Forward *forward = data;
-
-  if (*error)
-    return -1;
-  if (offset == forward->offset
-      && forward->extents (forward->opaque, context, entries, count))
-    return 0;
-  *error = EPROTO;
-  return -1;
-}
-
-gint64
-nbd_pool_begin_block_status (struct nbd_handle *nbd, guint32 count,
-                             guint64 offset, NbdPoolExtents extents,
-                             void *opaque)
-{
-  Forward *forward = g_new (Forward, 1);
-
-  *forward = (Forward) { extents, opaque, offset };
-  return nbd_aio_block_status (nbd, count, offset,
-                               (nbd_extent_callback) {
-                                 .callback = forward_extents,
-                                 .user_data = forward, .free = g_free },
-                               NBD_NULL_COMPLETION, 0);
-}
-
-int
-nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
-                       NbdPoolExtents extents, void *opaque, GError **error)
-{
-  struct nbd_handle *nbd = take (pool);
-
-  if (!nbd)
-    return EIO;
-  return finish (pool, nbd,
-                 nbd_pool_begin_block_status (nbd, count, offset, extents,
-                                              opaque),
-                 "block status", offset, error);
+  return pool->witness != NULL;
 }

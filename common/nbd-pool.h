@@ -15,10 +15,11 @@
 typedef struct NbdPool NbdPool;
 
 /* Connect.  All connections are made now and none later, and once one of
- * them is lost, all that is asked of the pool fails with EIO for good: a
- * server that came back might hold another point in time.  endpoint->first,
- * when present, is taken and used.  A server that does not promise
- * multi-conn gets one connection.
+ * them is lost, endpoint->life is over, and all that is asked of any pool that
+ * shares it fails for good: a server that came back might hold another point in
+ * time.  So fails this, too, if a server that was connected before is gone.
+ * endpoint->first, when present, is taken and used.  A server that does not
+ * promise multi-conn gets one connection.
  */
 NbdPool *nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes,
                         GError **error);
@@ -31,11 +32,26 @@ void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
                           uint32_t *preferred, uint32_t *maximum);
 
 /* Read.  0, or an errno: the server's own for a request it refused, EIO
- * when the connection is lost.  *error is set by the one call that notices
- * the loss, or the first refusal, so that each is logged once.  Any thread.
+ * when the connection is lost or the answer breaks the protocol, ESHUTDOWN when
+ * we are told to end.  *error is set by the one call that notices the loss, or
+ * the first refusal, so that each is logged once.  Any thread.
  */
 int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
-                    guint64 offset, GError **error);
+                    guint64 offset, NbdBudget *budget, GError **error);
+
+/* May what came from the server at that moment (monotonic, microseconds, taken
+ * after it came) be handed out?  Whatever was read through the pool, bytes or
+ * the map, is handed out only once this has said so.  Waits for the proof, where
+ * there has to be one: 0, or as nbd_pool_pread.
+ */
+int nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
+                      GError **error);
+/* The same, without waiting: not yet? */
+bool nbd_pool_may_release (NbdPool *pool, gint64 came);
+bool nbd_pool_has_witness (const NbdPool *pool);
+
+/* The life that it shares. */
+NbdLife *nbd_pool_life (const NbdPool *pool);
 
 /* A connection for a caller who sends many requests at once, to be given back
  * by nbd_pool_return or closed; or NULL, when the pool has none to spare just
@@ -57,12 +73,6 @@ void nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd);
  */
 int nbd_pool_check (NbdPool *pool, GError **error);
 
-/* The same, of a moment ago (NBD_POOL_RECENT_US), which mostly costs nothing:
- * for answers that are true whether or not it is there.
- */
-#define NBD_POOL_RECENT_US 1000
-int nbd_pool_check_recent (NbdPool *pool, GError **error);
-
 /* Called per context with pairs of length (bytes) and flags; contexts of
  * one answer may cover different lengths.  False: this is no valid answer.
  */
@@ -72,7 +82,7 @@ typedef bool (*NbdPoolExtents) (void *opaque, const char *context,
 /* Block status, once, of at most 4 GiB - 1.  Returns as nbd_pool_pread. */
 int nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
                            NbdPoolExtents extents, void *opaque,
-                           GError **error);
+                           NbdBudget *budget, GError **error);
 
 /* The same, not waited for, on a borrowed connection.  The cookie for
  * nbd_connect_wait, or -1.

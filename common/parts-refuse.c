@@ -24,7 +24,26 @@ top_path (const Disk *disk)
 static bool
 is_nbd (const Disk *disk)
 {
-  return disk_layer (disk, 0)->format == NULL;
+  return disk_layer (disk, 0)->is_nbd;
+}
+
+static const Layer *
+void_layer (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (disk_layer (disk, i)->void_bitmaps)
+      return disk_layer (disk, i);
+  return NULL;
+}
+
+char *
+parts_strayed (const char *who, const char *path)
+{
+  return g_strdup_printf ("%s names %s, which is not in its chain any more; if "
+                          "that was merged, rebased or copied by hand "
+                          "(qemu-img commit, rebase, convert), not by libvirt, "
+                          "changed blocks are missing from the record and a "
+                          "full backup is due", who, path);
 }
 
 bool
@@ -49,6 +68,9 @@ parts_nothing_recorded (const Disk *disk, GError **error)
                       "export one with: qemu-nbd --read-only -B NAME, or with "
                       "virsh backup-begin and <incremental>", disk->target,
                       top_path (disk));
+  const Layer *layer = void_layer (disk);
+  if (layer)
+    return parts_void (disk, layer, NULL, error);
   return error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it "
                     "(%s), so nothing was recorded; make a full backup",
                     disk->target, top_path (disk));
@@ -172,6 +194,9 @@ parts_missing (const Forest *forest, const Disk *disk,
     return false;
   if (is_nbd (disk))
     return missing_from_server (disk, bitmap, error);
+  const Layer *layer = void_layer (disk);
+  if (layer)
+    return parts_void (disk, layer, bitmap, error);
 
   g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
   g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
@@ -192,15 +217,14 @@ parts_missing (const Forest *forest, const Disk *disk,
                     branch || has_disabled (disk) ? "" : forget);
 }
 
-/* The remedy removes the bitmap from every layer, the top one first: with
- * only the lower ones removed, the rest would look like a bitmap that was
- * made later, and complete.
+/* Remove the bitmap from every layer, the top one first: with only the lower
+ * ones removed, the rest would look like a bitmap that was made later, and
+ * complete.
  */
-bool
-parts_inconsistent (const Disk *disk, const Layer *layer,
-                    const char *bitmap, GError **error)
+static GString *
+removal (const Disk *disk, const char *bitmap)
 {
-  g_autoptr (GString) remedy = g_string_new (NULL);
+  GString *remedy = g_string_new (NULL);
 
   for (guint i = 0; i < disk->layers->len; i++) {
     const Layer *other = disk_layer (disk, i);
@@ -211,6 +235,56 @@ parts_inconsistent (const Disk *disk, const Layer *layer,
     g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
                             remedy->len ? " ; " : "", path, name);
   }
+  return remedy;
+}
+
+/* The signs of what was lost go last: without them, bitmaps of other layers
+ * would look complete.
+ */
+bool
+parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
+            GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autoptr (GString) remedy
+    = bitmap ? removal (disk, bitmap) : g_string_new (NULL);
+
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const Layer *other = disk_layer (disk, i);
+    if (!other->void_bitmaps)
+      continue;
+    g_autofree char *path = error_shell_word (other->path);
+    g_string_append_printf (remedy, "%sqemu-img check -r leaks %s",
+                            remedy->len ? " ; " : "", path);
+  }
+  return error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so "
+                    "what was written to it since %s%s is unknown; make a full "
+                    "backup, and then, if no guest on any host uses the "
+                    "images, forget the lost record with: %s", disk->target,
+                    layer->path, layer->void_bitmaps,
+                    bitmap ? "bitmap " : "any checkpoint",
+                    bitmap ? bitmap : "", remedy->str);
+}
+
+bool
+parts_not_offered (const Disk *disk, const Layer *layer, const char *bitmap,
+                   GError **error)
+{
+  return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, so "
+                    "what was written to that layer is unknown; export it "
+                    "there, too (qemu-nbd -B %s), or leave out this uri= if "
+                    "the layer was in no use any more when the bitmap was "
+                    "made", disk->target, layer->path, bitmap, bitmap);
+}
+
+bool
+parts_inconsistent (const Disk *disk, const Layer *layer,
+                    const char *bitmap, GError **error)
+{
+  g_autoptr (GString) remedy = removal (disk, bitmap);
+
   return error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent "
                     "(in-use): it was not saved when QEMU ended, so blocks "
                     "are missing from it; make a full backup, and remove it "

@@ -19,6 +19,18 @@ bool parts_missing (const Forest *forest, const Disk *disk,
                     const Checkpoint *checkpoint, const char *bitmap,
                     GError **error);
 
+/* EIO: a layer that may have held the record of a checkpoint has lost all of
+ * its bitmaps.  bitmap: the name that the record has elsewhere.
+ */
+bool parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
+                 GError **error);
+
+/* ENOENT: the server of a layer that may hold a part of the record does not
+ * offer its bitmap.
+ */
+bool parts_not_offered (const Disk *disk, const Layer *layer,
+                        const char *bitmap, GError **error);
+
 /* EIO: a bitmap was lost in a crash, in this layer. */
 bool parts_inconsistent (const Disk *disk, const Layer *layer,
                          const char *bitmap, GError **error);

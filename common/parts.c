@@ -4,9 +4,10 @@
  * The decision on which everything rests: it errs towards refusing.
  *
  * Layers below the deepest one that has the bitmap are older than the
- * checkpoint.  From that one up, each layer was written after it: with the
- * bitmap, the bitmap tells what was written; without, whatever is allocated
- * there was.
+ * checkpoint, unless one of them has lost its bitmaps, or has a server that
+ * does not offer all: that one may have been the deepest.  From the deepest one
+ * up, each layer was written after the checkpoint: with the bitmap, the bitmap
+ * tells what was written; without, whatever is allocated there was.
  */
 #include <config.h>
 
@@ -16,28 +17,71 @@
 #include "error.h"
 #include "parts-refuse.h"
 #include "parts.h"
+#include "roster.h"
+
+bool
+part_equal (const Part *a, const Part *b)
+{
+  return a->kind == b->kind && a->layer == b->layer && a->bitmap == b->bitmap;
+}
+
+const char *
+part_bitmap_name (const Part *part)
+{
+  return part->bitmap ? part->bitmap->name : NULL;
+}
 
 static void
-add_part (GPtrArray *parts, guint layer, const Bitmap *bitmap)
+add_part (GPtrArray *parts, PartKind kind, guint layer, const Bitmap *bitmap)
 {
-  for (guint i = 0; i < parts->len; i++) {
-    const Part *part = g_ptr_array_index (parts, i);
-    if (part->layer == layer && part->bitmap == bitmap)
+  const Part wanted = { kind, layer, bitmap };
+
+  for (guint i = 0; i < parts->len; i++)
+    if (part_equal (g_ptr_array_index (parts, i), &wanted))
       return;
-  }
-  Part *part = g_new (Part, 1);
-  *part = (Part) { layer, bitmap, false };
-  g_ptr_array_add (parts, part);
+  g_ptr_array_add (parts, g_memdup2 (&wanted, sizeof wanted));
 }
 
 GPtrArray *
-parts_full (void)
+parts_whole (void)
 {
   GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
 
-  add_part (parts, 0, NULL);
-  ((Part *) g_ptr_array_index (parts, 0))->full = true;
+  add_part (parts, PART_WHOLE, 0, NULL);
   return parts;
+}
+
+/* The deepest layer that has the bitmap; the number of layers if none has. */
+static guint
+deepest_with (const Disk *disk, const char *name)
+{
+  guint deepest = disk->layers->len;
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (layer_bitmap (disk_layer (disk, i), name))
+      deepest = i;
+  return deepest;
+}
+
+/* Are the layers below those that have the bitmap known to be older?  Those below
+ * the one that the disk was at the checkpoint are.
+ */
+static bool
+check_older (const Disk *disk, const Checkpoint *checkpoint,
+             const char *name, GError **error)
+{
+  const int place = roster_place (disk->roster, checkpoint, disk->target);
+  const guint end = place < 0 ? disk->layers->len
+    : MIN ((guint) place + 1, disk->layers->len);
+
+  for (guint i = deepest_with (disk, name) + 1; i < end; i++) {
+    const Layer *layer = disk_layer (disk, i);
+    if (layer->is_nbd)
+      return parts_not_offered (disk, layer, name, error);
+    if (layer->void_bitmaps)
+      return parts_void (disk, layer, name, error);
+  }
+  return true;
 }
 
 /* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and
@@ -49,11 +93,8 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
               const Checkpoint *checkpoint, const char *name,
               guint8 *ends, GError **error)
 {
-  guint deepest = disk->layers->len;
+  const guint deepest = deepest_with (disk, name);
 
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (layer_bitmap (disk_layer (disk, i), name))
-      deepest = i;
   if (deepest == disk->layers->len)
     return parts_missing (forest, disk, checkpoint, name, error);
 
@@ -63,7 +104,7 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
     if (bitmap && bitmap->inconsistent)
       return parts_inconsistent (disk, layer, name, error);
     ends[i] = bitmap && !bitmap->recording;
-    add_part (parts, i, bitmap);
+    add_part (parts, bitmap ? PART_BITMAP : PART_ALLOCATION, i, bitmap);
   }
   return true;
 }
@@ -168,12 +209,19 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_unknown_checkpoint (forest, checkpoint, error);
     return NULL;
   }
+  if (disk->useless) {
+    error_set (error, EIO, "%s", disk->useless);
+    return NULL;
+  }
+  if (!roster_check (disk->roster, since, disk->target, error))
+    return NULL;
   const char *bitmap = checkpoint_bitmap (since, disk->target);
   if (!bitmap) {
     parts_not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
-  if (!add_parts_of (parts, forest, disk, since, bitmap, ends, error))
+  if (!add_parts_of (parts, forest, disk, since, bitmap, ends, error)
+      || !check_older (disk, since, bitmap, error))
     return NULL;
   for (guint i = 0; disk->also && i < disk->also->len; i++)
     if (!add_parts_of (parts, forest, disk, since,

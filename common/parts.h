@@ -10,23 +10,39 @@
 #include "disk.h"
 #include "forest.h"
 
-/* One bitmap in one layer.  bitmap NULL: the layer has none, and all that
- * is allocated in it, or above it, counts as dirty; or, if full, everything.
- */
+/* What counts as dirty in a part. */
+typedef enum {
+  PART_BITMAP,                  /* what the layer's bitmap says */
+  PART_ALLOCATION,              /* the layer has none: what is allocated in it,
+                                 * or above it */
+  PART_WHOLE,                   /* everything */
+} PartKind;
+
 typedef struct {
+  PartKind kind;
   guint layer;                  /* index in disk->layers */
-  const Bitmap *bitmap;         /* borrowed from the disk */
-  bool full;
+  const Bitmap *bitmap;         /* of PART_BITMAP, else NULL; borrowed from the
+                                 * disk */
 } Part;
+
+/* Are these the same part of one disk?  The only comparison of parts there is:
+ * whoever keeps what was read of one asks it.
+ */
+bool part_equal (const Part *a, const Part *b);
+
+/* The bitmap's name, or NULL if the part has none.  Borrowed. */
+const char *part_bitmap_name (const Part *part);
 
 /* The parts of the view "disk since checkpoint", top layer first, each
  * once; the caller's array of Part.  A block is clean only if it is clean in
  * all of them.
  *
  * Refused, with reason and remedy, whenever that could not be proved:
- * unknown checkpoint or one that does not cover the disk (ENOENT), bitmap
- * missing (ENOENT), inconsistent (EIO) or not recording and not continued by
- * its descendants' up to the current checkpoint (EIO).
+ * unknown checkpoint or one that does not cover the disk (ENOENT), a disk that
+ * was another then (EIO, see roster.h), bitmap missing (ENOENT), inconsistent,
+ * void in a layer that may have held the record (EIO), not offered by a layer's
+ * server (ENOENT), or not recording and not continued by its descendants' up to
+ * the current checkpoint (EIO).
  *
  * Facts: a modern bitmap is complete by itself over the contiguous layers
  * that have it (libvirt docs/kbase/internals/incremental-backup.rst);
@@ -36,7 +52,12 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
                        const char *checkpoint, GError **error);
 
 /* The one part of a disk of which everything counts as dirty. */
-GPtrArray *parts_full (void);
+GPtrArray *parts_whole (void);
+
+/* A warning: who (a checkpoint, a definition) names a file that is not in the
+ * disk's chain any more, as after a merge of layers.  The caller's.
+ */
+char *parts_strayed (const char *who, const char *path);
 
 /* Always false: ENOENT with the known names, the nearest first. */
 bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,

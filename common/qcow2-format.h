@@ -22,6 +22,7 @@
 #define QCOW2_AT_L1_SIZE 36
 #define QCOW2_AT_L1_OFFSET 40
 #define QCOW2_AT_INCOMPATIBLE 72 /* from version 3 on, as what follows */
+#define QCOW2_AT_AUTOCLEAR 88
 #define QCOW2_AT_HEADER_LENGTH 100
 
 /* The header's length, without extensions; at least, in version 3. */

@@ -12,9 +12,12 @@
 
 #define CORRUPT 2
 #define EXTERNAL_DATA 4
+/* An autoclear bit: programs that do not know it clear it as they write. */
+#define BITMAPS_KEPT 1
 
 #define EXTENSIONS_END 0
 #define BACKING_FORMAT 0xe2792acaU
+#define BITMAPS 0x23852875U
 /* QEMU's own limits, each with the final NUL. */
 #define BACKING_PATH_MOST 1024
 #define BACKING_FORMAT_MOST 16
@@ -72,6 +75,18 @@ read_backing_path (const guint8 *bytes, gsize length, Qcow2Header *header,
     || g_utf8_validate (header->backing_path, -1, NULL);
 }
 
+/* QEMU takes them for lost, says so in its log, and lists none of them
+ * (block/qcow2.c, qcow2_read_extensions).
+ */
+static const char *
+void_bitmaps (const guint8 *bytes, guint32 version)
+{
+  if (version == 2)
+    return "it is qcow2 version 2, in which nobody keeps them up to date";
+  return qcow2_number (bytes + QCOW2_AT_AUTOCLEAR, 8) & BITMAPS_KEPT ? NULL
+    : "a program that does not know bitmaps has written to it";
+}
+
 static bool
 read_extensions (const guint8 *bytes, gsize begin, gsize end,
                  Qcow2Header *header, const char **why)
@@ -89,6 +104,8 @@ read_extensions (const guint8 *bytes, gsize begin, gsize end,
       return false;
     if (type == EXTENSIONS_END)
       return true;
+    if (type == BITMAPS)
+      header->void_bitmaps = void_bitmaps (bytes, header->version);
     if (type == BACKING_FORMAT) {
       *why = "the format of its backing file has no known name";
       if (count >= BACKING_FORMAT_MOST)

@@ -10,15 +10,17 @@
 #include <stdatomic.h>
 #include <libnbd.h>
 
+#include "nbd-read.h"
 #include "read-ahead.h"
 
 /* A piece is what is waited for together: QEMU is fastest with some 512 KiB.
  * The runs in it are requests of their own.  More pieces only fall out of the
  * processor's caches.  Measured: bench/RESULTS.md.
  */
-#define PIECES 4
+#define PIECES_USUAL 4
+#define PIECES 16
 #define PIECE_RUNS 32
-#define PIECE_BYTES (READ_AHEAD_BYTES / PIECES)
+#define PIECE_BYTES (READ_AHEAD_BYTES / PIECES_USUAL)
 
 typedef enum {
   PIECE_WANTED,                 /* not asked for yet */
@@ -33,7 +35,7 @@ typedef struct {
   guint64 offset;
   guint32 length;
   guint32 at;                   /* in the piece's buffer */
-  gsize received;               /* bytes */
+  NbdRead read;
   Piece *piece;
 } Run;
 
@@ -46,6 +48,7 @@ struct Piece {
   guint32 taken;                /* as much was handed out */
   guint unanswered;             /* requests */
   bool failed;                  /* one of them */
+  gint64 came;                  /* when the last of it did */
   char *buffer;                 /* PIECE_BYTES, or NULL */
 };
 
@@ -62,6 +65,7 @@ struct ReadAhead {
   guint32 unanswered_bytes;     /* of pieces that are not all there */
   Piece pieces[PIECES];         /* a ring, ascending; n from first on */
   guint first, n;
+  guint most;                   /* depth is at most as much */
   guint depth;                  /* n may be as much; 0: nothing was asked for */
   bool leaves_out;              /* it has left out more than it took */
   guint64 read_to;              /* the end of the last request */
@@ -83,7 +87,8 @@ void read_ahead_begin_wanted (ReadAhead *ahead);
  */
 bool read_ahead_receive (ReadAhead *ahead, int milliseconds);
 /* Wait for the piece until it is there or has failed. */
-void read_ahead_await (ReadAhead *ahead, const Piece *piece);
+void read_ahead_await (ReadAhead *ahead, const Piece *piece,
+                       const NbdBudget *budget);
 /* Receive as long as something comes every so many milliseconds.  True if
  * nothing is on its way any more.
  */

@@ -15,45 +15,33 @@
  */
 #define UNANSWERED_LIMIT (2 * PIECE_BYTES)
 
+/* So long is waited for what comes from a server that is lost, or when we end. */
+#define SETTLE_LIFE_OVER_MS 100U
+/* So long an answer may go on coming, in pieces, to those who do not need it. */
+#define DRAIN_US G_TIME_SPAN_SECOND
+
 static void
-answered (const Run *run, bool refused)
+answered (Run *run, bool refused)
 {
   Piece *piece = run->piece;
   ReadAhead *ahead = piece->ahead;
 
   ahead->unanswered--;
   ahead->refused = ahead->refused || refused;
-  piece->failed = piece->failed || refused || run->received != run->length;
+  piece->failed = piece->failed || refused;
+  nbd_read_clear (&run->read);
   if (--piece->unanswered > 0)
     return;
   ahead->unanswered_bytes -= piece->length;
   piece->state = piece->failed ? PIECE_FAILED : PIECE_READY;
+  piece->came = g_get_monotonic_time ();
 }
 
-/* libnbd tells of an answer with too few bytes only those who ask for the
- * result of the command, which cannot be done in its callbacks (libnbd 1.14,
- * lib/aio.c).
- */
-static int
-chunk_received (void *opaque, const void *bytes, size_t count,
-                uint64_t offset, unsigned status, int *error)
+static void
+read_ended (NbdRead *read, bool failed)
 {
-  Run *run = opaque;
-
-  (void) bytes;
-  (void) offset;
-  if (*error)
-    return -1;
-  if (status == LIBNBD_READ_DATA || status == LIBNBD_READ_HOLE)
-    run->received += count;
-  return 0;
-}
-
-static int
-read_completed (void *opaque, int *error)
-{
-  answered (opaque, *error != 0);
-  return 1;
+  answered ((Run *) (void *) ((char *) read - G_STRUCT_OFFSET (Run, read)),
+            failed);
 }
 
 /* Send what a piece needs.  The last answer may come before this returns. */
@@ -70,16 +58,8 @@ begin_piece (ReadAhead *ahead, Piece *piece)
   for (guint i = 0; i < piece->n_runs; i++) {
     Run *run = &piece->runs[i];
     run->piece = piece;
-    run->received = 0;
-    if (nbd_aio_pread_structured (ahead->nbd, piece->buffer + run->at,
-                                  run->length, run->offset,
-                                  (nbd_chunk_callback) {
-                                    .callback = chunk_received,
-                                    .user_data = run },
-                                  (nbd_completion_callback) {
-                                    .callback = read_completed,
-                                    .user_data = run },
-                                  0) == -1)
+    if (nbd_read_begin (&run->read, ahead->nbd, piece->buffer + run->at,
+                        run->length, run->offset, read_ended) == -1)
       answered (run, true);
   }
 }
@@ -103,29 +83,38 @@ end (ReadAhead *ahead)
   ahead->ended = true;
   g_clear_pointer (&ahead->nbd, nbd_close);
   ahead->unanswered = ahead->unanswered_bytes = 0;
-  for (guint i = 0; i < PIECES; i++)
-    if (ahead->pieces[i].state != PIECE_READY)
-      ahead->pieces[i].state = PIECE_FAILED;
-}
-
-bool
-read_ahead_receive (ReadAhead *ahead, int milliseconds)
-{
-  const int came = nbd_poll (ahead->nbd, milliseconds);
-
-  if (came == -1 || nbd_aio_is_dead (ahead->nbd) == 1
-      || nbd_aio_is_closed (ahead->nbd) == 1) {
-    end (ahead);
-    return false;
+  for (guint i = 0; i < PIECES; i++) {
+    Piece *piece = &ahead->pieces[i];
+    if (piece->state == PIECE_READING)
+      for (guint j = 0; j < piece->n_runs; j++)
+        nbd_read_clear (&piece->runs[j].read);
+    if (piece->state != PIECE_READY)
+      piece->state = PIECE_FAILED;
   }
-  read_ahead_begin_wanted (ahead);
-  return came > 0;
 }
 
 static gint64
 deadline_in (guint milliseconds)
 {
   return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+}
+
+bool
+read_ahead_receive (ReadAhead *ahead, int milliseconds)
+{
+  NbdLife *life = nbd_pool_life (ahead->pool);
+  NbdWait wait;
+
+  nbd_life_begin_wait (life, &wait, nbd_aio_get_fd (ahead->nbd),
+                       deadline_in (READ_AHEAD_TIMEOUT_MS));
+  const int came = nbd_poll (ahead->nbd, milliseconds);
+  if (nbd_life_end_wait (life, &wait) || came == -1 || nbd_aio_is_dead (ahead->nbd) == 1
+      || nbd_aio_is_closed (ahead->nbd) == 1) {
+    end (ahead);
+    return false;
+  }
+  read_ahead_begin_wanted (ahead);
+  return came > 0;
 }
 
 /* Wait for something, but not beyond the deadline. */
@@ -143,7 +132,10 @@ receive_until (ReadAhead *ahead, gint64 deadline)
 bool
 read_ahead_drain (ReadAhead *ahead, int patience)
 {
-  while (ahead->unanswered > 0 && read_ahead_receive (ahead, patience))
+  const gint64 end = g_get_monotonic_time () + DRAIN_US;
+
+  while (ahead->unanswered > 0 && read_ahead_receive (ahead, patience)
+         && g_get_monotonic_time () < end)
     ;
   return ahead->unanswered == 0;
 }
@@ -151,16 +143,20 @@ read_ahead_drain (ReadAhead *ahead, int patience)
 void
 read_ahead_settle (ReadAhead *ahead, guint milliseconds)
 {
-  const gint64 deadline = deadline_in (milliseconds);
+  const gint64 deadline = deadline_in (
+    nbd_life_is_over (nbd_pool_life (ahead->pool))
+    ? MIN (milliseconds, SETTLE_LIFE_OVER_MS) : milliseconds);
 
   while (ahead->unanswered > 0)
     receive_until (ahead, deadline);
 }
 
 void
-read_ahead_await (ReadAhead *ahead, const Piece *piece)
+read_ahead_await (ReadAhead *ahead, const Piece *piece,
+                  const NbdBudget *budget)
 {
-  const gint64 deadline = deadline_in (READ_AHEAD_TIMEOUT_MS);
+  const gint64 deadline = MIN (deadline_in (READ_AHEAD_TIMEOUT_MS),
+                               budget->deadline);
 
   while (piece->state == PIECE_WANTED || piece->state == PIECE_READING)
     receive_until (ahead, deadline);

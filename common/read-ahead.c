@@ -24,6 +24,7 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
   ReadAhead *ahead = g_new0 (ReadAhead, 1);
 
   ahead->pool = pool;
+  ahead->most = nbd_pool_has_witness (pool) ? PIECES : PIECES_USUAL;
   ahead->map = map;
   g_mutex_init (&ahead->busy);
   for (guint i = 0; i < PIECES; i++)
@@ -149,13 +150,13 @@ forget_behind (ReadAhead *ahead, guint n)
   while (ahead->n > 0) {
     const Piece *piece = nth_piece (ahead, 0);
     if (piece->state == PIECE_WANTED || piece->state == PIECE_READING
-        || (piece->taken < piece->length && n <= PIECES / 2))
+        || (piece->taken < piece->length && n <= ahead->most / 2))
       break;
     useful = useful && piece->taken >= piece->length / 4 * 3;
     ahead->first = (ahead->first + 1) % PIECES;
     ahead->n--;
     n -= n > 0;
-    ahead->depth = MIN (ahead->depth * 2, PIECES);
+    ahead->depth = MIN (ahead->depth * 2, ahead->most);
   }
   return useful;
 }
@@ -221,7 +222,7 @@ find_run (const Piece *piece, guint64 offset, guint64 *before)
 
 static guint32
 take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
-      guint32 *others)
+      guint32 *others, gint64 *came, const NbdBudget *budget)
 {
   guint64 before = count;
 
@@ -232,12 +233,13 @@ take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
       continue;
     count = (guint32) MIN (count, run_end (run) - offset);
     *others = count;
-    read_ahead_await (ahead, piece);
+    read_ahead_await (ahead, piece, budget);
     const bool ready = piece->state == PIECE_READY;
     if (ready)
       memcpy (buffer, piece->buffer + run->at + (offset - run->offset),
               count);
     piece->taken += count;
+    *came = piece->came;
     ahead->read_to = offset + count;
     go_on (ahead, n, offset + count);
     return ready ? count : 0;
@@ -250,7 +252,8 @@ take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
 
 guint32
 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
-                 guint64 offset, guint32 *others)
+                 guint64 offset, guint32 *others, gint64 *came,
+                 const NbdBudget *budget)
 {
   guint32 taken;
 
@@ -259,7 +262,7 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
       return 0;                 /* another thread of this client's */
     g_mutex_lock (&ahead->busy);
   }
-  taken = take (ahead, buffer, count, offset, others);
+  taken = take (ahead, buffer, count, offset, others, came, budget);
   const bool more = ahead->unanswered > 0;
   if (more)
     ahead->used = g_get_monotonic_time ();
@@ -267,4 +270,16 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
   if (more)
     attendant_wake (nbd_pool_attendant (ahead->pool));
   return taken;
+}
+
+bool
+read_ahead_go_on (ReadAhead *ahead, int milliseconds)
+{
+  if (!g_mutex_trylock (&ahead->busy))
+    return false;
+  const bool more = ahead->unanswered > 0;
+  if (more)
+    read_ahead_receive (ahead, milliseconds);
+  g_mutex_unlock (&ahead->busy);
+  return more;
 }

@@ -233,11 +233,6 @@ storage_daemon_export (StorageDaemon *daemon, const Disk *disk, guint layer,
   endpoint->socket
     = g_strdup_printf ("/proc/self/fd/%d", daemon->socket_path_fd);
   endpoint->export_name = g_strdup (name);
-  endpoint->bitmap_context
-    = bitmap ? g_strconcat (NBD_CONTEXT_BITMAP, bitmap, NULL) : NULL;
-  endpoint->depth = layer + 1;
-  /* A bitmap of a shorter layer is silent about what lies beyond it. */
-  endpoint->dirty_from = at->size;
   endpoint->server = &daemon->child;
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     at->path, bitmap ? bitmap : "none");

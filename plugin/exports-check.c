@@ -9,15 +9,49 @@
 
 #include "exports.h"
 
+/* Layers that were merged by hand leave no other trace. */
+static bool
+warn_of_stray (const Disk *disk, const Checkpoint *checkpoint,
+               void (*warn) (const char *message))
+{
+  const char *path = roster_strayed (disk->roster, checkpoint, disk->target);
+
+  if (!path)
+    return false;
+  g_autofree char *who = g_strdup_printf ("disk %s: checkpoint %s",
+                                          disk->target, checkpoint->name);
+  g_autofree char *message = parts_strayed (who, path);
+  warn (message);
+  return true;
+}
+
 /* With checkpoint=: the disk must be servable since it. */
 static bool
 check_since (const Source *source, const Settings *settings, const Disk *disk,
-             GError **error)
+             void (*warn) (const char *message), GError **error)
 {
+  g_autoptr (GError) refusal = NULL;
   g_autoptr (GPtrArray) parts
     = exports_parts (source, disk, settings->checkpoint, error);
+  const Checkpoint *since
+    = forest_lookup (source->forest, settings->checkpoint);
 
-  return parts != NULL;
+  if (!parts || ((const Part *) g_ptr_array_index (parts, 0))->kind
+      != PART_WHOLE) {
+    if (parts)
+      warn_of_stray (disk, since, warn);
+    return parts != NULL;
+  }
+  g_autoptr (GPtrArray) record
+    = disk->full ? NULL
+    : parts_plan (source->forest, disk, settings->checkpoint, &refusal);
+  if (refusal) {
+    g_autofree char *message
+      = g_strdup_printf ("disk %s is served whole: %s", disk->target,
+                         refusal->message);
+    warn (message);
+  }
+  return true;
 }
 
 /* Without: one checkpoint must be; the others are reported together. */
@@ -28,6 +62,7 @@ check_any (const Source *source, const Disk *disk,
   const GPtrArray *all = forest_all (source->forest);
   g_autoptr (GError) first = NULL;
   guint good = 0, bad = 0;
+  bool warned = false;
 
   for (guint i = 0; i < all->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
@@ -37,8 +72,10 @@ check_any (const Source *source, const Disk *disk,
       continue;
     g_autoptr (GPtrArray) parts
       = parts_plan (source->forest, disk, checkpoint->name, &refusal);
-    if (parts)
+    if (parts) {
       good++;
+      warned = warned || warn_of_stray (disk, checkpoint, warn);
+    }
     else if (bad++ == 0)
       first = g_steal_pointer (&refusal);
   }
@@ -80,7 +117,7 @@ exports_check (const Source *source, const Settings *settings,
     if (settings->disk && strcmp (settings->disk, disk->target) != 0)
       continue;
     if (settings->checkpoint
-        ? check_since (source, settings, disk, &refusal)
+        ? check_since (source, settings, disk, warn, &refusal)
         : check_any (source, disk, warn, &refusal))
       good++;
     else if (!first)

@@ -15,7 +15,7 @@ static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
              ServedCache *cache, GError **error)
 {
-  if (part->full)
+  if (part->kind == PART_WHOLE)
     return disk_layer (choice->disk, 0)->size;
   if (part->bitmap && part->bitmap->counted
       && disk_layer (choice->disk, part->layer)->size
@@ -25,11 +25,9 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
   Served *served = served_acquire (cache, choice->disk, part, error);
   if (!served)
     return 0;
+  NbdBudget budget = nbd_life_budget (nbd_pool_life (served->pool));
   guint64 bytes = 0;
-  if (map_reader_need (served->reader, nbd_pool_size (served->pool),
-                       error) == 0)
-    bytes = dirty_map_dirty_bytes (map_reader_map (served->reader));
-  else if (error && !*error)
+  if (served_dirty_bytes (served, &budget, &bytes, error) && error && !*error)
     error_set (error, EIO, "its dirty map cannot be read");
   served_release (cache, served);
   return bytes;
@@ -59,9 +57,9 @@ append_checkpoint (GString *text, const Checkpoint *checkpoint)
 static const char *
 health (const Source *source, const ExportChoice *choice, const Part *part)
 {
-  return part->full ? ""
+  return part->kind == PART_WHOLE ? ""
     : source->since ? "; healthy"
-    : !disk_layer (choice->disk, part->layer)->format
+    : disk_layer (choice->disk, part->layer)->is_nbd
     ? "; health not told by the server"
     : choice->parts->len > 1 ? "; this part is healthy" : "; healthy";
 }
@@ -83,7 +81,7 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
     g_string_append_printf (text, "; unusable: %s", failure->message);
     return;
   }
-  if (part->full)
+  if (part->kind == PART_WHOLE)
     g_string_append (text, ", served whole, since nothing was recorded");
   g_string_append_printf (text, "; %" G_GUINT64_FORMAT " bytes dirty", dirty);
   if (part->bitmap && part->bitmap->granularity)

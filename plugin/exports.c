@@ -156,12 +156,12 @@ exports_parts (const Source *source, const Disk *disk, const char *checkpoint,
 
   if (disk->full
       && (!checkpoint || forest_lookup (source->forest, checkpoint)))
-    return parts_full ();
+    return parts_whole ();
   GPtrArray *parts = parts_plan (source->forest, disk, checkpoint, &refusal);
   if (parts)
     return parts;
   if (source->whole_since && strcmp (source->whole_since, checkpoint) == 0)
-    return parts_full ();
+    return parts_whole ();
   /* First, since the message may end in what to type. */
   error_set (error, refusal->code, "%s%s%s",
              source->missing_remedy ? source->missing_remedy : "",

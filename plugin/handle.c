@@ -50,44 +50,51 @@ handle_open (const Source *source, const Settings *settings,
   return g_steal_pointer (&handle);
 }
 
-/* From offset on: how far is it dirty in this part?  Its map is known. */
+/* From offset on: how far is it dirty in this part? */
 static guint64
-dirty_until (const Served *served, guint64 offset, guint64 end)
+dirty_until (const MapView *view, guint64 offset, guint64 end)
 {
-  const DirtyMap *map = map_reader_map (served->reader);
   guint64 next;
 
   while (offset < end
-         && dirty_map_lookup (map, offset, end, &next) != DIRTY_MAP_CLEAN)
+         && map_view_lookup (view, offset, end, &next) != DIRTY_MAP_CLEAN)
     offset = next;
   return offset;
 }
 
-bool
-handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end)
+static int
+view_part (const Served *served, guint64 offset, guint64 end,
+           NbdBudget *budget, GArray *views, GError **error)
 {
-  const guint others = handle->others ? handle->others->len : 0;
-  guint64 before;
+  MapView view;
+  const int failure = map_reader_need (served->reader, offset, end, budget,
+                                       &view, error);
 
-  do {
-    before = offset;
-    offset = dirty_until (handle->served, offset, end);
-    for (guint i = 0; i < others; i++)
-      offset = dirty_until (g_ptr_array_index (handle->others, i), offset,
-                            end);
-  } while (offset > before && offset < end);
-  return offset >= end;
+  if (!failure)
+    g_array_append_val (views, view);
+  return failure;
 }
 
 int
-handle_need_all (const Handle *handle, guint64 end, GError **error)
+handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end,
+                     NbdBudget *budget, bool *all, GError **error)
 {
   const guint others = handle->others ? handle->others->len : 0;
-  int failure = map_reader_need (handle->served->reader, end, error);
+  g_autoptr (GArray) views = g_array_new (FALSE, FALSE, sizeof (MapView));
+  guint64 before;
 
-  for (guint i = 0; !failure && i < others; i++) {
-    const Served *other = g_ptr_array_index (handle->others, i);
-    failure = map_reader_need (other->reader, end, error);
-  }
-  return failure;
+  g_array_set_clear_func (views, (GDestroyNotify) map_view_clear);
+  int failure = view_part (handle->served, offset, end, budget, views, error);
+  for (guint i = 0; !failure && i < others; i++)
+    failure = view_part (g_ptr_array_index (handle->others, i), offset, end,
+                         budget, views, error);
+  if (failure)
+    return failure;
+  do {
+    before = offset;
+    for (guint i = 0; i < views->len; i++)
+      offset = dirty_until (&g_array_index (views, MapView, i), offset, end);
+  } while (offset > before && offset < end);
+  *all = offset >= end;
+  return 0;
 }

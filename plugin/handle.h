@@ -26,14 +26,10 @@ Handle *handle_open (const Source *source, const Settings *settings,
 void handle_free (Handle *handle);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Handle, handle_free)
 
-/* Make the maps of all parts that decide known below end (bytes).  As
- * map_reader_need.
+/* Is each byte from offset to end dirty in one of the view's parts?  Reads the
+ * maps that decide; 0, or as map_reader_need.
  */
-int handle_need_all (const Handle *handle, guint64 end, GError **error);
-
-/* Is each byte from offset to end dirty in one of the view's parts?  Once
- * that is known.
- */
-bool handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end);
+int handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end,
+                         NbdBudget *budget, bool *all, GError **error);
 
 #endif /* PLUGIN_HANDLE_H */

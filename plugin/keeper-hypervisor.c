@@ -161,8 +161,8 @@ find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
                     domain, hypervisor->uri, known);
 }
 
-/* One message each.  The guest's definition in them is left out: it is
- * asked for once, and as it is now.
+/* One message each, with the guest's definition of its time: it tells which file
+ * was which disk.
  */
 static bool
 tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
@@ -176,8 +176,7 @@ tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
     hypervisor_error (error, "guest %s: cannot list its checkpoints",
                       hypervisor->domain_name);
   for (int i = 0; i < count; i++) {
-    char *xml = ok ? virDomainCheckpointGetXMLDesc (
-      all[i], VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN) : NULL;
+    char *xml = ok ? virDomainCheckpointGetXMLDesc (all[i], 0) : NULL;
     const char *const texts[] = { xml, NULL };
     const virError *reason = virGetLastError ();
 

@@ -127,6 +127,24 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
   return false;
 }
 
+/* Every read will need one. */
+static bool
+try_proof (const Job *job, const Hypervisor *hypervisor, const char *xml,
+           GError **error)
+{
+  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
+  g_autoptr (GError) reason = NULL;
+  const BackupDisk *disk = backup && backup->disks->len > 0
+    ? g_ptr_array_index (backup->disks, 0) : NULL;
+
+  if (!disk || job_life (job, hypervisor->domain, disk->target, &reason)
+      != KEEPER_DEAD)
+    return true;
+  return error_set (error, EIO, "guest %s: the backup began, but QEMU does not "
+                    "tell whether it lives, so nothing that is read could be "
+                    "trusted: %s", hypervisor->domain_name, reason->message);
+}
+
 /* What libvirt says of the job that was just begun. */
 static bool
 describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
@@ -146,7 +164,7 @@ describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
   *xml = g_strdup (begun);
   free (begun);
   job_scratch (job, &used, &job->room, &tightest);
-  return true;
+  return try_proof (job, hypervisor, *xml, error);
 }
 
 bool

@@ -77,6 +77,21 @@ begin (Process *process, const Message *message)
   alarm (0);
 }
 
+/* Its reader has to know at once, and libvirt's event will come. */
+static void
+prove (Process *process, const Message *message)
+{
+  g_autoptr (GError) reason = NULL;
+  const char *target = message_text (message, 0);
+  const KeeperLife life = process->lost ? KEEPER_DEAD
+    : job_life (&process->job, process->hypervisor.domain, target, &reason);
+  g_autofree char *number = g_strdup_printf ("%d", (int) life);
+
+  process_tell (process, KEEPER_PROOF, target, number);
+  if (life == KEEPER_DEAD && reason)
+    process_doubt (process, reason->message);
+}
+
 /* What the server has said before it went. */
 static void
 hear_last_words (Process *process)
@@ -121,10 +136,7 @@ on_clock (int timer, void *opaque)
   const char *tightest;
 
   (void) timer;
-  if (process->rechecks > 0) {
-    process->rechecks--;
-    process_notice_loss (process);
-  }
+  process_recheck (process);
   if (!job->begun || process->lost
       || !job_scratch (job, &used, &left, &tightest))
     return;
@@ -185,6 +197,8 @@ on_message (int watch, int fd, int events, void *opaque)
     adopt (process, &message);
   else if (message.kind == KEEPER_SERVED)
     process->served |= !process->lost;
+  else if (message.kind == KEEPER_PROVE)
+    prove (process, &message);
 }
 
 /* Signals from the terminal are for nbdkit, whose end is ours; and none of

@@ -19,6 +19,7 @@ enum {
   KEEPER_BEGIN,                 /* see job_begin () */
   KEEPER_ADOPT,                 /* process ID */
   KEEPER_SERVED,
+  KEEPER_PROVE,                 /* target */
   /* from the keeper */
   KEEPER_FAILED,                /* errno, message */
   KEEPER_CHECKPOINT,            /* document */
@@ -30,6 +31,7 @@ enum {
   KEEPER_LOST,                  /* message */
   KEEPER_WARNING,               /* message */
   KEEPER_SCRATCH,               /* bytes used, bytes left */
+  KEEPER_PROOF,                 /* target, KeeperLife */
   KEEPER_ENDED,                 /* message, "" if all is well */
 };
 
@@ -84,6 +86,7 @@ typedef struct {
   bool done;
   gint64 next_try;              /* to end a job that is lost; monotonic */
   guint rechecks;               /* to come, whether the job still runs */
+  char *doubt;                  /* why it may not, if nobody says why; or NULL */
   guint64 scratch_told;
 } Process;
 
@@ -144,6 +147,18 @@ bool job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
 /* Does it still run, and is it ours? */
 bool job_is_running (const Job *job, virDomainPtr domain);
 
+/* Is it alive on the disk of that target, as QEMU sees it?  Reads of the disk that
+ * were answered before this was called are then true.  *error: why not.
+ *
+ * QEMU takes a new speed from a job that runs, and refuses it from before the job
+ * lets go of the disk (job.c, job_apply_verb_locked, of QEMU 7.2); what a query
+ * tells of the job comes too late.  A backup that copies nothing by itself has no
+ * use for a speed.  That the job is ours is looked at after it: another may have
+ * been begun meanwhile.
+ */
+KeeperLife job_life (const Job *job, virDomainPtr domain, const char *target,
+                     GError **error);
+
 /* Abort the job if it is still ours, wait until it is gone, remove our
  * files, and the created checkpoint unless it is to stay.  False with all
  * that could not be done; it can be tried again then.
@@ -172,6 +187,14 @@ bool process_watch_guest (Process *process, GError **error);
  * nobody else would say why clients failed.
  */
 void process_notice_loss (Process *process);
+
+/* QEMU says that the job does not run any more, and libvirt will say why; if not,
+ * that is why.
+ */
+void process_doubt (Process *process, const char *why);
+
+/* The clock has struck: is there still a job that was doubted? */
+void process_recheck (Process *process);
 
 /* What the process does until its server is gone; never returns. */
 G_NORETURN void keeper_process_run (int fd);

@@ -123,6 +123,26 @@ process_notice_loss (Process *process)
     lose_job (process, NULL);
 }
 
+void
+process_doubt (Process *process, const char *why)
+{
+  if (process->lost || process->doubt)
+    return;
+  process->doubt = g_strdup (why);
+  process->rechecks = RECHECKS;
+}
+
+void
+process_recheck (Process *process)
+{
+  if (process->rechecks == 0)
+    return;
+  process->rechecks--;
+  process_notice_loss (process);
+  if (process->rechecks == 0 && process->doubt)
+    lose (process, process->doubt);
+}
+
 /* Events come in before the job begins, so that none of its own is missed. */
 bool
 process_watch_guest (Process *process, GError **error)

@@ -34,6 +34,7 @@ struct Keeper {
   gint served;                  /* atomic: it has been told */
   gint given_up;                /* atomic: its end is no news */
   int quit_fd;                  /* readable when nbdkit is told to end */
+  GMutex sending;               /* held while a message is sent */
   GMutex lock;                  /* guards what follows */
   GCond ended;
   bool has_ended;
@@ -89,6 +90,7 @@ keeper_start (GError **error)
   Keeper *keeper = g_new0 (Keeper, 1);
   keeper->fd = fds[0];
   g_mutex_init (&keeper->lock);
+  g_mutex_init (&keeper->sending);
   g_cond_init (&keeper->ended);
   return keeper;
 }
@@ -116,7 +118,7 @@ add_checkpoint (GuestLook *look, const char *domain, const char *text)
     = checkpoint_parse (text, strlen (text), CHECKPOINT_PARSE_DEFAULT,
                         &error);
 
-  /* The document comes without the guest's definition; messages name it. */
+  /* Messages name the guest, also where the document does not. */
   if (checkpoint && !checkpoint->domain_name)
     checkpoint->domain_name = g_ref_string_new_intern (domain);
   if (checkpoint && forest_add (look->tree, checkpoint, &error))
@@ -234,6 +236,10 @@ forward (Keeper *keeper, const Message *message)
   case KEEPER_WARNING:
     event.kind = KEEPER_EVENT_WARNING;
     break;
+  case KEEPER_PROOF:
+    event.kind = KEEPER_EVENT_LIFE;
+    event.life = (KeeperLife) atoi (message_text (message, 1));
+    break;
   case KEEPER_SCRATCH:
     event.kind = KEEPER_EVENT_SCRATCH;
     event.used = g_ascii_strtoull (event.text, NULL, 10);
@@ -332,14 +338,28 @@ keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
   keeper->watch = g_thread_new ("keeper", watch, keeper);
 }
 
+/* For any thread. */
+static bool
+tell (Keeper *keeper, guint kind, const char *text)
+{
+  const char *const texts[] = { text, NULL };
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
+
+  return message_send (keeper->fd, kind, texts);
+}
+
 void
 keeper_served (Keeper *keeper)
 {
-  static const char *const none[] = { NULL };
-
   if (!g_atomic_int_get (&keeper->served)
       && !g_atomic_int_exchange (&keeper->served, 1))
-    message_send (keeper->fd, KEEPER_SERVED, none);
+    tell (keeper, KEEPER_SERVED, NULL);
+}
+
+bool
+keeper_look_for_life (Keeper *keeper, const char *target)
+{
+  return tell (keeper, KEEPER_PROVE, target);
 }
 
 /* With the thread, for it to end; without, read ourselves. */
@@ -394,6 +414,7 @@ keeper_stop (Keeper *keeper)
   g_free (keeper->look_at_job);
   g_free (keeper->list);
   g_mutex_clear (&keeper->lock);
+  g_mutex_clear (&keeper->sending);
   g_cond_clear (&keeper->ended);
   g_free (keeper);
   return trouble;

@@ -55,12 +55,21 @@ typedef enum {
   KEEPER_EVENT_ENDING,          /* it is being ended, as nbdkit is */
   KEEPER_EVENT_WARNING,
   KEEPER_EVENT_SCRATCH,         /* bytes used, bytes that are left */
+  KEEPER_EVENT_LIFE,            /* what keeper_look_for_life asked; text is the
+                                 * target */
 } KeeperEventKind;
+
+typedef enum {
+  KEEPER_ALIVE,                 /* the job was, after it was asked */
+  KEEPER_DEAD,
+  KEEPER_UNKNOWN,               /* libvirt could not look just now */
+} KeeperLife;
 
 typedef struct {
   KeeperEventKind kind;
   const char *text;
   guint64 used, left;
+  KeeperLife life;
 } KeeperEvent;
 
 typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
@@ -92,6 +101,12 @@ void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
  * on.  Once is enough.  Any thread.
  */
 void keeper_served (Keeper *keeper);
+
+/* Ask whether the job still lives on the disk of that target; a
+ * KEEPER_EVENT_LIFE will tell.  After keeper_adopt.  False if the keeper is gone.
+ * Any thread.
+ */
+bool keeper_look_for_life (Keeper *keeper, const char *target);
 
 /* End the job if there is one, and the process, and free.  NULL, or what
  * could not be undone, with what to type; the caller's.  Waits for

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "image-chain.h"
 #include "keeper-process.h"
 #include "live-plan.h"
 #include "parts.h"
@@ -33,6 +34,8 @@ live_plan_clear (LivePlan *plan)
   g_clear_pointer (&plan->backup, backup_free);
   g_clear_pointer (&plan->unwanted, g_ptr_array_unref);
   g_clear_pointer (&plan->refused, g_ptr_array_unref);
+  g_clear_pointer (&plan->roster, roster_free);
+  g_clear_pointer (&plan->useless, g_hash_table_unref);
   g_clear_pointer (&plan->create, checkpoint_free);
   g_clear_pointer (&plan->scratch, g_ptr_array_unref);
 }
@@ -154,6 +157,58 @@ is_broken (const GPtrArray *broken, const char *target)
   return false;
 }
 
+static Roster *
+make_roster (const GuestLook *look)
+{
+  Roster *roster = roster_new (!look->host);
+
+  for (guint i = 0; i < look->guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (look->guest->chains, i);
+    for (guint j = 0; j < chain->paths->len; j++)
+      roster_add (roster, chain->target, g_ptr_array_index (chain->paths, j));
+  }
+  roster_learn (roster, look->tree);
+  return roster;
+}
+
+/* QEMU told libvirt nothing of bitmaps that it found void in a backing file. */
+static bool
+check_backing (const LivePlan *plan, const GuestLook *look,
+               const Checkpoint *since, const char *target, GError **error)
+{
+  const GuestChain *chain
+    = look->host ? NULL : guest_chain (look->guest, target);
+  const int place = roster_place (plan->roster, since, target);
+  const guint layers = chain ? chain->paths->len : 0;
+  const guint end = place < 0 ? layers : MIN ((guint) place + 1, layers);
+
+  for (guint i = 1; i < end; i++) {
+    const char *path = g_ptr_array_index (chain->paths, i);
+    const char *why = image_void_bitmaps (path);
+    if (why)
+      return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
+                        "void (%s), so what was written there since "
+                        "checkpoint %s is unknown; make a full backup, with a "
+                        "new checkpoint", target, path, why, since->name);
+  }
+  return true;
+}
+
+/* Is there a record of the disk since the checkpoint that can be believed? */
+static bool
+is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
+             const char *target)
+{
+  g_autoptr (GError) reason = NULL;
+
+  if (!since || (roster_check (plan->roster, since, target, &reason)
+                 && check_backing (plan, look, since, target, &reason)))
+    return since && checkpoint_bitmap (since, target);
+  g_hash_table_insert (plan->useless, g_strdup (target),
+                       g_strdup (reason->message));
+  return false;
+}
+
 static bool
 choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
               const GPtrArray *broken, GError **error)
@@ -166,8 +221,8 @@ choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
     const GuestDisk *disk = g_ptr_array_index (disks, i);
     const bool unwanted
       = settings->disk && strcmp (settings->disk, disk->target) != 0;
-    const bool recorded = since && !is_broken (broken, disk->target)
-      && checkpoint_bitmap (since, disk->target);
+    const bool recorded = !unwanted && !is_broken (broken, disk->target)
+      && is_recorded (plan, look, since, disk->target);
 
     if (unwanted)
       g_ptr_array_add (plan->unwanted, g_strdup (disk->target));
@@ -199,6 +254,9 @@ live_plan_make (LivePlan *plan, const Settings *settings,
   plan->unwanted = g_ptr_array_new_with_free_func (g_free);
   plan->refused = g_ptr_array_new_with_free_func (g_free);
   plan->scratch = g_ptr_array_new_with_free_func (g_free);
+  plan->roster = make_roster (look);
+  plan->useless
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   if (settings->create)
     start_create (plan, settings->create);
   if (!choose_tcp (plan, settings, look, error)

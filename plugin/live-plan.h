@@ -9,6 +9,7 @@
 
 #include "backup-xml.h"
 #include "keeper.h"
+#include "roster.h"
 #include "settings.h"
 
 typedef struct {
@@ -17,6 +18,9 @@ typedef struct {
   Backup *backup;               /* as asked for */
   GPtrArray *unwanted;          /* of char *: targets that disk= leaves out */
   GPtrArray *refused;           /* of char *: targets without a record */
+  Roster *roster;               /* where the guest's disks lie today */
+  GHashTable *useless;          /* target → char *: why its record is of no
+                                 * use, though libvirt would take it */
   Checkpoint *create;           /* or NULL */
   GPtrArray *scratch;           /* of char *: paths; NULL-terminated */
 } LivePlan;

@@ -18,12 +18,14 @@
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 static struct sigaction before[G_N_ELEMENTS (signals)];
 static int fds[2] = { -1, -1 };
+static gint told;               /* atomic */
 
 static void
 handle (int number, siginfo_t *info, void *context)
 {
   const int saved_errno = errno;
 
+  g_atomic_int_set (&told, 1);
   while (write (fds[1], "", 1) < 0 && errno == EINTR)
     ;
   errno = saved_errno;
@@ -37,13 +39,13 @@ handle (int number, siginfo_t *info, void *context)
   }
 }
 
-int
-on_quit_fd (void)
+void
+on_quit_listen (void)
 {
   struct sigaction action = { .sa_sigaction = handle };
 
   if (fds[0] >= 0 || pipe2 (fds, O_CLOEXEC | O_NONBLOCK) < 0)
-    return -1;
+    return;
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++) {
     if (sigaction (signals[i], NULL, &before[i]) < 0
         || (!(before[i].sa_flags & SA_SIGINFO)
@@ -54,5 +56,16 @@ on_quit_fd (void)
     action.sa_mask = before[i].sa_mask;
     sigaction (signals[i], &action, NULL);
   }
+}
+
+const gint *
+on_quit_flag (void)
+{
+  return &told;
+}
+
+int
+on_quit_fd (void)
+{
   return fds[0];
 }

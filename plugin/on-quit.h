@@ -7,9 +7,18 @@
 #ifndef PLUGIN_ON_QUIT_H
 #define PLUGIN_ON_QUIT_H
 
-/* A descriptor, ours to keep, that becomes readable when the process gets one
- * of the signals that end nbdkit.  Its own handlers still run.  -1 if that is
- * not possible.  Once per process, in .after_fork.
+#include <glib.h>
+
+/* Listen from here on.  nbdkit's own handlers of the signals still run.  Once per
+ * process, in .after_fork.
+ */
+void on_quit_listen (void);
+
+/* Atomic, and true once the process got one of the signals that end nbdkit. */
+const gint *on_quit_flag (void);
+
+/* A descriptor, ours to keep, that becomes readable then; -1 if that is not
+ * possible.
  */
 int on_quit_fd (void);
 

@@ -21,10 +21,16 @@
 #include <nbdkit-plugin.h>
 
 #include "handle.h"
+#include "on-quit.h"
 #include "settings.h"
 #include "tree-load.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+/* nbdkit -D checkpoint.patience=SECONDS: how long a client's request may take,
+ * for tests of what comes after.
+ */
+NBDKIT_DLL_PUBLIC int checkpoint_debug_patience;
 
 /* Written before serving begins, only read after. */
 static Settings *settings;
@@ -188,6 +194,7 @@ checkpoint_get_ready (void)
 static int
 checkpoint_after_fork (void)
 {
+  on_quit_listen ();
   if (!source->ops->start (source, &start_error))
     fail (start_error);
   return 0;
@@ -238,7 +245,7 @@ checkpoint_open (int readonly)
     fail (start_error);
     return NULL;
   }
-  if (source->ops->is_lost && source->ops->is_lost (source)) {
+  if (nbd_life_is_over (source->life)) {
     nbdkit_error ("export %s: what it was read from is gone, as logged before",
                   name ? name : "");
     nbdkit_set_error (EIO);
@@ -304,8 +311,8 @@ checkpoint_can_multi_conn (void *data)
 static int
 check_source (const Handle *handle)
 {
-  if (source->ops->is_lost && source->ops->is_lost (source))
-    return EIO;
+  if (nbd_life_is_over (source->life))
+    return nbd_life_is_stopped (source->life) ? ESHUTDOWN : EIO;
   if (handle->served)
     return 0;
   nbdkit_error ("%s", source->look_only);
@@ -318,16 +325,19 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
 {
   Handle *handle = data;
   g_autoptr (GError) error = NULL;
-  const int refused = check_source (handle);
+  NbdBudget budget = nbd_life_budget (source->life);
+  int failure = check_source (handle);
 
   (void) flags;
-  if (refused)
-    return fail_request (refused, NULL);
+  if (failure)
+    return fail_request (failure, NULL);
   if (settings->view->refuses_clean) {
-    const int failure = handle_need_all (handle, offset + count, &error);
+    bool all_dirty;
+    failure = handle_is_all_dirty (handle, offset, offset + count, &budget,
+                                   &all_dirty, &error);
     if (failure)
       return fail_request (failure, error);
-    if (!handle_is_all_dirty (handle, offset, offset + count)) {
+    if (!all_dirty) {
       nbdkit_error ("view=guard: disk %s: a client reads %" PRIu32 " bytes "
                     "at %" PRIu64 ", which are not all dirty",
                     handle->choice.disk->target, count, offset);
@@ -335,9 +345,8 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
       return -1;
     }
   }
-  const int failure
-    = served_pread (handle->served, handle->ahead, buffer, count, offset,
-                    &error);
+  failure = served_pread (handle->served, handle->ahead, buffer, count,
+                          offset, &budget, &error);
   return failure ? fail_request (failure, error) : 0;
 }
 
@@ -363,21 +372,21 @@ checkpoint_extents (void *data, uint32_t count, uint64_t offset,
   Handle *handle = data;
   const uint64_t end = offset + count;
   g_autoptr (GError) error = NULL;
+  NbdBudget budget = nbd_life_budget (source->life);
+  g_auto (MapView) view = { 0 };
 
   int failure = check_source (handle);
   if (failure)
     return fail_request (failure, NULL);
-  MapReader *reader = handle->served->reader;
-  failure = nbd_pool_check_recent (handle->served->pool, &error);
-  if (!failure)
-    failure = map_reader_need (reader, end, &error);
+  failure = map_reader_need (handle->served->reader, offset, end, &budget,
+                             &view, &error);
   if (failure)
     return fail_request (failure, error);
   log_description (handle);
   while (offset < end) {
     guint64 next;
     const DirtyState state
-      = dirty_map_lookup (map_reader_map (reader), offset, end, &next);
+      = map_view_lookup (&view, offset, end, &next);
     if (nbdkit_add_extent (extents, offset, next - offset,
                            view_extent_type (settings->view, state)) == -1)
       return -1;

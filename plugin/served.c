@@ -18,8 +18,7 @@ typedef struct {
   Served served;                /* first: clients hold a pointer to it */
   ServedCache *cache;
   const Disk *disk;
-  guint layer;
-  const Bitmap *bitmap;
+  Part part;                    /* the key, with disk */
   GMutex opening;               /* held while served is filled in */
   guint users;                  /* guarded by the cache's lock */
 } Entry;
@@ -84,8 +83,7 @@ use_entry (ServedCache *cache, const Disk *disk, const Part *part)
 
   for (GList *link = cache->entries.head; link; link = link->next) {
     Entry *entry = link->data;
-    if (entry->disk == disk && entry->layer == part->layer
-        && entry->bitmap == part->bitmap) {
+    if (entry->disk == disk && part_equal (&entry->part, part)) {
       entry->users++;
       g_queue_unlink (&cache->entries, link);
       g_queue_push_tail_link (&cache->entries, link);
@@ -95,8 +93,7 @@ use_entry (ServedCache *cache, const Disk *disk, const Part *part)
   Entry *entry = g_new0 (Entry, 1);
   entry->cache = cache;
   entry->disk = disk;
-  entry->layer = part->layer;
-  entry->bitmap = part->bitmap;
+  entry->part = *part;
   entry->users = 1;
   g_mutex_init (&entry->opening);
   g_queue_push_tail (&cache->entries, entry);
@@ -104,16 +101,15 @@ use_entry (ServedCache *cache, const Disk *disk, const Part *part)
 }
 
 static bool
-open_entry (ServedCache *cache, Entry *entry, const Part *part,
-            GError **error)
+open_entry (ServedCache *cache, Entry *entry, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->opening);
   g_auto (NbdEndpoint) endpoint = { 0 };
 
   if (entry->served.pool)
     return true;
-  if (!cache->source->ops->endpoint (cache->source, entry->disk, part,
-                                     &endpoint, error))
+  if (!cache->source->ops->endpoint (cache->source, entry->disk,
+                                     &entry->part, &endpoint, error))
     return false;
   g_autoptr (NbdPool) pool
     = nbd_pool_open (&endpoint, cache->view->tells_zeroes, error);
@@ -185,40 +181,72 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
 {
   Entry *entry = use_entry (cache, disk, part);
 
-  if (open_entry (cache, entry, part, error))
+  if (open_entry (cache, entry, error))
     return &entry->served;
   served_release (cache, &entry->served);
   return NULL;
 }
 
+/* The bytes have come; the last of them at that moment.  What is read ahead goes
+ * on coming while the proof is waited for.
+ */
+static int
+release (const Served *served, ReadAhead *ahead, gint64 came,
+         const NbdBudget *budget, GError **error)
+{
+  const NbdLife *life = nbd_pool_life (served->pool);
+
+  if (served->direct)           /* right if the server still locks the files */
+    return nbd_pool_check (served->pool, error);
+  while (ahead && !nbd_pool_may_release (served->pool, came)
+         && !nbd_life_is_over (life) && nbd_budget_left (budget->deadline) > 0
+         && read_ahead_go_on (ahead, 1))
+    ;
+  return nbd_pool_release (served->pool, came, budget, error);
+}
+
 int
 served_pread (const Served *served, ReadAhead *ahead, void *buffer,
-              guint32 count, guint64 offset, GError **error)
+              guint32 count, guint64 offset, NbdBudget *budget,
+              GError **error)
 {
+  gint64 last = 0;
+
   while (count > 0) {
     guint32 others = count, done = 0;
-    int failure = 0;
+    gint64 came = 0;
 
-    if (served->direct) {
+    if (served->direct)
       done = direct_read (served->direct, buffer, count, offset, &others);
-      if (done > 0)             /* right if the server still locks the files */
-        failure = nbd_pool_check (served->pool, error);
+    else if (ahead)
+      done = read_ahead_take (ahead, buffer, count, offset, &others, &came,
+                              budget);
+    if (done == 0) {
+      const int failure = nbd_pool_pread (served->pool, buffer, done = others,
+                                          offset, budget, error);
+      if (failure)
+        return failure;
+      came = g_get_monotonic_time ();
     }
-    else if (ahead) {
-      done = read_ahead_take (ahead, buffer, count, offset, &others);
-      if (done > 0)             /* right, but reads end when the server does */
-        failure = nbd_pool_check_recent (served->pool, error);
-    }
-    if (done == 0)
-      failure = nbd_pool_pread (served->pool, buffer, done = others, offset,
-                                error);
-    if (failure)
-      return failure;
+    last = MAX (last, came);
     buffer = (char *) buffer + done;
     offset += done;
     count -= done;
   }
-  return 0;
+  return release (served, ahead, last, budget, error);
+}
+
+int
+served_dirty_bytes (const Served *served, NbdBudget *budget, guint64 *bytes,
+                    GError **error)
+{
+  g_auto (MapView) view = { 0 };
+  const int failure
+    = map_reader_need (served->reader, 0, nbd_pool_size (served->pool),
+                       budget, &view, error);
+
+  *bytes = dirty_map_dirty_bytes (map_reader_map (served->reader));
+  return failure;
 }
 
 static void

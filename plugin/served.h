@@ -41,7 +41,12 @@ void served_release (ServedCache *cache, Served *served);
 
 /* Read; as nbd_pool_pread.  ahead is the client's own, or NULL. */
 int served_pread (const Served *served, ReadAhead *ahead, void *buffer,
-                  guint32 count, guint64 offset, GError **error);
+                  guint32 count, guint64 offset, NbdBudget *budget,
+                  GError **error);
+
+/* How many bytes of it are dirty; the whole map is read for it. */
+int served_dirty_bytes (const Served *served, NbdBudget *budget,
+                        guint64 *bytes, GError **error);
 
 /* All of the parts but one (its number; -1: really all), or none.  The array
  * is the caller's, and gives them back when it is freed.

@@ -210,16 +210,59 @@ file_direct (Source *source, const Disk *disk)
   return g_hash_table_lookup (((FileSource *) source)->direct, disk);
 }
 
+static bool
+knows_of_void_bitmaps (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (disk_layer (disk, i)->void_bitmaps)
+      return true;
+  return false;
+}
+
+/* QEMU leaves out bitmaps that it does not trust, and says so, but not of which
+ * layer; the headers tell.  Should they not, it may be any.
+ */
+static void
+note_void_bitmaps (const GPtrArray *disks)
+{
+  for (guint i = 0; i < disks->len; i++)
+    if (knows_of_void_bitmaps (g_ptr_array_index (disks, i)))
+      return;
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      ((Layer *) g_ptr_array_index (disk->layers, j))->void_bitmaps
+        = "QEMU considers bitmaps of one of the images inconsistent";
+  }
+}
+
 /* QEMU opens the image, and is not content with it. */
 static void
-warn_of_words (StorageDaemon *daemon, Warn warn)
+heed_words (FileSource *self, Warn warn)
 {
-  g_autofree char *words = storage_daemon_says (daemon);
+  g_autofree char *words = storage_daemon_says (self->daemon);
   g_autofree char *message
     = words ? g_strconcat ("the storage daemon says: ", words, NULL) : NULL;
 
-  if (message)
-    warn (message);
+  if (!message)
+    return;
+  warn (message);
+  /* block/qcow2.c, qcow2_read_extensions, of QEMU 7.2 to 10.0. */
+  if (strstr (message, "considered inconsistent"))
+    note_void_bitmaps (self->source.disks);
+}
+
+static Roster *
+make_roster (const Source *source)
+{
+  Roster *roster = roster_new (true);
+
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      roster_add (roster, disk->target, disk_layer (disk, j)->path);
+  }
+  return roster;
 }
 
 static Source *
@@ -238,9 +281,10 @@ file_inspect (const Settings *settings, Forest *tree, Warn warn,
     file_free (source);
     return NULL;
   }
-  warn_of_words (self->daemon, warn);
+  heed_words (self, warn);
   if (!source->forest)
     source->forest = parts_flat_tree (source->disks);
+  source_call_roll (source, make_roster (source));
   return source;
 }
 
@@ -250,10 +294,12 @@ file_endpoint (Source *source, const Disk *disk, const Part *part,
 {
   FileSource *self = (FileSource *) source;
 
-  endpoint->full = part->full;
+  endpoint->life = source->life;
+  /* A bitmap of a shorter layer is silent about what lies beyond it. */
+  source_set_dirty (endpoint, part, part->layer + 1,
+                    disk_layer (disk, part->layer)->size);
   return storage_daemon_export (self->daemon, disk, part->layer,
-                                part->bitmap ? part->bitmap->name : NULL,
-                                endpoint, error);
+                                part_bitmap_name (part), endpoint, error);
 }
 
 const SourceOps source_file_ops = {

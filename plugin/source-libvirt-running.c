@@ -24,6 +24,7 @@ add_disk (Source *source, const char *target, const char *path, guint64 size)
   Disk *disk = disk_new (target);
   Layer *layer = layer_new (path);
 
+  layer->is_nbd = true;
   layer->size = size;
   g_ptr_array_add (disk->layers, layer);
   g_ptr_array_add (source->disks, disk);
@@ -99,13 +100,16 @@ connect_disk (LibvirtSource *self, const Backup *backup,
     = g_strdup_printf ("%s, disk %s (%s)", self->who, disk->target, uri);
   g_autofree char *context = disk->incremental
     ? g_strconcat (NBD_CONTEXT_BITMAP, disk->export_bitmap, NULL) : NULL;
-  struct nbd_handle *nbd = nbd_connect_look (uri, what, error);
+  NbdLife *life = self->source.life;
+  struct nbd_handle *nbd = nbd_connect_look (life, uri, what, error);
 
   if (!nbd)
     return false;
   g_hash_table_insert (self->first, g_strdup (disk->target), nbd);
-  if (!nbd_connect_go (nbd, context, what, error))
+  if (!nbd_connect_go (life, nbd, context, what, error))
     return false;
+  nbd_life_add_sign (life, nbd_aio_get_fd (nbd));
+  libvirt_add_witness (self, disk->target);
   Layer *layer = add_disk (&self->source, disk->target, uri,
                            (guint64) nbd_get_size (nbd));
   Disk *added = g_ptr_array_index (self->source.disks,
@@ -128,6 +132,8 @@ job_forest (const GuestLook *look, const char *since, const Backup *backup)
     Checkpoint *checkpoint = checkpoint_new (since);
     checkpoint->has_creation_time = known->has_creation_time;
     checkpoint->creation_time = known->creation_time;
+    if (known->domain_disks)
+      checkpoint->domain_disks = g_ptr_array_ref (known->domain_disks);
     for (guint i = 0; i < backup->disks->len; i++) {
       const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
       if (disk->incremental)
@@ -139,10 +145,19 @@ job_forest (const GuestLook *look, const char *since, const Backup *backup)
   return forest;
 }
 
+static void
+add_refused (Source *source, const LivePlan *plan, const char *target,
+             const char *who)
+{
+  add_disk (source, target, who, 0);
+  ((Disk *) g_ptr_array_index (source->disks, source->disks->len - 1))->useless
+    = g_strdup (g_hash_table_lookup (plan->useless, target));
+}
+
 /* Can what was begun be served?  If not, the keeper undoes it. */
 static bool
 serve_job (LibvirtSource *self, const Settings *settings,
-           const LivePlan *plan, const Backup *backup, GuestLook *look,
+           LivePlan *plan, const Backup *backup, GuestLook *look,
            GError **error)
 {
   Source *source = &self->source;
@@ -154,8 +169,10 @@ serve_job (LibvirtSource *self, const Settings *settings,
   }
   /* Known, though refused, so that a client who asks learns why. */
   for (guint i = 0; i < plan->refused->len; i++)
-    add_disk (source, g_ptr_array_index (plan->refused, i), self->who, 0);
+    add_refused (source, plan, g_ptr_array_index (plan->refused, i),
+                 self->who);
   source->forest = job_forest (look, settings->checkpoint, backup);
+  source_call_roll (source, g_steal_pointer (&plan->roster));
   source->since = g_strdup (settings->checkpoint);
   source->tree = g_steal_pointer (&look->tree);
   source->connects_early = true;
@@ -194,6 +211,43 @@ refuse_broken (const LibvirtSource *self, const Settings *settings,
                     refusal->message);
 }
 
+/* No disk is left to be backed up. */
+static bool
+refuse_all (const LibvirtSource *self, const Settings *settings,
+            const GuestLook *look, const LivePlan *plan, GError **error)
+{
+  GHashTableIter iter;
+  gpointer reason;
+
+  if (settings->disk && !guest_disk (look->guest, settings->disk))
+    return error_set (error, ENOENT, "%s has no disk %s that can be backed up",
+                      self->who, settings->disk);
+  g_hash_table_iter_init (&iter, plan->useless);
+  if (g_hash_table_iter_next (&iter, NULL, &reason))
+    return error_set (error, EIO, "%s: %s: %s", self->who,
+                      self->source.missing_remedy, (const char *) reason);
+  return error_set (error, ENOENT, "%s: checkpoint %s covers none of the "
+                    "wanted disks, so nothing was recorded; add "
+                    "on-missing=full for a full view", self->who,
+                    settings->checkpoint ? settings->checkpoint : "(none)");
+}
+
+/* Those that on-missing=full serves whole though libvirt would not. */
+static void
+warn_of_useless (const LivePlan *plan, Warn warn)
+{
+  GHashTableIter iter;
+  gpointer target, reason;
+
+  g_hash_table_iter_init (&iter, plan->useless);
+  while (g_hash_table_iter_next (&iter, &target, &reason)) {
+    g_autofree char *message
+      = g_strdup_printf ("disk %s is served whole: %s", (char *) target,
+                         (char *) reason);
+    warn (message);
+  }
+}
+
 static bool
 begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
            Warn warn, const GPtrArray *broken, GError **error)
@@ -206,13 +260,9 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
   if (!live_plan_make (&plan, settings, look, broken, error))
     return false;
   if (plan.backup->disks->len == 0)
-    return settings->disk && !guest_disk (look->guest, settings->disk)
-      ? error_set (error, ENOENT, "%s has no disk %s that can be backed up",
-                   self->who, settings->disk)
-      : error_set (error, ENOENT, "%s: checkpoint %s covers none of the "
-                   "wanted disks, so nothing was recorded; add "
-                   "on-missing=full for a full view", self->who,
-                   settings->checkpoint ? settings->checkpoint : "(none)");
+    return refuse_all (self, settings, look, &plan, error);
+  if (settings->on_missing_full)
+    warn_of_useless (&plan, warn);
   if (live_plan_begin (&plan, settings, look, self->keeper, &backup, &sized,
                        &refusal))
     return serve_job (self, settings, &plan, backup, look, error);

@@ -37,6 +37,43 @@ add_file (Settings *stopped, const GuestDisk *disk, const char *who,
   return true;
 }
 
+/* The drives that are not read may be those that changed places with others. */
+static void
+add_others (Source *source, const Guest *guest)
+{
+  for (guint i = 0; i < guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
+    bool is_read = false;
+    for (guint j = 0; j < source->disks->len; j++)
+      is_read |= strcmp (((const Disk *) g_ptr_array_index (source->disks, j))
+                         ->target, chain->target) == 0;
+    for (guint j = 0; !is_read && j < chain->paths->len; j++)
+      roster_add (source->roster, chain->target,
+                  g_ptr_array_index (chain->paths, j));
+  }
+}
+
+/* Where the definition names files below the disk's own, they should be there.
+ */
+static void
+warn_of_strays (const Source *source, const Guest *guest, const char *who,
+                Warn warn)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    const GuestChain *chain = guest_chain (guest, disk->target);
+    for (guint j = 1; chain && j < chain->paths->len; j++) {
+      const char *path = g_ptr_array_index (chain->paths, j);
+      if (roster_has (source->roster, disk->target, path))
+        continue;
+      g_autofree char *what
+        = g_strdup_printf ("%s: disk %s: its definition", who, disk->target);
+      g_autofree char *message = parts_strayed (what, path);
+      warn (message);
+    }
+  }
+}
+
 Source *
 libvirt_open_stopped (const Settings *settings, GuestLook *look,
                       const char *who, Warn warn, GError **error)
@@ -68,7 +105,11 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
   }
   source = source_file_ops.inspect (&stopped, g_steal_pointer (&look->tree),
                                     warn, error);
-  if (source && settings->on_missing_full)
+  if (!source)
+    return NULL;
+  add_others (source, look->guest);
+  warn_of_strays (source, look->guest, who, warn);
+  if (settings->on_missing_full)
     source->whole_since = g_strdup (settings->checkpoint);
   return source;
 }

@@ -28,15 +28,61 @@ is_wanted (const Settings *settings)
   return settings->libvirt != NULL;
 }
 
+/* What no client has come for. */
+static void
+close_first (LibvirtSource *self)
+{
+  GHashTableIter iter;
+  gpointer nbd;
+
+  g_hash_table_iter_init (&iter, self->first);
+  while (g_hash_table_iter_next (&iter, NULL, &nbd))
+    nbd_connect_close (self->source.life, nbd);
+  g_hash_table_unref (self->first);
+}
+
+static void
+witness_free (gpointer data)
+{
+  Witness *witness = data;
+
+  nbd_witness_free (witness->witness);
+  g_free (witness->target);
+  g_free (witness);
+}
+
+/* An NbdWitnessLook. */
+static void
+look_for_life (void *opaque)
+{
+  const Witness *witness = opaque;
+
+  if (!keeper_look_for_life (witness->source->keeper, witness->target))
+    nbd_witness_told (witness->witness, NBD_WITNESS_UNKNOWN);
+}
+
+void
+libvirt_add_witness (LibvirtSource *self, const char *target)
+{
+  Witness *witness = g_new0 (Witness, 1);
+
+  witness->source = self;
+  witness->target = g_strdup (target);
+  witness->witness
+    = nbd_witness_new (self->source.life, look_for_life, witness);
+  g_hash_table_insert (self->witnesses, witness->target, witness);
+}
+
 static void
 libvirt_free (Source *source)
 {
   LibvirtSource *self = (LibvirtSource *) source;
 
-  g_clear_pointer (&self->first, g_hash_table_unref);
+  close_first (self);
   g_autofree char *trouble = keeper_stop (self->keeper);
   if (trouble)
     nbdkit_error ("%s", trouble);
+  g_hash_table_unref (self->witnesses);
   g_mutex_clear (&self->lock);
   g_free (self->certificates);
   g_free (self->who);
@@ -56,8 +102,9 @@ libvirt_new (void)
   self->source.missing_remedy = missing_remedy;
   g_mutex_init (&self->lock);
   self->first
-    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                             (GDestroyNotify) nbd_connect_close);
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->witnesses
+    = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, witness_free);
   return self;
 }
 
@@ -118,18 +165,33 @@ scratch_floor (const Source *source)
 }
 
 static void
+heed_life (LibvirtSource *self, const KeeperEvent *event)
+{
+  const Witness *witness = g_hash_table_lookup (self->witnesses, event->text);
+
+  if (witness)
+    nbd_witness_told (witness->witness,
+                      event->life == KEEPER_ALIVE ? NBD_WITNESS_ALIVE
+                      : event->life == KEEPER_DEAD ? NBD_WITNESS_DEAD
+                      : NBD_WITNESS_UNKNOWN);
+}
+
+static void
 on_event (void *opaque, const KeeperEvent *event)
 {
   LibvirtSource *self = opaque;
 
   switch (event->kind) {
+  case KEEPER_EVENT_LIFE:
+    heed_life (self, event);
+    break;
   case KEEPER_EVENT_LOST:
-    g_atomic_int_set (&self->lost, 1);
+    nbd_life_end (self->source.life);
     nbdkit_error ("%s: %s; the backup is over, and every read fails from "
                   "here on", self->who, event->text);
     break;
   case KEEPER_EVENT_ENDING:
-    g_atomic_int_set (&self->lost, 1);
+    nbd_life_end (self->source.life);
     break;
   case KEEPER_EVENT_WARNING:
     nbdkit_error ("warning: %s: %s", self->who, event->text);
@@ -171,20 +233,22 @@ libvirt_endpoint (Source *source, const Disk *disk, const Part *part,
   const char *uri = disk_layer (disk, 0)->path;
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   char *target = NULL;
+  const Witness *witness = g_hash_table_lookup (self->witnesses, disk->target);
 
-  if (g_atomic_int_get (&self->lost))
+  if (nbd_life_is_over (source->life))
     return error_set (error, EIO, "%s: the backup is over", self->who);
+  endpoint->life = source->life;
+  endpoint->witness = witness ? witness->witness : NULL;
   endpoint->uri = g_strdup (uri);
-  endpoint->full = part->full;
-  if (part->bitmap)
-    endpoint->bitmap_context
-      = g_strconcat (NBD_CONTEXT_BITMAP, part->bitmap->name, NULL);
+  source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
   endpoint->what = g_strdup_printf ("%s, disk %s (%s)", self->who,
                                     disk->target, uri);
   if (g_hash_table_steal_extended (self->first, disk->target,
                                    (gpointer *) &target,
-                                   (gpointer *) &endpoint->first))
+                                   (gpointer *) &endpoint->first)) {
+    nbd_life_remove_sign (source->life, nbd_aio_get_fd (endpoint->first));
     g_free (target);
+  }
   return true;
 }
 
@@ -194,12 +258,6 @@ libvirt_served (Source *source)
 {
   if (!source->look_only)
     keeper_served (((LibvirtSource *) source)->keeper);
-}
-
-static bool
-libvirt_is_lost (Source *source)
-{
-  return g_atomic_int_get (&((LibvirtSource *) source)->lost) != 0;
 }
 
 static void
@@ -221,7 +279,6 @@ const SourceOps source_libvirt_ops = {
   .start     = libvirt_start,
   .endpoint  = libvirt_endpoint,
   .served    = libvirt_served,
-  .is_lost   = libvirt_is_lost,
   .describe  = libvirt_describe,
   .free      = libvirt_free,
 };

@@ -10,17 +10,28 @@
 #include "keeper.h"
 #include "source.h"
 
-typedef struct {
+typedef struct LibvirtSource LibvirtSource;
+struct LibvirtSource {
   Source source;
   Keeper *keeper;
   char *who;                    /* "guest web1 (qemu:///system)" */
   char *certificates;           /* folder, or NULL */
-  gint lost;                    /* atomic */
+  GHashTable *witnesses;        /* target → Witness; constant when serving */
   GMutex lock;                  /* guards what follows */
   GHashTable *first;            /* target → connected struct nbd_handle * */
   guint64 scratch_used, scratch_left;
   bool scratch_known;
-} LibvirtSource;
+};
+
+/* Who proves that the job lives on a disk. */
+typedef struct {
+  LibvirtSource *source;
+  char *target;
+  NbdWitness *witness;
+} Witness;
+
+/* For each disk of the job. */
+void libvirt_add_witness (LibvirtSource *self, const char *target);
 
 /* Open a stopped guest's images: a source of the kind file=, the caller's.
  * Takes look->tree.

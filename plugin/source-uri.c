@@ -21,9 +21,11 @@
 #include "source.h"
 
 typedef struct {
+  NbdLife *life;                /* borrowed */
   char *uri;
   struct nbd_handle *first;     /* connected, for the part that wants */
   char *first_context;          /* this context; NULL: nobody does */
+  int sign;                     /* first's descriptor, of which life knows; -1 */
 } Server;
 
 typedef struct {
@@ -132,17 +134,22 @@ default_parts (const Source *source, const Settings *settings)
     ? parts_plan (source->forest, disk, checkpoint, NULL) : NULL;
 }
 
+/* The context that a part wants of its layer's server. */
 static char *
 part_context (const Part *part)
 {
-  return part->bitmap ? g_strconcat (NBD_CONTEXT_BITMAP, part->bitmap->name,
-                                     NULL) : g_strdup (NBD_CONTEXT_DEPTH);
+  g_auto (NbdEndpoint) endpoint = { 0 };
+
+  source_set_dirty (&endpoint, part, 1, NBD_TOLD_TO_THE_END);
+  return g_strdup (nbd_endpoint_dirty_context (&endpoint));
 }
 
 static void
 server_free (Server *server)
 {
-  nbd_connect_close (server->first);
+  if (server->first && server->sign >= 0)
+    nbd_life_remove_sign (server->life, server->sign);
+  nbd_connect_close (server->life, server->first);
   g_free (server->first_context);
   g_free (server->uri);
   g_free (server);
@@ -166,16 +173,19 @@ look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
   Server *server = g_new0 (Server, 1);
   g_autofree char *what = g_strconcat ("uri=", uri, NULL);
 
+  server->life = self->source.life;
+  server->sign = -1;
   server->uri = g_strdup (uri);
   g_ptr_array_add (self->servers, server);
-  server->first = nbd_connect_look (uri, what, error);
+  server->first = nbd_connect_look (server->life, uri, what, error);
   if (!server->first)
     return false;
   g_autoptr (GPtrArray) names
-    = nbd_connect_bitmaps (server->first, what, error);
+    = nbd_connect_bitmaps (server->life, server->first, what, error);
   if (!names)
     return false;
   Layer *layer = layer_new (uri);
+  layer->is_nbd = true;
   g_ptr_array_add (disk->layers, layer);
   for (guint i = 0; i < names->len; i++) {
     Bitmap *bitmap = bitmap_new (g_ptr_array_index (names, i));
@@ -199,9 +209,11 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
     if (part->layer == index)
       server->first_context = part_context (part);
   }
-  if (!nbd_connect_go (server->first, server->first_context, server->uri,
-                       error))
+  if (!nbd_connect_go (server->life, server->first, server->first_context,
+                       server->uri, error))
     return false;
+  server->sign = nbd_aio_get_fd (server->first);
+  nbd_life_add_sign (server->life, server->sign);
   layer->size = (guint64) nbd_get_size (server->first);
   return true;
 }
@@ -279,16 +291,15 @@ layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
   g_autofree char *context = part_context (part);
 
   endpoint->uri = g_strdup (server->uri);
-  endpoint->depth = 1;
+  source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     server->uri, part->bitmap
                                     ? part->bitmap->name : "none");
   if (g_strcmp0 (server->first_context, context) == 0) {
+    nbd_life_remove_sign (server->life, server->sign);
     endpoint->first = g_steal_pointer (&server->first);
     g_clear_pointer (&server->first_context, g_free);
   }
-  if (part->bitmap)
-    endpoint->bitmap_context = g_steal_pointer (&context);
 }
 
 static bool
@@ -298,6 +309,7 @@ uri_endpoint (Source *source, const Disk *disk, const Part *part,
   UriSource *self = (UriSource *) source;
 
   (void) error;
+  endpoint->life = source->life;
   if (part->layer == 0) {
     layer_endpoint (self, disk, part, endpoint);
     return true;
@@ -306,6 +318,7 @@ uri_endpoint (Source *source, const Disk *disk, const Part *part,
   endpoint->uri = g_strdup (top->uri);
   endpoint->what = g_strdup_printf ("disk %s (%s)", disk->target, top->uri);
   endpoint->bits = g_new0 (NbdEndpoint, 1);
+  endpoint->bits->life = source->life;
   endpoint->bits->single = true;
   layer_endpoint (self, disk, part, endpoint->bits);
   return true;

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "error.h"
+#include "on-quit.h"
 #include "source.h"
 
 static const SourceOps *const sources[] = {
@@ -52,9 +53,40 @@ source_names (void)
 }
 
 void
+source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
+                  guint64 told_to)
+{
+  switch (part->kind) {
+  case PART_WHOLE:
+    told_to = 0;
+    break;
+  case PART_BITMAP:
+    endpoint->bitmap_context
+      = g_strconcat (NBD_CONTEXT_BITMAP, part->bitmap->name, NULL);
+    break;
+  case PART_ALLOCATION:
+    endpoint->depth = depth;
+    break;
+  }
+  endpoint->told_to = told_to;
+}
+
+void
+source_call_roll (Source *source, Roster *roster)
+{
+  source->roster = roster;
+  roster_learn (roster, source->forest);
+  for (guint i = 0; i < source->disks->len; i++)
+    ((Disk *) g_ptr_array_index (source->disks, i))->roster = roster;
+}
+
+void
 source_init (Source *source, const SourceOps *ops)
 {
   source->ops = ops;
+  source->life = nbd_life_new (on_quit_flag (),
+                               (guint) MAX (0, checkpoint_debug_patience)
+                               * 1000);
   source->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_free);
 }
 
@@ -62,6 +94,8 @@ void
 source_clear (Source *source)
 {
   g_clear_pointer (&source->disks, g_ptr_array_unref);
+  g_clear_pointer (&source->roster, roster_free);
+  g_clear_pointer (&source->life, nbd_life_free);
   g_clear_pointer (&source->forest, forest_free);
   g_clear_pointer (&source->tree, forest_free);
   g_clear_pointer (&source->since, g_free);

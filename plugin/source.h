@@ -12,6 +12,7 @@
 #include "forest.h"
 #include "nbd-endpoint.h"
 #include "parts.h"
+#include "roster.h"
 #include "settings.h"
 
 typedef struct Source Source;
@@ -51,11 +52,6 @@ typedef struct {
   /* A client has opened an export.  NULL: nothing to do.  Any thread. */
   void (*served) (Source *source);
 
-  /* Is what serves known to be gone (it has been logged)?  Asked before each
-   * request.  NULL: the connections tell.  Any thread.
-   */
-  bool (*is_lost) (Source *source);
-
   /* Add to an export's description.  NULL: nothing.  Any thread. */
   void (*describe) (Source *source, GString *text);
 
@@ -67,6 +63,8 @@ struct Source {
   const SourceOps *ops;
   GPtrArray *disks;             /* of Disk */
   Forest *forest;
+  NbdLife *life;                /* of all its connections */
+  Roster *roster;               /* the disks' own; see source_call_roll */
   /* The server is not ours and could be replaced under its name: the default
    * export is connected in .get_ready, with all its connections, and kept.
    */
@@ -85,6 +83,9 @@ struct Source {
                                  * record is refused; NULL if nothing helps */
 };
 
+/* In plugin.c: seconds, or 0. */
+extern int checkpoint_debug_patience;
+
 extern const SourceOps source_file_ops;
 extern const SourceOps source_uri_ops;
 extern const SourceOps source_libvirt_ops; /* only with HAVE_LIBVIRT */
@@ -94,6 +95,18 @@ const SourceOps *source_choose (const Settings *settings, GError **error);
 
 /* "file uri": the caller's. */
 char *source_names (void);
+
+/* For sources: say what of an endpoint is dirty.  depth: of the part's layer
+ * as the server counts, 1 on top; told_to: where the server's word on it ends
+ * (bytes).
+ */
+void source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
+                       guint64 told_to);
+
+/* For sources: give all disks the roster (taken), once it knows all files and
+ * forest is there.
+ */
+void source_call_roll (Source *source, Roster *roster);
 
 /* For sources: set up and release the common part. */
 void source_init (Source *source, const SourceOps *ops);

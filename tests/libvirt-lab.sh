@@ -285,12 +285,17 @@ lab_small_folder ()
 
 # guest_define NAME FILE…: a persistent guest whose disks vda, vdb… are these
 # files in qcow2, or raw if named *.raw.  $guest_memory in MiB, $guest_devices
-# and $guest_os for more of its document.
-guest_memory=64 guest_devices= guest_os=
+# and $guest_os for more of its document.  $guest_monitor is a socket for a
+# monitor of QEMU's beside libvirt's own, whose locks it does not wait for.
+guest_memory=64 guest_devices= guest_os= guest_monitor=
 guest_define ()
 {
   local name=$1 file format letter disks=() letters=abcdefghijklmnopqrstuvwxyz
+  local monitor=
   shift
+  [ -z "$guest_monitor" ] || monitor="<q:commandline
+      xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-qmp'/>
+    <q:arg value='unix:$guest_monitor,server=on,wait=off'/></q:commandline>"
   for file; do
     letter=${letters:${#disks[@]}:1}
     case $file in /*) ;; *) file=$PWD/$file ;; esac
@@ -310,6 +315,7 @@ guest_define ()
     ${disks[*]}
     $guest_devices
   </devices>
+  $monitor
 </domain>
 END
   virsh define "$lab/$name.xml"

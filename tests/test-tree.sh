@@ -80,7 +80,11 @@ refuses_export 'checkpoint tuesday does not cover disk vdb' vdb \
 # A bitmap that no document knows is not a checkpoint when there is a tree.
 refuses_export 'there is no checkpoint stray' vda@stray \
   system.qcow2 tree=tree/web1
-# An explicit target wins over the path.
-serve vdb:system.qcow2 tree=tree/web1 -- 'nbdinfo --list --json "$uri"' \
+# An explicit target names a file that the documents do not know; one that they
+# know as another disk is not that disk.
+refuses 'vdb is not the disk .*system.qcow2 was vda then' \
+  vdb:system.qcow2 tree=tree/web1 checkpoint=monday
+cp system.qcow2 elsewhere.qcow2
+serve vdb:elsewhere.qcow2 tree=tree/web1 -- 'nbdinfo --list --json "$uri"' \
   >list.json
 [ "$(names)" = "vdb vdb@monday" ] || fail "explicit target: $(names)"

@@ -55,7 +55,7 @@ static DirtyState
 state_of (const MapAnswer *answer, int dirty, int zero)
 {
   const bool is_dirty = answer->depth == 0
-    ? (dirty & 1) != 0 : dirty >= 1 && dirty <= (int) answer->depth;
+    ? dirty != 0 : dirty >= 1 && dirty <= (int) answer->depth;
 
   return !is_dirty ? DIRTY_MAP_CLEAN
     : answer->wants_zeroes && (zero & 2) ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY;

@@ -269,6 +269,7 @@ nbd_disk (const char *bitmaps)
   Layer *layer = g_ptr_array_index (disk->layers, 0);
 
   g_clear_pointer (&layer->format, g_free);
+  layer->is_nbd = true;
   g_free (layer->path);
   layer->path = g_strdup ("nbd://host/vda");
   return disk;

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The thread has something to look at every tenth of a second while anybody
+ * waits, and for a second after; then it sleeps until it is woken, so that an
+ * idle server costs nothing and a busy one wakes nobody.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "nbd-life.h"
+
+#define TICK_US 100000
+#define TICKS_AWAKE 10
+/* Far more than a whole map takes in one request, and far less than one byte
+ * an answer would.
+ */
+#define ANSWERS 1000000
+
+struct NbdLife {
+  const gint *stop;             /* NULL: never */
+  guint patience_ms;
+  gint lost;                    /* atomic */
+  GMutex lock;                  /* guards what follows */
+  GCond woken;
+  GThread *thread;
+  GQueue waits;                 /* of NbdWait, linked in themselves */
+  GArray *signs;                /* of int */
+  gint64 stopped;               /* when that was noticed; 0: not yet */
+  bool asleep;
+  bool ended;
+};
+
+NbdLife *
+nbd_life_new (const gint *stop, guint patience_ms)
+{
+  NbdLife *life = g_new0 (NbdLife, 1);
+
+  life->stop = stop;
+  life->patience_ms = patience_ms ? patience_ms : NBD_PATIENCE_MS;
+  life->signs = g_array_new (FALSE, FALSE, sizeof (int));
+  g_mutex_init (&life->lock);
+  g_cond_init (&life->woken);
+  g_queue_init (&life->waits);
+  return life;
+}
+
+void
+nbd_life_free (NbdLife *life)
+{
+  if (!life)
+    return;
+  g_mutex_lock (&life->lock);
+  life->ended = true;
+  g_cond_signal (&life->woken);
+  g_mutex_unlock (&life->lock);
+  if (life->thread)
+    g_thread_join (life->thread);
+  g_array_unref (life->signs);
+  g_cond_clear (&life->woken);
+  g_mutex_clear (&life->lock);
+  g_free (life);
+}
+
+bool
+nbd_life_is_stopped (const NbdLife *life)
+{
+  return life->stop && g_atomic_int_get (life->stop);
+}
+
+bool
+nbd_life_is_over (const NbdLife *life)
+{
+  return g_atomic_int_get (&life->lost) || nbd_life_is_stopped (life);
+}
+
+bool
+nbd_life_end (NbdLife *life)
+{
+  return g_atomic_int_compare_and_exchange (&life->lost, 0, 1);
+}
+
+void
+nbd_life_add_sign (NbdLife *life, int fd)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  g_array_append_val (life->signs, fd);
+}
+
+void
+nbd_life_remove_sign (NbdLife *life, int fd)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  for (guint i = 0; i < life->signs->len; i++)
+    if (g_array_index (life->signs, int, i) == fd) {
+      g_array_remove_index_fast (life->signs, i);
+      return;
+    }
+}
+
+bool
+nbd_life_check (NbdLife *life)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  for (guint i = 0; i < life->signs->len; i++) {
+    /* Not POLLIN: under TLS, session tickets may wait there unread. */
+    struct pollfd sign = { .fd = g_array_index (life->signs, int, i),
+                           .events = POLLRDHUP };
+    if (poll (&sign, 1, 0) == 1)
+      return false;
+  }
+  return true;
+}
+
+NbdBudget
+nbd_life_budget (const NbdLife *life)
+{
+  return (NbdBudget) {
+    g_get_monotonic_time () + life->patience_ms * 1000LL, ANSWERS,
+  };
+}
+
+int
+nbd_budget_left (gint64 deadline)
+{
+  const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
+
+  return (int) CLAMP (left, 0, G_MAXINT);
+}
+
+int
+nbd_life_spend (const NbdLife *life, NbdBudget *budget)
+{
+  if (nbd_life_is_stopped (life))
+    return ESHUTDOWN;
+  if (budget->answers == 0 || nbd_budget_left (budget->deadline) == 0)
+    return ETIMEDOUT;
+  budget->answers--;
+  return 0;
+}
+
+static void
+cut_overdue (NbdLife *life)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  if (!life->stopped && nbd_life_is_stopped (life))
+    life->stopped = now;
+  const bool stopped = life->stopped
+    && now - life->stopped >= NBD_STOP_GRACE_MS * 1000;
+  for (GList *link = life->waits.head; link; link = link->next) {
+    NbdWait *wait = link->data;
+    if (wait->cut || (!stopped && now < wait->deadline))
+      continue;
+    wait->cut = true;
+    shutdown (wait->fd, SHUT_RDWR);
+  }
+}
+
+static void *
+run (void *opaque)
+{
+  NbdLife *life = opaque;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+  guint quiet = 0;
+
+  while (!life->ended) {
+    quiet = life->waits.length > 0 ? 0 : quiet + 1;
+    cut_overdue (life);
+    life->asleep = quiet >= TICKS_AWAKE;
+    if (life->asleep)
+      g_cond_wait (&life->woken, &life->lock);
+    else
+      g_cond_wait_until (&life->woken, &life->lock,
+                         g_get_monotonic_time () + TICK_US);
+  }
+  return NULL;
+}
+
+void
+nbd_life_begin_wait (NbdLife *life, NbdWait *wait, int fd, gint64 deadline)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  *wait = (NbdWait) { .fd = fd, .deadline = deadline };
+  wait->link.data = wait;
+  g_queue_push_tail_link (&life->waits, &wait->link);
+  /* Where there are no threads left, the next to come here tries again. */
+  if (!life->thread)
+    life->thread = g_thread_try_new ("waits", run, life, NULL);
+  if (life->asleep)
+    g_cond_signal (&life->woken);
+}
+
+int
+nbd_life_end_wait (NbdLife *life, NbdWait *wait)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  g_queue_unlink (&life->waits, &wait->link);
+  return !wait->cut ? 0 : nbd_life_is_stopped (life) ? ESHUTDOWN : ETIMEDOUT;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The life that all connections of one source share: once its server is lost,
+ * or we are told to end, all of them are over, for good.  A server that came
+ * back under the same name might show another point in time, or another disk.
+ *
+ * It also bounds every wait.  libnbd's own calls may not return while a server
+ * sends without pause or makes its TLS library try again and again, so a thread
+ * looks after those who wait, and cuts off a connection whose time is up.
+ */
+#ifndef COMMON_NBD_LIFE_H
+#define COMMON_NBD_LIFE_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+typedef struct NbdLife NbdLife;
+
+/* stop: becomes true (atomically) when the process is told to end; NULL: it is
+ * never told.  patience_ms: how long one request of a client may take in all;
+ * 0: NBD_PATIENCE_MS.  All who use it must be gone before it is freed.
+ */
+NbdLife *nbd_life_new (const gint *stop, guint patience_ms);
+/* NULL is fine. */
+void nbd_life_free (NbdLife *life);
+
+#define NBD_PATIENCE_MS 120000
+
+/* Have we been told to end?  Then nothing is waited for any more. */
+bool nbd_life_is_stopped (const NbdLife *life);
+/* Is it over: are we told to end, or is the server lost?  Any thread. */
+bool nbd_life_is_over (const NbdLife *life);
+
+/* The server is lost.  True for the one who says so first, and has to report
+ * it.  Any thread.
+ */
+bool nbd_life_end (NbdLife *life);
+
+/* Connections that tell by hanging up that the server is gone.  To be called
+ * with the connection open, and before it is closed.
+ */
+void nbd_life_add_sign (NbdLife *life, int fd);
+void nbd_life_remove_sign (NbdLife *life, int fd);
+/* Has none of them hung up?  False (and over) for whoever should report that a
+ * server that was connected before is gone; to be asked after each connecting,
+ * as it may have met another one.
+ */
+bool nbd_life_check (NbdLife *life);
+
+/* What one request of a client may cost, however many of the server's answers it
+ * takes.
+ */
+typedef struct {
+  gint64 deadline;              /* monotonic, microseconds */
+  guint answers;                /* still allowed */
+} NbdBudget;
+
+NbdBudget nbd_life_budget (const NbdLife *life);
+/* One more answer is to be waited for: 0, or why not (ETIMEDOUT, ESHUTDOWN). */
+int nbd_life_spend (const NbdLife *life, NbdBudget *budget);
+/* Milliseconds until the deadline, at least 0, at most G_MAXINT. */
+int nbd_budget_left (gint64 deadline);
+
+/* A wait for the server, on the caller's stack. */
+typedef struct {
+  GList link;
+  int fd;
+  gint64 deadline;
+  bool cut;                     /* its time was up, or we were told to end */
+} NbdWait;
+
+/* From here until nbd_life_end_wait, which must come before fd is closed, the
+ * connection is shut down at the deadline, or NBD_STOP_GRACE_MS after we are
+ * told to end, for a server that is well answers until then: libnbd then finds it
+ * broken.  Not before nbdkit has forked, since it needs a thread.
+ */
+#define NBD_STOP_GRACE_MS 1000
+void nbd_life_begin_wait (NbdLife *life, NbdWait *wait, int fd,
+                          gint64 deadline);
+/* Why the wait was cut short (ETIMEDOUT, ESHUTDOWN), or 0. */
+int nbd_life_end_wait (NbdLife *life, NbdWait *wait);
+
+#endif /* COMMON_NBD_LIFE_H */

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * One read request, and whether its answer brought each byte once.
+ *
+ * A server may answer in pieces, in any order.  libnbd (1.14, lib/aio.c) only
+ * adds up their lengths: two pieces for the same half would leave the other half
+ * of the buffer as it was, and pass for a whole answer.  All reads go through here.
+ */
+#ifndef COMMON_NBD_READ_H
+#define COMMON_NBD_READ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+#include <libnbd.h>
+
+typedef struct NbdRead NbdRead;
+
+/* The answer is complete, or the request has failed.  In libnbd's callback. */
+typedef void (*NbdReadEnded) (NbdRead *read, bool failed);
+
+/* The caller's, who keeps it where it is until ended was called or the handle is
+ * closed, and then calls nbd_read_clear.
+ */
+struct NbdRead {
+  guint64 offset;               /* of what is asked for, and its length */
+  guint32 length;
+  guint64 covered_to;           /* all before has come */
+  GArray *islands;              /* what has come beyond: NULL mostly */
+  guint pieces;
+  int fd;
+  const char *wrong;            /* how the answer breaks the protocol; static */
+  NbdReadEnded ended;           /* NULL: the cookie's completion tells */
+};
+
+/* Ask.  The cookie, or -1 (then ended is not called).  Cut off is a server that
+ * sends more pieces than there are sectors.
+ */
+gint64 nbd_read_begin (NbdRead *read, struct nbd_handle *nbd, void *buffer,
+                       guint32 length, guint64 offset, NbdReadEnded ended);
+
+/* Has each byte come, once? */
+bool nbd_read_is_whole (const NbdRead *read);
+
+void nbd_read_clear (NbdRead *read);
+
+#endif /* COMMON_NBD_READ_H */

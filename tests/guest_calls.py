@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# For tests: a guest of libvirt's and its QEMU, called on connections that
+# stay open.  virsh would take longer than what happens meanwhile.
+
+import ctypes
+import json
+import os
+import socket
+import xml.etree.ElementTree
+
+
+class Guest:
+    """libvirt's own library, which is there wherever libvirt is."""
+
+    def __init__(self, name):
+        self.library = library = ctypes.CDLL("libvirt.so.0")
+        for function in library.virConnectOpen, library.virDomainLookupByName:
+            function.restype = ctypes.c_void_p
+        for function in (library.virDomainBackupGetXMLDesc,
+                         library.virGetLastErrorMessage):
+            function.restype = ctypes.c_char_p
+        # Python must keep what C calls.
+        self.silence = ctypes.CFUNCTYPE(None, ctypes.c_void_p,
+                                        ctypes.c_void_p)(lambda *args: None)
+        library.virSetErrorFunc(None, self.silence)
+        self.connection = ctypes.c_void_p(
+            self.check(library.virConnectOpen(os.environ["connect"].encode())))
+        self.domain = ctypes.c_void_p(self.check(
+            library.virDomainLookupByName(self.connection, name.encode())))
+
+    def check(self, result):
+        if result is None or result == -1:
+            raise OSError(self.library.virGetLastErrorMessage().decode())
+        return result
+
+    def abort_job(self):
+        self.check(self.library.virDomainAbortJob(self.domain))
+
+    def has_backup(self):
+        """virDomainGetJobInfo could crash libvirt before 10.8.0."""
+        return self.library.virDomainBackupGetXMLDesc(self.domain, 0) \
+            is not None
+
+    def job_export(self, target):
+        """QEMU's own export of the running backup: (socket, name)."""
+        text = self.check(
+            self.library.virDomainBackupGetXMLDesc(self.domain, 0))
+        backup = xml.etree.ElementTree.fromstring(text)
+        disk = [d for d in backup.iterfind("disks/disk")
+                if d.get("name") == target][0]
+        return (backup.find("server").get("socket"),
+                disk.get("exportname", target))
+
+
+class Monitor:
+    """A monitor of QEMU's; see guest_monitor in libvirt-lab.sh."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("r")
+        self.lines.readline()
+        self.command("qmp_capabilities")
+
+    def command(self, name, **arguments):
+        self.socket.sendall(json.dumps(
+            {"execute": name, "arguments": arguments}).encode())
+        while True:
+            answer = json.loads(self.lines.readline())
+            if "error" in answer:
+                raise OSError(answer["error"]["desc"])
+            if "return" in answer:
+                return answer["return"]
+
+    def guest_io(self, command, disk=0):
+        """As if the guest itself had done what this qemu-io command does."""
+        said = self.command("human-monitor-command", **{"command-line":
+            'qemu-io -d /machine/peripheral/virtio-disk%d/virtio-backend "%s"'
+            % (disk, command)})
+        if said:
+            raise OSError("%s: %s" % (command, said))

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Every row of some tables of faults, each with a server and an nbdkit of its
+# own, several at a time, in the current folder:
+#
+#   rogue-cases.py PLUGIN TABLE…          as rogue_TABLE.py
+#
+# ONLY=TEXT takes the rows with that in their names, JOBS=N so many at a time,
+# VERBOSE=1 tells what became of each.
+
+import importlib
+import multiprocessing
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import nbd
+
+from rogue_client import Checker, TooLong
+from rogue_server import RogueServer
+
+SANITIZED = bool(os.environ.get("sanitizers"))
+SLOWER = 4 if SANITIZED else 1
+START_LIMIT = 12 + 3 * (SLOWER - 1)
+END_LIMIT = 5 * SLOWER
+CPU_LIMIT = 2.5
+MEMORY_LIMIT = 300                      # MiB
+CASE_LIMIT = 40 * SLOWER
+KINDS = ("refused", "eio", "served", "safe", "lie")
+
+
+class Host:
+    """A process with the rogue servers of one worker, so that they go on while
+    its client waits."""
+
+    def __init__(self, rows):
+        self.pipe, other = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=self.serve,
+                                               args=(rows, other, self.pipe))
+        self.process.start()
+        other.close()
+
+    @staticmethod
+    def serve(rows, pipe, other):
+        other.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        server = None
+        while True:
+            try:
+                order = pipe.recv()
+            except EOFError:
+                os._exit(0)
+            if order is not None:
+                name, number = order
+                server = RogueServer(rows[number], os.getcwd(), name)
+                pipe.send(server.uri)
+            else:
+                pipe.send(server.close())
+
+    def begin(self, name, number):
+        self.pipe.send((name, number))
+        return self.pipe.recv()
+
+    def end(self):
+        self.pipe.send(None)
+        return self.pipe.recv()
+
+
+class Nbdkit:
+    """nbdkit, what it says, and what it costs."""
+
+    def __init__(self, plugin, name, uri, fault, view):
+        self.socket = os.path.abspath(name + ".nbdkit")
+        self.pid_file, self.log = name + ".pid", name + ".log"
+        for path in (self.socket, self.pid_file):
+            if os.path.exists(path):
+                os.unlink(path)
+        options = ["--exit-with-parent", "-U", self.socket, "-P",
+                   self.pid_file]
+        if fault.get("patience"):
+            options += ["-D", "checkpoint.patience=%d" % fault["patience"]]
+        self.before = 1.1 * resource.getrusage(
+            resource.RUSAGE_SELF).ru_maxrss
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                ["nbdkit", "-f"] + options
+                + [plugin, "uri=" + uri, "checkpoint=monday", "view=" + view],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.began, self.peak, self.status = time.monotonic(), 0, None
+
+    def has_ended(self):
+        if self.status is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                self.status = self.process.returncode \
+                    = os.waitstatus_to_exitcode(status)
+                self.cpu = usage.ru_utime + usage.ru_stime
+                # Until it is nbdkit, it is as large as we are.
+                if usage.ru_maxrss > self.before:
+                    self.peak = usage.ru_maxrss // 1024
+                self.lasted = time.monotonic() - self.began
+        return self.status is not None
+
+    def wait(self, seconds, also=lambda: False):
+        deadline = time.monotonic() + seconds
+        while not self.has_ended() and not also():
+            if time.monotonic() > deadline:
+                return False
+            self.look_at_memory()
+            time.sleep(0.01)
+        return True
+
+    def look_at_memory(self):
+        try:
+            with open("/proc/%d/status" % self.process.pid) as status:
+                text = status.read()
+        except OSError:
+            return
+        for line in text.split("\n"):
+            if line.startswith("VmHWM:") and "\nName:\tnbdkit" in "\n" + text:
+                self.peak = max(self.peak, int(line.split()[1]) // 1024)
+
+    def has_started(self):
+        return os.path.exists(self.pid_file)
+
+    def lines(self):
+        with open(self.log, errors="replace") as log:
+            return [line for line in log.read().split("\n")
+                    if line and "debug flag" not in line]
+
+    def end(self, handles, problems):
+        """Told to end, it does so soon, whatever it waits for, but for clients:
+        these leave (libnbd 1.14 has no close(): it comes with the last
+        reference)."""
+        told = time.monotonic()
+        if not self.has_ended():
+            self.look_at_memory()
+            self.process.send_signal(signal.SIGTERM)
+            handles.clear()
+            if not self.wait(END_LIMIT):
+                problems.append("does not end in %d s" % END_LIMIT)
+                self.process.kill()
+                self.wait(20)
+        elif self.status:
+            problems.append("ended by itself: %s" % self.status)
+        if self.status and not problems:
+            problems.append("status %s at the end" % self.status)
+        return time.monotonic() - told
+
+
+def judge(fault, checker, got, problems):
+    """What the row expects, and what happened."""
+    expect = fault["expect"]
+    if expect == "lie":
+        if not checker or not checker.lies:
+            problems.append("the lie was not noticed: " + got)
+        return "lie"
+    if checker:
+        problems += checker.lies
+    allowed = expect if isinstance(expect, tuple) else (expect,)
+    if got not in allowed and "safe" not in allowed:
+        problems.append("%s, not %s%s" % (
+            got, " or ".join(allowed), " (%s)" % checker.first_failure
+            if checker and checker.first_failure else ""))
+    if got == "served" and allowed == ("served",) and checker.inexact:
+        problems.append("extents are not those of the server")
+    return got
+
+
+def use(fault, view, nbdkit, problems):
+    """As a client.  The checker, and refused, eio or served."""
+    patience = fault.get("patience", 0)
+    checker = Checker(fault, view, nbdkit.socket,
+                      (3 * patience + 3) * SLOWER if patience else 15)
+    handles = []
+    try:
+        if fault.get("end"):
+            handles = checker.hang(fault["end"])
+            return checker, "eio", handles
+        handles = checker.all()
+    except TooLong:
+        problems.append("a request is not answered in %d s" % checker.limit)
+        return checker, "eio", handles
+    except nbd.Error as error:
+        checker.note(error, "connection")
+    return checker, "eio" if checker.failed else "served", handles
+
+
+def run_case(plugin, host, name, number, fault, view):
+    problems, checker, handles = [], None, []
+    uri = host.begin(name, number)
+    nbdkit = Nbdkit(plugin, name, uri, fault, view)
+    took = 0
+    try:
+        if not nbdkit.wait(START_LIMIT, nbdkit.has_started):
+            problems.append("neither starts nor refuses in %d s"
+                            % START_LIMIT)
+            got = "refused"
+        elif nbdkit.has_started():
+            checker, got, handles = use(fault, view, nbdkit, problems)
+        else:
+            got = "refused"
+            if ": Success" in "".join(nbdkit.lines()):
+                problems.append("says Success")
+            if nbdkit.status != 1 or len(nbdkit.lines()) != 1:
+                problems.append("status %d with %d lines" % (
+                    nbdkit.status, len(nbdkit.lines())))
+    finally:
+        if got != "refused" or problems:
+            took = nbdkit.end(handles, problems)
+        hits = host.end()
+    return check_costs(fault, nbdkit, problems, hits, dict(
+        got=judge(fault, checker, got, problems), peak=nbdkit.peak,
+        cpu=nbdkit.cpu, end=took, lasted=nbdkit.lasted,
+        said=nbdkit.lines()[:3],
+        answered=checker and checker.answered,
+        failed=checker and checker.failed, problems=problems))
+
+
+def check_costs(fault, nbdkit, problems, hits, result):
+    if not SANITIZED and nbdkit.peak > fault.get("memory", MEMORY_LIMIT):
+        problems.append("%d MiB of memory" % nbdkit.peak)
+    if nbdkit.cpu > fault.get("cpu", CPU_LIMIT) * SLOWER:
+        problems.append("%.1f s of processor time" % nbdkit.cpu)
+    if not hits and fault["step"] != "none" and fault.get("listens", True) \
+            is True:
+        problems.append("the fault was not committed")
+    return result
+
+
+def work(plugin, rows, tasks, results, worker):
+    signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
+    host = Host(rows)
+    while True:
+        try:
+            number, view = tasks.get_nowait()
+        except queue.Empty:
+            break
+        began = time.monotonic()
+        try:
+            result = run_case(plugin, host, "w%d" % worker, number,
+                              rows[number], view)
+        except Exception as failure:
+            result = dict(got="broken", peak=0, cpu=0, end=0, lasted=0,
+                          said=[], answered=0, failed=0,
+                          problems=["the test: %r" % failure])
+        result["took"] = time.monotonic() - began
+        results.put((number, view, result))
+    host.pipe.close()
+    host.process.join()
+
+
+def duration(fault):
+    """Longest first, so that all end together."""
+    return 0 if "stall" in fault["name"] or "silen" in fault["name"] \
+        or "ever" in fault["name"] or "2^32" in fault["name"] \
+        or fault.get("patience") else 1
+
+
+def report(rows, done, seconds):
+    bad = 0
+    for number, view, result in done:
+        if os.environ.get("VERBOSE"):
+            print("%-60s %-8s %-8s %3d MiB %5.2f s CPU, %5.2f s end, "
+                  "%5.2f s, %s ok, %s failed; %s" % (
+                      rows[number]["name"], view, result["got"],
+                      result["peak"], result["cpu"], result["end"],
+                      result["took"], result["answered"], result["failed"],
+                      " | ".join(result["said"])[:300]))
+        if result["problems"]:
+            bad += 1
+            print("FAILED: %s (%s): %s" % (
+                rows[number]["name"], view, "; ".join(result["problems"])))
+    counts = {}
+    for number, view, result in done:
+        counts[result["got"]] = counts.get(result["got"], 0) + 1
+    print("%d faults, %d cases: %s; %d failed; peak %d MiB, longest end "
+          "%.1f s, most processor time %.1f s; %d s" % (
+              len({number for number, view, result in done}), len(done),
+              ", ".join("%d %s" % (counts[k], k) for k in sorted(counts)),
+              bad, max(result["peak"] for *_, result in done),
+              max(result["end"] for *_, result in done),
+              max(result["cpu"] for *_, result in done), seconds))
+    return bad
+
+
+def main():
+    plugin, tables = sys.argv[1], sys.argv[2:]
+    rows = [fault for table in tables
+            for fault in importlib.import_module("rogue_" + table).ROWS]
+    names = [fault["name"] for fault in rows]
+    assert len(set(names)) == len(names), \
+        [name for name in names if names.count(name) > 1]
+    only = os.environ.get("ONLY", "")
+    cases = [(number, view) for number, fault in enumerate(rows)
+             for view in (["overlay", "sparse"] if fault.get("views")
+                          else [("overlay", "sparse")[number % 2]]
+                          if fault["step"] == "read" else ["overlay"])
+             if only in fault["name"]]
+    cases.sort(key=lambda case: duration(rows[case[0]]))
+    began = time.monotonic()
+    tasks, results = multiprocessing.Queue(), multiprocessing.Queue()
+    for case in cases:
+        tasks.put(case)
+    time.sleep(0.2)                     # the queue's thread has sent them
+    count = min(int(os.environ.get("JOBS", "8")), len(cases))
+    workers = [multiprocessing.Process(target=work, args=(
+        plugin, rows, tasks, results, i)) for i in range(count)]
+    signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
+    for worker in workers:
+        worker.start()
+    try:
+        done = [results.get(timeout=CASE_LIMIT) for _ in cases]
+    finally:
+        for worker in workers:
+            if worker.exitcode is None and sys.exc_info()[0]:
+                worker.terminate()
+    for worker in workers:
+        worker.join()
+    sys.exit(1 if report(rows, done, time.monotonic() - began) else 0)
+
+
+if __name__ == "__main__":
+    main()
