@@ -259,8 +259,9 @@ image_chain_inspect (const char *path, GError **error)
     }
     if (layers->len == LAYERS_LIMIT) {
       error_set (error, E2BIG, "%s: more than %d layers in the backing "
-                 "chain; shorten it with: qemu-img commit, or virsh "
-                 "blockcommit", path, LAYERS_LIMIT);
+                 "chain; shorten it with virsh blockcommit, which carries "
+                 "bitmaps along (qemu-img commit and rebase do not: after them "
+                 "make a full backup)", path, LAYERS_LIMIT);
       return NULL;
     }
     next = layer->backing_path;

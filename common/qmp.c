@@ -16,11 +16,14 @@
 #include "qmp.h"
 
 #define ANSWER_TIMEOUT_MS 30000
+/* How soon it is noticed that we are told to end. */
+#define TICK_MS 100
 #define LINE_LIMIT (128 * 1024 * 1024)
 
 struct Qmp {
   int fd_in;
   int fd_out;
+  const NbdLife *life;
   GByteArray *buffer;           /* read, not yet consumed */
   gint64 id;                    /* of the last command */
   bool broken;                  /* an answer is missing */
@@ -31,14 +34,16 @@ static int
 fill (Qmp *qmp, gint64 deadline)
 {
   struct pollfd pollfd = { .fd = qmp->fd_in, .events = POLLIN };
-  const gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
+  const int left = nbd_budget_left (deadline);
   guint8 bytes[65536];
 
   if (qmp->buffer->len > LINE_LIMIT)
     return EFBIG;
-  if (left <= 0)
+  if (left == 0)
     return ETIMEDOUT;
-  if (poll (&pollfd, 1, (int) left) <= 0)
+  if (nbd_life_is_stopped (qmp->life))
+    return ESHUTDOWN;
+  if (poll (&pollfd, 1, MIN (left, TICK_MS)) <= 0)
     return 0;
   const ssize_t n = read (qmp->fd_in, bytes, sizeof bytes);
   if (n == 0)
@@ -171,7 +176,7 @@ qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
 }
 
 Qmp *
-qmp_new (int fd_in, int fd_out, GError **error)
+qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error)
 {
   const gint64 deadline
     = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
@@ -180,6 +185,7 @@ qmp_new (int fd_in, int fd_out, GError **error)
 
   qmp->fd_in = fd_in;
   qmp->fd_out = fd_out;
+  qmp->life = life;
   qmp->buffer = g_byte_array_new ();
   if (!read_message (qmp, parser, deadline, error)
       || !qmp_execute (qmp, "qmp_capabilities", NULL, NULL, error))

@@ -11,12 +11,15 @@
 #include <glib.h>
 #include <json-glib/json-glib.h>
 
+#include "nbd-life.h"
+
 typedef struct Qmp Qmp;
 
 /* A monitor that reads fd_in and writes fd_out (both stay the caller's).
- * Waits for the greeting and leaves negotiation mode.
+ * Waits for the greeting and leaves negotiation mode.  No wait lasts longer than
+ * until life (borrowed) is told to end.
  */
-Qmp *qmp_new (int fd_in, int fd_out, GError **error);
+Qmp *qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error);
 void qmp_free (Qmp *qmp);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
 

@@ -29,9 +29,12 @@
 #include "storage-daemon.h"
 #include "storage-nodes.h"
 
-#define STOP_GRACE_MS 5000
+/* It has nothing to save. */
+#define STOP_GRACE_MS 2000
+
 struct StorageDaemon {
   Child child;
+  NbdLife *life;                /* borrowed */
   uid_t user;                   /* whose it is */
   gid_t group;
   int socket_path_fd;           /* O_PATH; -1 if none */
@@ -82,7 +85,7 @@ listen_unnamed (int *path_fd, GError **error)
 }
 
 StorageDaemon *
-storage_daemon_start (GError **error)
+storage_daemon_start (NbdLife *life, GError **error)
 {
   static const char *const argv[] = {
     "qemu-storage-daemon",
@@ -93,6 +96,7 @@ storage_daemon_start (GError **error)
   StorageDaemon *daemon = g_new0 (StorageDaemon, 1);
 
   daemon->child = (Child) CHILD_INIT;
+  daemon->life = life;
   daemon->user = geteuid ();
   daemon->group = getegid ();
   daemon->socket_path_fd = -1;
@@ -152,7 +156,8 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
   g_autoptr (GError) refusal = NULL;
 
   if (!daemon->qmp)
-    daemon->qmp = qmp_new (daemon->child.out, daemon->child.in, &refusal);
+    daemon->qmp = qmp_new (daemon->child.out, daemon->child.in,
+                           daemon->life, &refusal);
   if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);
@@ -233,6 +238,7 @@ storage_daemon_export (StorageDaemon *daemon, const Disk *disk, guint layer,
   endpoint->socket
     = g_strdup_printf ("/proc/self/fd/%d", daemon->socket_path_fd);
   endpoint->export_name = g_strdup (name);
+  endpoint->life = daemon->life;
   endpoint->server = &daemon->child;
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     at->path, bitmap ? bitmap : "none");

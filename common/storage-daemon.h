@@ -17,7 +17,7 @@ typedef struct StorageDaemon StorageDaemon;
  * ends with us, also when we have forked meanwhile.  (With nbdkit --run, the
  * process that waits for the command counts, too.)
  */
-StorageDaemon *storage_daemon_start (GError **error);
+StorageDaemon *storage_daemon_start (NbdLife *life, GError **error);
 
 /* Is it of the user and group that we are now?  Not after nbdkit --user. */
 bool storage_daemon_is_ours (const StorageDaemon *daemon);

@@ -179,7 +179,7 @@ become_user (FileSource *self, GError **error)
   const GPtrArray *disks = self->source.disks;
   StorageDaemon *before = self->daemon;
 
-  self->daemon = storage_daemon_start (error);
+  self->daemon = storage_daemon_start (self->source.life, error);
   bool ok = self->daemon != NULL;
   for (guint i = 0; ok && i < disks->len; i++)
     ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
@@ -276,7 +276,7 @@ file_inspect (const Settings *settings, Forest *tree, Warn warn,
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
   source->forest = tree;
-  self->daemon = storage_daemon_start (error);
+  self->daemon = storage_daemon_start (source->life, error);
   if (!self->daemon || !add_disks (self, settings, error)) {
     file_free (source);
     return NULL;
@@ -294,7 +294,6 @@ file_endpoint (Source *source, const Disk *disk, const Part *part,
 {
   FileSource *self = (FileSource *) source;
 
-  endpoint->life = source->life;
   /* A bitmap of a shorter layer is silent about what lies beyond it. */
   source_set_dirty (endpoint, part, part->layer + 1,
                     disk_layer (disk, part->layer)->size);

@@ -6,6 +6,12 @@
 # that make -j ends sooner.
 
 script_tests = \
+	tests/test-rogue-options.sh \
+	tests/test-rogue-status.sh \
+	tests/test-rogue-handshake.sh \
+	tests/test-rogue-reads.sh \
+	tests/test-rogue-tls.sh \
+	tests/test-libvirt-aborted.sh \
 	tests/test-stalled-daemon.sh \
 	tests/test-libvirt-lost.sh \
 	tests/test-libvirt-live-guest.sh \
@@ -145,8 +151,20 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/sanitizers/nbdkit \
+	tests/aborted-job.py \
 	tests/clients.py \
+	tests/guest_calls.py \
 	tests/read-ahead-clients.py \
+	tests/rogue-cases.py \
+	tests/rogue_client.py \
+	tests/rogue_handshake.py \
+	tests/rogue_kinds.py \
+	tests/rogue_options.py \
+	tests/rogue_reads.py \
+	tests/rogue_server.py \
+	tests/rogue_status.py \
+	tests/rogue_tls.py \
+	tests/rogue_wire.py \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \

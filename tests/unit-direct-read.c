@@ -137,11 +137,13 @@ inspect (const char *path)
   g_ptr_array_unref (disk->layers);
   disk->layers = image_chain_inspect (path, &error);
   g_assert_no_error (error);
-  StorageDaemon *daemon = storage_daemon_start (&error);
+  NbdLife *life = nbd_life_new (NULL, 0);
+  StorageDaemon *daemon = storage_daemon_start (life, &error);
   g_assert_no_error (error);
   storage_daemon_open (daemon, disk, &error);
   g_assert_no_error (error);
   storage_daemon_stop (daemon);
+  nbd_life_free (life);
   return disk;
 }
 
