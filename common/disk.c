@@ -90,6 +90,15 @@ layer_bitmap (const Layer *layer, const char *name)
 }
 
 const Layer *
+disk_void_layer (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (disk_layer (disk, i)->void_bitmaps)
+      return disk_layer (disk, i);
+  return NULL;
+}
+
+const Layer *
 disk_layer (const Disk *disk, guint index)
 {
   return g_ptr_array_index (disk->layers, index);

@@ -67,6 +67,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 
 /* The bitmap of that name in that layer, or NULL.  Borrowed. */
 const Bitmap *layer_bitmap (const Layer *layer, const char *name);
+/* The first layer whose bitmaps are void, or NULL.  Borrowed. */
+const Layer *disk_void_layer (const Disk *disk);
 /* The layer at an index, 0 on top.  Borrowed. */
 const Layer *disk_layer (const Disk *disk, guint index);
 /* The names of the bitmaps in all layers, each once, borrowed. */

@@ -275,6 +275,10 @@ nbd_connect_bitmaps (const NbdLife *life, struct nbd_handle *nbd,
                              deadline_in (NBD_CONNECT_TIMEOUT_MS));
   if (listing.too_many)
     failure = E2BIG;
+  if (failure == ETIMEDOUT) {
+    connect_failed (what, failure, error);
+    return NULL;
+  }
   if (!failure && listing.errnum)
     return refused_to_list (life, nbd, what, error);
   if (!failure && !listing.done)

@@ -27,15 +27,6 @@ is_nbd (const Disk *disk)
   return disk_layer (disk, 0)->is_nbd;
 }
 
-static const Layer *
-void_layer (const Disk *disk)
-{
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (disk_layer (disk, i)->void_bitmaps)
-      return disk_layer (disk, i);
-  return NULL;
-}
-
 char *
 parts_strayed (const char *who, const char *path)
 {
@@ -68,7 +59,7 @@ parts_nothing_recorded (const Disk *disk, GError **error)
                       "export one with: qemu-nbd --read-only -B NAME, or with "
                       "virsh backup-begin and <incremental>", disk->target,
                       top_path (disk));
-  const Layer *layer = void_layer (disk);
+  const Layer *layer = disk_void_layer (disk);
   if (layer)
     return parts_void (disk, layer, NULL, error);
   return error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it "
@@ -194,7 +185,7 @@ parts_missing (const Forest *forest, const Disk *disk,
     return false;
   if (is_nbd (disk))
     return missing_from_server (disk, bitmap, error);
-  const Layer *layer = void_layer (disk);
+  const Layer *layer = disk_void_layer (disk);
   if (layer)
     return parts_void (disk, layer, bitmap, error);
 

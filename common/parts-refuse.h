@@ -19,12 +19,6 @@ bool parts_missing (const Forest *forest, const Disk *disk,
                     const Checkpoint *checkpoint, const char *bitmap,
                     GError **error);
 
-/* EIO: a layer that may have held the record of a checkpoint has lost all of
- * its bitmaps.  bitmap: the name that the record has elsewhere.
- */
-bool parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
-                 GError **error);
-
 /* ENOENT: the server of a layer that may hold a part of the record does not
  * offer its bitmap.
  */

@@ -63,6 +63,12 @@ char *parts_strayed (const char *who, const char *path);
 bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
                                GError **error);
 
+/* Always false: EIO, a layer that may have held the record of a checkpoint has
+ * lost all of its bitmaps.  bitmap: the name of the record; NULL: any.
+ */
+bool parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
+                 GError **error);
+
 /* Always false: ENOENT, nothing at all is recorded for the disk. */
 bool parts_nothing_recorded (const Disk *disk, GError **error);
 

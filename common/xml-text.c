@@ -56,7 +56,7 @@ is_among (const char *name, const char *const *names)
 }
 
 /* A guest's definition is nearly all of a document, and of it only the name,
- * the UUID, QEMU's user and the disks are read.  What else it holds is still
+ * the UUID, QEMU's user and the disks with what is below them are read.  What else it holds is still
  * parsed, but no tree is built of it, which is most of the work. */
 static bool
 is_needed (const Parse *parse, const char *name)
@@ -65,7 +65,8 @@ is_needed (const Parse *parse, const char *name)
     NULL };
   static const char *const devices[] = { "disk", "label", NULL };
   static const char *const disk[] = { "driver", "source", "target", "readonly",
-    "transient", NULL };
+    "transient", "backingStore", NULL };
+  static const char *const layer[] = { "source", "backingStore", NULL };
   static const char *const *const levels[] = { parts, devices, disk };
   guint level;
 
@@ -73,7 +74,8 @@ is_needed (const Parse *parse, const char *name)
       || parse->depth <= parse->domain_depth)
     return true;
   level = parse->depth - parse->domain_depth - 1;
-  return level < G_N_ELEMENTS (levels) && is_among (name, levels[level]);
+  return is_among (name, level < G_N_ELEMENTS (levels)
+                   ? levels[level] : layer);
 }
 
 static void

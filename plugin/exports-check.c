@@ -97,6 +97,20 @@ check_any (const Source *source, const Disk *disk,
   return true;
 }
 
+/* It may have been a bitmap that is void. */
+static bool
+unknown_checkpoint (const Source *source, const char *checkpoint,
+                    GError **error)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    const Layer *layer = disk_void_layer (disk);
+    if (layer)
+      return parts_void (disk, layer, checkpoint, error);
+  }
+  return parts_unknown_checkpoint (source->forest, checkpoint, error);
+}
+
 bool
 exports_check (const Source *source, const Settings *settings,
                void (*warn) (const char *message), GError **error)
@@ -108,8 +122,7 @@ exports_check (const Source *source, const Settings *settings,
     return false;
   if (settings->checkpoint
       && !forest_lookup (source->forest, settings->checkpoint))
-    return parts_unknown_checkpoint (source->forest, settings->checkpoint,
-                                     error);
+    return unknown_checkpoint (source, settings->checkpoint, error);
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
     g_autoptr (GError) refusal = NULL;

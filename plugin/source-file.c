@@ -210,15 +210,6 @@ file_direct (Source *source, const Disk *disk)
   return g_hash_table_lookup (((FileSource *) source)->direct, disk);
 }
 
-static bool
-knows_of_void_bitmaps (const Disk *disk)
-{
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (disk_layer (disk, i)->void_bitmaps)
-      return true;
-  return false;
-}
-
 /* QEMU leaves out bitmaps that it does not trust, and says so, but not of which
  * layer; the headers tell.  Should they not, it may be any.
  */
@@ -226,7 +217,7 @@ static void
 note_void_bitmaps (const GPtrArray *disks)
 {
   for (guint i = 0; i < disks->len; i++)
-    if (knows_of_void_bitmaps (g_ptr_array_index (disks, i)))
+    if (disk_void_layer (g_ptr_array_index (disks, i)))
       return;
   for (guint i = 0; i < disks->len; i++) {
     const Disk *disk = g_ptr_array_index (disks, i);
@@ -241,15 +232,23 @@ static void
 heed_words (FileSource *self, Warn warn)
 {
   g_autofree char *words = storage_daemon_says (self->daemon);
-  g_autofree char *message
-    = words ? g_strconcat ("the storage daemon says: ", words, NULL) : NULL;
+  g_auto (GStrv) parts
+    = g_strsplit (words ? words : "", "qemu-storage-daemon: ", -1);
 
-  if (!message)
-    return;
-  warn (message);
-  /* block/qcow2.c, qcow2_read_extensions, of QEMU 7.2 to 10.0. */
-  if (strstr (message, "considered inconsistent"))
-    note_void_bitmaps (self->source.disks);
+  for (guint i = 0; parts[i]; i++) {
+    if (!*g_strstrip (parts[i]))
+      continue;
+    /* block/qcow2.c, qcow2_read_extensions, of QEMU 7.2 to 10.0.  It is said of
+     * the layer where that matters.
+     */
+    if (strstr (parts[i], "considered inconsistent")) {
+      note_void_bitmaps (self->source.disks);
+      continue;
+    }
+    g_autofree char *message
+      = g_strconcat ("the storage daemon says: ", parts[i], NULL);
+    warn (message);
+  }
 }
 
 static Roster *

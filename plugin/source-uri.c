@@ -209,8 +209,9 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
     if (part->layer == index)
       server->first_context = part_context (part);
   }
+  g_autofree char *what = g_strconcat ("uri=", server->uri, NULL);
   if (!nbd_connect_go (server->life, server->first, server->first_context,
-                       server->uri, error))
+                       what, error))
     return false;
   server->sign = nbd_aio_get_fd (server->first);
   nbd_life_add_sign (server->life, server->sign);

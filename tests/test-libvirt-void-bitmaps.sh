@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A guest of libvirt's, running or stopped, whose backing file has lost its
+# bitmaps: libvirt does not see it, for QEMU tells it of none.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk base.qcow2 16M
+lab_start
+guest_define web1 base.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 m
+guest_write web1 vda "write -P 2 9M 64k"
+virsh snapshot-create-as web1 snap --disk-only --no-metadata \
+  --diskspec "vda,file=$tmpdir/top.qcow2"
+guest_write web1 vda "write -P 3 10M 64k"
+virsh checkpoint-create-as web1 later
+guest_write web1 vda "write -P 4 11M 64k"
+guest_destroy web1
+printf '\0' | dd of=base.qcow2 bs=1 seek=95 conv=notrunc status=none
+here=(libvirt="$connect" domain=web1)
+
+# dirty NAME OPTIONS…: where that view is dirty, in MiB.
+dirty ()
+{
+  serve "${here[@]}" view=sparse checkpoint="$@" -- 'nbdinfo --map --json "$uri"' 2>log \
+    | jq -c '[.[] | select(.type == 0) | .offset / 1048576]'
+}
+for state in stopped running; do
+  [ $state = stopped ] || guest_start web1
+  refuses "without on-missing=full.*all bitmaps of $PWD/base.qcow2.* void .*full backup" \
+    "${here[@]}" checkpoint=m
+  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole"
+  grep -q "warning: .*disk vda is served whole: .*base.qcow2.* void" log \
+    || fail "$state: it is not said why: $(cat log)"
+  # When this one was made, the base was older already.
+  [ "$(dirty later)" = '[11]' ] || fail "$state: $(dirty later)"
+done
