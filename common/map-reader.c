@@ -156,7 +156,7 @@ map_reader_free (MapReader *reader)
 }
 
 /* The slice at offset, of at most so many bytes, of which all may be known to be
- * dirty.
+ * dirty.  A request is for less than 4 GiB, whoever makes it.
  */
 static guint64
 slice_length (const MapReader *reader, guint64 offset, guint64 most,
@@ -165,7 +165,7 @@ slice_length (const MapReader *reader, guint64 offset, guint64 most,
   const guint64 left = nbd_pool_size (reader->pool) - offset;
 
   *all = offset >= reader->dirty_from;
-  return MIN (most, *all ? left : MIN (left, reader->dirty_from - offset));
+  return MIN (MIN (most, SLICE), *all ? left : MIN (left, reader->dirty_from - offset));
 }
 
 /* Ask for the slice at offset, without waiting, where one request for it will

@@ -27,6 +27,8 @@ script_tests = \
 	tests/test-read-ahead.sh \
 	tests/test-short-answers.sh \
 	tests/test-refuses-uri.sh \
+	tests/test-disks-renamed.sh \
+	tests/test-chain-surgery.sh \
 	tests/test-clean-exit.sh \
 	tests/test-block-status-4g.sh \
 	tests/test-client-vanishes-busy.sh \
@@ -35,6 +37,8 @@ script_tests = \
 	tests/test-convert.sh \
 	tests/test-descriptors.sh \
 	tests/test-empty-disk.sh \
+	tests/test-export-cache.sh \
+	tests/test-far-question.sh \
 	tests/test-huge-disk.sh \
 	tests/test-libvirt-chain.sh \
 	tests/test-libvirt-crash-left.sh \
@@ -46,6 +50,7 @@ script_tests = \
 	tests/test-libvirt-remote.sh \
 	tests/test-libvirt-scratch.sh \
 	tests/test-libvirt-stopped.sh \
+	tests/test-libvirt-void-bitmaps.sh \
 	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \
 	tests/test-manual-live.sh \
@@ -73,16 +78,19 @@ script_tests = \
 	tests/test-replaced-server.sh \
 	tests/test-server-gone-file.sh \
 	tests/test-server-gone-uri.sh \
+	tests/test-server-replaced.sh \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
 	tests/test-tree.sh \
+	tests/test-uri-layers.sh \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
 	tests/test-uri.sh \
 	tests/test-user.sh \
 	tests/test-view-guard.sh \
+	tests/test-void-bitmaps.sh \
 	tests/test-view-overlay.sh \
 	tests/test-view-sparse.sh
 
@@ -120,6 +128,10 @@ threaded_tests = \
 	tests/test-short-answers.sh \
 	tests/test-client-vanishes-busy.sh \
 	tests/test-client-vanishes.sh \
+	tests/test-far-question.sh \
+	tests/test-libvirt-aborted.sh \
+	tests/test-rogue-reads.sh \
+	tests/test-server-replaced.sh \
 	tests/test-merge-many-parts.sh \
 	tests/test-replaced-server.sh \
 	tests/test-server-gone-file.sh \
@@ -154,6 +166,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/aborted-job.py \
 	tests/clients.py \
 	tests/guest_calls.py \
+	tests/huge-server.py \
 	tests/read-ahead-clients.py \
 	tests/rogue-cases.py \
 	tests/rogue_client.py \
