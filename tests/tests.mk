@@ -107,12 +107,16 @@ unit_tests = \
 	tests/unit-guest-xml \
 	tests/unit-map-answer \
 	tests/unit-message \
+	tests/unit-nbd-life \
+	tests/unit-nbd-read \
+	tests/unit-nbd-witness \
 	tests/unit-nearest \
 	tests/unit-parts \
 	tests/unit-parts-legacy \
 	tests/unit-parts-simulation \
 	tests/unit-qcow2-header \
 	tests/unit-reach \
+	tests/unit-roster \
 	tests/unit-tree-load
 
 # Where clients, the readers of maps and what reads ahead meet.  (unit-dirty-map
@@ -141,7 +145,9 @@ threaded_tests = \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
 	tests/unit-attendant \
-	tests/unit-message
+	tests/unit-message \
+	tests/unit-nbd-life \
+	tests/unit-nbd-witness
 
 # LOG_COMPILER is for those without an extension.
 TEST_EXTENSIONS = .sh
@@ -231,6 +237,18 @@ tests_unit_message_SOURCES = tests/unit-message.c
 tests_unit_message_CFLAGS = $(common_cflags)
 tests_unit_message_LDADD = libcommon.la $(common_libs)
 
+tests_unit_nbd_life_SOURCES = tests/unit-nbd-life.c
+tests_unit_nbd_life_CFLAGS = $(common_cflags)
+tests_unit_nbd_life_LDADD = libcommon.la $(common_libs)
+
+tests_unit_nbd_read_SOURCES = tests/unit-nbd-read.c
+tests_unit_nbd_read_CFLAGS = $(common_cflags)
+tests_unit_nbd_read_LDADD = libcommon.la $(common_libs)
+
+tests_unit_nbd_witness_SOURCES = tests/unit-nbd-witness.c
+tests_unit_nbd_witness_CFLAGS = $(common_cflags)
+tests_unit_nbd_witness_LDADD = libcommon.la $(common_libs)
+
 tests_unit_nearest_SOURCES = tests/unit-nearest.c
 tests_unit_nearest_CFLAGS = $(common_cflags)
 tests_unit_nearest_LDADD = libcommon.la $(common_libs)
@@ -256,6 +274,10 @@ tests_unit_qcow2_header_LDADD = libcommon.la $(common_libs)
 tests_unit_reach_SOURCES = tests/unit-reach.c
 tests_unit_reach_CFLAGS = $(common_cflags)
 tests_unit_reach_LDADD = libcommon.la $(common_libs)
+
+tests_unit_roster_SOURCES = tests/unit-roster.c
+tests_unit_roster_CFLAGS = $(common_cflags)
+tests_unit_roster_LDADD = libcommon.la $(common_libs)
 
 tests_unit_tree_load_SOURCES = tests/unit-tree-load.c
 tests_unit_tree_load_CFLAGS = $(common_cflags)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "parts-models.h"
+#include "roster.h"
 
 /* libvirt's table of which layers have the bitmap; where libvirt gives up
  * because some layer lacks it, what is allocated there stands for it.
@@ -295,6 +296,113 @@ test_uri (void)
   assert_refused (forest, none, "monday", ENOENT, "(none)", NULL);
 }
 
+static void
+set_void (Disk *disk, guint layer)
+{
+  ((Layer *) g_ptr_array_index (disk->layers, layer))->void_bitmaps = "why";
+}
+
+/* A layer that may have held the record, and has lost all bitmaps. */
+static void
+test_void (void)
+{
+  g_autoptr (Forest) forest = tree ("m");
+
+  for (guint layers = 1; layers < 4; layers++)
+    for (guint good = 0; good < 8; good++)
+      for (guint lost = 0; lost < layers; lost++) {
+        const char *texts[] = { NULL, NULL, NULL, NULL };
+        guint deepest = layers;
+        for (guint i = 0; i < layers; i++) {
+          const bool has = (good >> i & 1) != 0 && i != lost;
+          texts[i] = has ? "m" : "";
+          deepest = has ? i : deepest;
+        }
+        g_autoptr (Disk) disk = disk_of ("vda", texts);
+        set_void (disk, lost);
+        g_autofree char *path = g_strdup_printf ("/l%u", lost);
+        if (deepest == layers || lost > deepest) {
+          assert_refused (forest, disk, "m", EIO, "vda", path, "void (why)",
+                          "full backup", NULL);
+          continue;
+        }
+        /* Above a good record: what is allocated there is dirty. */
+        g_autoptr (GPtrArray) parts = parts_plan (forest, disk, "m", NULL);
+        g_assert_nonnull (parts);
+        g_assert_cmpint (((const Part *) g_ptr_array_index (parts, lost))->kind,
+                         ==, PART_ALLOCATION);
+      }
+}
+
+/* What lies below the file that the disk was at the checkpoint is older. */
+static void
+test_void_but_older (void)
+{
+  for (guint then = 0; then < 3; then++) {
+    g_autoptr (Forest) forest = forest_new ();
+    Checkpoint *checkpoint = add_checkpoint (forest, "m", NULL);
+    g_autofree char *source = g_strdup_printf ("/l%u", then);
+    DomainDisk domain_disk = { .target = g_ref_string_new_intern ("vda"),
+                               .source = g_ref_string_new_intern (source) };
+
+    checkpoint_cover (checkpoint, "vda", "m");
+    checkpoint->domain_disks = g_ptr_array_new ();
+    g_ptr_array_add (checkpoint->domain_disks, &domain_disk);
+    forest_link (forest);
+    for (guint lost = 1; lost < 3; lost++) {
+      g_autoptr (Disk) disk = DISK ("m", "", "");
+      g_autoptr (Roster) roster = roster_new (false);
+      for (guint i = 0; i < 3; i++)
+        roster_add (roster, "vda", disk_layer (disk, i)->path);
+      roster_learn (roster, forest);
+      disk->roster = roster;
+      set_void (disk, lost);
+      g_autoptr (GPtrArray) parts = parts_plan (forest, disk, "m", NULL);
+      g_assert_cmpint (parts != NULL, ==, lost > then);
+    }
+    g_ref_string_release (domain_disk.target);
+    g_ref_string_release (domain_disk.source);
+  }
+}
+
+/* NBD does not tell that a layer is older. */
+static void
+test_not_offered (void)
+{
+  g_autoptr (Forest) forest = tree ("m");
+  g_autoptr (Disk) both = DISK ("m", "m");
+  g_autoptr (Disk) gap = DISK ("m", "", "m");
+  g_autoptr (Disk) top = DISK ("m", "");
+
+  for (guint i = 0; i < 3; i++) {
+    ((Layer *) g_ptr_array_index (gap->layers, i))->is_nbd = true;
+    if (i < 2) {
+      ((Layer *) g_ptr_array_index (both->layers, i))->is_nbd = true;
+      ((Layer *) g_ptr_array_index (top->layers, i))->is_nbd = true;
+    }
+  }
+  assert_plan (forest, both, "m", "0:m 1:m");
+  assert_plan (forest, gap, "m", "0:m 1:- 2:m");
+  assert_refused (forest, top, "m", ENOENT, "/l1", "does not offer bitmap m",
+                  NULL);
+}
+
+/* The key of what is kept of a part is all of it. */
+static void
+test_equal (void)
+{
+  const Bitmap a = { .name = NULL }, b = { .name = NULL };
+  const Part parts[] = {
+    { PART_WHOLE, 0, NULL }, { PART_ALLOCATION, 0, NULL },
+    { PART_ALLOCATION, 1, NULL }, { PART_BITMAP, 0, &a },
+    { PART_BITMAP, 1, &a }, { PART_BITMAP, 0, &b },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (parts); j++)
+      g_assert_cmpint (part_equal (&parts[i], &parts[j]), ==, i == j);
+}
+
 /* Names go into messages; they may hold anything. */
 static void
 test_nasty_names (void)
@@ -414,6 +522,10 @@ main (int argc, char *argv[])
   g_test_add_func ("/parts/each-once", test_each_once);
   g_test_add_func ("/parts/uri", test_uri);
   g_test_add_func ("/parts/nasty-names", test_nasty_names);
+  g_test_add_func ("/parts/void", test_void);
+  g_test_add_func ("/parts/void/older", test_void_but_older);
+  g_test_add_func ("/parts/not-offered", test_not_offered);
+  g_test_add_func ("/parts/equal", test_equal);
   g_test_add_func ("/parts/flat-tree", test_flat_tree);
   g_test_add_func ("/parts/flat-tree/empty", test_flat_tree_empty);
   g_test_add_func ("/parts/long-chain", test_long_chain);
