@@ -302,6 +302,9 @@ def main():
                           else [("overlay", "sparse")[number % 2]]
                           if fault["step"] == "read" else ["overlay"])
              if only in fault["name"]]
+    # Where all is slower, every other one: the rest is of the same kinds.
+    if SANITIZED and not only:
+        cases = cases[::2]
     cases.sort(key=lambda case: duration(rows[case[0]]))
     began = time.monotonic()
     tasks, results = multiprocessing.Queue(), multiprocessing.Queue()

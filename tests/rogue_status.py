@@ -48,6 +48,13 @@ def flags_changed(name, change):
                                for length, flags in true(m, name)])
 
 
+def bytewise(extents, most):
+    (length, flags), rest = extents[0], extents[1:]
+    single = min(length, most)
+    return [(1, flags)] * single \
+        + [(length - single, flags)] * (length > single) + rest
+
+
 def every(size, extents):
     """Cut to pieces of that size."""
     return [(min(size, length - at), flags) for length, flags in extents
@@ -188,9 +195,7 @@ LEGAL = [
     ("pieces of 512 bytes", with_contexts(
         lambda m, name: every(512, true(m, name))), {}),
     ("pieces of a byte first", with_contexts(
-        lambda m, name: [(1, e[1]) for e in true(m, name)[:1]
-                         for _ in range(e[0])] + true(m, name)[1:]),
-     {"cpu": 6}),
+        lambda m, name: bytewise(true(m, name), 512)), {}),
     ("as far as one context says", of(ALLOCATION, lambda m: true(
         m, ALLOCATION, 0, min(m.count, 200000))), {}),
     ("as far as the bitmap says", dirty(lambda m: true(
