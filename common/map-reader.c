@@ -19,9 +19,10 @@
  * it, most of their waiting would be for what was not asked ahead.
  */
 #define SLICE (3584ULL * 1024 * 1024)
-/* A question for which more would have to be read than this is answered by itself,
- * with so much around it at least.  Clients ask for less than 4 GiB at once, and
- * those who read in order, also several at once, ask close to what is known.
+/* A question for which more would have to be read than this is answered by
+ * itself, with so much around it at least.  Clients ask for less than 4 GiB at
+ * once, and those who read in order, also several at once, ask close to what
+ * is known.
  */
 #define FAR (16 * SLICE)
 #define CLOSE (2 * SLICE)
@@ -155,8 +156,8 @@ map_reader_free (MapReader *reader)
   g_free (reader);
 }
 
-/* The slice at offset, of at most so many bytes, of which all may be known to be
- * dirty.  A request is for less than 4 GiB, whoever makes it.
+/* The slice at offset, of at most so many bytes, of which all may be known to
+ * be dirty.  A request is for less than 4 GiB, whoever makes it.
  */
 static guint64
 slice_length (const MapReader *reader, guint64 offset, guint64 most,
@@ -165,7 +166,8 @@ slice_length (const MapReader *reader, guint64 offset, guint64 most,
   const guint64 left = nbd_pool_size (reader->pool) - offset;
 
   *all = offset >= reader->dirty_from;
-  return MIN (MIN (most, SLICE), *all ? left : MIN (left, reader->dirty_from - offset));
+  return MIN (MIN (most, SLICE),
+              *all ? left : MIN (left, reader->dirty_from - offset));
 }
 
 /* Ask for the slice at offset, without waiting, where one request for it will
@@ -342,8 +344,8 @@ read_stretch (MapReader *reader, guint64 offset, guint64 end,
   return 0;
 }
 
-/* Is it too far from what is known, or are the steps in which maps of such large
- * disks become known too large?
+/* Is it too far from what is known, or are the steps in which maps of such
+ * large disks become known too large?
  */
 static bool
 is_far (const MapReader *reader, guint64 offset, guint64 end)

@@ -25,10 +25,10 @@ void map_reader_free (MapReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
 
 /* Make the map known from offset to end, and view tell of it until
- * map_view_clear.  0, or an errno; a map that could not be read stays unreadable
- * (EIO), so that no later request is answered from half of it.  *error as in
- * nbd_pool_pread.  Any thread; threads that need the same slice wait for the
- * one that reads it.
+ * map_view_clear.  0, or an errno; a map that could not be read stays
+ * unreadable (EIO), so that no later request is answered from half of it.
+ * *error as in nbd_pool_pread.  Any thread; threads that need the same slice
+ * wait for the one that reads it.
  */
 int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
                      NbdBudget *budget, MapView *view, GError **error);

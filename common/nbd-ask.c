@@ -32,7 +32,8 @@ report_refusal (NbdPool *pool, const char *what, guint64 offset,
     g_autofree char *words = nbd_pool_reason (pool);
     error_set (error, errnum, "%s: the server fails the %s at %"
                G_GUINT64_FORMAT ": %s%s%s; later failures of this export are "
-               "not logged", pool->what, what, offset, why, words, pool->server ? "" : ", and its own log tells why");
+               "not logged", pool->what, what, offset, why, words,
+               pool->server ? "" : ", and its own log tells why");
   }
   pool->refusal_reported = true;
 }

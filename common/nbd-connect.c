@@ -3,8 +3,9 @@
  *
  * libnbd's synchronous calls wait for ever, so its asynchronous ones are
  * polled here with a deadline: a handshake with bounds of its own
- * (nbd-handshake.h), the answer to a command looked after by nbd-life.h.  It does not clear buffers before it reads into
- * them: a read that fails is an error to our client, who gets no byte of it.
+ * (nbd-handshake.h), the answer to a command looked after by nbd-life.h.  It
+ * does not clear buffers before it reads into them: a read that fails is an
+ * error to our client, who gets no byte of it.
  */
 #include <config.h>
 
@@ -31,7 +32,8 @@
 #define HANDSHAKE_BYTES (1024 * 1024)
 /* How soon it is noticed that we are told to end, where we wait ourselves. */
 #define TICK_MS 100
-/* How long a server that is lost, or was told that we end, is said goodbye to. */
+/* How long a server that is lost, or was told that we end, is said goodbye to.
+ */
 #define SHORT_GOODBYE_MS 20
 
 static gint64

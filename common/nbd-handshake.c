@@ -129,7 +129,8 @@ is_connected (int fd)
   return getpeername (fd, (struct sockaddr *) &peer, &length) == 0;
 }
 
-/* Until the socket is connected: libnbd itself does nothing yet that could last.
+/* Until the socket is connected: libnbd itself does nothing yet that could
+ * last.
  */
 static int
 connect_first (struct nbd_handle *nbd, NbdIsPending pending,

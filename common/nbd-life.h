@@ -48,8 +48,8 @@ void nbd_life_remove_sign (NbdLife *life, int fd);
  */
 bool nbd_life_check (NbdLife *life);
 
-/* What one request of a client may cost, however many of the server's answers it
- * takes.
+/* What one request of a client may cost, however many of the server's answers
+ * it takes.
  */
 typedef struct {
   gint64 deadline;              /* monotonic, microseconds */
@@ -72,8 +72,8 @@ typedef struct {
 
 /* From here until nbd_life_end_wait, which must come before fd is closed, the
  * connection is shut down at the deadline, or NBD_STOP_GRACE_MS after we are
- * told to end, for a server that is well answers until then: libnbd then finds it
- * broken.  Not before nbdkit has forked, since it needs a thread.
+ * told to end, for a server that is well answers until then: libnbd then finds
+ * it broken.  Not before nbdkit has forked, since it needs a thread.
  */
 #define NBD_STOP_GRACE_MS 1000
 void nbd_life_begin_wait (NbdLife *life, NbdWait *wait, int fd,

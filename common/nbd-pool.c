@@ -262,8 +262,8 @@ nbd_pool_check (NbdPool *pool, GError **error)
   return mark_lost (pool, ENOTCONN, error);
 }
 
-/* The same, of a moment ago, which mostly costs nothing: for answers that are true
- * whether or not it is there.
+/* The same, of a moment ago, which mostly costs nothing: for answers that are
+ * true whether or not it is there.
  */
 static int
 check_recent (NbdPool *pool, GError **error)

@@ -41,8 +41,8 @@ int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
 
 /* May what came from the server at that moment (monotonic, microseconds, taken
  * after it came) be handed out?  Whatever was read through the pool, bytes or
- * the map, is handed out only once this has said so.  Waits for the proof, where
- * there has to be one: 0, or as nbd_pool_pread.
+ * the map, is handed out only once this has said so.  Waits for the proof,
+ * where there has to be one: 0, or as nbd_pool_pread.
  */
 int nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
                       GError **error);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Servers send their pieces in ascending order, so that one number nearly always
- * tells what has come; the rest is kept as islands beyond it, which vanish as
- * the gaps before them are filled.
+ * Servers send their pieces in ascending order, so that one number nearly
+ * always tells what has come; the rest is kept as islands beyond it, which
+ * vanish as the gaps before them are filled.
  */
 #include <config.h>
 

@@ -4,8 +4,9 @@
  * One read request, and whether its answer brought each byte once.
  *
  * A server may answer in pieces, in any order.  libnbd (1.14, lib/aio.c) only
- * adds up their lengths: two pieces for the same half would leave the other half
- * of the buffer as it was, and pass for a whole answer.  All reads go through here.
+ * adds up their lengths: two pieces for the same half would leave the other
+ * half of the buffer as it was, and pass for a whole answer.  All reads go
+ * through here.
  */
 #ifndef COMMON_NBD_READ_H
 #define COMMON_NBD_READ_H
@@ -20,8 +21,8 @@ typedef struct NbdRead NbdRead;
 /* The answer is complete, or the request has failed.  In libnbd's callback. */
 typedef void (*NbdReadEnded) (NbdRead *read, bool failed);
 
-/* The caller's, who keeps it where it is until ended was called or the handle is
- * closed, and then calls nbd_read_clear.
+/* The caller's, who keeps it where it is until ended was called or the handle
+ * is closed, and then calls nbd_read_clear.
  */
 struct NbdRead {
   guint64 offset;               /* of what is asked for, and its length */

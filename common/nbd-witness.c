@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A look costs the guest's QEMU about as much time as it takes us, so there is a
- * pause after each that is some times as long: however fast clients read, QEMU
- * spends no more than a fifth of one processor on it.
+ * A look costs the guest's QEMU about as much time as it takes us, so there is
+ * a pause after each that is some times as long: however fast clients read,
+ * QEMU spends no more than a fifth of one processor on it.
  */
 #include <config.h>
 

@@ -39,9 +39,9 @@ typedef enum {
 /* The look that was begun last has ended. */
 void nbd_witness_told (NbdWitness *witness, NbdWitnessWord word);
 
-/* Was the job alive after this moment (monotonic, microseconds)?  If that is not
- * known yet, a look is begun, unless one is under way or the last one was just
- * now.  witness NULL: nobody has to prove it.  Any thread.
+/* Was the job alive after this moment (monotonic, microseconds)?  If that is
+ * not known yet, a look is begun, unless one is under way or the last one was
+ * just now.  witness NULL: nobody has to prove it.  Any thread.
  */
 bool nbd_witness_confirms (NbdWitness *witness, gint64 came);
 

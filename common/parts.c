@@ -63,8 +63,8 @@ deepest_with (const Disk *disk, const char *name)
   return deepest;
 }
 
-/* Are the layers below those that have the bitmap known to be older?  Those below
- * the one that the disk was at the checkpoint are.
+/* Are the layers below those that have the bitmap known to be older?  Those
+ * below the one that the disk was at the checkpoint are.
  */
 static bool
 check_older (const Disk *disk, const Checkpoint *checkpoint,
@@ -85,8 +85,8 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
 }
 
 /* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and
- * is updated: does the record of that layer end before it was left, as far as the
- * parts go that were added?
+ * is updated: does the record of that layer end before it was left, as far as
+ * the parts go that were added?
  */
 static bool
 add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,

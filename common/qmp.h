@@ -15,8 +15,8 @@
 
 typedef struct Qmp Qmp;
 
-/* A monitor that reads fd_in and writes fd_out (both stay the caller's).
- * Waits for the greeting and leaves negotiation mode.  No wait lasts longer than
+/* A monitor that reads fd_in and writes fd_out (both stay the caller's). Waits
+ * for the greeting and leaves negotiation mode.  No wait lasts longer than
  * until life (borrowed) is told to end.
  */
 Qmp *qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error);

@@ -15,9 +15,11 @@
  */
 #define UNANSWERED_LIMIT (2 * PIECE_BYTES)
 
-/* So long is waited for what comes from a server that is lost, or when we end. */
+/* So long is waited for what comes from a server that is lost, or when we end.
+ */
 #define SETTLE_LIFE_OVER_MS 100U
-/* So long an answer may go on coming, in pieces, to those who do not need it. */
+/* So long an answer may go on coming, in pieces, to those who do not need it.
+ */
 #define DRAIN_US G_TIME_SPAN_SECOND
 
 static void
@@ -108,7 +110,8 @@ read_ahead_receive (ReadAhead *ahead, int milliseconds)
   nbd_life_begin_wait (life, &wait, nbd_aio_get_fd (ahead->nbd),
                        deadline_in (READ_AHEAD_TIMEOUT_MS));
   const int came = nbd_poll (ahead->nbd, milliseconds);
-  if (nbd_life_end_wait (life, &wait) || came == -1 || nbd_aio_is_dead (ahead->nbd) == 1
+  if (nbd_life_end_wait (life, &wait) || came == -1
+      || nbd_aio_is_dead (ahead->nbd) == 1
       || nbd_aio_is_closed (ahead->nbd) == 1) {
     end (ahead);
     return false;

@@ -13,9 +13,9 @@
 typedef struct ReadAhead ReadAhead;
 
 /* For one reader.  Both are borrowed and must outlive it.  pool must serve one
- * point in time, as everything that is read ahead is older than the request for
- * it.  Takes memory (READ_AHEAD_BYTES) and a connection of the pool once the reader
- * reads in order, and gives them back when it reads elsewhere.
+ * point in time, as everything that is read ahead is older than the request
+ * for it.  Takes memory (READ_AHEAD_BYTES) and a connection of the pool once
+ * the reader reads in order, and gives them back when it reads elsewhere.
  */
 ReadAhead *read_ahead_new (NbdPool *pool, const DirtyMap *map);
 /* Waits for what is on its way, or else its connection would be lost to the

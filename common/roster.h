@@ -6,8 +6,8 @@
  *
  * Bitmaps and checkpoints go by names, and disks change theirs: what was vdc
  * is vdb once the old vdb is gone, and its bitmap of the same checkpoint comes
- * along.  A checkpoint's document has the guest's definition of its time, and so
- * tells which file was which disk.
+ * along.  A checkpoint's document has the guest's definition of its time, and
+ * so tells which file was which disk.
  */
 #ifndef COMMON_ROSTER_H
 #define COMMON_ROSTER_H
@@ -53,8 +53,8 @@ bool roster_check (const Roster *roster, const Checkpoint *checkpoint,
 int roster_place (const Roster *roster, const Checkpoint *checkpoint,
                   const char *target);
 
-/* The file that the disk was at the checkpoint, if it is not in the disk's chain
- * any more; else NULL.  Borrowed.
+/* The file that the disk was at the checkpoint, if it is not in the disk's
+ * chain any more; else NULL.  Borrowed.
  */
 const char *roster_strayed (const Roster *roster,
                             const Checkpoint *checkpoint,

@@ -34,10 +34,10 @@ bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
  */
 char *storage_daemon_says (StorageDaemon *daemon);
 
-/* Export the disk's top layer with the dirty bits of one bitmap of one
- * layer (bitmap NULL: with the allocation of all layers) and say where; what
- * of it counts as dirty, the caller says.  Asked again for the same, it names the same export, as
- * QEMU lets a bitmap be in one export only.  Thread-safe.
+/* Export the disk's top layer with the dirty bits of one bitmap of one layer
+ * (bitmap NULL: with the allocation of all layers) and say where; what of it
+ * counts as dirty, the caller says.  Asked again for the same, it names the
+ * same export, as QEMU lets a bitmap be in one export only.  Thread-safe.
  */
 bool storage_daemon_export (StorageDaemon *daemon, const Disk *disk,
                             guint layer, const char *bitmap,

@@ -56,8 +56,10 @@ is_among (const char *name, const char *const *names)
 }
 
 /* A guest's definition is nearly all of a document, and of it only the name,
- * the UUID, QEMU's user and the disks with what is below them are read.  What else it holds is still
- * parsed, but no tree is built of it, which is most of the work. */
+ * the UUID, QEMU's user and the disks with what is below them are read.  What
+ * else it holds is still parsed, but no tree is built of it, which is most of
+ * the work.
+ */
 static bool
 is_needed (const Parse *parse, const char *name)
 {

@@ -161,8 +161,8 @@ find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
                     domain, hypervisor->uri, known);
 }
 
-/* One message each, with the guest's definition of its time: it tells which file
- * was which disk.
+/* One message each, with the guest's definition of its time: it tells which
+ * file was which disk.
  */
 static bool
 tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)

@@ -86,7 +86,7 @@ typedef struct {
   bool done;
   gint64 next_try;              /* to end a job that is lost; monotonic */
   guint rechecks;               /* to come, whether the job still runs */
-  char *doubt;                  /* why it may not, if nobody says why; or NULL */
+  char *doubt;                  /* why it may not, unless libvirt says; NULL */
   guint64 scratch_told;
 } Process;
 
@@ -147,14 +147,14 @@ bool job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
 /* Does it still run, and is it ours? */
 bool job_is_running (const Job *job, virDomainPtr domain);
 
-/* Is it alive on the disk of that target, as QEMU sees it?  Reads of the disk that
- * were answered before this was called are then true.  *error: why not.
+/* Is it alive on the disk of that target, as QEMU sees it?  Reads of the disk
+ * that were answered before this was called are then true.  *error: why not.
  *
- * QEMU takes a new speed from a job that runs, and refuses it from before the job
- * lets go of the disk (job.c, job_apply_verb_locked, of QEMU 7.2); what a query
- * tells of the job comes too late.  A backup that copies nothing by itself has no
- * use for a speed.  That the job is ours is looked at after it: another may have
- * been begun meanwhile.
+ * QEMU takes a new speed from a job that runs, and refuses it from before the
+ * job lets go of the disk (job.c, job_apply_verb_locked, of QEMU 7.2); what a
+ * query tells of the job comes too late.  A backup that copies nothing by
+ * itself has no use for a speed.  That the job is ours is looked at after it:
+ * another may have been begun meanwhile.
  */
 KeeperLife job_life (const Job *job, virDomainPtr domain, const char *target,
                      GError **error);
@@ -183,13 +183,13 @@ bool process_tell (Process *process, guint kind, const char *first,
 bool process_watch_guest (Process *process, GError **error);
 
 /* Does the job run?  If not, tell the server, with the reason.  For when no
- * event of libvirt's will come: it came too early, or the server ends first, and
- * nobody else would say why clients failed.
+ * event of libvirt's will come: it came too early, or the server ends first,
+ * and nobody else would say why clients failed.
  */
 void process_notice_loss (Process *process);
 
-/* QEMU says that the job does not run any more, and libvirt will say why; if not,
- * that is why.
+/* QEMU says that the job does not run any more, and libvirt will say why; if
+ * not, that is why.
  */
 void process_doubt (Process *process, const char *why);
 

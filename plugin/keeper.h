@@ -103,8 +103,8 @@ void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
 void keeper_served (Keeper *keeper);
 
 /* Ask whether the job still lives on the disk of that target; a
- * KEEPER_EVENT_LIFE will tell.  After keeper_adopt.  False if the keeper is gone.
- * Any thread.
+ * KEEPER_EVENT_LIFE will tell.  After keeper_adopt.  False if the keeper is
+ * gone. Any thread.
  */
 bool keeper_look_for_life (Keeper *keeper, const char *target);
 

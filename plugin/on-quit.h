@@ -9,8 +9,8 @@
 
 #include <glib.h>
 
-/* Listen from here on.  nbdkit's own handlers of the signals still run.  Once per
- * process, in .after_fork.
+/* Listen from here on.  nbdkit's own handlers of the signals still run.  Once
+ * per process, in .after_fork.
  */
 void on_quit_listen (void);
 

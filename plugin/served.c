@@ -187,8 +187,8 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
   return NULL;
 }
 
-/* The bytes have come; the last of them at that moment.  What is read ahead goes
- * on coming while the proof is waited for.
+/* The bytes have come; the last of them at that moment.  What is read ahead
+ * goes on coming while the proof is waited for.
  */
 static int
 release (const Served *served, ReadAhead *ahead, gint64 came,

@@ -25,7 +25,7 @@ typedef struct {
   char *uri;
   struct nbd_handle *first;     /* connected, for the part that wants */
   char *first_context;          /* this context; NULL: nobody does */
-  int sign;                     /* first's descriptor, of which life knows; -1 */
+  int sign;                     /* first's descriptor, known to life; or -1 */
 } Server;
 
 typedef struct {
