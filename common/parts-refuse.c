@@ -208,9 +208,9 @@ parts_missing (const Forest *forest, const Disk *disk,
                     branch || has_disabled (disk) ? "" : forget);
 }
 
-/* Remove the bitmap from every layer, the top one first: with only the lower
- * ones removed, the rest would look like a bitmap that was made later, and
- * complete.
+/* Remove the bitmap (NULL: all) from every layer, the top one first: with only
+ * the lower ones removed, the rest would look like a bitmap that was made
+ * later, and complete.
  */
 static GString *
 removal (const Disk *disk, const char *bitmap)
@@ -219,18 +219,22 @@ removal (const Disk *disk, const char *bitmap)
 
   for (guint i = 0; i < disk->layers->len; i++) {
     const Layer *other = disk_layer (disk, i);
-    if (!layer_bitmap (other, bitmap))
-      continue;
-    g_autofree char *path = error_shell_word (other->path);
-    g_autofree char *name = error_shell_word (bitmap);
-    g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
-                            remedy->len ? " ; " : "", path, name);
+    for (guint j = 0; j < other->bitmaps->len; j++) {
+      const Bitmap *one = g_ptr_array_index (other->bitmaps, j);
+      if (bitmap && strcmp (one->name, bitmap) != 0)
+        continue;
+      g_autofree char *path = error_shell_word (other->path);
+      g_autofree char *name = error_shell_word (one->name);
+      g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
+                              remedy->len ? " ; " : "", path, name);
+    }
   }
   return remedy;
 }
 
-/* The signs of what was lost go last: without them, bitmaps of other layers
- * would look complete.
+/* Any of the bitmaps that are left may have gone on in the layer that lost its
+ * own, so all go, and the sign of the loss goes last: without it, they would
+ * look complete.
  */
 bool
 parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
@@ -239,8 +243,7 @@ parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
   if (!error)
     return false;
 
-  g_autoptr (GString) remedy
-    = bitmap ? removal (disk, bitmap) : g_string_new (NULL);
+  g_autoptr (GString) remedy = removal (disk, NULL);
 
   for (guint i = 0; i < disk->layers->len; i++) {
     const Layer *other = disk_layer (disk, i);

@@ -142,6 +142,26 @@ test_running (void)
   "<target dev='vda'/></disk>")
 #define SOURCE "<source file='/a'/>"
 
+/* Of all drives, and down to the last file. */
+static void
+test_chains (void)
+{
+  g_autoptr (Guest) guest
+    = guest_parse (running_xml, strlen (running_xml), NULL);
+  const GuestChain *vda = guest_chain (guest, "vda");
+
+  g_assert_nonnull (vda);
+  g_assert_cmpuint (vda->paths->len, ==, 2);
+  g_assert_cmpstr (g_ptr_array_index (vda->paths, 0), ==,
+                   "/images/a & b.qcow2");
+  g_assert_cmpstr (g_ptr_array_index (vda->paths, 1), ==, "/base.img");
+  g_assert_cmpstr (g_ptr_array_index (guest_chain (guest, "vdb")->paths, 0),
+                   ==, "pool/img");
+  g_assert_cmpstr (g_ptr_array_index (guest_chain (guest, "sda")->paths, 0),
+                   ==, "/dev/vg/lv");
+  g_assert_null (guest_chain (guest, "none"));
+}
+
 static void
 test_disks (void)
 {
@@ -301,6 +321,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/guest-xml/running", test_running);
+  g_test_add_func ("/guest-xml/chains", test_chains);
   g_test_add_func ("/guest-xml/disks", test_disks);
   g_test_add_func ("/guest-xml/owner", test_owner);
   g_test_add_func ("/guest-xml/refused", test_refused);
