@@ -289,8 +289,9 @@ read_slice (MapReader *reader, NbdBudget *budget, GError **error)
   /* QEMU works all of it out before it cuts an answer. */
   reader->slice = MIN (SLICE, 2 * MAX (covered, SLICE / 64));
   begin_next (reader, offset + covered);
-  map_answer_append (answer, reader->map, covered);
+  /* Before others see it: what they release must have this time. */
   atomic_store (&reader->came, g_get_monotonic_time ());
+  map_answer_append (answer, reader->map, covered);
   return 0;
 }
 

@@ -86,7 +86,7 @@ confirms (NbdWitness *witness, gint64 came)
   g_mutex_unlock (&witness->lock);
   witness->look (witness->opaque);
   g_mutex_lock (&witness->lock);
-  return false;
+  return witness->alive > came;
 }
 
 bool

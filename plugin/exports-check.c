@@ -15,12 +15,14 @@ warn_of_stray (const Disk *disk, const Checkpoint *checkpoint,
                void (*warn) (const char *message))
 {
   const char *path = roster_strayed (disk->roster, checkpoint, disk->target);
+  g_autofree char *who
+    = path ? g_strdup_printf ("disk %s: checkpoint %s", disk->target,
+                              checkpoint->name)
+    : g_strdup_printf ("disk %s: its definition", disk->target);
 
-  if (!path)
+  if (!path && !disk->stray)
     return false;
-  g_autofree char *who = g_strdup_printf ("disk %s: checkpoint %s",
-                                          disk->target, checkpoint->name);
-  g_autofree char *message = parts_strayed (who, path);
+  g_autofree char *message = parts_strayed (who, path ? path : disk->stray);
   warn (message);
   return true;
 }

@@ -56,20 +56,15 @@ add_others (Source *source, const Guest *guest)
 /* Where the definition names files below the disk's own, they should be there.
  */
 static void
-warn_of_strays (const Source *source, const Guest *guest, const char *who,
-                Warn warn)
+find_strays (const Source *source, const Guest *guest)
 {
   for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
+    Disk *disk = g_ptr_array_index (source->disks, i);
     const GuestChain *chain = guest_chain (guest, disk->target);
-    for (guint j = 1; chain && j < chain->paths->len; j++) {
+    for (guint j = 1; chain && !disk->stray && j < chain->paths->len; j++) {
       const char *path = g_ptr_array_index (chain->paths, j);
-      if (roster_has (source->roster, disk->target, path))
-        continue;
-      g_autofree char *what
-        = g_strdup_printf ("%s: disk %s: its definition", who, disk->target);
-      g_autofree char *message = parts_strayed (what, path);
-      warn (message);
+      if (!roster_has (source->roster, disk->target, path))
+        disk->stray = g_strdup (path);
     }
   }
 }
@@ -108,7 +103,7 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
   if (!source)
     return NULL;
   add_others (source, look->guest);
-  warn_of_strays (source, look->guest, who, warn);
+  find_strays (source, look->guest);
   if (settings->on_missing_full)
     source->whole_since = g_strdup (settings->checkpoint);
   return source;

@@ -89,7 +89,7 @@ END
   # The whole map is wanted for the description: it is read, or time is up.
   nbdinfo --list "nbd+unix:///?socket=$PWD/server.sock" >list 2>&1 &
   lister=$!
-  wait_until 20 test "\$(cat asked) -gt 1000"
+  wait_until 20 eval '[ "$(cat asked)" -gt 1000 ]'
   SECONDS=0
   stop
   [ $SECONDS -le 5 ] || fail "SIGTERM was not heard for $SECONDS s"

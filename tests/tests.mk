@@ -110,6 +110,7 @@ unit_tests = \
 	tests/unit-nbd-life \
 	tests/unit-nbd-read \
 	tests/unit-nbd-witness \
+	tests/unit-nbd-witness-death \
 	tests/unit-nearest \
 	tests/unit-parts \
 	tests/unit-parts-legacy \
@@ -147,7 +148,8 @@ threaded_tests = \
 	tests/unit-attendant \
 	tests/unit-message \
 	tests/unit-nbd-life \
-	tests/unit-nbd-witness
+	tests/unit-nbd-witness \
+	tests/unit-nbd-witness-death
 
 # LOG_COMPILER is for those without an extension.
 TEST_EXTENSIONS = .sh
@@ -248,6 +250,10 @@ tests_unit_nbd_read_LDADD = libcommon.la $(common_libs)
 tests_unit_nbd_witness_SOURCES = tests/unit-nbd-witness.c
 tests_unit_nbd_witness_CFLAGS = $(common_cflags)
 tests_unit_nbd_witness_LDADD = libcommon.la $(common_libs)
+
+tests_unit_nbd_witness_death_SOURCES = tests/unit-nbd-witness-death.c
+tests_unit_nbd_witness_death_CFLAGS = $(common_cflags)
+tests_unit_nbd_witness_death_LDADD = libcommon.la $(common_libs)
 
 tests_unit_nearest_SOURCES = tests/unit-nearest.c
 tests_unit_nearest_CFLAGS = $(common_cflags)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What connections share: signs of a server that is gone, waits that are cut off,
- * and what a request may cost.
+ * What connections share: signs of a server that is gone, waits that are cut off
+ * in time and never before, and what one request may cost.
  */
 #include <config.h>
 
@@ -14,142 +14,299 @@
 #include "nbd-life.h"
 
 /* Far more than it takes, also under a sanitizer on a busy machine. */
-#define PATIENCE_MS 20000
+#define LONG_MS 20000
+
+static void
+make_pair (int pair[2])
+{
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                   ==, 0);
+}
+
+static void
+close_pair (int pair[2])
+{
+  close (pair[0]);
+  close (pair[1]);
+}
+
+static gint64
+in_ms (gint64 milliseconds)
+{
+  return g_get_monotonic_time () + milliseconds * 1000;
+}
+
+/* Does the other end see within so long that the connection is shut down? */
+static bool
+is_cut (const int pair[2], int milliseconds)
+{
+  struct pollfd pollfd = { .fd = pair[1], .events = POLLRDHUP };
+
+  return poll (&pollfd, 1, milliseconds) == 1;
+}
+
+static guint
+count_threads (void)
+{
+  GDir *dir = g_dir_open ("/proc/self/task", 0, NULL);
+  guint n = 0;
+
+  g_assert_nonnull (dir);
+  while (g_dir_read_name (dir))
+    n++;
+  g_dir_close (dir);
+  return n;
+}
+
+/* A thread that was joined may stay listed for a moment. */
+static void
+assert_threads (guint want)
+{
+  const gint64 end = in_ms (LONG_MS);
+
+  while (count_threads () != want && g_get_monotonic_time () < end)
+    g_usleep (1000);
+  g_assert_cmpuint (count_threads (), ==, want);
+}
 
 static void
 test_signs (void)
 {
   NbdLife *life = nbd_life_new (NULL, 0);
-  int first[2], second[2];
+  int pairs[3][2];
 
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, first), ==, 0);
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, second), ==, 0);
-  nbd_life_add_sign (life, first[0]);
-  nbd_life_add_sign (life, second[0]);
   g_assert_true (nbd_life_check (life));
-  /* Something to read is no sign. */
-  g_assert_cmpint (write (second[1], "x", 1), ==, 1);
+  for (guint i = 0; i < 3; i++) {
+    make_pair (pairs[i]);
+    nbd_life_add_sign (life, pairs[i][0]);
+  }
+  /* What waits to be read is no sign. */
+  g_assert_cmpint (write (pairs[1][1], "x", 1), ==, 1);
   g_assert_true (nbd_life_check (life));
-  close (second[1]);
+  shutdown (pairs[0][1], SHUT_WR);
   g_assert_false (nbd_life_check (life));
-  nbd_life_remove_sign (life, second[0]);
-  g_assert_true (nbd_life_check (life));
-  close (first[1]);
   g_assert_false (nbd_life_check (life));
-  close (first[0]);
-  close (second[0]);
-
-  g_assert_false (nbd_life_is_over (life));
-  g_assert_true (nbd_life_end (life));
-  g_assert_false (nbd_life_end (life));
-  g_assert_true (nbd_life_is_over (life));
-  g_assert_false (nbd_life_is_stopped (life));
+  nbd_life_remove_sign (life, pairs[0][0]);
+  g_assert_true (nbd_life_check (life));
+  /* Also with something before the hang-up. */
+  close (pairs[1][1]);
+  g_assert_false (nbd_life_check (life));
+  nbd_life_remove_sign (life, pairs[1][0]);
+  nbd_life_remove_sign (life, pairs[1][0]);
+  nbd_life_remove_sign (life, -1);
+  g_assert_true (nbd_life_check (life));
+  close (pairs[2][1]);
+  g_assert_false (nbd_life_check (life));
+  for (guint i = 0; i < 3; i++)
+    close (pairs[i][0]);
+  close (pairs[0][1]);
   nbd_life_free (life);
+}
+
+/* The one who ends it is told so, among all who say it at once. */
+static void *
+end_life (void *opaque)
+{
+  return GINT_TO_POINTER (nbd_life_end (opaque));
+}
+
+static void
+test_end (void)
+{
+  for (guint round = 0; round < 100; round++) {
+    NbdLife *life = nbd_life_new (NULL, 0);
+    GThread *threads[4];
+    guint first = 0;
+
+    g_assert_false (nbd_life_is_over (life));
+    for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+      threads[i] = g_thread_new ("ends", end_life, life);
+    for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+      first += GPOINTER_TO_INT (g_thread_join (threads[i])) ? 1 : 0;
+    g_assert_cmpuint (first, ==, 1);
+    g_assert_true (nbd_life_is_over (life));
+    g_assert_false (nbd_life_is_stopped (life));
+    nbd_life_free (life);
+  }
+  nbd_life_free (NULL);
 }
 
 static void
 test_budget (void)
 {
   gint stop = 0;
-  NbdLife *life = nbd_life_new (&stop, 50);
+  NbdLife *life = nbd_life_new (&stop, 30);
+  const gint64 now = g_get_monotonic_time ();
   NbdBudget budget = nbd_life_budget (life);
 
-  g_assert_cmpint (nbd_life_spend (life, &budget), ==, 0);
-  budget.answers = 1;
-  g_assert_cmpint (nbd_life_spend (life, &budget), ==, 0);
-  g_assert_cmpint (nbd_life_spend (life, &budget), ==, ETIMEDOUT);
-  budget = nbd_life_budget (life);
-  g_usleep (60000);
-  g_assert_cmpint (nbd_life_spend (life, &budget), ==, ETIMEDOUT);
+  g_assert_cmpint (budget.deadline, >=, now + 30000);
+  g_assert_cmpint (budget.deadline, <=, in_ms (30));
+  g_usleep (40000);
   g_assert_cmpint (nbd_budget_left (budget.deadline), ==, 0);
+  g_assert_cmpint (nbd_life_spend (life, &budget), ==, ETIMEDOUT);
+  nbd_life_free (life);
+
+  life = nbd_life_new (&stop, LONG_MS);
   budget = nbd_life_budget (life);
+  g_assert_cmpuint (budget.answers, >, 300000);
+  g_assert_cmpint (nbd_budget_left (budget.deadline), >, 0);
+  budget.answers = 3;
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (nbd_life_spend (life, &budget), ==, 0);
+  for (guint i = 0; i < 3; i++)
+    g_assert_cmpint (nbd_life_spend (life, &budget), ==, ETIMEDOUT);
+  g_assert_cmpuint (budget.answers, ==, 0);
+  /* A lost server is told of by others, and takes nothing. */
+  budget = nbd_life_budget (life);
+  nbd_life_end (life);
+  g_assert_cmpint (nbd_life_spend (life, &budget), ==, 0);
   g_atomic_int_set (&stop, 1);
   g_assert_cmpint (nbd_life_spend (life, &budget), ==, ESHUTDOWN);
-  g_assert_true (nbd_life_is_over (life));
+  g_assert_true (nbd_life_is_stopped (life));
   nbd_life_free (life);
-}
 
-/* Does the other end see that the connection is shut down? */
-static bool
-is_shut_down (int fd, int milliseconds)
-{
-  struct pollfd pollfd = { .fd = fd, .events = POLLRDHUP };
-
-  return poll (&pollfd, 1, milliseconds) == 1;
+  life = nbd_life_new (NULL, 0);
+  budget = nbd_life_budget (life);
+  g_assert_cmpint (nbd_budget_left (budget.deadline), >,
+                   NBD_PATIENCE_MS - LONG_MS);
+  nbd_life_free (life);
+  g_assert_cmpint (nbd_budget_left (G_MAXINT64), ==, G_MAXINT);
+  g_assert_cmpint (nbd_budget_left (0), ==, 0);
 }
 
 static void
-test_waits (void)
+test_deadline (void)
 {
-  gint stop = 0;
-  NbdLife *life = nbd_life_new (&stop, 0);
-  const gint64 now = g_get_monotonic_time ();
-  int soon[2], late[2];
-  NbdWait one, other;
+  const guint threads = count_threads ();
+  NbdLife *life = nbd_life_new (NULL, 0);
+  int soon[2], late[2], ended[2];
+  NbdWait waits[3];
 
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, soon), ==, 0);
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, late), ==, 0);
-  nbd_life_begin_wait (life, &one, soon[0], now + 100000);
-  nbd_life_begin_wait (life, &other, late[0], now + PATIENCE_MS * 10000LL);
-  g_assert_true (is_shut_down (soon[1], PATIENCE_MS));
-  g_assert_cmpint (nbd_life_end_wait (life, &one), ==, ETIMEDOUT);
-  g_assert_false (is_shut_down (late[1], 300));
-  /* One that has ended is left alone. */
-  g_assert_cmpint (nbd_life_end_wait (life, &other), ==, 0);
+  make_pair (soon);
+  make_pair (late);
+  make_pair (ended);
+  /* There is none before it is needed: nbdkit may fork yet. */
+  g_assert_cmpuint (count_threads (), ==, threads);
+  const gint64 deadline = in_ms (200);
+  nbd_life_begin_wait (life, &waits[0], soon[0], deadline);
+  nbd_life_begin_wait (life, &waits[1], late[0], in_ms (10 * LONG_MS));
+  nbd_life_begin_wait (life, &waits[2], ended[0], deadline);
+  g_assert_cmpint (nbd_life_end_wait (life, &waits[2]), ==, 0);
+  g_assert_true (is_cut (soon, LONG_MS));
+  g_assert_cmpint (g_get_monotonic_time (), >=, deadline);
+  g_assert_cmpint (read (soon[1], &(char) { 0 }, 1), ==, 0);
+  g_assert_cmpint (nbd_life_end_wait (life, &waits[0]), ==, ETIMEDOUT);
+  /* Others are left alone. */
+  g_assert_false (is_cut (late, 300));
+  g_assert_false (is_cut (ended, 0));
+  g_assert_cmpint (nbd_life_end_wait (life, &waits[1]), ==, 0);
 
-  /* Long enough for the thread to have gone to sleep. */
-  g_usleep (1500000);
-  nbd_life_begin_wait (life, &other, late[0], now + PATIENCE_MS * 10000LL);
-  g_atomic_int_set (&stop, 1);
-  /* A server that is well has some time to answer. */
-  g_assert_false (is_shut_down (late[1], NBD_STOP_GRACE_MS / 2));
-  g_assert_true (is_shut_down (late[1], PATIENCE_MS));
-  g_assert_cmpint (nbd_life_end_wait (life, &other), ==, ESHUTDOWN);
+  /* One whose deadline has passed; and once more after the thread has gone to
+   * sleep.
+   */
   for (guint i = 0; i < 2; i++) {
-    close (soon[i]);
-    close (late[i]);
+    nbd_life_begin_wait (life, &waits[0], late[0], in_ms (i ? 100 : -1));
+    g_assert_true (is_cut (late, LONG_MS));
+    g_assert_cmpint (nbd_life_end_wait (life, &waits[0]), ==, ETIMEDOUT);
+    close_pair (late);
+    make_pair (late);
+    g_usleep (i ? 0 : 1500000);
   }
   nbd_life_free (life);
+  assert_threads (threads);
+  close_pair (soon);
+  close_pair (late);
+  close_pair (ended);
 }
 
+/* A server that is well may still answer for a while; one begun later, too. */
+static void
+test_stop (void)
+{
+  const guint threads = count_threads ();
+  gint stop = 0;
+  NbdLife *life = nbd_life_new (&stop, 0);
+  int first[2], second[2], third[2];
+  NbdWait waits[3];
+
+  make_pair (first);
+  make_pair (second);
+  make_pair (third);
+  nbd_life_begin_wait (life, &waits[0], first[0], in_ms (10 * LONG_MS));
+  nbd_life_begin_wait (life, &waits[1], second[0], in_ms (10 * LONG_MS));
+  g_atomic_int_set (&stop, 1);
+  g_assert_false (is_cut (first, NBD_STOP_GRACE_MS / 2));
+  g_assert_cmpint (nbd_life_end_wait (life, &waits[1]), ==, 0);
+  g_assert_true (is_cut (first, LONG_MS));
+  g_assert_false (is_cut (second, 0));
+  g_assert_cmpint (nbd_life_end_wait (life, &waits[0]), ==, ESHUTDOWN);
+  /* Then there is no more patience. */
+  nbd_life_begin_wait (life, &waits[2], third[0], in_ms (10 * LONG_MS));
+  g_assert_true (is_cut (third, LONG_MS));
+  g_assert_cmpint (nbd_life_end_wait (life, &waits[2]), ==, ESHUTDOWN);
+  nbd_life_free (life);
+  assert_threads (threads);
+  close_pair (first);
+  close_pair (second);
+  close_pair (third);
+}
+
+/* Waits, signs and looks from several threads; some waits are cut. */
 static void *
 wait_often (void *opaque)
 {
   NbdLife *life = opaque;
-  int pair[2];
+  int pair[2], sign[2];
 
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM, 0, pair), ==, 0);
-  for (guint i = 0; i < 20000; i++) {
+  make_pair (sign);
+  make_pair (pair);
+  for (guint i = 0; i < 4000; i++) {
+    const bool short_one = i % 500 == 499;
     NbdWait wait;
-    nbd_life_begin_wait (life, &wait, pair[0],
-                         g_get_monotonic_time () + PATIENCE_MS * 1000LL);
-    g_assert_cmpint (nbd_life_end_wait (life, &wait), ==, 0);
+
+    nbd_life_begin_wait (life, &wait, pair[0], in_ms (short_one ? 1 : LONG_MS));
+    nbd_life_add_sign (life, sign[0]);
+    if (short_one)
+      g_assert_true (is_cut (pair, LONG_MS));
+    g_assert_true (nbd_life_check (life));
+    nbd_life_remove_sign (life, sign[0]);
+    g_assert_cmpint (nbd_life_end_wait (life, &wait), ==,
+                     short_one ? ETIMEDOUT : 0);
+    g_assert_cmpint (is_cut (pair, 0), ==, short_one);
+    if (short_one) {
+      close_pair (pair);
+      make_pair (pair);
+    }
   }
-  close (pair[0]);
-  close (pair[1]);
+  close_pair (pair);
+  close_pair (sign);
   return NULL;
 }
 
 static void
 test_threads (void)
 {
+  const guint before = count_threads ();
   NbdLife *life = nbd_life_new (NULL, 0);
-  GThread *threads[4];
+  GThread *threads[2];
 
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     threads[i] = g_thread_new ("waits", wait_often, life);
   for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
     g_thread_join (threads[i]);
   nbd_life_free (life);
+  assert_threads (before);
 }
 
 int
-main (int argc, char **argv)
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/nbd-life/signs", test_signs);
+  g_test_add_func ("/nbd-life/end", test_end);
   g_test_add_func ("/nbd-life/budget", test_budget);
-  g_test_add_func ("/nbd-life/waits", test_waits);
+  g_test_add_func ("/nbd-life/deadline", test_deadline);
+  g_test_add_func ("/nbd-life/stop", test_stop);
   g_test_add_func ("/nbd-life/threads", test_threads);
   return g_test_run ();
 }

@@ -1,179 +1,201 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Nothing is released by a look that began before it had come, and nothing once
- * the job is dead.
+ * What a look proves, when looks are made, and what ends a wait for one.
+ * unit-nbd-witness-death has many who wait at once.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <glib.h>
 
-#include "nbd-witness.h"
-
-/* A hypervisor: looks are answered by a thread of its own, some time later. */
-typedef struct {
-  NbdWitness *witness;
-  GAsyncQueue *asked;
-  GThread *thread;
-  gint looks;                   /* atomic: under way; never two */
-  gint64 died;                  /* atomic, as a pointer's size: when; 0: not */
-  gint unknown;                 /* atomic: so many looks fail */
-} Host;
-
-#define END GINT_TO_POINTER (2)
-
-static void
-look (void *opaque)
-{
-  Host *host = opaque;
-
-  g_assert_cmpint (g_atomic_int_add (&host->looks, 1), ==, 0);
-  g_async_queue_push (host->asked, GINT_TO_POINTER (1));
-}
+/* What it takes for the time; 0: the true one.  Only where one thread runs. */
+static gint64 frozen;
 
 static gint64
-died (Host *host)
+test_clock (void)
 {
-  return __atomic_load_n (&host->died, __ATOMIC_SEQ_CST);
+  return frozen ? frozen : g_get_monotonic_time ();
 }
 
-static void *
-answer (void *opaque)
-{
-  Host *host = opaque;
-  GRand *rand = g_rand_new_with_seed (7);
+#define g_get_monotonic_time test_clock
+#include "../common/nbd-witness.c"
+#undef g_get_monotonic_time
 
-  while (g_async_queue_pop (host->asked) != END) {
-    g_usleep ((gulong) g_rand_int_range (rand, 0, 1000));
-    const bool dead = died (host) != 0;
-    const bool unknown = g_atomic_int_get (&host->unknown) > 0;
-    if (unknown)
-      g_atomic_int_add (&host->unknown, -1);
-    g_usleep ((gulong) g_rand_int_range (rand, 0, 1000));
-    g_atomic_int_add (&host->looks, -1);
-    nbd_witness_told (host->witness, dead ? NBD_WITNESS_DEAD
-                      : unknown ? NBD_WITNESS_UNKNOWN : NBD_WITNESS_ALIVE);
+/* Far more than it takes, also under a sanitizer on a busy machine. */
+#define LONG_MS 20000
+#define SECOND G_TIME_SPAN_SECOND
+
+static guint looks;
+
+static void
+count_look (void *opaque)
+{
+  (void) opaque;
+  looks++;
+}
+
+static void
+test_proof (void)
+{
+  NbdLife *life = nbd_life_new (NULL, 0);
+  NbdWitness *witness = nbd_witness_new (life, count_look, NULL);
+
+  looks = 0;
+  /* A look in the same microsecond may have begun before. */
+  frozen = 10 * SECOND;
+  g_assert_false (nbd_witness_confirms (witness, frozen));
+  g_assert_cmpuint (looks, ==, 0);
+  frozen += 2;
+  g_assert_false (nbd_witness_confirms (witness, frozen - 1));
+  g_assert_cmpuint (looks, ==, 1);
+  /* Never two at once, however long it takes. */
+  frozen += 4;
+  g_assert_false (nbd_witness_confirms (witness, frozen - 1));
+  frozen += 10 * SECOND;
+  g_assert_false (nbd_witness_confirms (witness, 0));
+  g_assert_false (nbd_witness_confirms (witness, frozen - 1));
+  g_assert_cmpuint (looks, ==, 1);
+  const gint64 began = 10 * SECOND + 2;
+  nbd_witness_told (witness, NBD_WITNESS_ALIVE);
+  for (gint64 came = began - 3; came < began + 10; came++)
+    g_assert_cmpint (nbd_witness_confirms (witness, came), ==, came < began);
+  g_assert_false (nbd_witness_confirms (witness, frozen - 1));
+
+  /* It paused no longer than that after a look of so long. */
+  frozen += PAUSE_MOST_US - 1;
+  g_assert_false (nbd_witness_confirms (witness, began));
+  g_assert_cmpuint (looks, ==, 1);
+  frozen++;
+  g_assert_false (nbd_witness_confirms (witness, began));
+  g_assert_cmpuint (looks, ==, 2);
+  /* A short look is followed by a short pause. */
+  frozen += 100;
+  nbd_witness_told (witness, NBD_WITNESS_ALIVE);
+  g_assert_true (nbd_witness_confirms (witness, began));
+  frozen += PAUSE_FACTOR * 100 - 1;
+  g_assert_false (nbd_witness_confirms (witness, frozen - 1));
+  g_assert_cmpuint (looks, ==, 2);
+  frozen++;
+  const gint64 proven = frozen - PAUSE_FACTOR * 100 - 101;
+  g_assert_true (nbd_witness_confirms (witness, proven));
+  g_assert_cmpuint (looks, ==, 2);
+
+  /* What is not known proves nothing, and is asked again after a pause. */
+  const gint64 came = frozen - 1;
+  g_assert_false (nbd_witness_confirms (witness, came));
+  g_assert_cmpuint (looks, ==, 3);
+  for (guint i = 3; i < 8; i++) {
+    frozen += 10;
+    nbd_witness_told (witness, NBD_WITNESS_UNKNOWN);
+    g_assert_false (nbd_witness_confirms (witness, came));
+    g_assert_true (nbd_witness_confirms (witness, proven));
+    frozen += PAUSE_MOST_US - 1;
+    g_assert_false (nbd_witness_confirms (witness, came));
+    g_assert_cmpuint (looks, ==, i);
+    frozen++;
+    g_assert_false (nbd_witness_confirms (witness, came));
+    g_assert_cmpuint (looks, ==, i + 1);
+    g_assert_false (nbd_life_is_over (life));
   }
-  g_rand_free (rand);
-  return NULL;
+  nbd_witness_told (witness, NBD_WITNESS_DEAD);
+  g_assert_true (nbd_life_is_over (life));
+  g_assert_false (nbd_witness_confirms (witness, came));
+  g_assert_true (nbd_witness_confirms (witness, proven));
+  frozen = 0;
+  nbd_witness_free (witness);
+  nbd_life_free (life);
+}
+
+/* A look may be answered at once, by the thread that makes it. */
+static void
+look_at_once (void *opaque)
+{
+  NbdWitness **witness = opaque;
+
+  looks++;
+  nbd_witness_told (*witness, looks < 3 ? NBD_WITNESS_UNKNOWN
+                    : NBD_WITNESS_ALIVE);
 }
 
 static void
-begin (Host *host, NbdLife *life)
+test_at_once (void)
 {
-  *host = (Host) { .asked = g_async_queue_new () };
-  host->witness = nbd_witness_new (life, look, host);
-  host->thread = g_thread_new ("host", answer, host);
+  NbdLife *life = nbd_life_new (NULL, LONG_MS);
+  NbdWitness *witness = nbd_witness_new (life, look_at_once, &witness);
+  const NbdBudget budget = nbd_life_budget (life);
+
+  looks = 0;
+  g_assert_cmpint (nbd_witness_wait (witness, g_get_monotonic_time (),
+                                     &budget), ==, 0);
+  g_assert_cmpuint (looks, ==, 3);
+  nbd_witness_free (witness);
+  nbd_life_free (life);
+
+  g_assert_true (nbd_witness_confirms (NULL, G_MAXINT64));
+  g_assert_cmpint (nbd_witness_wait (NULL, G_MAXINT64, &budget), ==, 0);
+  nbd_witness_free (NULL);
 }
 
-static void
-end (Host *host)
-{
-  g_async_queue_push (host->asked, END);
-  g_thread_join (host->thread);
-  nbd_witness_free (host->witness);
-  g_async_queue_unref (host->asked);
-}
-
+/* Several who wait for a look of which nothing is heard, until what happens. */
 typedef struct {
-  Host *host;
-  NbdLife *life;
-  guint released, refused;
-} Reader;
+  NbdWitness *witness;
+  gint64 came;
+  NbdBudget budget;
+} Waiter;
 
-/* Reads come at any time; one that is released must have come before the job's
- * death.
- */
 static void *
-read_on (void *opaque)
+wait_for_it (void *opaque)
 {
-  Reader *reader = opaque;
+  Waiter *waiter = opaque;
 
-  for (;;) {
-    NbdBudget budget = nbd_life_budget (reader->life);
-    const gint64 came = g_get_monotonic_time ();
-    const bool fresh = died (reader->host) == 0;
-    const int failure
-      = nbd_witness_wait (reader->host->witness, came, &budget);
-    if (failure) {
-      g_assert_cmpint (failure, ==, EIO);
-      reader->refused++;
-      return NULL;
-    }
-    g_assert_true (fresh || came < died (reader->host));
-    reader->released++;
-  }
+  return GINT_TO_POINTER (nbd_witness_wait (waiter->witness, waiter->came,
+                                            &waiter->budget));
 }
 
 static void
-test_death (void)
+test_waits (void)
 {
-  for (guint round = 0; round < 20; round++) {
-    NbdLife *life = nbd_life_new (NULL, 0);
-    Reader readers[8];
-    GThread *threads[8];
-    Host host;
+  enum { DEADLINE, STOP, LOST, DEAD, ALIVE, ENDS };
+  static const int want[ENDS] = { ETIMEDOUT, ESHUTDOWN, EIO, EIO, 0 };
 
-    begin (&host, life);
-    for (guint i = 0; i < G_N_ELEMENTS (threads); i++) {
-      readers[i] = (Reader) { &host, life, 0, 0 };
-      threads[i] = g_thread_new ("reader", read_on, &readers[i]);
-    }
-    g_usleep ((gulong) g_test_rand_int_range (20000, 60000));
-    __atomic_store_n (&host.died, g_get_monotonic_time (), __ATOMIC_SEQ_CST);
-    guint released = 0;
-    for (guint i = 0; i < G_N_ELEMENTS (threads); i++) {
-      g_thread_join (threads[i]);
-      released += readers[i].released;
-      g_assert_cmpuint (readers[i].refused, ==, 1);
-    }
-    g_assert_cmpuint (released, >, 0);
-    g_assert_true (nbd_life_is_over (life));
-    end (&host);
+  for (guint end = 0; end < ENDS; end++) {
+    gint stop = 0;
+    NbdLife *life = nbd_life_new (&stop, end == DEADLINE ? 300 : LONG_MS);
+    Waiter waiter = { nbd_witness_new (life, count_look, NULL),
+                      g_get_monotonic_time (), nbd_life_budget (life) };
+    GThread *threads[4];
+
+    looks = 0;
+    for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+      threads[i] = g_thread_new ("waits", wait_for_it, &waiter);
+    g_usleep (150000);
+    if (end == STOP)
+      g_atomic_int_set (&stop, 1);
+    else if (end == LOST)
+      nbd_life_end (life);
+    else if (end == DEAD || end == ALIVE)
+      nbd_witness_told (waiter.witness, end == DEAD ? NBD_WITNESS_DEAD
+                        : NBD_WITNESS_ALIVE);
+    for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+      g_assert_cmpint (GPOINTER_TO_INT (g_thread_join (threads[i])), ==,
+                       want[end]);
+    if (end == DEADLINE)
+      g_assert_cmpint (g_get_monotonic_time (), >=, waiter.budget.deadline);
+    else
+      g_assert_cmpint (g_get_monotonic_time (), <, waiter.budget.deadline);
+    g_assert_cmpuint (looks, ==, 1);
+    nbd_witness_free (waiter.witness);
     nbd_life_free (life);
   }
 }
 
-static void
-test_bounds (void)
-{
-  gint stop = 0;
-  NbdLife *life = nbd_life_new (&stop, 200);
-  NbdBudget budget = nbd_life_budget (life);
-  Host host;
-
-  g_assert_true (nbd_witness_confirms (NULL, G_MAXINT64));
-  g_assert_cmpint (nbd_witness_wait (NULL, G_MAXINT64, &budget), ==, 0);
-
-  begin (&host, life);
-  /* Looks that fail are made again. */
-  g_atomic_int_set (&host.unknown, 2);
-  budget.deadline += 20 * G_TIME_SPAN_SECOND;
-  gint64 came = g_get_monotonic_time ();
-  g_assert_false (nbd_witness_confirms (host.witness, came));
-  g_assert_cmpint (nbd_witness_wait (host.witness, came, &budget), ==, 0);
-  g_assert_true (nbd_witness_confirms (host.witness, came));
-  /* A proof is of what came before, not of all that is to come. */
-  g_assert_false (nbd_witness_confirms (host.witness,
-                                        g_get_monotonic_time ()));
-  g_atomic_int_set (&host.unknown, G_MAXINT);
-  came = g_get_monotonic_time ();
-  budget = nbd_life_budget (life);
-  g_assert_cmpint (nbd_witness_wait (host.witness, came, &budget), ==,
-                   ETIMEDOUT);
-  budget.deadline += 20 * G_TIME_SPAN_SECOND;
-  g_atomic_int_set (&stop, 1);
-  g_assert_cmpint (nbd_witness_wait (host.witness, came, &budget), ==,
-                   ESHUTDOWN);
-  end (&host);
-  nbd_life_free (life);
-}
-
 int
-main (int argc, char **argv)
+main (int argc, char *argv[])
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/nbd-witness/death", test_death);
-  g_test_add_func ("/nbd-witness/bounds", test_bounds);
+  g_test_add_func ("/nbd-witness/proof", test_proof);
+  g_test_add_func ("/nbd-witness/at-once", test_at_once);
+  g_test_add_func ("/nbd-witness/waits", test_waits);
   return g_test_run ();
 }
