@@ -11,6 +11,7 @@
 
 import collections
 import concurrent.futures
+import faulthandler
 import os
 import random
 import subprocess
@@ -33,6 +34,7 @@ IN_FLIGHT = 4
 HOLE, ZERO = nbd.STATE_HOLE, nbd.STATE_ZERO
 CONTENT = [bytes([value]) * BLOCK for value in range(256)]
 ANSWERS_WITHIN = 30             # seconds
+ROUND_WITHIN = 90
 
 
 def offset_of(block):
@@ -47,6 +49,7 @@ class Disk:
         self.monitor = Monitor(monitor)
         self.wrong = open(name + ".wrong", "w")
         self.held = [0] * BLOCKS
+        self.discarded = []
         self.strokes = 0
 
     def put(self, first, count, zero, rng):
@@ -54,12 +57,23 @@ class Disk:
         value = 0 if zero else 1 + self.strokes % 255
         command = "write -q -P %d" % value if value \
             else rng.choice(("write -q -z", "write -q -z -u", "discard -q"))
-        self.monitor.guest_io("%s %d %d" % (command, offset_of(first),
-                                            count * BLOCK))
+        self.do(command, first, count)
+        if command == "discard -q":
+            self.discarded.append((first, count))
         self.held[first:first + count] = [value] * count
 
-    def refill(self, rng):
-        """Much must be data, for zeroes to be a change."""
+    def do(self, command, first, count):
+        self.monitor.guest_io("%s %d %d" % (command, offset_of(first),
+                                            count * BLOCK))
+
+    def settle(self, rng):
+        """Between jobs.  QEMU ignores discards while a job runs.  And much
+        must be data, for zeroes to be a change.
+        """
+        for first, count in self.discarded:
+            self.do("write -q -z", first, count)
+            self.held[first:first + count] = [0] * count
+        self.discarded = []
         for stroke in range(0, BLOCKS, STROKE):
             if self.held[stroke] == 0 and rng.random() < 0.7:
                 self.put(stroke, STROKE, False, rng)
@@ -74,9 +88,9 @@ class Abort:
         self.begun = threading.Event()      # somebody aborts it
         self.leaks = threading.Event()      # QEMU tells what is new
         self.over = threading.Event()       # no client reads any more
-        self.asked_for = None
+        self.since = None                   # when begun
         self.at = 0                         # where a client reads in order
-        self.asked = 0                      # the last area in the map
+        self.mapped = 0                     # the last area in the map
         self.latest = None                  # blocks that were written last
         self.answers = self.refused = self.wrong = 0    # guarded by:
         self.lock = threading.Lock()
@@ -87,13 +101,15 @@ class Abort:
             self.refused += refused
             if wrong:
                 self.wrong += 1
-                print(wrong, "before it was aborted" if self.asked_for is None
+                print(wrong, "before it was aborted" if self.since is None
                       else "%.1f ms after somebody went to abort it"
-                      % (1000 * (time.monotonic() - self.asked_for)),
+                      % (1000 * (time.monotonic() - self.since)),
                       file=self.disk.wrong)
 
 
 class Client:
+    """Reads until it is refused, whatever it is told."""
+
     def __init__(self, abort, socket):
         self.abort, self.socket = abort, socket
         self.rng = random.Random(abort.rng.random())
@@ -109,10 +125,7 @@ class Client:
                 self.work()
         except nbd.Error:
             self.abort.note(refused=1)
-        self.insist()
-
-    def insist(self):
-        """Who asks once more may not be told better."""
+        # Who asks again is not told otherwise.
         for _ in range(3):
             time.sleep(0.001)
             try:
@@ -136,7 +149,7 @@ class Client:
     def data_blocks(self, area):
         """By block status.  Zeroes may be called data, not the reverse."""
         first, told = area * AREA_BLOCKS, []
-        self.abort.asked = max(self.abort.asked, area)
+        self.abort.mapped = max(self.abort.mapped, area)
 
         def extents(context, offset, entries, error):
             for length, flags in zip(entries[::2], entries[1::2]):
@@ -231,7 +244,7 @@ def guest_writes(abort):
 def strokes_in_order(abort, rng):
     """First what is being read ahead, and what the map is not known of."""
     here = abort.at - abort.at % STROKE
-    unknown = (abort.asked + 1) * AREA_BLOCKS
+    unknown = (abort.mapped + 1) * AREA_BLOCKS
     zeroes = range(unknown, min(unknown + 4 * AREA_BLOCKS, BLOCKS), STROKE)
     others = [stroke for stroke in range(0, BLOCKS, STROKE)
               if stroke not in zeroes and stroke != here]
@@ -285,7 +298,9 @@ class Server:
 
 
 def abort_once(pool, plugin, guest, name, disk, rng):
-    disk.refill(rng)
+    # If libvirt hangs, this tells where we wait for it.
+    faulthandler.dump_traceback_later(ROUND_WITHIN, exit=True)
+    disk.settle(rng)
     server = Server(plugin, name)
     abort = Abort(disk, rng)
     qemu = pool.submit(qemu_tells_new, abort, *guest.job_export("vda"))
@@ -293,8 +308,8 @@ def abort_once(pool, plugin, guest, name, disk, rng):
     clients = [pool.submit(kind(abort, server.socket).run)
                for kind in (Copier, Jumper, Walker)]
     # Also while clients connect, and while the map is read.
-    time.sleep(rng.choice((0.01, 0.04, 0.08)) * rng.random())
-    abort.asked_for = time.monotonic()
+    time.sleep(rng.choice((0.01, 0.05, 0.2)) * rng.random())
+    abort.since = time.monotonic()
     abort.begun.set()
     guest.abort_job()
     for client in clients:
@@ -315,10 +330,11 @@ def main():
     rng = random.Random(name + seed)
     for area in range(AREAS):
         disk.put(area * AREA_BLOCKS, AREA_BLOCKS, False, rng)
-    pool = concurrent.futures.ThreadPoolExecutor()
+    pool = concurrent.futures.ThreadPoolExecutor(5)
     for _ in range(int(rounds)):
         counts = abort_once(pool, plugin, guest, name, disk, rng)
         sums = [a + b for a, b in zip(sums, counts)]
+    faulthandler.cancel_dump_traceback_later()
     print(*sums)
 
 

@@ -286,7 +286,8 @@ lab_small_folder ()
 # guest_define NAME FILE…: a persistent guest whose disks vda, vdb… are these
 # files in qcow2, or raw if named *.raw.  $guest_memory in MiB, $guest_devices
 # and $guest_os for more of its document.  $guest_monitor is a socket for a
-# monitor of QEMU's beside libvirt's own, whose locks it does not wait for.
+# monitor of QEMU's beside libvirt's own, whose locks it does not wait for; it is
+# for people: beside a second one in JSON, QEMU 7.2 at times forgets both.
 guest_memory=64 guest_devices= guest_os= guest_monitor=
 guest_define ()
 {
@@ -294,7 +295,7 @@ guest_define ()
   local monitor=
   shift
   [ -z "$guest_monitor" ] || monitor="<q:commandline
-      xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-qmp'/>
+      xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-monitor'/>
     <q:arg value='unix:$guest_monitor,server=on,wait=off'/></q:commandline>"
   for file; do
     letter=${letters:${#disks[@]}:1}
