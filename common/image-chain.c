@@ -272,7 +272,7 @@ image_chain_inspect (const char *path, GError **error)
 }
 
 const char *
-image_void_bitmaps (const char *path)
+image_void_bitmaps (const char *path, bool needed)
 {
   g_auto (Qcow2Header) header = { 0 };
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -283,8 +283,10 @@ image_void_bitmaps (const char *path)
     return NULL;
   g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
   close (fd);
-  return bytes && qcow2_header_parse (bytes, length, &header, &why)
-    ? header.void_bitmaps : NULL;
+  if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
+    return NULL;
+  return needed && !header.bitmaps ? "it has none any more"
+    : header.void_bitmaps;
 }
 
 bool

@@ -263,6 +263,19 @@ parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
 }
 
 bool
+parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
+            GError **error)
+{
+  g_autoptr (GString) remedy = removal (disk, bitmap);
+
+  return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s, which was "
+                    "the disk when the bitmap was made, so what was written to "
+                    "it since is lost; make a full backup, and then, if no "
+                    "guest on any host uses the images, forget the rest with: "
+                    "%s", disk->target, bitmap, layer->path, remedy->str);
+}
+
+bool
 parts_not_offered (const Disk *disk, const Layer *layer, const char *bitmap,
                    GError **error)
 {

@@ -19,6 +19,10 @@ bool parts_missing (const Forest *forest, const Disk *disk,
                     const Checkpoint *checkpoint, const char *bitmap,
                     GError **error);
 
+/* ENOENT: the layer that the disk was at the checkpoint has lost the bitmap. */
+bool parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
+                 GError **error);
+
 /* ENOENT: the server of a layer that may hold a part of the record does not
  * offer its bitmap.
  */

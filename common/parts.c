@@ -5,7 +5,8 @@
  *
  * Layers below the deepest one that has the bitmap are older than the
  * checkpoint, unless one of them has lost its bitmaps, or has a server that
- * does not offer all: that one may have been the deepest.  From the deepest one
+ * does not offer all: that one may have been the deepest.  The one that the disk
+ * was at the checkpoint has the bitmap, or has lost it.  From the deepest one
  * up, each layer was written after the checkpoint: with the bitmap, the bitmap
  * tells what was written; without, whatever is allocated there was.
  */
@@ -81,7 +82,10 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
     if (layer->void_bitmaps)
       return parts_void (disk, layer, name, error);
   }
-  return true;
+  /* Programs that drop void bitmaps leave no other sign. */
+  return place < 0 || (guint) place >= disk->layers->len
+    || layer_bitmap (disk_layer (disk, (guint) place), name)
+    || parts_lost (disk, disk_layer (disk, (guint) place), name, error);
 }
 
 /* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and

@@ -104,8 +104,10 @@ read_extensions (const guint8 *bytes, gsize begin, gsize end,
       return false;
     if (type == EXTENSIONS_END)
       return true;
-    if (type == BITMAPS)
+    if (type == BITMAPS) {
+      header->bitmaps = true;
       header->void_bitmaps = void_bitmaps (bytes, header->version);
+    }
     if (type == BACKING_FORMAT) {
       *why = "the format of its backing file has no known name";
       if (count >= BACKING_FORMAT_MOST)

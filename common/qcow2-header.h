@@ -18,6 +18,7 @@ typedef struct {
   bool corrupt;                 /* marked so by QEMU */
   bool external_data;           /* its data are in another file */
   bool encrypted;
+  bool bitmaps;                 /* it has some, be they void */
   const char *void_bitmaps;     /* why the bitmaps in it say nothing any more;
                                  * NULL: they do, or there are none; static */
   char *backing_path;           /* as it is written; NULL: none */

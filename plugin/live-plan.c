@@ -184,7 +184,8 @@ check_backing (const LivePlan *plan, const GuestLook *look,
 
   for (guint i = 1; i < end; i++) {
     const char *path = g_ptr_array_index (chain->paths, i);
-    const char *why = image_void_bitmaps (path);
+    /* What the disk was at the checkpoint has its bitmap, or lost it. */
+    const char *why = image_void_bitmaps (path, (int) i == place);
     if (why)
       return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
                         "void (%s), so what was written there since "

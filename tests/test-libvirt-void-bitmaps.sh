@@ -34,6 +34,17 @@ for state in stopped running; do
   [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole"
   grep -q "warning: .*disk vda is served whole: .*base.qcow2.* void" log \
     || fail "$state: it is not said why: $(cat log)"
+  [ $state = stopped ] || guest_destroy web1
+  # A writer that clears the sign of it, too: the document tells.
+  cp base.qcow2 void.qcow2
+  qemu-img check -q -r leaks base.qcow2
+  [ $state = stopped ] || guest_start web1
+  refuses "without on-missing=full.*$PWD/base.qcow2.*(lost|void)[ ;(].*full backup" \
+    "${here[@]}" checkpoint=m
+  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole"
+  [ $state = stopped ] || guest_destroy web1
+  cp void.qcow2 base.qcow2
+  [ $state = stopped ] || guest_start web1
   # When this one was made, the base was older already.
   [ "$(dirty later)" = '[11]' ] || fail "$state: $(dirty later)"
 done
