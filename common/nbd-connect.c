@@ -248,9 +248,11 @@ refused_to_list (const NbdLife *life, struct nbd_handle *nbd,
 {
   g_autofree char *words = g_strdup (reason (ENOTSUP));
 
-  if (nbd_clear_meta_contexts (nbd) == 0
-      && go (life, nbd, false, NULL, what,
-             deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
+  if (nbd_clear_meta_contexts (nbd) == -1) /* it is dead already */
+    connect_failed (what, nbd_get_errno () ? nbd_get_errno () : ENOTCONN,
+                    error);
+  else if (go (life, nbd, false, NULL, what,
+               deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
     error_set (error, ENOTSUP, "%s: the server does not tell its bitmaps (%s), "
                "so nothing is known of what changed; is it QEMU's?", what,
                words);
