@@ -127,24 +127,6 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
   return false;
 }
 
-/* Every read will need one. */
-static bool
-try_proof (const Job *job, const Hypervisor *hypervisor, const char *xml,
-           GError **error)
-{
-  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
-  g_autoptr (GError) reason = NULL;
-  const BackupDisk *disk = backup && backup->disks->len > 0
-    ? g_ptr_array_index (backup->disks, 0) : NULL;
-
-  if (!disk || job_life (job, hypervisor->domain, disk->target, &reason)
-      != KEEPER_DEAD)
-    return true;
-  return error_set (error, EIO, "guest %s: the backup began, but QEMU does not "
-                    "tell whether it lives, so nothing that is read could be "
-                    "trusted: %s", hypervisor->domain_name, reason->message);
-}
-
 /* What libvirt says of the job that was just begun. */
 static bool
 describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
@@ -164,7 +146,7 @@ describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
   *xml = g_strdup (begun);
   free (begun);
   job_scratch (job, &used, &job->room, &tightest);
-  return try_proof (job, hypervisor, *xml, error);
+  return life_look_at_all (job, hypervisor, *xml, error);
 }
 
 bool
@@ -178,6 +160,7 @@ job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
   if (owner_clear_way (hypervisor, texts[BEGIN_FOLDER],
                        texts[BEGIN_TAKE_OVER][0] != '\0', &refusal)
       && make_folder (job, texts, &refusal)
+      && life_begin (job, hypervisor, &refusal)
       && start_job (job, hypervisor, texts, broken, &refusal)
       && describe_job (job, hypervisor, xml, &refusal))
     return true;
@@ -316,6 +299,7 @@ job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
   g_clear_pointer (&job->created, g_free);
   g_clear_pointer (&job->mark, g_free);
   g_clear_pointer (&job->scratch, g_strfreev);
+  g_clear_pointer (&job->alive, g_hash_table_unref);
   *job = (Job) JOB_INIT;
   return true;
 }

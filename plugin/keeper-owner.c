@@ -41,23 +41,6 @@ job_is_running (const Job *job, virDomainPtr domain)
   return is_marked (job->mark, domain, &known);
 }
 
-KeeperLife
-job_life (const Job *job, virDomainPtr domain, const char *target,
-          GError **error)
-{
-  if (virDomainBlockJobSetSpeed (domain, target, 0, 0) == 0) {
-    bool known;
-    if (is_marked (job->mark, domain, &known))
-      return KEEPER_ALIVE;
-    error_set (error, EIO, "disk %s is in another backup job", target);
-    return known ? KEEPER_DEAD : KEEPER_UNKNOWN;
-  }
-  const virError *reason = virGetLastError ();
-  const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
-  hypervisor_error (error, "disk %s", target);
-  return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
-}
-
 /* Abort the job that bears the mark; true if there is none (any more). */
 bool
 owner_abort_marked (const char *mark, const Hypervisor *hypervisor,

@@ -77,14 +77,17 @@ begin (Process *process, const Message *message)
   alarm (0);
 }
 
-/* Its reader has to know at once, and libvirt's event will come. */
+/* Its reader has to know at once, and libvirt's event will come, or has while
+ * we looked.
+ */
 static void
 prove (Process *process, const Message *message)
 {
   g_autoptr (GError) reason = NULL;
   const char *target = message_text (message, 0);
-  const KeeperLife life = process->lost ? KEEPER_DEAD
-    : job_life (&process->job, process->hypervisor.domain, target, &reason);
+  const KeeperLife seen = process->lost ? KEEPER_DEAD
+    : life_look (&process->job, &process->hypervisor, target, &reason);
+  const KeeperLife life = process->lost ? KEEPER_DEAD : seen;
   g_autofree char *number = g_strdup_printf ("%d", (int) life);
 
   process_tell (process, KEEPER_PROOF, target, number);

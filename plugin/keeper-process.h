@@ -61,6 +61,8 @@ typedef struct {
   char **scratch;
   bool tried;                   /* to begin: what came of it may be unknown */
   bool begun;
+  GHashTable *alive;            /* QEMU's jobs, as keeper-life.c heard of them:
+                                 * ID → bool */
   guint64 room;                 /* bytes left for scratch at first */
   guint warned;                 /* how often that it runs short */
 } Job;
@@ -147,18 +149,6 @@ bool job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
 /* Does it still run, and is it ours? */
 bool job_is_running (const Job *job, virDomainPtr domain);
 
-/* Is it alive on the disk of that target, as QEMU sees it?  Reads of the disk
- * that were answered before this was called are then true.  *error: why not.
- *
- * QEMU takes a new speed from a job that runs, and refuses it from before the
- * job lets go of the disk (job.c, job_apply_verb_locked, of QEMU 7.2); what a
- * query tells of the job comes too late.  A backup that copies nothing by
- * itself has no use for a speed.  That the job is ours is looked at after it:
- * another may have been begun meanwhile.
- */
-KeeperLife job_life (const Job *job, virDomainPtr domain, const char *target,
-                     GError **error);
-
 /* Abort the job if it is still ours, wait until it is gone, remove our
  * files, and the created checkpoint unless it is to stay.  False with all
  * that could not be done; it can be tried again then.
@@ -195,6 +185,23 @@ void process_doubt (Process *process, const char *why);
 
 /* The clock has struck: is there still a job that was doubted? */
 void process_recheck (Process *process);
+
+/* Have QEMU's events on its jobs handed on.  Before a job begins. */
+bool life_watch (Process *process);
+
+/* Forget what was heard of jobs before: ours is to begin now. */
+bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);
+
+/* Is the job alive on the disk of that target, as QEMU sees it?  Reads of the
+ * disk that were answered before this was called are then of the time when it
+ * began.  *error: why not.  Runs the keeper's loop.
+ */
+KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
+                      const char *target, GError **error);
+
+/* The same for all disks of the job; xml is libvirt's description of it. */
+bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
+                       const char *xml, GError **error);
 
 /* What the process does until its server is gone; never returns. */
 G_NORETURN void keeper_process_run (int fd);

@@ -159,7 +159,8 @@ process_watch_guest (Process *process, GError **error)
           && virConnectDomainEventRegisterAny (
             connection, domain, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
             VIR_DOMAIN_EVENT_CALLBACK (on_job_completed), process,
-            NULL) >= 0))
+            NULL) >= 0
+          && life_watch (process)))
     return process->watching = true;
   return hypervisor_error (error, "guest %s: cannot be told of its events",
                            process->hypervisor.domain_name);

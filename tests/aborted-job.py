@@ -311,7 +311,8 @@ def abort_once(pool, plugin, guest, name, disk, rng):
     time.sleep(rng.choice((0.01, 0.05, 0.2)) * rng.random())
     abort.since = time.monotonic()
     abort.begun.set()
-    guest.abort_job()
+    rng.choice((guest.abort_job, lambda: guest.abort_block_job("vda"),
+                disk.monitor.cancel_backups))()
     for client in clients:
         client.result(ANSWERS_WITHIN)
     abort.over.set()

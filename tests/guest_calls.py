@@ -6,7 +6,9 @@
 
 import ctypes
 import os
+import re
 import socket
+import threading
 import xml.etree.ElementTree
 
 
@@ -37,6 +39,11 @@ class Guest:
     def abort_job(self):
         self.check(self.library.virDomainAbortJob(self.domain))
 
+    def abort_block_job(self, target):
+        """Returns before QEMU has ended it."""
+        self.check(self.library.virDomainBlockJobAbort(
+            self.domain, target.encode(), 1))
+
     def has_backup(self):
         """virDomainGetJobInfo could crash libvirt before 10.8.0."""
         return self.library.virDomainBackupGetXMLDesc(self.domain, 0) \
@@ -54,13 +61,14 @@ class Guest:
 
 
 class Monitor:
-    """A monitor of QEMU's; see guest_monitor in libvirt-lab.sh."""
+    """A monitor of QEMU's; see guest_monitor in libvirt-lab.sh.  Any thread."""
 
     PROMPT = b"(qemu) "
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
+        self.lock = threading.Lock()
         self.receive()
 
     def receive(self):
@@ -72,12 +80,21 @@ class Monitor:
             said += part
         return said[:-len(self.PROMPT)]
 
+    def cancel_backups(self):
+        """Behind libvirt's back."""
+        for job in re.findall(r"^Type backup, device ([^:]+):",
+                              self.ask("info block-jobs"), re.MULTILINE):
+            self.ask("block_job_cancel -f " + job)
+
+    def ask(self, command):
+        with self.lock:
+            self.socket.sendall(command.encode() + b"\n")
+            # The first line is ours, as a terminal would show it.
+            return self.receive().split(b"\r\n", 1)[1].decode()
+
     def guest_io(self, command, disk=0):
         """As if the guest itself had done what this qemu-io command does."""
-        self.socket.sendall(
-            b'qemu-io -d /machine/peripheral/virtio-disk%d/virtio-backend '
-            b'"%s"\n' % (disk, command.encode()))
-        # The first line is ours, as a terminal would show it.
-        said = self.receive().split(b"\r\n", 1)[1]
+        said = self.ask('qemu-io -d /machine/peripheral/virtio-disk%d'
+                        '/virtio-backend "%s"' % (disk, command))
         if said:
-            raise OSError("%s: %s" % (command, said.decode()))
+            raise OSError("%s: %s" % (command, said))

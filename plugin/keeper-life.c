@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Does the backup still hold, as QEMU itself tells?  QEMU has a job for each
+ * disk, and an event, JOB_STATUS_CHANGE, for each step of its life; libvirt
+ * hands such events on as they are.
+ *
+ * Facts: QEMU tells that a job is aborting, or pending, before the job lets go
+ * of its disk (job.c, job_finalize_single_locked, of 7.2 and 10.0), and its
+ * monitor tells events and answers in order.  libvirt queues an event before
+ * it hears what QEMU says next (qemu_process.c, qemuProcessHandleEvent, of 9.0
+ * and 11.3), calls the job backup-TARGET-NODE (qemu_blockjob.c), and ends it
+ * by itself only after.  A speed set for the job would be a shorter proof, but
+ * since libvirt 11.1 a backup keeps that call waiting.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <libvirt/libvirt-qemu.h>
+
+#include "backup-xml.h"
+#include "error.h"
+#include "json-text.h"
+#include "keeper-process.h"
+
+/* An event leaves libvirt's daemon in the turn of its main loop after it was
+ * queued, and each of these questions takes a turn.  Two would do; each daemon
+ * between (virtproxyd) takes two more.
+ */
+#define TURNS 4
+
+static bool
+is_at_work (const char *status)
+{
+  static const char *const states[]
+    = { "created", "running", "paused", "ready", "standby", NULL };
+
+  return g_strv_contains (states, status);
+}
+
+/* Once over, always over: a later job of the same name is not ours. */
+static void
+note_status (GHashTable *alive, const char *id, const char *status)
+{
+  if (!is_at_work (status))
+    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (false));
+  else if (!g_hash_table_contains (alive, id))
+    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (true));
+}
+
+static void
+on_job_status (virConnectPtr connection, virDomainPtr domain,
+               const char *event, long long seconds, unsigned int micros,
+               const char *details, void *opaque)
+{
+  const Process *process = opaque;
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  JsonObject *object = details
+    ? json_text_parse (parser, details, strlen (details)) : NULL;
+
+  (void) connection;
+  (void) domain;
+  (void) event;
+  (void) seconds;
+  (void) micros;
+  if (!process->job.alive)
+    return;
+  if (object)
+    note_status (process->job.alive,
+                 json_object_get_string_member_with_default (object, "id", ""),
+                 json_object_get_string_member_with_default (object, "status",
+                                                             ""));
+  else                          /* whose was it? */
+    g_hash_table_remove_all (process->job.alive);
+}
+
+bool
+life_watch (Process *process)
+{
+  return virConnectDomainQemuMonitorEventRegister (
+    process->hypervisor.connection, process->hypervisor.domain,
+    "JOB_STATUS_CHANGE", on_job_status, process, NULL, 0) >= 0;
+}
+
+static void
+on_turn (int timer, void *opaque)
+{
+  int *turns = opaque;
+
+  (void) timer;
+  --*turns;
+}
+
+/* What libvirt's client has read, it hands on in the loop's next turn. */
+static bool
+turn_loop (void)
+{
+  int turns = 2;
+  const int timer = virEventAddTimeout (0, on_turn, &turns, NULL);
+
+  while (timer >= 0 && turns > 0 && virEventRunDefaultImpl () == 0)
+    ;
+  if (timer >= 0)
+    virEventRemoveTimeout (timer);
+  return timer >= 0 && turns <= 0;
+}
+
+/* Hear what libvirt's daemon has read from QEMU before this was called. */
+static bool
+hear_daemon (const Hypervisor *hypervisor)
+{
+  unsigned long version;
+
+  for (int i = 0; i < TURNS; i++)
+    if (virConnectGetLibVersion (hypervisor->connection, &version) < 0)
+      return false;
+  return turn_loop ();
+}
+
+/* Hear what QEMU has told before this was called, if it has a job of that
+ * disk: QEMU is asked for the job's figures.  (virDomainGetJobStats would ask
+ * as well, but could crash libvirt before 10.8 as a job ended.)
+ */
+static bool
+hear_qemu (const Hypervisor *hypervisor, const char *target, bool *has_job)
+{
+  virDomainBlockJobInfo figures;
+  const int told = virDomainGetBlockJobInfo (hypervisor->domain, target,
+                                             &figures, 0);
+
+  *has_job = told > 0;
+  return told >= 0 && hear_daemon (hypervisor);
+}
+
+bool
+life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
+{
+  if (!hear_daemon (hypervisor))
+    return hypervisor_error (error, "guest %s: its jobs cannot be watched",
+                             hypervisor->domain_name);
+  g_clear_pointer (&job->alive, g_hash_table_unref);
+  job->alive = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  return true;
+}
+
+/* No job of that disk: QEMU has not told of one. */
+static bool
+is_alive (GHashTable *alive, const char *target)
+{
+  g_autofree char *prefix = g_strdup_printf ("backup-%s-", target);
+  GHashTableIter iter;
+  gpointer id, value;
+  bool found = false;
+
+  g_hash_table_iter_init (&iter, alive);
+  while (g_hash_table_iter_next (&iter, &id, &value)) {
+    if (!g_str_has_prefix (id, prefix))
+      continue;
+    if (!value)
+      return false;
+    found = true;
+  }
+  return found;
+}
+
+KeeperLife
+life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
+           GError **error)
+{
+  bool has_job;
+
+  if (!hear_qemu (hypervisor, target, &has_job)) {
+    const virError *reason = virGetLastError ();
+    const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
+    hypervisor_error (error, "disk %s", target);
+    return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
+  }
+  if (has_job && is_alive (job->alive, target))
+    return KEEPER_ALIVE;
+  error_set (error, EIO, "disk %s: QEMU does not tell of a backup job of ours "
+             "any more", target);
+  return KEEPER_DEAD;
+}
+
+bool
+life_look_at_all (const Job *job, const Hypervisor *hypervisor,
+                  const char *xml, GError **error)
+{
+  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), error);
+  g_autoptr (GError) reason = NULL;
+
+  for (guint i = 0; backup && i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    if (life_look (job, hypervisor, disk->target, &reason) != KEEPER_ALIVE)
+      return error_set (error, EIO, "guest %s: the backup began, but QEMU does "
+                        "not tell that it lives, so nothing that is read could "
+                        "be trusted: %s", hypervisor->domain_name,
+                        reason->message);
+  }
+  return backup != NULL;
+}
