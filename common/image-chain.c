@@ -272,19 +272,25 @@ image_chain_inspect (const char *path, GError **error)
 }
 
 const char *
-image_void_bitmaps (const char *path, bool needed)
+image_void_bitmaps (const char *path, bool needed, int *unseen)
 {
   g_auto (Qcow2Header) header = { 0 };
+  g_autoptr (GError) refusal = NULL;
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   const char *why;
   gsize length;
 
+  *unseen = fd < 0 ? errno : 0;
   if (fd < 0)
     return NULL;
-  g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
+  g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
   close (fd);
-  if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
+  if (!bytes && refusal->code != EINVAL) {
+    *unseen = refusal->code;
     return NULL;
+  }
+  if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
+    return needed ? "it is not qcow2 any more" : NULL;
   return needed && !header.bitmaps ? "it has none any more"
     : header.void_bitmaps;
 }

@@ -131,7 +131,7 @@ connect_unix (struct nbd_handle *nbd, const char *path)
 }
 
 static struct nbd_handle *
-look (const NbdLife *life, const char *uri, const char *what,
+look (NbdLife *life, const char *uri, const char *what,
       gint64 deadline, GError **error)
 {
   struct nbd_handle *nbd = nbd_create ();
@@ -151,11 +151,18 @@ look (const NbdLife *life, const char *uri, const char *what,
     nbd_close (nbd);
     return NULL;
   }
+  if (!nbd_life_meets_same (life, nbd_aio_get_fd (nbd))) {
+    error_set (error, ESTALE, "%s: another server has taken the socket "
+               "meanwhile, and may show another disk; start nbdkit again if it "
+               "is to be read", what);
+    nbd_close (nbd);
+    return NULL;
+  }
   return nbd;
 }
 
 struct nbd_handle *
-nbd_connect_look (const NbdLife *life, const char *uri, const char *what,
+nbd_connect_look (NbdLife *life, const char *uri, const char *what,
                   GError **error)
 {
   return look (life, uri, what, deadline_in (NBD_CONNECT_TIMEOUT_MS), error);

@@ -15,7 +15,7 @@
  * chosen, to look around; messages call it `what`.  NULL with ECONNREFUSED
  * and the like when nobody answers within NBD_CONNECT_TIMEOUT_MS.
  */
-struct nbd_handle *nbd_connect_look (const NbdLife *life, const char *uri,
+struct nbd_handle *nbd_connect_look (NbdLife *life, const char *uri,
                                      const char *what, GError **error);
 
 /* The bitmaps offered for the export of a handle from nbd_connect_look:

@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "nbd-life.h"
 
@@ -29,6 +31,7 @@ struct NbdLife {
   GThread *thread;
   GQueue waits;                 /* of NbdWait, linked in themselves */
   GArray *signs;                /* of int */
+  GHashTable *met;              /* who listens: name of a socket → process ID */
   gint64 stopped;               /* when that was noticed; 0: not yet */
   bool asleep;
   bool ended;
@@ -42,6 +45,7 @@ nbd_life_new (const gint *stop, guint patience_ms)
   life->stop = stop;
   life->patience_ms = patience_ms ? patience_ms : NBD_PATIENCE_MS;
   life->signs = g_array_new (FALSE, FALSE, sizeof (int));
+  life->met = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_mutex_init (&life->lock);
   g_cond_init (&life->woken);
   g_queue_init (&life->waits);
@@ -60,6 +64,7 @@ nbd_life_free (NbdLife *life)
   if (life->thread)
     g_thread_join (life->thread);
   g_array_unref (life->signs);
+  g_hash_table_unref (life->met);
   g_cond_clear (&life->woken);
   g_mutex_clear (&life->lock);
   g_free (life);
@@ -115,6 +120,28 @@ nbd_life_check (NbdLife *life)
     if (poll (&sign, 1, 0) == 1)
       return false;
   }
+  return true;
+}
+
+bool
+nbd_life_meets_same (NbdLife *life, int fd)
+{
+  struct sockaddr_un name;
+  struct ucred listener;
+  socklen_t name_size = sizeof name, size = sizeof listener;
+  gpointer first;
+
+  memset (&name, 0, sizeof name);
+  if (getpeername (fd, (struct sockaddr *) &name, &name_size) < 0
+      || name.sun_family != AF_UNIX
+      || getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0)
+    return true;
+  g_autofree char *path = g_strndup (name.sun_path, sizeof name.sun_path);
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+  if (g_hash_table_lookup_extended (life->met, path, NULL, &first))
+    return GPOINTER_TO_INT (first) == listener.pid;
+  g_hash_table_insert (life->met, g_steal_pointer (&path),
+                       GINT_TO_POINTER (listener.pid));
   return true;
 }
 

@@ -48,6 +48,13 @@ void nbd_life_remove_sign (NbdLife *life, int fd);
  */
 bool nbd_life_check (NbdLife *life);
 
+/* Is the server that this connection leads to the one that was met first under
+ * its name?  It may have been replaced while it lives on.  Known of Unix
+ * sockets only, by the process that listens (unix(7), SO_PEERCRED): true for
+ * all others.  Any thread.
+ */
+bool nbd_life_meets_same (NbdLife *life, int fd);
+
 /* What one request of a client may cost, however many of the server's answers
  * it takes.
  */

@@ -136,7 +136,6 @@ describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
   guint64 used;
   const char *tightest;
 
-  job->begun = true;
   if (!begun || !strstr (begun, job->mark)) {
     free (begun);
     return error_set (error, EIO, "guest %s: the backup job was over at once; "
@@ -146,7 +145,10 @@ describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
   *xml = g_strdup (begun);
   free (begun);
   job_scratch (job, &used, &job->room, &tightest);
-  return life_look_at_all (job, hypervisor, *xml, error);
+  /* The keeper's loop runs meanwhile, and must not tell of a job that the
+   * server has not been told of.
+   */
+  return job->begun = life_look_at_all (job, hypervisor, *xml, error);
 }
 
 bool

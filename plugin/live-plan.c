@@ -36,6 +36,7 @@ live_plan_clear (LivePlan *plan)
   g_clear_pointer (&plan->refused, g_ptr_array_unref);
   g_clear_pointer (&plan->roster, roster_free);
   g_clear_pointer (&plan->useless, g_hash_table_unref);
+  g_clear_pointer (&plan->unseen, g_ptr_array_unref);
   g_clear_pointer (&plan->create, checkpoint_free);
   g_clear_pointer (&plan->scratch, g_ptr_array_unref);
 }
@@ -171,6 +172,17 @@ make_roster (const GuestLook *look)
   return roster;
 }
 
+static void
+note_unseen (const LivePlan *plan, const char *target, const char *path,
+             int reason)
+{
+  g_ptr_array_add (plan->unseen, g_strdup_printf (
+    "disk %s: it cannot be seen whether %s, below it, has lost its bitmaps "
+    "(%s); if a program that does not know them has written there, changed "
+    "blocks are missing; nbdkit run as root looks", target, path,
+    g_strerror (reason)));
+}
+
 /* QEMU told libvirt nothing of bitmaps that it found void in a backing file. */
 static bool
 check_backing (const LivePlan *plan, const GuestLook *look,
@@ -185,7 +197,10 @@ check_backing (const LivePlan *plan, const GuestLook *look,
   for (guint i = 1; i < end; i++) {
     const char *path = g_ptr_array_index (chain->paths, i);
     /* What the disk was at the checkpoint has its bitmap, or lost it. */
-    const char *why = image_void_bitmaps (path, (int) i == place);
+    int unseen;
+    const char *why = image_void_bitmaps (path, (int) i == place, &unseen);
+    if (unseen)
+      note_unseen (plan, target, path, unseen);
     if (why)
       return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
                         "void (%s), so what was written there since "
@@ -256,6 +271,7 @@ live_plan_make (LivePlan *plan, const Settings *settings,
   plan->refused = g_ptr_array_new_with_free_func (g_free);
   plan->scratch = g_ptr_array_new_with_free_func (g_free);
   plan->roster = make_roster (look);
+  plan->unseen = g_ptr_array_new_with_free_func (g_free);
   plan->useless
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   if (settings->create)

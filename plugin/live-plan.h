@@ -21,6 +21,8 @@ typedef struct {
   Roster *roster;               /* where the guest's disks lie today */
   GHashTable *useless;          /* target → char *: why its record is of no
                                  * use, though libvirt would take it */
+  GPtrArray *unseen;            /* of char *: what could not be looked at, and
+                                 * what that means */
   Checkpoint *create;           /* or NULL */
   GPtrArray *scratch;           /* of char *: paths; NULL-terminated */
 } LivePlan;

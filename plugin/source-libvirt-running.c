@@ -263,6 +263,8 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
     return refuse_all (self, settings, look, &plan, error);
   if (settings->on_missing_full)
     warn_of_useless (&plan, warn);
+  for (guint i = 0; i < plan.unseen->len; i++)
+    warn (g_ptr_array_index (plan.unseen, i));
   if (live_plan_begin (&plan, settings, look, self->keeper, &backup, &sized,
                        &refusal))
     return serve_job (self, settings, &plan, backup, look, error);

@@ -17,8 +17,6 @@ virsh snapshot-create-as web1 snap --disk-only --no-metadata \
 guest_write web1 vda "write -P 3 10M 64k"
 virsh checkpoint-create-as web1 later
 guest_write web1 vda "write -P 4 11M 64k"
-guest_destroy web1
-printf '\0' | dd of=base.qcow2 bs=1 seek=95 conv=notrunc status=none
 here=(libvirt="$connect" domain=web1)
 
 # dirty NAME OPTIONS…: where that view is dirty, in MiB.
@@ -27,11 +25,22 @@ dirty ()
   serve "${here[@]}" view=sparse checkpoint="$@" -- 'nbdinfo --map --json "$uri"' 2>log \
     | jq -c '[.[] | select(.type == 0) | .offset / 1048576]'
 }
+
+# What cannot be looked at is told of.
+mv base.qcow2 hidden.qcow2
+[ "$(dirty m)" = '[9,10,11]' ] || fail "healthy: $(cat log; dirty m)"
+grep -q "warning: .*disk vda: it cannot be seen whether $PWD/base.qcow2.*No such" log \
+  || fail "it is not said that the base is not seen: $(cat log)"
+mv hidden.qcow2 base.qcow2
+[ "$(dirty m)" = '[9,10,11]' ] || fail "healthy: $(cat log; dirty m)"
+! grep cannot log || fail "$(cat log)"
+guest_destroy web1
+printf '\0' | dd of=base.qcow2 bs=1 seek=95 conv=notrunc status=none
 for state in stopped running; do
   [ $state = stopped ] || guest_start web1
   refuses "without on-missing=full.*all bitmaps of $PWD/base.qcow2.* void .*full backup" \
     "${here[@]}" checkpoint=m
-  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole"
+  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole: $(cat log; dirty m on-missing=full)"
   grep -q "warning: .*disk vda is served whole: .*base.qcow2.* void" log \
     || fail "$state: it is not said why: $(cat log)"
   [ $state = stopped ] || guest_destroy web1
@@ -41,7 +50,7 @@ for state in stopped running; do
   [ $state = stopped ] || guest_start web1
   refuses "without on-missing=full.*$PWD/base.qcow2.*(lost|void)[ ;(].*full backup" \
     "${here[@]}" checkpoint=m
-  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole"
+  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole: $(cat log; dirty m on-missing=full)"
   [ $state = stopped ] || guest_destroy web1
   cp void.qcow2 base.qcow2
   [ $state = stopped ] || guest_start web1

@@ -78,6 +78,7 @@ script_tests = \
 	tests/test-replaced-server.sh \
 	tests/test-server-gone-file.sh \
 	tests/test-server-gone-uri.sh \
+	tests/test-server-beside.sh \
 	tests/test-server-replaced.sh \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \
