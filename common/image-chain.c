@@ -285,10 +285,9 @@ image_void_bitmaps (const char *path, bool needed, int *unseen)
     return NULL;
   g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
   close (fd);
-  if (!bytes && refusal->code != EINVAL) {
-    *unseen = refusal->code;
+  *unseen = !refusal || refusal->code == EINVAL ? 0 : refusal->code;
+  if (*unseen)
     return NULL;
-  }
   if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
     return needed ? "it is not qcow2 any more" : NULL;
   return needed && !header.bitmaps ? "it has none any more"

@@ -285,6 +285,7 @@ hypervisor_reconnect (Hypervisor *hypervisor, GError **error)
       if (!domain)
         return hypervisor_error (error, "guest %s", hypervisor->domain_name);
       hypervisor->domain = domain;
+      hypervisor->watched = false;
       return true;
     }
     if (g_get_monotonic_time () > deadline) {

@@ -9,9 +9,12 @@
  * of its disk (job.c, job_finalize_single_locked, of 7.2 and 10.0), and its
  * monitor tells events and answers in order.  libvirt queues an event before
  * it hears what QEMU says next (qemu_process.c, qemuProcessHandleEvent, of 9.0
- * and 11.3), calls the job backup-TARGET-NODE (qemu_blockjob.c), and ends it
- * by itself only after.  A speed set for the job would be a shorter proof, but
- * since libvirt 11.1 a backup keeps that call waiting.
+ * and 11.3), and calls the job backup-TARGET-NODE (qemu_blockjob.c).  A speed
+ * set for the job would be a shorter proof, but since libvirt 11.1 a backup
+ * keeps that call waiting.
+ *
+ * Limit: with libvirt's access driver polkit, an event that polkit does not let
+ * through is dropped.
  */
 #include <config.h>
 
@@ -24,9 +27,12 @@
 #include "json-text.h"
 #include "keeper-process.h"
 
-/* An event leaves libvirt's daemon in the turn of its main loop after it was
- * queued, and each of these questions takes a turn.  Two would do; each daemon
- * between (virtproxyd) takes two more.
+/* What libvirt's daemon has heard before it answered a question is sent by its
+ * main loop, at the latest in the second turn after the one that wrote the
+ * answer.  Each further question takes a turn at least: the first may be read,
+ * and answered, in the very turn in which the event is still to be sent; the
+ * answer to the second comes after the event.  A daemon between (virtproxyd)
+ * takes two more.
  */
 #define TURNS 4
 
@@ -49,15 +55,23 @@ note_status (GHashTable *alive, const char *id, const char *status)
     g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (true));
 }
 
+static const char *
+member (JsonObject *object, const char *name)
+{
+  return object
+    ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
+}
+
 static void
 on_job_status (virConnectPtr connection, virDomainPtr domain,
                const char *event, long long seconds, unsigned int micros,
                const char *details, void *opaque)
 {
-  const Process *process = opaque;
+  Process *process = opaque;
   g_autoptr (JsonParser) parser = json_parser_new ();
   JsonObject *object = details
     ? json_text_parse (parser, details, strlen (details)) : NULL;
+  const char *id = member (object, "id"), *status = member (object, "status");
 
   (void) connection;
   (void) domain;
@@ -66,13 +80,10 @@ on_job_status (virConnectPtr connection, virDomainPtr domain,
   (void) micros;
   if (!process->job.alive)
     return;
-  if (object)
-    note_status (process->job.alive,
-                 json_object_get_string_member_with_default (object, "id", ""),
-                 json_object_get_string_member_with_default (object, "status",
-                                                             ""));
+  if (id && status)
+    note_status (process->job.alive, id, status);
   else                          /* whose was it? */
-    g_hash_table_remove_all (process->job.alive);
+    process->job.unsure = true;
 }
 
 bool
@@ -92,7 +103,9 @@ on_turn (int timer, void *opaque)
   --*turns;
 }
 
-/* What libvirt's client has read, it hands on in the loop's next turn. */
+/* What libvirt's client has read, it hands on in the loop's next turn; the second
+ * is for safety.
+ */
 static bool
 turn_loop (void)
 {
@@ -118,33 +131,37 @@ hear_daemon (const Hypervisor *hypervisor)
   return turn_loop ();
 }
 
-/* Hear what QEMU has told before this was called, if it has a job of that
- * disk: QEMU is asked for the job's figures.  (virDomainGetJobStats would ask
- * as well, but could crash libvirt before 10.8 as a job ended.)
+/* Hear what QEMU has told before this was called, if libvirt knows of a backup
+ * of that disk: QEMU is then asked for its figures.  (virDomainGetJobStats would
+ * ask as well, but could crash libvirt before 10.8 as a job ended.)  libvirt
+ * says 0 of 1 of a job of which QEMU does not know any more.
  */
 static bool
 hear_qemu (const Hypervisor *hypervisor, const char *target, bool *has_job)
 {
-  virDomainBlockJobInfo figures;
+  virDomainBlockJobInfo figures = { 0 };
   const int told = virDomainGetBlockJobInfo (hypervisor->domain, target,
                                              &figures, 0);
 
-  *has_job = told > 0;
+  *has_job = told > 0 && figures.type == VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+    && !(figures.cur == 0 && figures.end == 1);
   return told >= 0 && hear_daemon (hypervisor);
 }
 
+/* After a question that libvirt answered when the job before ours was gone. */
 bool
 life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
 {
   if (!hear_daemon (hypervisor))
     return hypervisor_error (error, "guest %s: its jobs cannot be watched",
                              hypervisor->domain_name);
+  job->unsure = false;
   g_clear_pointer (&job->alive, g_hash_table_unref);
   job->alive = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return true;
 }
 
-/* No job of that disk: QEMU has not told of one. */
+/* QEMU has told of a job of that disk, and of the end of none. */
 static bool
 is_alive (GHashTable *alive, const char *target)
 {
@@ -176,10 +193,10 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
     hypervisor_error (error, "disk %s", target);
     return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
   }
-  if (has_job && is_alive (job->alive, target))
+  if (has_job && !job->unsure && is_alive (job->alive, target))
     return KEEPER_ALIVE;
-  error_set (error, EIO, "disk %s: QEMU does not tell of a backup job of ours "
-             "any more", target);
+  error_set (error, EIO, "disk %s: QEMU or libvirt knows of no backup job of "
+             "ours any more", target);
   return KEEPER_DEAD;
 }
 
@@ -193,9 +210,9 @@ life_look_at_all (const Job *job, const Hypervisor *hypervisor,
   for (guint i = 0; backup && i < backup->disks->len; i++) {
     const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
     if (life_look (job, hypervisor, disk->target, &reason) != KEEPER_ALIVE)
-      return error_set (error, EIO, "guest %s: the backup began, but QEMU does "
-                        "not tell that it lives, so nothing that is read could "
-                        "be trusted: %s", hypervisor->domain_name,
+      return error_set (error, reason->code, "guest %s: the backup began, but "
+                        "that it lives cannot be seen, so nothing that is read "
+                        "could be trusted: %s", hypervisor->domain_name,
                         reason->message);
   }
   return backup != NULL;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +69,10 @@ begin (Process *process, const Message *message)
   if (process_watch_guest (process, &error)
       && job_begin (&process->job, &process->hypervisor,
                     (const char *const *) message->texts, &xml, &broken,
-                    &error))
+                    &error)) {
     process_tell (process, KEEPER_BEGUN, xml, NULL);
+    process_look_again (process);
+  }
   else if (broken)
     process_tell (process, KEEPER_BROKEN, error->message, broken);
   else
@@ -77,14 +80,27 @@ begin (Process *process, const Message *message)
   alarm (0);
 }
 
+static bool
+is_gone (int fd)
+{
+  struct pollfd peer = { .fd = fd, .events = POLLRDHUP };
+
+  return poll (&peer, 1, 0) == 1;
+}
+
 /* Its reader has to know at once, and libvirt's event will come, or has while
- * we looked.
+ * we looked.  A look may take half a minute (another call of libvirt's holds
+ * the guest), and the end of the job does not wait for looks of a server that
+ * is gone.
  */
 static void
 prove (Process *process, const Message *message)
 {
   g_autoptr (GError) reason = NULL;
   const char *target = message_text (message, 0);
+
+  if (is_gone (process->fd))
+    return;
   const KeeperLife seen = process->lost ? KEEPER_DEAD
     : life_look (&process->job, &process->hypervisor, target, &reason);
   const KeeperLife life = process->lost ? KEEPER_DEAD : seen;

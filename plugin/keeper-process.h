@@ -50,6 +50,7 @@ typedef struct {
   virConnectPtr connection;
   virDomainPtr domain;
   bool remote;
+  bool watched;                 /* its events come in, on this connection */
 } Hypervisor;
 
 /* The job, as far as it was begun. */
@@ -63,6 +64,7 @@ typedef struct {
   bool begun;
   GHashTable *alive;            /* QEMU's jobs, as keeper-life.c heard of them:
                                  * ID → bool */
+  bool unsure;                  /* it heard what it could not read */
   guint64 room;                 /* bytes left for scratch at first */
   guint warned;                 /* how often that it runs short */
 } Job;
@@ -82,7 +84,6 @@ typedef struct {
   Hypervisor hypervisor;
   Job job;
   int owner_fd;                 /* pidfd of the server, -1 before adoption */
-  bool watching;
   bool served;                  /* a client could read */
   bool lost;
   bool done;
@@ -167,10 +168,15 @@ bool job_scratch (const Job *job, guint64 *used, guint64 *left,
 bool process_tell (Process *process, guint kind, const char *first,
                    const char *second);
 
-/* Have libvirt tell of what happens to guest and job.  Before the job begins,
- * so that none of its own events is missed.
+/* Have libvirt tell of what happens to guest and job.  Before the job begins:
+ * QEMU tells of its beginning, too.
  */
 bool process_watch_guest (Process *process, GError **error);
+
+/* Look at the job some times more, at the clock: its end may have been told
+ * while nobody was interested yet.
+ */
+void process_look_again (Process *process);
 
 /* Does the job run?  If not, tell the server, with the reason.  For when no
  * event of libvirt's will come: it came too early, or the server ends first,

@@ -105,7 +105,7 @@ on_job_completed (virConnectPtr connection, virDomainPtr domain,
   if (!process->job.begun || process->lost)
     return;
   if (job_is_running (&process->job, domain)) {
-    process->rechecks = RECHECKS;
+    process_look_again (process);
     return;
   }
   virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
@@ -124,12 +124,18 @@ process_notice_loss (Process *process)
 }
 
 void
+process_look_again (Process *process)
+{
+  process->rechecks = RECHECKS;
+}
+
+void
 process_doubt (Process *process, const char *why)
 {
   if (process->lost || process->doubt)
     return;
   process->doubt = g_strdup (why);
-  process->rechecks = RECHECKS;
+  process_look_again (process);
 }
 
 void
@@ -143,14 +149,13 @@ process_recheck (Process *process)
     lose (process, process->doubt);
 }
 
-/* Events come in before the job begins, so that none of its own is missed. */
 bool
 process_watch_guest (Process *process, GError **error)
 {
   virConnectPtr connection = process->hypervisor.connection;
   virDomainPtr domain = process->hypervisor.domain;
 
-  if (process->watching
+  if (process->hypervisor.watched
       || (virConnectRegisterCloseCallback (connection, on_closed, process,
                                            NULL) == 0
           && virConnectDomainEventRegisterAny (
@@ -161,7 +166,7 @@ process_watch_guest (Process *process, GError **error)
             VIR_DOMAIN_EVENT_CALLBACK (on_job_completed), process,
             NULL) >= 0
           && life_watch (process)))
-    return process->watching = true;
+    return process->hypervisor.watched = true;
   return hypervisor_error (error, "guest %s: cannot be told of its events",
                            process->hypervisor.domain_name);
 }
