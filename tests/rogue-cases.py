@@ -6,13 +6,15 @@
 #
 #   rogue-cases.py PLUGIN TABLE…          as rogue_TABLE.py
 #
-# ONLY=TEXT takes the rows with that in their names, JOBS=N so many at a time,
-# VERBOSE=1 tells what became of each.
+# ONLY=TEXT takes the rows with that in their names, VERBOSE=1 tells what became
+# of each.  JOBS=N are done at a time, and besides, WAITING=N of those in which
+# nothing happens but that a limit is waited for.
 
 import importlib
 import multiprocessing
 import os
 import queue
+import re
 import resource
 import signal
 import subprocess
@@ -26,12 +28,13 @@ from rogue_server import RogueServer
 
 SANITIZED = bool(os.environ.get("sanitizers"))
 SLOWER = 4 if SANITIZED else 1
-START_LIMIT = 12 + 3 * (SLOWER - 1)
+# nbdkit itself gives up after 10.
+START_LIMIT = 13 + 3 * (SLOWER - 1)
 END_LIMIT = 5 * SLOWER
 CPU_LIMIT = 2.5
 MEMORY_LIMIT = 300                      # MiB
-CASE_LIMIT = 40 * SLOWER
-KINDS = ("refused", "eio", "served", "safe", "lie")
+LOG_LIMIT = 64 * 1024
+CASE_LIMIT = 60 * SLOWER
 
 
 class Host:
@@ -91,7 +94,7 @@ class Nbdkit:
                 ["nbdkit", "-f"] + options
                 + [plugin, "uri=" + uri, "checkpoint=monday", "view=" + view],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.began, self.peak, self.status = time.monotonic(), 0, None
+        self.peak, self.status = 0, None
 
     def has_ended(self):
         if self.status is None:
@@ -103,7 +106,6 @@ class Nbdkit:
                 # Until it is nbdkit, it is as large as we are.
                 if usage.ru_maxrss > self.before:
                     self.peak = usage.ru_maxrss // 1024
-                self.lasted = time.monotonic() - self.began
         return self.status is not None
 
     def wait(self, seconds, also=lambda: False):
@@ -133,6 +135,11 @@ class Nbdkit:
             return [line for line in log.read().split("\n")
                     if line and "debug flag" not in line]
 
+    def kill(self):
+        if not self.has_ended():
+            self.process.kill()
+            self.wait(20)
+
     def end(self, handles, problems):
         """Told to end, it does so soon, whatever it waits for, but for clients:
         these leave (libnbd 1.14 has no close(): it comes with the last
@@ -144,8 +151,7 @@ class Nbdkit:
             handles.clear()
             if not self.wait(END_LIMIT):
                 problems.append("does not end in %d s" % END_LIMIT)
-                self.process.kill()
-                self.wait(20)
+                self.kill()
         elif self.status:
             problems.append("ended by itself: %s" % self.status)
         if self.status and not problems:
@@ -191,42 +197,46 @@ def use(fault, view, nbdkit, problems):
     return checker, "eio" if checker.failed else "served", handles
 
 
+def check_refusal(fault, nbdkit, problems):
+    # What a sanitizer says of us is in a file of its own; that it could not
+    # look (LeakSanitizer, now and then) is not.
+    lines = [line for line in nbdkit.lines()
+             if not SANITIZED or line.startswith("nbdkit: ")]
+    if nbdkit.status != 1 or len(lines) != 1:
+        problems.append("status %d with %d lines" % (nbdkit.status,
+                                                     len(lines)))
+    for words in (": Success", fault.get("never")):
+        if words and words in "".join(lines):
+            problems.append("it says '%s'" % words)
+
+
 def run_case(plugin, host, name, number, fault, view):
-    problems, checker, handles = [], None, []
-    uri = host.begin(name, number)
-    nbdkit = Nbdkit(plugin, name, uri, fault, view)
-    took = 0
+    problems, checker, handles, took = [], None, [], 0
+    nbdkit = Nbdkit(plugin, name, host.begin(name, number), fault, view)
     try:
+        got = "refused"
         if not nbdkit.wait(START_LIMIT, nbdkit.has_started):
             problems.append("neither starts nor refuses in %d s"
                             % START_LIMIT)
-            got = "refused"
+            nbdkit.kill()
         elif nbdkit.has_started():
             checker, got, handles = use(fault, view, nbdkit, problems)
-        else:
-            got = "refused"
-            if ": Success" in "".join(nbdkit.lines()):
-                problems.append("says Success")
-            # What a sanitizer says of us is in a file of its own; that it could
-            # not look (LeakSanitizer, now and then) is not.
-            said = [line for line in nbdkit.lines()
-                    if not SANITIZED or line.startswith("nbdkit: ")]
-            if nbdkit.status != 1 or len(said) != 1:
-                problems.append("status %d with %d lines" % (
-                    nbdkit.status, len(nbdkit.lines())))
-    finally:
-        if got != "refused" or problems:
             took = nbdkit.end(handles, problems)
+        else:
+            check_refusal(fault, nbdkit, problems)
+    finally:
+        nbdkit.kill()
         hits = host.end()
-    return check_costs(fault, nbdkit, problems, hits, dict(
-        got=judge(fault, checker, got, problems), peak=nbdkit.peak,
-        cpu=nbdkit.cpu, end=took, lasted=nbdkit.lasted,
-        said=nbdkit.lines()[:3],
-        answered=checker and checker.answered,
-        failed=checker and checker.failed, problems=problems))
+    check_costs(fault, nbdkit, problems, hits)
+    return dict(got=judge(fault, checker, got, problems), peak=nbdkit.peak,
+                cpu=nbdkit.cpu, end=took, said=nbdkit.lines()[:3],
+                answered=checker and checker.answered,
+                failed=checker and checker.failed, problems=problems)
 
 
-def check_costs(fault, nbdkit, problems, hits, result):
+def check_costs(fault, nbdkit, problems, hits):
+    if os.path.getsize(nbdkit.log) > LOG_LIMIT:
+        problems.append("%d bytes of log" % os.path.getsize(nbdkit.log))
     if not SANITIZED and nbdkit.peak > fault.get("memory", MEMORY_LIMIT):
         problems.append("%d MiB of memory" % nbdkit.peak)
     if nbdkit.cpu > fault.get("cpu", CPU_LIMIT) * SLOWER:
@@ -234,36 +244,55 @@ def check_costs(fault, nbdkit, problems, hits, result):
     if not hits and fault["step"] != "none" and fault.get("listens", True) \
             is True:
         problems.append("the fault was not committed")
-    return result
 
 
 def work(plugin, rows, tasks, results, worker):
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
     host = Host(rows)
-    while True:
-        try:
+    try:
+        while True:
             number, view = tasks.get_nowait()
-        except queue.Empty:
-            break
-        began = time.monotonic()
-        try:
-            result = run_case(plugin, host, "w%d" % worker, number,
-                              rows[number], view)
-        except Exception as failure:
-            result = dict(got="broken", peak=0, cpu=0, end=0, lasted=0,
-                          said=[], answered=0, failed=0,
-                          problems=["the test: %r" % failure])
-        result["took"] = time.monotonic() - began
-        results.put((number, view, result))
-    host.pipe.close()
-    host.process.join()
+            began = time.monotonic()
+            try:
+                result = run_case(plugin, host, "w%d" % worker, number,
+                                  rows[number], view)
+            except Exception as failure:
+                result = dict(got="broken", peak=0, cpu=0, end=0, said=[],
+                              answered=0, failed=0,
+                              problems=["the test: %r" % failure])
+            result["took"] = time.monotonic() - began
+            results.put((number, view, result))
+    except queue.Empty:
+        pass
+    finally:
+        host.pipe.close()               # which ends it
 
 
-def duration(fault):
-    """Longest first, so that all end together."""
-    return 0 if "stall" in fault["name"] or "silen" in fault["name"] \
-        or "ever" in fault["name"] or "2^32" in fault["name"] \
-        or fault.get("patience") else 1
+WAITING = re.compile("stall|silen|deaf|a byte at a time|a byte a second|echo"
+                     "|half a record$|one byte$|nobody accepts|no end$"
+                     "|plain text$|longest record")
+LONG = re.compile("ever|8,388|TiB|2\\^6|20,000|slow")
+
+
+def lanes(rows, only):
+    """The cases that wait, and those that work, the longest of these first.
+    Where all is slower, every other one: the rest is of the same kinds.
+    """
+    waiting, working = [], []
+    for number, fault in enumerate(rows):
+        if only not in fault["name"]:
+            continue
+        views = ["overlay", "sparse"]
+        if not fault.get("views"):
+            # Reads are the same in all views.
+            views = [views[number % 2 if fault["step"] == "read" else 0]]
+        lane = waiting if WAITING.search(fault["name"]) else working
+        lane += [(number, view) for view in views]
+    if SANITIZED and not only:
+        waiting, working = waiting[::2], working[::2]
+    working.sort(key=lambda case: not LONG.search(rows[case[0]]["name"]))
+    return [(waiting, int(os.environ.get("WAITING", 20 // SLOWER))),
+            (working, int(os.environ.get("JOBS", 8 // SLOWER)))]
 
 
 def report(rows, done, seconds):
@@ -301,36 +330,35 @@ def main():
     names = [fault["name"] for fault in rows]
     assert len(set(names)) == len(names), \
         [name for name in names if names.count(name) > 1]
-    only = os.environ.get("ONLY", "")
-    cases = [(number, view) for number, fault in enumerate(rows)
-             for view in (["overlay", "sparse"] if fault.get("views")
-                          else [("overlay", "sparse")[number % 2]]
-                          if fault["step"] == "read" else ["overlay"])
-             if only in fault["name"]]
-    # Where all is slower, every other one: the rest is of the same kinds.
-    if SANITIZED and not only:
-        cases = cases[::2]
-    cases.sort(key=lambda case: duration(rows[case[0]]))
     began = time.monotonic()
-    tasks, results = multiprocessing.Queue(), multiprocessing.Queue()
-    for case in cases:
-        tasks.put(case)
-    time.sleep(0.2)                     # the queue's thread has sent them
-    count = min(int(os.environ.get("JOBS", "8")), len(cases))
-    workers = [multiprocessing.Process(target=work, args=(
-        plugin, rows, tasks, results, i)) for i in range(count)]
+    done = run_all(plugin, rows, lanes(rows, os.environ.get("ONLY", "")))
+    sys.exit(1 if report(rows, done, time.monotonic() - began) else 0)
+
+
+def run_all(plugin, rows, all_lanes):
+    results, workers, done = multiprocessing.Queue(), [], []
+    for cases, count in all_lanes:
+        tasks = multiprocessing.Queue()
+        for case in cases:
+            tasks.put(case)
+        workers += [multiprocessing.Process(target=work, args=(
+            plugin, rows, tasks, results, len(workers) + i))
+            for i in range(min(count, len(cases)))]
+    time.sleep(0.2)                     # the queues' threads have sent them
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
     for worker in workers:
         worker.start()
     try:
-        done = [results.get(timeout=CASE_LIMIT) for _ in cases]
+        for _ in range(sum(len(cases) for cases, count in all_lanes)):
+            done.append(results.get(timeout=CASE_LIMIT))
+    except queue.Empty:
+        sys.exit("FAILED: no case ended in %d s" % CASE_LIMIT)
     finally:
         for worker in workers:
-            if worker.exitcode is None and sys.exc_info()[0]:
+            worker.join(1)
+            if worker.exitcode is None:
                 worker.terminate()
-    for worker in workers:
-        worker.join()
-    sys.exit(1 if report(rows, done, time.monotonic() - began) else 0)
+    return done
 
 
 if __name__ == "__main__":

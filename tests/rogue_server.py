@@ -11,7 +11,8 @@
 #   fault["do"]       do(session, message)
 #   fault["conns"]    which connections, by number: all, if not told
 #   fault["where"]    the part of the disk whose requests are meant
-#   fault["after"]    so many messages of that step are sent as they should
+#   fault["after"]    so many messages of that step are sent as they should on
+#                     each connection; after_all: on all together
 #   fault[…]          settings: see DEFAULTS
 
 import os
@@ -100,7 +101,9 @@ class Session:
                      or message.offset + message.count <= start):
             return False
         self.seen += 1
-        return self.seen > fault.get("after", 0)
+        self.server.seen += 1
+        return self.seen > fault.get("after", 0) \
+            and self.server.seen > fault.get("after_all", 0)
 
     def send(self, step, message):
         if step in ("read", "status") and self.setting("delay"):
@@ -128,7 +131,7 @@ class Session:
 
     def negotiate(self):
         self.send("greeting", Message([GREETING + struct.pack(">H", 3)]))
-        self.receive(4)
+        self.zeroes = not self.receive(4)[3] & 2
         self.send("options", Message([]))
         going = True
         while going:
@@ -144,6 +147,7 @@ class Session:
             OPT_STRUCTURED: ("structured", self.structured_replies),
             OPT_LIST_META: ("list", self.meta), OPT_SET_META: ("set", self.meta),
             OPT_INFO: ("go", self.go), OPT_GO: ("go", self.go),
+            OPT_EXPORT_NAME: ("export-name", self.export_name),
         }.get(option, ("other", self.unknown))
         self.send(step, Message(replies(option, data), option, data))
         if option == OPT_ABORT:
@@ -153,7 +157,7 @@ class Session:
             self.conn = self.server.tls.wrap_socket(self.conn,
                                                     server_side=True)
             self.send("tls-options", Message([]))
-        return option != OPT_GO
+        return option not in (OPT_GO, OPT_EXPORT_NAME)
 
     def unknown(self, option, data):
         return [reply(option, REP_ACK if option == OPT_ABORT
@@ -185,6 +189,12 @@ class Session:
             self.chosen = found
         return [reply(option, REP_META, u32(CONTEXTS[name][0]) + name)
                 for name in found] + [reply(option, REP_ACK)]
+
+    def export_name(self, option, data):
+        """What clients fall back to that get no answer to GO."""
+        return [struct.pack(">QH", self.setting("size"),
+                            self.setting("flags"))
+                + bytes(124 if self.zeroes else 0)]
 
     def go(self, option, data):
         size, flags = self.setting("size"), self.setting("flags")
@@ -227,7 +237,8 @@ class RogueServer:
     """Serves one fault, at self.uri, until close()."""
 
     def __init__(self, fault, folder, name):
-        self.fault, self.hits, self.connections = fault, 0, 0
+        self.fault, self.connections = fault, 0
+        self.seen = self.hits = 0       # messages of the fault's step
         self.over = threading.Event()
         self.lock, self.sessions = threading.Lock(), set()
         scheme = "nbd"
