@@ -13,24 +13,39 @@ if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-200}
 else rounds=${ROUNDS:-40}; fi
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 
-# One waits while another is busy.
-guests=3
+# drive NAME ROUNDS: a guest of its own, for so many aborts.
+drive ()
+{
+  qemu-img create -q -f qcow2 "$1.qcow2" 64G
+  guest_monitor=$tmpdir/$1.monitor guest_define "$1" "$1.qcow2"
+  guest_start "$1"
+  virsh checkpoint-create-as "$1" monday
+  "$python" "$srcdir/tests/aborted-job.py" "$plugin" "$1" \
+    "$tmpdir/$1.monitor" "$seed" "$2" >"$1.sums"
+}
+
+# Another guest where a QEMU hangs, which it does once in some hundred times (see
+# is_deaf in aborted-job.py).  One at a time: libvirt ends the jobs of all guests
+# in one thread, which then waits for that QEMU.
 lab_start
-for ((i = 0; i < guests; i++)); do
-  qemu-img create -q -f qcow2 web$i.qcow2 64G
-  guest_monitor=$tmpdir/web$i.monitor guest_define web$i web$i.qcow2
-  guest_start web$i
-  virsh checkpoint-create-as web$i monday
-  "$python" "$srcdir/tests/aborted-job.py" "$plugin" web$i \
-    "$tmpdir/web$i.monitor" "$seed" $(((rounds + i) / guests)) >web$i.sums &
-  pids+=($!)
-  drivers[i]=$!
+left=$rounds
+for try in 1 2 3 4 5; do
+  name=web$try status=0
+  drive $name "$left" || status=$?
+  [ $status -eq 3 ] || break
+  echo "$name: QEMU hangs, and is killed"
+  kill -KILL $(pgrep -f "guest=$name,")
+  read -r count _ <$name.sums
+  echo "1 0 1 0 0" >>$name.sums
+  left=$((left - count - 1))
+  [ $left -gt 0 ] || break
 done
-for ((i = 0; i < guests; i++)); do
-  wait "${drivers[i]}" || { cat web*.nbdkit.log; fail "web$i: see above"; }
-  ! grep -E '^(write|discard) failed' "$lab_log/web$i.log" \
-    || fail "guest web$i could not write"
-done
+case $status in
+  0 | 3) ;;
+  *) cat web*.nbdkit.log; fail "see above" ;;
+esac
+! grep -E '^(write|discard) failed' "$lab_log"/web*.log \
+  || fail "a guest could not write"
 
 read -r aborts answers refused wrong new < <(awk '
   { for (i = 1; i <= 5; i++) sum[i] += $i }
