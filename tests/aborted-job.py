@@ -4,8 +4,9 @@
 # For test-libvirt-aborted.sh: one guest, whose backup job is aborted again and
 # again while clients read what the guest overwrites.
 #
-#   aborted-job.py PLUGIN GUEST MONITOR SEED ROUNDS
+#   aborted-job.py PLUGIN GUEST MONITOR SLOW SEED ROUNDS
 #
+# SLOW is another guest, with 16 MiB of data, that keeps libvirt busy.
 # Prints: aborts, answers in success, refused ones, wrong ones, and the aborts
 # in which QEMU itself told what the guest wrote after the job's begin.
 
@@ -298,9 +299,36 @@ class Server:
         self.process.wait(ANSWERS_WITHIN)
 
 
-def abort_once(pool, plugin, guest, name, disk, rng):
+class Hold:
+    """libvirt ends the jobs of all guests in one thread.  This makes it wait for
+    another guest, whose QEMU waits for a client that does not read.  So libvirt
+    says that our job runs, long after QEMU has ended it.
+    """
+
+    def __init__(self, guest, socket):
+        self.guest = guest
+        guest.begin_job(socket)
+        self.h = nbd.NBD()
+        self.h.set_export_name("vda")
+        self.h.connect_unix(socket)
+        self.buffers = [nbd.Buffer(1 << 20) for _ in range(16)]
+        for i, buffer in enumerate(self.buffers):
+            self.h.aio_pread(buffer, i << 20)
+        time.sleep(0.05)
+        guest.abort_job()
+        time.sleep(0.1)
+
+    def release(self):
+        del self.h
+        while self.guest.has_backup():
+            time.sleep(0.002)
+
+
+def abort_once(pool, plugin, guest, slow, name, disk, rng):
     disk.settle(rng)
     server = Server(plugin, name)
+    hold = Hold(slow, os.path.abspath(name + ".slow.sock")) \
+        if rng.random() < 0.3 else None
     abort = Abort(disk, rng)
     qemu = pool.submit(qemu_tells_new, abort, *guest.job_export("vda"))
     writer = pool.submit(guest_writes, abort)
@@ -314,6 +342,10 @@ def abort_once(pool, plugin, guest, name, disk, rng):
                 disk.monitor.cancel_backups))()
     for client in clients:
         client.result(ANSWERS_WITHIN)
+    if hold:
+        if not guest.has_backup():
+            raise OSError("libvirt was not late")
+        hold.release()
     abort.over.set()
     writer.result(ANSWERS_WITHIN)
     qemu.result(ANSWERS_WITHIN)
@@ -346,8 +378,9 @@ def end(disk, sums):
 
 
 def main():
-    plugin, name, monitor, seed, rounds = sys.argv[1:]
+    plugin, name, monitor, slow, seed, rounds = sys.argv[1:]
     guest, disk, sums = Guest(name), Disk(name, monitor), [0] * 5
+    slow = Guest(slow)
     rng = random.Random(name + seed)
     for area in range(AREAS):
         disk.put(area * AREA_BLOCKS, AREA_BLOCKS, False, rng)
@@ -357,8 +390,9 @@ def main():
         timer.daemon = True
         timer.start()
         try:
-            counts = abort_once(pool, plugin, guest, name, disk, rng)
+            counts = abort_once(pool, plugin, guest, slow, name, disk, rng)
         except BaseException:
+            timer.cancel()
             traceback.print_exc()
             end(disk, sums)
         timer.cancel()

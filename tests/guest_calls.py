@@ -36,6 +36,12 @@ class Guest:
             raise OSError(self.library.virGetLastErrorMessage().decode())
         return result
 
+    def begin_job(self, socket):
+        """A backup of all disks, served there."""
+        self.check(self.library.virDomainBackupBegin(
+            self.domain, b"<domainbackup mode='pull'><server transport='unix'"
+            b" socket='%s'/></domainbackup>" % socket.encode(), None, 0))
+
     def abort_job(self):
         self.check(self.library.virDomainAbortJob(self.domain))
 

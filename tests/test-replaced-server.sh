@@ -5,25 +5,9 @@
 # Another server at the same address, with another content, while one is being
 # read: a copy is of the first one as a whole, or fails.
 . "$(dirname "$0")/functions.sh"
+. "$srcdir/tests/two-servers.sh"
 
-# image FILE BYTE: all of that byte, all dirty.
-image ()
-{
-  qemu-img create -q -f qcow2 "$1" 64M
-  qemu-img bitmap --add "$1" monday
-  qemu-io -f qcow2 -c "write -q -P $2 0 64M" "$1"
-}
-image a.qcow2 0xcc
-image b.qcow2 0xdd
-
-# start_qemu IMAGE: at qemu.sock; $qemu is its PID.
-start_qemu ()
-{
-  qemu-nbd -r -f qcow2 -t -e 16 -B monday -k "$PWD/qemu.sock" "$1" &
-  qemu=$!
-  pids+=("$qemu")
-  wait_until 10 test -S qemu.sock
-}
+two_images 64M monday
 
 # What is in the copy: nothing but $1 and, if it is partial, zeroes.
 holds_only ()
@@ -46,7 +30,6 @@ copy ()
 start_qemu a.qcow2
 start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/qemu.sock"
 first=$qemu
-rm qemu.sock
 start_qemu b.qcow2
 # The second one is there, and is another.
 nbdcopy "nbd+unix:///?socket=$PWD/qemu.sock" copy.raw

@@ -5,26 +5,9 @@
 # Another server took the name of the one that is read, which lives on: what is
 # opened from then on is of the first one as well, or fails.
 . "$(dirname "$0")/functions.sh"
+. "$srcdir/tests/two-servers.sh"
 
-# image FILE BYTE
-image ()
-{
-  qemu-img create -q -f qcow2 "$1" 16M
-  qemu-img bitmap --add "$1" b0
-  qemu-img bitmap --add "$1" b1
-  qemu-io -f qcow2 -c "write -q -P $2 0 16M" "$1"
-}
-image a.qcow2 0xcc
-image b.qcow2 0xdd
-
-# start_qemu IMAGE
-start_qemu ()
-{
-  rm -f qemu.sock
-  qemu-nbd -r -f qcow2 -t -e 32 -B b0 -B b1 -k "$PWD/qemu.sock" "$1" &
-  pids+=($!)
-  wait_until 10 test -S qemu.sock
-}
+two_images 16M b0 b1
 
 cat >client.py <<'END'
 import nbd, sys
@@ -56,7 +39,8 @@ for opened in '' vda@b0 'vda@b0 vda@b1'; do
     || fail "the second server is read, after '$opened'"
   stop_nbdkit
   # Where all were open before, nobody connects again.
-  [ "$opened" = "vda@b0 vda@b1" ] || grep -q 'another server has taken the socket' nbdkit.log \
+  [ "$opened" = "vda@b0 vda@b1" ] \
+    || grep -q 'another server has taken the socket' nbdkit.log \
     || fail "no reason: $(cat nbdkit.log)"
   rm nbdkit.log
 done

@@ -5,28 +5,9 @@
 # Once a server is lost, it is lost for all exports: another one that came under
 # its name is not read, by whatever export it is asked for.
 . "$(dirname "$0")/functions.sh"
+. "$srcdir/tests/two-servers.sh"
 
-# image FILE BYTE
-image ()
-{
-  qemu-img create -q -f qcow2 "$1" 16M
-  qemu-img bitmap --add "$1" b0
-  qemu-img bitmap --add "$1" b1
-  qemu-io -f qcow2 -c "write -q -P $2 0 16M" "$1"
-}
-image a.qcow2 0xcc
-image b.qcow2 0xdd
-
-# start_qemu IMAGE: $qemu is its PID.
-start_qemu ()
-{
-  rm -f qemu.sock qemu.pid
-  qemu-nbd -r -f qcow2 -t -e 32 -B b0 -B b1 "${address[@]}" \
-    --pid-file="$PWD/qemu.pid" "$1" &
-  qemu=$!
-  pids+=("$qemu")
-  wait_until 10 test -s qemu.pid
-}
+two_images 16M b0 b1
 stop_qemu () { kill -KILL "$qemu"; wait "$qemu" 2>/dev/null || :; }
 
 cat >client.py <<'END'
@@ -83,7 +64,7 @@ try ()
   stop_nbdkit
   stop_qemu
 }
-address=(-k "$PWD/qemu.sock") uri=uri=nbd+unix:///?socket=$PWD/qemu.sock
+uri=uri=nbd+unix:///?socket=$PWD/qemu.sock
 try busy
 try idle
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind (("127.0.0.1", 0)); print (s.getsockname ()[1])')

@@ -190,6 +190,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
+	tests/two-servers.sh \
 	tests/vanishing-clients.sh
 
 tests_unit_attendant_SOURCES = tests/unit-attendant.c
