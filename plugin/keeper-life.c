@@ -163,14 +163,14 @@ life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
 
 /* QEMU has told of a job of that disk, and of the end of none. */
 static bool
-is_alive (GHashTable *alive, const char *target)
+is_alive (const Job *job, const char *target)
 {
   g_autofree char *prefix = g_strdup_printf ("backup-%s-", target);
   GHashTableIter iter;
   gpointer id, value;
   bool found = false;
 
-  g_hash_table_iter_init (&iter, alive);
+  g_hash_table_iter_init (&iter, job->alive);
   while (g_hash_table_iter_next (&iter, &id, &value)) {
     if (!g_str_has_prefix (id, prefix))
       continue;
@@ -178,7 +178,14 @@ is_alive (GHashTable *alive, const char *target)
       return false;
     found = true;
   }
-  return found;
+  return found && !job->unsure;
+}
+
+static bool
+tell_dead (const char *target, GError **error)
+{
+  return error_set (error, EIO, "disk %s: QEMU or libvirt knows of no backup "
+                    "job of ours any more", target);
 }
 
 KeeperLife
@@ -193,11 +200,27 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
     hypervisor_error (error, "disk %s", target);
     return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
   }
-  if (has_job && !job->unsure && is_alive (job->alive, target))
+  if (has_job && is_alive (job, target))
     return KEEPER_ALIVE;
-  error_set (error, EIO, "disk %s: QEMU or libvirt knows of no backup job of "
-             "ours any more", target);
+  tell_dead (target, error);
   return KEEPER_DEAD;
+}
+
+/* One question lets all be heard that QEMU has told of any disk's job. */
+static bool
+look_at_all (const Job *job, const Hypervisor *hypervisor,
+             const GPtrArray *disks, GError **error)
+{
+  for (guint i = 0; i < disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (disks, i);
+
+    if (i == 0 && life_look (job, hypervisor, disk->target, error)
+        != KEEPER_ALIVE)
+      return false;
+    if (i > 0 && !is_alive (job, disk->target))
+      return tell_dead (disk->target, error);
+  }
+  return true;
 }
 
 bool
@@ -207,13 +230,9 @@ life_look_at_all (const Job *job, const Hypervisor *hypervisor,
   g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), error);
   g_autoptr (GError) reason = NULL;
 
-  for (guint i = 0; backup && i < backup->disks->len; i++) {
-    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-    if (life_look (job, hypervisor, disk->target, &reason) != KEEPER_ALIVE)
-      return error_set (error, reason->code, "guest %s: the backup began, but "
-                        "that it lives cannot be seen, so nothing that is read "
-                        "could be trusted: %s", hypervisor->domain_name,
-                        reason->message);
-  }
-  return backup != NULL;
+  if (!backup || look_at_all (job, hypervisor, backup->disks, &reason))
+    return backup != NULL;
+  return error_set (error, reason->code, "guest %s: the backup began, but that "
+                    "it lives cannot be seen, so nothing that is read could be "
+                    "trusted: %s", hypervisor->domain_name, reason->message);
 }

@@ -248,6 +248,15 @@ warn_of_useless (const LivePlan *plan, Warn warn)
   }
 }
 
+static void
+warn_of_plan (const LivePlan *plan, const Settings *settings, Warn warn)
+{
+  if (settings->on_missing_full)
+    warn_of_useless (plan, warn);
+  for (guint i = 0; i < plan->unseen->len; i++)
+    warn (g_ptr_array_index (plan->unseen, i));
+}
+
 static bool
 begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
            Warn warn, const GPtrArray *broken, GError **error)
@@ -261,10 +270,8 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
     return false;
   if (plan.backup->disks->len == 0)
     return refuse_all (self, settings, look, &plan, error);
-  if (settings->on_missing_full)
-    warn_of_useless (&plan, warn);
-  for (guint i = 0; i < plan.unseen->len; i++)
-    warn (g_ptr_array_index (plan.unseen, i));
+  if (!broken)                  /* the second time, all this has been told */
+    warn_of_plan (&plan, settings, warn);
   if (live_plan_begin (&plan, settings, look, self->keeper, &backup, &sized,
                        &refusal))
     return serve_job (self, settings, &plan, backup, look, error);
