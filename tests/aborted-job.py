@@ -4,9 +4,9 @@
 # For test-libvirt-aborted.sh: one guest, whose backup job is aborted again and
 # again while clients read what the guest overwrites.
 #
-#   aborted-job.py PLUGIN GUEST MONITOR SLOW SEED ROUNDS
+#   aborted-job.py PLUGIN GUEST MONITOR SLOW SLOW_MONITOR SEED ROUNDS
 #
-# SLOW is another guest, with 16 MiB of data, that keeps libvirt busy.
+# SLOW is another guest, that keeps libvirt busy.
 # Prints: aborts, answers in success, refused ones, wrong ones, and the aborts
 # in which QEMU itself told what the guest wrote after the job's begin.
 
@@ -15,6 +15,7 @@ import concurrent.futures
 import faulthandler
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -301,25 +302,27 @@ class Server:
 
 class Hold:
     """libvirt ends the jobs of all guests in one thread.  This makes it wait for
-    another guest, whose QEMU waits for a client that does not read.  So libvirt
+    another guest: a command keeps libvirt's lock of that guest while its QEMU
+    tells that its job has ended, and then that QEMU stands still.  So libvirt
     says that our job runs, long after QEMU has ended it.
     """
 
-    def __init__(self, guest, socket):
-        self.guest = guest
+    def __init__(self, guest, monitor, socket):
+        self.guest, self.pid = guest, monitor.pid
         guest.begin_job(socket)
-        self.h = nbd.NBD()
-        self.h.set_export_name("vda")
-        self.h.connect_unix(socket)
-        self.buffers = [nbd.Buffer(1 << 20) for _ in range(16)]
-        for i, buffer in enumerate(self.buffers):
-            self.h.aio_pread(buffer, i << 20)
-        time.sleep(0.05)
-        guest.abort_job()
+        self.command = threading.Thread(
+            target=guest.monitor_command,
+            args=('qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend '
+                  '"sleep 1000"',), daemon=True)
+        self.command.start()
         time.sleep(0.1)
+        monitor.cancel_backups()
+        time.sleep(0.1)                 # libvirt hears of it
+        os.kill(self.pid, signal.SIGSTOP)
 
     def release(self):
-        del self.h
+        os.kill(self.pid, signal.SIGCONT)
+        self.command.join()
         while self.guest.has_backup():
             time.sleep(0.002)
 
@@ -327,7 +330,7 @@ class Hold:
 def abort_once(pool, plugin, guest, slow, name, disk, rng):
     disk.settle(rng)
     server = Server(plugin, name)
-    hold = Hold(slow, os.path.abspath(name + ".slow.sock")) \
+    hold = Hold(*slow, os.path.abspath(name + ".slow.sock")) \
         if rng.random() < 0.3 else None
     abort = Abort(disk, rng)
     qemu = pool.submit(qemu_tells_new, abort, *guest.job_export("vda"))
@@ -369,6 +372,8 @@ def is_deaf(monitor):
 
 def end(disk, sums):
     faulthandler.dump_traceback()
+    if sys.exc_info()[0]:
+        traceback.print_exc()
     deaf = is_deaf(disk.monitor)
     if deaf:
         print(*sums, flush=True)
@@ -378,9 +383,9 @@ def end(disk, sums):
 
 
 def main():
-    plugin, name, monitor, slow, seed, rounds = sys.argv[1:]
+    plugin, name, monitor, slow, slow_monitor, seed, rounds = sys.argv[1:]
     guest, disk, sums = Guest(name), Disk(name, monitor), [0] * 5
-    slow = Guest(slow)
+    slow = Guest(slow), Monitor(slow_monitor)
     rng = random.Random(name + seed)
     for area in range(AREAS):
         disk.put(area * AREA_BLOCKS, AREA_BLOCKS, False, rng)
@@ -393,7 +398,6 @@ def main():
             counts = abort_once(pool, plugin, guest, slow, name, disk, rng)
         except BaseException:
             timer.cancel()
-            traceback.print_exc()
             end(disk, sums)
         timer.cancel()
         sums = [a + b for a, b in zip(sums, counts)]

@@ -8,15 +8,17 @@ import ctypes
 import os
 import re
 import socket
+import struct
 import threading
 import xml.etree.ElementTree
 
 
 class Guest:
-    """libvirt's own library, which is there wherever libvirt is."""
+    """libvirt's own libraries, which are there wherever libvirt is."""
 
     def __init__(self, name):
         self.library = library = ctypes.CDLL("libvirt.so.0")
+        self.qemu_library = ctypes.CDLL("libvirt-qemu.so.0")
         for function in library.virConnectOpen, library.virDomainLookupByName:
             function.restype = ctypes.c_void_p
         for function in (library.virDomainBackupGetXMLDesc,
@@ -55,6 +57,12 @@ class Guest:
         return self.library.virDomainBackupGetXMLDesc(self.domain, 0) \
             is not None
 
+    def monitor_command(self, command):
+        """In QEMU's monitor for people, under libvirt's lock of this guest."""
+        said = ctypes.c_char_p()
+        self.check(self.qemu_library.virDomainQemuMonitorCommand(
+            self.domain, command.encode(), ctypes.byref(said), 1))
+
     def job_export(self, target):
         """QEMU's own export of the running backup: (socket, name)."""
         text = self.check(
@@ -75,6 +83,8 @@ class Monitor:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self.lock = threading.Lock()
+        self.pid = struct.unpack("3i", self.socket.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         self.receive()
 
     def receive(self):

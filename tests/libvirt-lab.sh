@@ -174,11 +174,15 @@ lab_cleanup ()
   cleanup
 }
 lab_is_gone () { ! kill -0 "$1" 2>/dev/null; }
+# Without QEMU's command lines: why a test failed is said before all this, and
+# must not be pushed out of what a log of many tests keeps of each.
 lab_logs ()
 {
   local file
   for file in "$lab"/libvirtd.log "$lab_log"/*.log "$tmpdir"/*.console; do
-    [ ! -s "$file" ] || { echo "== $file"; tail -n 15 "$file"; }
+    [ ! -s "$file" ] \
+      || { echo "== $file"
+           grep -v '\\$' "$file" | tail -n 6 | cut -c -300; }
   done
 }
 trap lab_cleanup EXIT

@@ -21,7 +21,7 @@ drive ()
   guest_start "$1"
   virsh checkpoint-create-as "$1" monday
   "$python" "$srcdir/tests/aborted-job.py" "$plugin" "$1" \
-    "$tmpdir/$1.monitor" slow "$seed" "$2" >"$1.sums"
+    "$tmpdir/$1.monitor" slow "$tmpdir/slow.monitor" "$seed" "$2" >"$1.sums"
 }
 
 # Another guest where a QEMU hangs, which it does once in some hundred times (see
@@ -29,8 +29,7 @@ drive ()
 # in one thread, which then waits for that QEMU.
 lab_start
 qemu-img create -q -f qcow2 slow.qcow2 16M
-qemu-io -f qcow2 -c 'write -q -P 1 0 16M' slow.qcow2
-guest_define slow slow.qcow2
+guest_monitor=$tmpdir/slow.monitor guest_define slow slow.qcow2
 guest_start slow
 left=$rounds
 for try in 1 2 3 4 5; do
