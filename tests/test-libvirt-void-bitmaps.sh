@@ -57,3 +57,22 @@ for state in stopped running; do
   # When this one was made, the base was older already.
   [ "$(dirty later)" = '[11]' ] || fail "$state: $(dirty later)"
 done
+
+# What held the record became a raw file of the same name.
+guest_destroy web1
+qemu-img convert -O raw base.qcow2 raw
+mv raw base.qcow2
+qemu-img rebase -u -f qcow2 -b "$PWD/base.qcow2" -F raw top.qcow2
+virsh dumpxml --inactive web1 \
+  | sed "/<backingStore/,/<\/backingStore>/s/format type='qcow2'/format type='raw'/" \
+  >raw.xml
+virsh define raw.xml
+for state in stopped running; do
+  [ $state = stopped ] || guest_start web1
+  refuses "without on-missing=full.*$PWD/base.qcow2.*full backup" \
+    "${here[@]}" checkpoint=m
+  [ $state = stopped ] || grep -q "not qcow2 any more" refused.log \
+    || fail "it is not said why"
+  [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: $(cat log; dirty m on-missing=full)"
+  [ "$(dirty later)" = '[11]' ] || fail "$state: $(cat log; dirty later)"
+done
