@@ -15,6 +15,7 @@
 #include "checkpoint.h"
 #include "checkpoint-internal.h"
 #include "error.h"
+#include "source-key.h"
 #include "xml-text.h"
 
 /* BDRV_BITMAP_MAX_NAME_SIZE in QEMU.  libvirt itself sets no limit, but the
@@ -35,24 +36,11 @@ sole_child (const xmlNode *parent, const char *name, const xmlNode **result,
 static void
 parse_source (const xmlNode *disk, DomainDisk *result)
 {
-  static const struct { const char *type, *attribute; } local[] = {
-    { "file", "file" }, { "block", "dev" }, { "dir", "dir" },
-  };
-  const xmlNode *source = xml_child (disk, "source");
-  g_autofree char *type = xml_attribute (disk, "type");
-  g_autofree char *path = NULL;
-  const char *key = "name";
+  g_autofree char *key = source_key (disk);
 
-  result->empty = true;
-  if (source == NULL)
-    return;
-  for (guint i = 0; i < G_N_ELEMENTS (local); i++)
-    if (strcmp (type ? type : "file", local[i].type) == 0)
-      key = local[i].attribute;
-  path = xml_attribute (source, key);
-  if (path != NULL && *path != '\0')
-    result->source = g_ref_string_new_intern (path);
-  result->empty = result->source == NULL && strcmp (key, "name") != 0;
+  result->empty = key == NULL;
+  if (key != NULL)
+    result->source = g_ref_string_new_intern (key);
 }
 
 static void

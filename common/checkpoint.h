@@ -38,7 +38,7 @@ typedef struct CheckpointDisk {
 /* A disk of the guest as it was when the checkpoint was made. */
 typedef struct DomainDisk {
   GRefString *target;           /* "vda": not empty, does not start with / */
-  GRefString *source;           /* file, device or remote name; NULL if none */
+  GRefString *source;           /* see source-key.h; NULL if none */
   bool read_only;               /* <readonly/> or a CD-ROM drive */
   bool empty;                   /* no medium */
 } DomainDisk;

@@ -50,6 +50,7 @@ layer_free (Layer *layer)
   g_free (layer->backing_path);
   g_free (layer->backing_format);
   g_ptr_array_unref (layer->bitmaps);
+  g_clear_pointer (&layer->void_names, g_ptr_array_unref);
   if (layer->fd >= 0)
     close (layer->fd);
   g_free (layer);
@@ -88,6 +89,20 @@ layer_bitmap (const Layer *layer, const char *name)
       return bitmap;
   }
   return NULL;
+}
+
+bool
+disk_names_lack (const GPtrArray *names, const char *bitmap)
+{
+  return names
+    && !g_ptr_array_find_with_equal_func ((GPtrArray *) names, bitmap,
+                                          g_str_equal, NULL);
+}
+
+bool
+layer_may_have_lost (const Layer *layer, const char *bitmap)
+{
+  return layer->void_bitmaps && !disk_names_lack (layer->void_names, bitmap);
 }
 
 const Layer *

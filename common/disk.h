@@ -31,6 +31,8 @@ typedef struct {
                                  * more, and this is why; NULL: no sign of
                                  * that; static.  QEMU leaves them out of
                                  * what it lists */
+  GPtrArray *void_names;        /* of char *: what those were called; NULL:
+                                 * not known */
   char *backing_path;           /* NULL: the chain ends here */
   char *backing_format;         /* NULL: not recorded in the image */
   int fd;                       /* of a file, which is locked by it against
@@ -69,6 +71,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 
 /* The bitmap of that name in that layer, or NULL.  Borrowed. */
 const Bitmap *layer_bitmap (const Layer *layer, const char *name);
+/* Is it certain that none of these, as of Layer's void_names, is that name?  Not
+ * if they are not known (NULL).
+ */
+bool disk_names_lack (const GPtrArray *names, const char *bitmap);
+/* May a void bitmap of that name be in the layer? */
+bool layer_may_have_lost (const Layer *layer, const char *bitmap);
 /* The first layer whose bitmaps are void, or NULL.  Borrowed. */
 const Layer *disk_void_layer (const Disk *disk);
 /* The layer at an index, 0 on top.  Borrowed. */

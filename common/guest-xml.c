@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "error.h"
 #include "guest-xml.h"
+#include "source-key.h"
 #include "xml-text.h"
 
 /* LOGIN_NAME_MAX of Linux, and room for what one entry of the user database
@@ -42,6 +43,7 @@ guest_chain_free (void *data)
 
   g_free (chain->target);
   g_ptr_array_unref (chain->paths);
+  g_ptr_array_unref (chain->formats);
   g_free (chain);
 }
 
@@ -245,21 +247,6 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
   return true;
 }
 
-/* The path or remote name in a <source>; NULL if there is none. */
-static char *
-source_path (const xmlNode *node)
-{
-  static const char *const attributes[] = { "file", "dev", "dir", "name" };
-  const xmlNode *source = xml_child (node, "source");
-
-  for (guint i = 0; source && i < G_N_ELEMENTS (attributes); i++) {
-    g_autofree char *path = xml_attribute (source, attributes[i]);
-    if (path && *path)
-      return g_steal_pointer (&path);
-  }
-  return NULL;
-}
-
 /* The chain ends in an empty <backingStore/>, or where it is not told. */
 static void
 parse_chain (const xmlNode *node, Guest *guest)
@@ -267,17 +254,23 @@ parse_chain (const xmlNode *node, Guest *guest)
   const xmlNode *target = xml_child (node, "target");
   g_autofree char *name = target ? xml_attribute (target, "dev") : NULL;
   g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) formats = g_ptr_array_new_with_free_func (g_free);
+  const xmlNode *format = xml_child (node, "driver");
   char *path;
 
-  while (node && (path = source_path (node))) {
+  while (node && (path = source_key (node))) {
+    char *type = format ? xml_attribute (format, "type") : NULL;
     g_ptr_array_add (paths, path);
+    g_ptr_array_add (formats, type ? type : g_strdup (""));
     node = xml_child (node, "backingStore");
+    format = node ? xml_child (node, "format") : NULL;
   }
   if (!name || paths->len == 0)
     return;
   GuestChain *chain = g_new0 (GuestChain, 1);
   chain->target = g_steal_pointer (&name);
   chain->paths = g_steal_pointer (&paths);
+  chain->formats = g_steal_pointer (&formats);
   g_ptr_array_add (guest->chains, chain);
 }
 

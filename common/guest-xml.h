@@ -28,7 +28,9 @@ typedef struct {
  */
 typedef struct {
   char *target;
-  GPtrArray *paths;             /* of char *, top first; not empty */
+  GPtrArray *paths;             /* of char *, top first; not empty: each as of
+                                 * source-key.h */
+  GPtrArray *formats;           /* of char *, for each path; "": not told */
 } GuestChain;
 
 typedef struct {

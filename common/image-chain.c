@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "image-chain.h"
+#include "qcow2-bitmaps.h"
 #include "qcow2-header.h"
 
 /* Far above any chain that performs, far below where QEMU's recursion over
@@ -62,8 +63,10 @@ check_header (const Qcow2Header *header, const char *path, bool top,
                       "with qemu-storage-daemon and use uri=", path);
   if (header->corrupt)
     return error_set (error, EINVAL, "%s is marked corrupt, so its bitmaps "
-                      "prove nothing; repair it with: qemu-img check -r all "
-                      "%s", path, path);
+                      "prove nothing; make a full backup, with a new "
+                      "checkpoint, once it is repaired (no bitmap records what "
+                      "that changes), with: qemu-img check -r all %s", path,
+                      path);
   if (header->encrypted)
     return error_set (error, EINVAL, "%s is encrypted, which file= cannot "
                       "read; export it with qemu-storage-daemon and its "
@@ -144,6 +147,8 @@ inspect_header (Layer *layer, bool top, GError **error)
     layer->backing_path = backing_path (layer->path, header.backing_path);
   layer->backing_format = g_steal_pointer (&header.backing_format);
   layer->void_bitmaps = header.void_bitmaps;
+  if (layer->void_bitmaps)
+    layer->void_names = qcow2_bitmap_names (layer->fd, &header);
   return true;
 }
 
@@ -271,27 +276,41 @@ image_chain_inspect (const char *path, GError **error)
   return g_steal_pointer (&layers);
 }
 
-const char *
-image_void_bitmaps (const char *path, bool needed, int *unseen)
+static const char *
+void_bitmap_at (const char *path, int fd, const char *bitmap, bool needed,
+                int *unseen)
 {
   g_auto (Qcow2Header) header = { 0 };
   g_autoptr (GError) refusal = NULL;
-  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   const char *why;
   gsize length;
-
-  *unseen = fd < 0 ? errno : 0;
-  if (fd < 0)
-    return NULL;
   g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
-  close (fd);
+
   *unseen = !refusal || refusal->code == EINVAL ? 0 : refusal->code;
   if (*unseen)
     return NULL;
   if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
     return needed ? "it is not qcow2 any more" : NULL;
-  return needed && !header.bitmaps ? "it has none any more"
-    : header.void_bitmaps;
+  if (needed && !header.bitmaps)
+    return "it has none any more";
+  if (needed || !header.void_bitmaps)
+    return header.void_bitmaps;
+  g_autoptr (GPtrArray) names = qcow2_bitmap_names (fd, &header);
+  return disk_names_lack (names, bitmap) ? NULL : header.void_bitmaps;
+}
+
+const char *
+image_void_bitmap (const char *path, const char *bitmap, bool needed,
+                   int *unseen)
+{
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+  *unseen = fd < 0 ? errno : 0;
+  if (fd < 0)
+    return NULL;
+  const char *why = void_bitmap_at (path, fd, bitmap, needed, unseen);
+  close (fd);
+  return why;
 }
 
 bool

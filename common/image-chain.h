@@ -18,12 +18,13 @@
  */
 GPtrArray *image_chain_inspect (const char *path, GError **error);
 
-/* Why the bitmaps of the image at path say nothing any more (static), by its
- * header; NULL if they do, or if it cannot be looked at, and *unseen is then the
- * errno that tells why (else 0).  needed: to have none is a reason, too.
- * Nothing is locked.
+/* Why the bitmap of that name in the image at path says nothing any more
+ * (static), by the image's header; NULL if it does, if there is none, or if the
+ * image cannot be looked at, and *unseen is then the errno that tells why (else
+ * 0).  needed: to have none is a reason, too.  Nothing is locked.
  */
-const char *image_void_bitmaps (const char *path, bool needed, int *unseen);
+const char *image_void_bitmap (const char *path, const char *bitmap,
+                               bool needed, int *unseen);
 
 /* Is the layer's file still what it was when it was inspected?  To be asked
  * once QEMU has opened it by its name.

@@ -16,10 +16,11 @@
 
 /* QEMU refuses to read more at once (NBD_MAX_BUFFER_SIZE). */
 #define READ_LIMIT (32 * 1024 * 1024)
-/* As many extents of one context are taken in one answer: twice nbdkit's limit,
- * and sixteen times QEMU's.
+/* As many extents of one context are taken in one answer: twice QEMU's limit
+ * (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS, of 7.2 and 10.0).  What is kept of
+ * an export grows with it.
  */
-#define EXTENTS_LIMIT (2 * 1024 * 1024)
+#define EXTENTS_LIMIT (256 * 1024)
 
 /* What the server cannot do is said once: a client may try a thousand times. */
 static void

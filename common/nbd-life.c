@@ -166,7 +166,9 @@ nbd_life_spend (const NbdLife *life, NbdBudget *budget)
 {
   if (nbd_life_is_stopped (life))
     return ESHUTDOWN;
-  if (budget->answers == 0 || nbd_budget_left (budget->deadline) == 0)
+  /* Who is asked near the end of the request would seem lost at once. */
+  if (budget->answers == 0
+      || nbd_budget_left (budget->deadline) <= (int) life->patience_ms / 2)
     return ETIMEDOUT;
   budget->answers--;
   return 0;

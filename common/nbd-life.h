@@ -64,7 +64,11 @@ typedef struct {
 } NbdBudget;
 
 NbdBudget nbd_life_budget (const NbdLife *life);
-/* One more answer is to be waited for: 0, or why not (ETIMEDOUT, ESHUTDOWN). */
+/* One more answer is to be waited for: 0, or why not (ETIMEDOUT, ESHUTDOWN).
+ * Each has half of the request's time at least; a request that has used up the
+ * other half asks no more.  So a server that answers within that is never taken
+ * for lost, however many questions a request needs.
+ */
 int nbd_life_spend (const NbdLife *life, NbdBudget *budget);
 /* Milliseconds until the deadline, at least 0, at most G_MAXINT. */
 int nbd_budget_left (gint64 deadline);

@@ -208,7 +208,16 @@ parts_missing (const Forest *forest, const Disk *disk,
                     branch || has_disabled (disk) ? "" : forget);
 }
 
-/* Remove the bitmap (NULL: all) from every layer, the top one first: with only
+static bool
+may_be_lost (const Disk *disk, const char *bitmap)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (layer_may_have_lost (disk_layer (disk, i), bitmap))
+      return true;
+  return false;
+}
+
+/* Remove the bitmap (NULL: all that may be lost) from every layer, the top one first: with only
  * the lower ones removed, the rest would look like a bitmap that was made
  * later, and complete.
  */
@@ -221,20 +230,21 @@ removal (const Disk *disk, const char *bitmap)
     const Layer *other = disk_layer (disk, i);
     for (guint j = 0; j < other->bitmaps->len; j++) {
       const Bitmap *one = g_ptr_array_index (other->bitmaps, j);
-      if (bitmap && strcmp (one->name, bitmap) != 0)
+      if (bitmap ? strcmp (one->name, bitmap) != 0
+          : !may_be_lost (disk, one->name))
         continue;
       g_autofree char *path = error_shell_word (other->path);
       g_autofree char *name = error_shell_word (one->name);
       g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
-                              remedy->len ? " ; " : "", path, name);
+                              remedy->len ? " && " : "", path, name);
     }
   }
   return remedy;
 }
 
-/* Any of the bitmaps that are left may have gone on in the layer that lost its
- * own, so all go, and the sign of the loss goes last: without it, they would
- * look complete.
+/* The bitmaps that are left may have gone on in the layer that lost those of the
+ * same name, so all of these go, and the sign of the loss goes last, if they went:
+ * without it, they would look complete.
  */
 bool
 parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
@@ -251,7 +261,7 @@ parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
       continue;
     g_autofree char *path = error_shell_word (other->path);
     g_string_append_printf (remedy, "%sqemu-img check -r leaks %s",
-                            remedy->len ? " ; " : "", path);
+                            remedy->len ? " && " : "", path);
   }
   return error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so "
                     "what was written to it since %s%s is unknown; make a full "

@@ -4,9 +4,11 @@
  * The decision on which everything rests: it errs towards refusing.
  *
  * Layers below the deepest one that has the bitmap are older than the
- * checkpoint, unless one of them has lost its bitmaps, or has a server that
+ * checkpoint, unless one of them has lost this bitmap, or has a server that
  * does not offer all: that one may have been the deepest.  The one that the disk
- * was at the checkpoint has the bitmap, or has lost it.  From the deepest one
+ * was at the checkpoint has the bitmap, or has lost it.  (What lies below its
+ * place is not older for that: a snapshot's name that is used again takes the
+ * place of the one before.)  From the deepest one
  * up, each layer was written after the checkpoint: with the bitmap, the bitmap
  * tells what was written; without, whatever is allocated there was.
  */
@@ -64,22 +66,18 @@ deepest_with (const Disk *disk, const char *name)
   return deepest;
 }
 
-/* Are the layers below those that have the bitmap known to be older?  Those
- * below the one that the disk was at the checkpoint are.
- */
+/* Are the layers below those that have the bitmap known to be older? */
 static bool
 check_older (const Disk *disk, const Checkpoint *checkpoint,
              const char *name, GError **error)
 {
   const int place = roster_place (disk->roster, checkpoint, disk->target);
-  const guint end = place < 0 ? disk->layers->len
-    : MIN ((guint) place + 1, disk->layers->len);
 
-  for (guint i = deepest_with (disk, name) + 1; i < end; i++) {
+  for (guint i = deepest_with (disk, name) + 1; i < disk->layers->len; i++) {
     const Layer *layer = disk_layer (disk, i);
     if (layer->is_nbd)
       return parts_not_offered (disk, layer, name, error);
-    if (layer->void_bitmaps)
+    if (layer_may_have_lost (layer, name))
       return parts_void (disk, layer, name, error);
   }
   /* Programs that drop void bitmaps leave no other sign. */
@@ -88,13 +86,26 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
     || parts_lost (disk, disk_layer (disk, (guint) place), name, error);
 }
 
-/* The parts that one checkpoint's bitmap makes.  ends has a byte a layer, and
- * is updated: does the record of that layer end before it was left, as far as
- * the parts go that were added?
+/* Of a bitmap that goes on where the one before ended, or beside it, in the
+ * layers down to `end`: each server must offer it.  (What is void there counts
+ * whole by the one before.)
+ */
+static bool
+check_offered (const Disk *disk, const char *name, guint end, GError **error)
+{
+  for (guint i = deepest_with (disk, name) + 1; i < end; i++)
+    if (disk_layer (disk, i)->is_nbd)
+      return parts_not_offered (disk, disk_layer (disk, i), name, error);
+  return true;
+}
+
+/* The parts that one checkpoint's bitmap makes, in the first `end` layers at
+ * least.  ends has a byte a layer, and is updated: does the record of that layer
+ * end before it was left, as far as the parts go that were added?
  */
 static bool
 add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
-              const Checkpoint *checkpoint, const char *name,
+              const Checkpoint *checkpoint, const char *name, guint end,
               guint8 *ends, GError **error)
 {
   const guint deepest = deepest_with (disk, name);
@@ -110,7 +121,7 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
     ends[i] = bitmap && !bitmap->recording;
     add_part (parts, bitmap ? PART_BITMAP : PART_ALLOCATION, i, bitmap);
   }
-  return true;
+  return check_offered (disk, name, end, error);
 }
 
 /* The checkpoints after `checkpoint` on the way to the current one, the
@@ -147,7 +158,8 @@ first_end (const Disk *disk, const guint8 *ends)
  */
 static bool
 add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
-                 const Checkpoint *checkpoint, guint8 *ends, GError **error)
+                 const Checkpoint *checkpoint, guint end, guint8 *ends,
+                 GError **error)
 {
   g_autoptr (GPtrArray) way = way_to_current (forest, checkpoint);
   const guint layer = (guint) first_end (disk, ends);
@@ -163,12 +175,12 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
     const char *bitmap = checkpoint_bitmap (next, disk->target);
     if (bitmap
-        && !add_parts_of (parts, forest, disk, next, bitmap, ends, error))
+        && !add_parts_of (parts, forest, disk, next, bitmap, end, ends, error))
       return false;
   }
-  const int end = first_end (disk, ends);
-  return end < 0
-    || parts_not_recording (disk, checkpoint, (guint) end, "no later "
+  const int left = first_end (disk, ends);
+  return left < 0
+    || parts_not_recording (disk, checkpoint, (guint) left, "no later "
                             "checkpoint's bitmap is there, either", error);
 }
 
@@ -177,7 +189,8 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
  */
 static bool
 add_offered (GPtrArray *parts, const Forest *forest, const Disk *disk,
-             const Checkpoint *checkpoint, guint8 *ends, GError **error)
+             const Checkpoint *checkpoint, guint end, guint8 *ends,
+             GError **error)
 {
   g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
   g_autoptr (GPtrArray) later = forest_descendants (forest, checkpoint);
@@ -187,7 +200,7 @@ add_offered (GPtrArray *parts, const Forest *forest, const Disk *disk,
     const char *bitmap = checkpoint_bitmap (next, disk->target);
     if (bitmap
         && g_ptr_array_find_with_equal_func (names, bitmap, g_str_equal, NULL)
-        && !add_parts_of (parts, forest, disk, next, bitmap, ends, error))
+        && !add_parts_of (parts, forest, disk, next, bitmap, end, ends, error))
       return false;
   }
   return true;
@@ -224,17 +237,18 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
-  if (!add_parts_of (parts, forest, disk, since, bitmap, ends, error)
+  if (!add_parts_of (parts, forest, disk, since, bitmap, 0, ends, error)
       || !check_older (disk, since, bitmap, error))
     return NULL;
+  const guint end = deepest_with (disk, bitmap) + 1;
   for (guint i = 0; disk->also && i < disk->also->len; i++)
     if (!add_parts_of (parts, forest, disk, since,
-                       g_ptr_array_index (disk->also, i), ends, error))
+                       g_ptr_array_index (disk->also, i), end, ends, error))
       return NULL;
   if (disk->recording_untold
-      ? !add_offered (parts, forest, disk, since, ends, error)
+      ? !add_offered (parts, forest, disk, since, end, ends, error)
       : first_end (disk, ends) >= 0
-      && !add_descendants (parts, forest, disk, since, ends, error))
+      && !add_descendants (parts, forest, disk, since, end, ends, error))
     return NULL;
   g_ptr_array_sort (parts, compare_parts);
   return g_steal_pointer (&parts);

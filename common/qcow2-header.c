@@ -18,6 +18,7 @@
 #define EXTENSIONS_END 0
 #define BACKING_FORMAT 0xe2792acaU
 #define BITMAPS 0x23852875U
+#define BITMAPS_LENGTH 24
 /* QEMU's own limits, each with the final NUL. */
 #define BACKING_PATH_MOST 1024
 #define BACKING_FORMAT_MOST 16
@@ -87,6 +88,18 @@ void_bitmaps (const guint8 *bytes, guint32 version)
     : "a program that does not know bitmaps has written to it";
 }
 
+/* One that QEMU would not open leads to no directory. */
+static void
+read_bitmaps (const guint8 *bytes, gsize count, Qcow2Header *header)
+{
+  header->bitmaps = true;
+  if (count != BITMAPS_LENGTH)
+    return;
+  header->bitmap_count = (guint32) qcow2_number (bytes, 4);
+  header->directory_size = qcow2_number (bytes + 8, 8);
+  header->directory_offset = qcow2_number (bytes + 16, 8);
+}
+
 static bool
 read_extensions (const guint8 *bytes, gsize begin, gsize end,
                  Qcow2Header *header, const char **why)
@@ -105,8 +118,8 @@ read_extensions (const guint8 *bytes, gsize begin, gsize end,
     if (type == EXTENSIONS_END)
       return true;
     if (type == BITMAPS) {
-      header->bitmaps = true;
       header->void_bitmaps = void_bitmaps (bytes, header->version);
+      read_bitmaps (bytes + at, count, header);
     }
     if (type == BACKING_FORMAT) {
       *why = "the format of its backing file has no known name";

@@ -19,6 +19,8 @@ typedef struct {
   bool external_data;           /* its data are in another file */
   bool encrypted;
   bool bitmaps;                 /* it has some, be they void */
+  guint32 bitmap_count;         /* valid with bitmaps, as what follows: where */
+  guint64 directory_offset, directory_size; /* their directory is, bytes */
   const char *void_bitmaps;     /* why the bitmaps in it say nothing any more;
                                  * NULL: they do, or there are none; static */
   char *backing_path;           /* as it is written; NULL: none */

@@ -29,6 +29,7 @@ struct Roster {
   bool local;
   GPtrArray *chains;            /* of Chain */
   GHashTable *known;            /* path in a document → File */
+  const Checkpoint *current;    /* borrowed from the forest; or NULL */
 };
 
 static void
@@ -118,6 +119,7 @@ roster_learn (Roster *roster, const Forest *forest)
 {
   const GPtrArray *all = forest_all (forest);
 
+  roster->current = forest_current (forest);
   for (guint i = 0; i < all->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
     const GPtrArray *disks = checkpoint->domain_disks;
@@ -214,16 +216,13 @@ refuse (const Checkpoint *checkpoint, const char *target, const char *what,
                     checkpoint->name, what);
 }
 
-bool
-roster_check (const Roster *roster, const Checkpoint *checkpoint,
-              const char *target, GError **error)
+static bool
+check_one (const Roster *roster, const Checkpoint *checkpoint,
+           const Chain *chain, const char *target, GError **error)
 {
-  const Chain *chain = roster ? find_chain (roster, target) : NULL;
-  const DomainDisk *then = chain ? disk_then (checkpoint, target) : NULL;
+  const DomainDisk *then = disk_then (checkpoint, target);
   const File *file;
 
-  if (!chain)
-    return true;
   const int place = then ? place_in (roster, chain, then->source) : -1;
   const DomainDisk *other
     = other_above (roster, checkpoint, chain,
@@ -242,6 +241,28 @@ roster_check (const Roster *roster, const Checkpoint *checkpoint,
                          now->target);
     return refuse (checkpoint, target, what, error);
   }
+  return true;
+}
+
+/* The record goes on at each checkpoint after it, so it must have been the same
+ * disk there.
+ */
+bool
+roster_check (const Roster *roster, const Checkpoint *checkpoint,
+              const char *target, GError **error)
+{
+  const Chain *chain = roster ? find_chain (roster, target) : NULL;
+  bool leads_here = false;
+
+  for (const Checkpoint *at = roster ? roster->current : NULL; at;
+       at = at->parent)
+    leads_here |= at == checkpoint;
+  if (chain && !check_one (roster, checkpoint, chain, target, error))
+    return false;
+  for (const Checkpoint *at = chain && leads_here ? roster->current : checkpoint;
+       at != checkpoint; at = at->parent)
+    if (!check_one (roster, at, chain, target, error))
+      return false;
   return true;
 }
 

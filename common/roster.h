@@ -34,11 +34,13 @@ void roster_add (Roster *roster, const char *target, const char *path);
 bool roster_has (const Roster *roster, const char *target, const char *path);
 
 /* Look where the documents' paths lead.  Once, when all files were added; from
- * then on the roster is only read, by any thread.
+ * then on the roster is only read, by any thread.  The forest, which is linked, must
+ * outlive it.
  */
 void roster_learn (Roster *roster, const Forest *forest);
 
-/* Is the disk of that name still the one that it was at the checkpoint?  False
+/* Is the disk of that name still the one that it was at the checkpoint, and at
+ * each one from there to the current one?  False
  * (EIO) if it is another's file that has its name today, or its file has
  * another's name; both are named.  True also where it cannot be known: no
  * roster (NULL), no definition in the document, or a file of which neither

@@ -68,7 +68,8 @@ is_needed (const Parse *parse, const char *name)
   static const char *const devices[] = { "disk", "label", NULL };
   static const char *const disk[] = { "driver", "source", "target", "readonly",
     "transient", "backingStore", NULL };
-  static const char *const layer[] = { "source", "backingStore", NULL };
+  static const char *const layer[] = { "source", "backingStore", "format",
+    "host", "snapshot", "address", NULL };
   static const char *const *const levels[] = { parts, devices, disk };
   guint level;
 

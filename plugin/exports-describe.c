@@ -7,9 +7,23 @@
 
 #include <errno.h>
 
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
 #include "error.h"
 #include "exports.h"
 #include "part-text.h"
+
+/* A server that is lost is so for all who read; the client that asked for the
+ * description is the only one who would see it.
+ */
+static void
+log_loss (const Source *source, bool was_over, const GError *failure)
+{
+  if (!was_over && source->life && nbd_life_is_over (source->life)
+      && !nbd_life_is_stopped (source->life))
+    nbdkit_error ("%s", failure->message);
+}
 
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
@@ -76,8 +90,10 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
                      "healthy, is known once a backup is begun");
     return;
   }
+  const bool was_over = source->life && nbd_life_is_over (source->life);
   const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
   if (failure) {
+    log_loss (source, was_over, failure);
     g_string_append_printf (text, "; unusable: %s", failure->message);
     return;
   }

@@ -146,7 +146,7 @@ refuse_job (const Hypervisor *hypervisor, const char *folder, Owner owner,
                       g_strerror (reason), command);
   return error_set (error, EBUSY, "guest %s has a backup job that an nbdkit "
                     "left behind when it was killed; start with "
-                    "take-over=yes, or end it with: %s ; rm -r %s",
+                    "take-over=yes, or end it with: %s && rm -r %s",
                     hypervisor->domain_name, command, word);
 }
 

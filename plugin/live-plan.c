@@ -174,13 +174,46 @@ make_roster (const GuestLook *look)
 
 static void
 note_unseen (const LivePlan *plan, const char *target, const char *path,
-             int reason)
+             const char *reason, const char *who_looks)
 {
   g_ptr_array_add (plan->unseen, g_strdup_printf (
     "disk %s: it cannot be seen whether %s, below it, has lost its bitmaps "
     "(%s); if a program that does not know them has written there, changed "
-    "blocks are missing; nbdkit run as root looks", target, path,
-    g_strerror (reason)));
+    "blocks are missing; nbdkit run %s looks", target, path, reason,
+    who_looks));
+}
+
+/* Why the bitmap in the file at that place of the chain says nothing, or NULL.
+ * then: the place of what the disk was at the checkpoint, or -1; what lies below
+ * is older unless a name was used again, so of what cannot be seen there nothing
+ * is said.  A format is never guessed from contents, which the guest writes.
+ */
+static const char *
+look_at_backing (const LivePlan *plan, const GuestLook *look,
+                 const GuestChain *chain, guint place, int then,
+                 const char *bitmap)
+{
+  const char *path = g_ptr_array_index (chain->paths, place);
+  const char *format = g_ptr_array_index (chain->formats, place);
+  const bool needed = (int) place == then;
+  const bool is_below = then >= 0 && (int) place > then;
+  int unseen;
+
+  if (*format && strcmp (format, "qcow2") != 0)
+    return needed ? "it is not qcow2 any more" : NULL;
+  if (look->host || *path != '/') {
+    g_autofree char *there
+      = g_strdup_printf ("it is on %s", look->host ? look->host : "a server");
+    if (!is_below)
+      note_unseen (plan, chain->target, path, there, "there, as root,");
+    return NULL;
+  }
+  const char *why = image_void_bitmap (path, bitmap, needed, &unseen);
+  if (unseen && !is_below)
+    note_unseen (plan, chain->target, path, g_strerror (unseen),
+                 unseen == EACCES || unseen == EPERM ? "as root"
+                 : "where it is");
+  return why;
 }
 
 /* QEMU told libvirt nothing of bitmaps that it found void in a backing file. */
@@ -188,19 +221,13 @@ static bool
 check_backing (const LivePlan *plan, const GuestLook *look,
                const Checkpoint *since, const char *target, GError **error)
 {
-  const GuestChain *chain
-    = look->host ? NULL : guest_chain (look->guest, target);
+  const GuestChain *chain = guest_chain (look->guest, target);
+  const char *bitmap = checkpoint_bitmap (since, target);
   const int place = roster_place (plan->roster, since, target);
-  const guint layers = chain ? chain->paths->len : 0;
-  const guint end = place < 0 ? layers : MIN ((guint) place + 1, layers);
 
-  for (guint i = 1; i < end; i++) {
+  for (guint i = 1; chain && bitmap && i < chain->paths->len; i++) {
     const char *path = g_ptr_array_index (chain->paths, i);
-    /* What the disk was at the checkpoint has its bitmap, or lost it. */
-    int unseen;
-    const char *why = image_void_bitmaps (path, (int) i == place, &unseen);
-    if (unseen)
-      note_unseen (plan, target, path, unseen);
+    const char *why = look_at_backing (plan, look, chain, i, place, bitmap);
     if (why)
       return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
                         "void (%s), so what was written there since "

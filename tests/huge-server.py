@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# A disk larger than any that could be made here, for test-far-question.sh.
+# A disk larger than any that could be made here, for test-far-question.sh and
+# test-slow-server.sh.
 #
 #   huge-server.py SOCKET SIZE START-LENGTH…
 #
 # Dirty in bitmap monday is what is given, and holds data; all else is a hole.  How
-# many block-status requests there were is in the file "asked".  Source: the NBD
+# many block-status requests there were is in the file "asked".  Each is answered after
+# so many seconds as the environment says in ANSWERS_AFTER.  Source: the NBD
 # protocol, doc/proto.md.
 
-import os, socket, struct, sys, threading
+import os, socket, struct, sys, threading, time
 
 PATH, SIZE = sys.argv[1], int(sys.argv[2])
 RUNS = [tuple(map(int, run.split("-"))) for run in sys.argv[3:]]
@@ -91,6 +93,7 @@ def serve(conn):
                 chunk(1, 1, struct.pack(">Q", offset) + b"\x55" * length)
             elif kind == 7:
                 count()
+                time.sleep(float(os.environ.get("ANSWERS_AFTER", 0)))
                 for name in chosen:
                     number, clean, dirty = CONTEXTS[name]
                     chunk(name == chosen[-1], 5, struct.pack(">I", number)

@@ -128,3 +128,16 @@ for file in c.qcow2 link.qcow2; do
   refuses "vdb is not the disk .*$file was vdc then" \
     "vdb:$PWD/$file" tree=tree checkpoint=c0
 done
+
+# A later checkpoint's document, on the way from this one, says whose the file was
+# in between: a copy (virsh blockcopy) that this one's does not know.
+cp c.qcow2 copy.qcow2
+for disk in a b copy; do qemu-img bitmap --add $disk.qcow2 c1; done
+sed "s|<name>c0</name>|<name>c1</name><parent><name>c0</name></parent>|
+  s|bitmap='c0'|bitmap='c1'|; s|$PWD/c.qcow2|$PWD/copy.qcow2|" tree/c0.xml >tree/c1.xml
+[ "$(dirty vdc "vdc:$PWD/copy.qcow2" tree=tree checkpoint=c0)" = '[11]' ] \
+  || fail "a copy: $(cat log)"
+for checkpoint in c0 c1; do
+  refuses 'vdb is not the disk that it was at checkpoint c1: .*copy.qcow2 was vdc then' \
+    "vdb:$PWD/copy.qcow2" tree=tree checkpoint=$checkpoint
+done

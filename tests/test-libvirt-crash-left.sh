@@ -20,7 +20,7 @@ find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 job >left
-refuses 'guest web1 has a backup job that an nbdkit left behind when it was killed; start with take-over=yes, or end it with: virsh -c .* domjobabort web1 ; rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}$' \
+refuses 'guest web1 has a backup job that an nbdkit left behind when it was killed; start with take-over=yes, or end it with: virsh -c .* domjobabort web1 && rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}$' \
   libvirt="$connect" domain=web1 checkpoint=monday
 job | diff -u left - || fail "the job was touched"
 serve libvirt="$connect" domain=web1 checkpoint=monday take-over=yes -- '

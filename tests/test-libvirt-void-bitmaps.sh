@@ -76,3 +76,53 @@ for state in stopped running; do
   [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: $(cat log; dirty m on-missing=full)"
   [ "$(dirty later)" = '[11]' ] || fail "$state: $(cat log; dirty later)"
 done
+
+# A base of another format is not taken for what its contents look like.
+guest_destroy web1
+mkdir other
+cd other
+qemu-img create -q -f qcow2 nested.qcow2 16M
+qemu-img bitmap --add nested.qcow2 n
+printf '\0' | dd of=nested.qcow2 bs=1 seek=95 conv=notrunc status=none
+cp nested.qcow2 base.raw
+truncate -s 16M base.raw
+qemu-img create -q -f qcow2 -b "$PWD/base.raw" -F raw one.qcow2
+guest_define web2 one.qcow2
+guest_start web2
+virsh checkpoint-create-as web2 n
+guest_write web2 vda "write -P 3 9M 64k"
+qemu-img create -q -f qcow2 -b "$PWD/base.raw" -F raw two.qcow2
+virsh blockcopy web2 vda "$PWD/two.qcow2" --shallow --reuse-external --wait --pivot \
+  --transient-job
+here=(libvirt="$connect" domain=web2)
+[ "$(dirty n)" = '[9]' ] || fail "a raw base: $(cat log)"
+guest_destroy web2
+cd ..
+
+# A snapshot's name that is used again: where the first was committed to, the base
+# has recorded, though by the document the disk was the snapshot.
+guest_disk old.qcow2 16M
+guest_define web3 old.qcow2
+guest_start web3
+snapshot ()
+{
+  virsh snapshot-create-as web3 snap --disk-only --no-metadata \
+    --diskspec "vda,file=$tmpdir/nightly.qcow2"
+}
+snapshot
+virsh checkpoint-create-as web3 m
+guest_write web3 vda "write -P 2 1M 64k"
+virsh blockcommit web3 vda --active --pivot --wait
+rm nightly.qcow2
+guest_write web3 vda "write -P 3 5M 64k"
+snapshot
+guest_write web3 vda "write -P 4 9M 64k"
+here=(libvirt="$connect" domain=web3)
+[ "$(dirty m)" = '[1,5,9]' ] || fail "healthy: $(cat log)"
+guest_destroy web3
+printf '\0' | dd of=old.qcow2 bs=1 seek=95 conv=notrunc status=none
+for state in stopped running; do
+  [ $state = stopped ] || guest_start web3
+  refuses "all bitmaps of $PWD/old.qcow2.* void .*full backup" \
+    "${here[@]}" checkpoint=m
+done

@@ -46,3 +46,22 @@ serve "$(uri top)" "$(uri base)" checkpoint=monday -- \
   | jq -ce '[.[] | select(.type == 0) | .offset / 1048576]' | grep -x '\[1,2\]'
 serve "$(uri top)" checkpoint=tuesday -- 'nbdinfo --map --json "$uri"' \
   | jq -ce '[.[] | select(.type == 0) | .offset / 1048576]' | grep -x '\[2\]'
+
+# Of a later bitmap, and of one beside it, a layer may hold a part as well: in
+# whatever order they are given.
+mkdir tree
+for row in 'monday  1' 'tuesday monday 2'; do
+  set -- $row
+  [ $# -eq 3 ] || set -- "$1" '' "$2"
+  cat >tree/$1.xml <<END
+<domaincheckpoint><name>$1</name>${2:+<parent><name>$2</name></parent>}
+  <creationTime>170000000$3</creationTime>
+  <disks><disk name='vda' checkpoint='bitmap' bitmap='$1'/></disks></domaincheckpoint>
+END
+done
+refuses "base.sock does not offer bitmap tuesday" \
+  "$(uri top)" "$(uri base)" tree=tree checkpoint=monday
+for bitmaps in "bitmap=monday bitmap=tuesday" "bitmap=tuesday bitmap=monday"; do
+  refuses "base.sock does not offer bitmap tuesday" \
+    "$(uri top)" "$(uri base)" $bitmaps
+done

@@ -79,6 +79,8 @@ script_tests = \
 	tests/test-server-gone-file.sh \
 	tests/test-server-gone-uri.sh \
 	tests/test-server-beside.sh \
+	tests/test-slow-server.sh \
+	tests/test-disks-without-files.sh \
 	tests/test-server-replaced.sh \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \

@@ -156,7 +156,10 @@ test_chains (void)
                    "/images/a & b.qcow2");
   g_assert_cmpstr (g_ptr_array_index (vda->paths, 1), ==, "/base.img");
   g_assert_cmpstr (g_ptr_array_index (guest_chain (guest, "vdb")->paths, 0),
-                   ==, "pool/img");
+                   ==, "rbd pool/img at h");
+  g_assert_cmpstr (g_ptr_array_index (vda->formats, 1), ==, "raw");
+  g_assert_cmpstr (g_ptr_array_index (vda->formats, 0), ==, "qcow2");
+  g_assert_cmpuint (vda->formats->len, ==, vda->paths->len);
   g_assert_cmpstr (g_ptr_array_index (guest_chain (guest, "sda")->paths, 0),
                    ==, "/dev/vg/lv");
   g_assert_null (guest_chain (guest, "none"));

@@ -334,9 +334,38 @@ test_void (void)
       }
 }
 
-/* What lies below the file that the disk was at the checkpoint is older. */
+/* A layer whose void bitmaps had other names has lost nothing of this one. */
 static void
-test_void_but_older (void)
+test_void_of_others (void)
+{
+  static const char *const names[][3]
+    = { { NULL }, { "o", NULL }, { "o", "m", NULL }, { "m", "o", NULL } };
+  g_autoptr (Forest) forest = tree ("m");
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    for (guint lost = 0; lost < 2; lost++) {
+      g_autoptr (Disk) disk = lost ? DISK ("m", "") : DISK ("", "m");
+      Layer *layer = g_ptr_array_index (disk->layers, lost);
+      set_void (disk, lost);
+      layer->void_names = g_ptr_array_new_with_free_func (g_free);
+      for (guint j = 0; names[i][j]; j++)
+        g_ptr_array_add (layer->void_names, g_strdup (names[i][j]));
+      if (lost == 0)
+        assert_plan (forest, disk, "m", "0:- 1:m");
+      else if (i < 2)
+        assert_plan (forest, disk, "m", "0:m");
+      else
+        assert_refused (forest, disk, "m", EIO, "/l1", "void (why)",
+                        "qemu-img bitmap --remove /l0 m && qemu-img check "
+                        "-r leaks /l1", NULL);
+    }
+}
+
+/* The place of the file that the disk was at the checkpoint: it must have the
+ * bitmap, and what is void below it is no older for that.
+ */
+static void
+test_void_below (void)
 {
   for (guint then = 0; then < 3; then++) {
     g_autoptr (Forest) forest = forest_new ();
@@ -349,17 +378,17 @@ test_void_but_older (void)
     checkpoint->domain_disks = g_ptr_array_new ();
     g_ptr_array_add (checkpoint->domain_disks, &domain_disk);
     forest_link (forest);
-    for (guint lost = 1; lost < 3; lost++) {
+    for (guint lost = 0; lost < 3; lost++) {
       g_autoptr (Disk) disk = DISK ("m", "", "");
       g_autoptr (Roster) roster = roster_new (false);
       for (guint i = 0; i < 3; i++)
         roster_add (roster, "vda", disk_layer (disk, i)->path);
       roster_learn (roster, forest);
       disk->roster = roster;
-      set_void (disk, lost);
+      if (lost > 0)
+        set_void (disk, lost);
       g_autoptr (GPtrArray) parts = parts_plan (forest, disk, "m", NULL);
-      /* And that file must have the bitmap still. */
-      g_assert_cmpint (parts != NULL, ==, lost > then && then == 0);
+      g_assert_cmpint (parts != NULL, ==, lost == 0 && then == 0);
     }
     g_ref_string_release (domain_disk.target);
     g_ref_string_release (domain_disk.source);
@@ -386,6 +415,36 @@ test_not_offered (void)
   assert_plan (forest, gap, "m", "0:m 1:- 2:m");
   assert_refused (forest, top, "m", ENOENT, "/l1", "does not offer bitmap m",
                   NULL);
+}
+
+/* Nor do later bitmaps, or those beside it, leave out a layer that has it. */
+static void
+test_later_not_offered (void)
+{
+  static const char *const layers[][3] = {
+    { "m t", "m t", "0:m 0:t 1:m 1:t" }, { "m t", "m", NULL },
+    { "m", "m t", "0:m 0:- 1:m 1:t" }, { "m", "m", "0:m 1:m" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (layers); i++)
+    for (guint beside = 0; beside < 2; beside++) {
+      g_autoptr (Forest) forest = beside ? tree ("m") : tree ("m t<m");
+      g_autoptr (Disk) disk = DISK (layers[i][0], layers[i][1]);
+      for (guint j = 0; j < 2; j++)
+        ((Layer *) g_ptr_array_index (disk->layers, j))->is_nbd = true;
+      disk->recording_untold = true;
+      if (beside) {
+        if (i == 3)
+          continue;             /* it is in none: refused as missing */
+        disk->also = g_ptr_array_new ();
+        g_ptr_array_add (disk->also, (char *) "t");
+      }
+      if (layers[i][2])
+        assert_plan (forest, disk, "m", layers[i][2]);
+      else
+        assert_refused (forest, disk, "m", ENOENT, "/l1",
+                        "does not offer bitmap t", NULL);
+    }
 }
 
 /* The key of what is kept of a part is all of it. */
@@ -524,7 +583,9 @@ main (int argc, char *argv[])
   g_test_add_func ("/parts/uri", test_uri);
   g_test_add_func ("/parts/nasty-names", test_nasty_names);
   g_test_add_func ("/parts/void", test_void);
-  g_test_add_func ("/parts/void/older", test_void_but_older);
+  g_test_add_func ("/parts/void/older", test_void_of_others);
+  g_test_add_func ("/parts/void-below", test_void_below);
+  g_test_add_func ("/parts/later-not-offered", test_later_not_offered);
   g_test_add_func ("/parts/not-offered", test_not_offered);
   g_test_add_func ("/parts/equal", test_equal);
   g_test_add_func ("/parts/flat-tree", test_flat_tree);
