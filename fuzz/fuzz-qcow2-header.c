@@ -1,22 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Fuzz the parser of qcow2 headers.  Whatever it accepts must have names that
- * can be shown and opened.  For libFuzzer, or with replay.c for any compiler.
+ * Fuzz the parser of qcow2 headers, and that of the bitmap directory to which one
+ * leads.  Whatever they accept must have names that can be shown and opened.  For libFuzzer, or with replay.c for any compiler.
  */
+
+#include <config.h>
 
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <glib.h>
 
-#include "qcow2-header.h"
+#include "qcow2-bitmaps.h"
 
 /* The header of version 3. */
 #define LEAST 104
 #define PATH_LIMIT 1024
 #define FORMAT_LIMIT 16
+#define BITMAP_LIMIT 1024
+/* An entry of the directory with a name of one byte. */
+#define ENTRY_LEAST 32
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
@@ -41,6 +48,25 @@ check_header (const Qcow2Header *header)
     g_error ("of version %u more than that is read", header->version);
 }
 
+static void
+check_names (const uint8_t *data, size_t size, const Qcow2Header *header)
+{
+  const int fd = memfd_create ("image", MFD_CLOEXEC);
+
+  if (fd < 0 || write (fd, data, size) != (ssize_t) size)
+    g_error ("no memory for a file");
+  g_autoptr (GPtrArray) names = qcow2_bitmap_names (fd, header);
+  close (fd);
+  if (names && (names->len != header->bitmap_count
+                || names->len * (gsize) ENTRY_LEAST > size))
+    g_error ("accepted with too many bitmaps");
+  for (guint i = 0; names && i < names->len; i++) {
+    const char *name = g_ptr_array_index (names, i);
+    if (*name == '\0' || strlen (name) >= BITMAP_LIMIT)
+      g_error ("accepted with a strange bitmap");
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -53,8 +79,10 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       && (needed < LEAST || needed > QCOW2_HEADER_MOST))
     g_error ("needs %" G_GSIZE_FORMAT " bytes", needed);
   /* It must not rely on the magic, either. */
-  if (qcow2_header_parse (data, size, &header, &why))
+  if (qcow2_header_parse (data, size, &header, &why)) {
     check_header (&header);
+    check_names (data, size, &header);
+  }
   else if (why == NULL || *why == '\0' || strpbrk (why, "\n\r") != NULL)
     g_error ("refused without one line saying why");
   qcow2_header_clear (&header);
