@@ -23,13 +23,15 @@ typedef struct {
 typedef struct {
   char *target;
   GPtrArray *files;             /* of File, top first */
+  const Checkpoint *moved;      /* on the way to the current checkpoint, the
+                                 * last at which the disk was another; or NULL;
+                                 * borrowed from the forest */
 } Chain;
 
 struct Roster {
   bool local;
   GPtrArray *chains;            /* of Chain */
   GHashTable *known;            /* path in a document → File */
-  const Checkpoint *current;    /* borrowed from the forest; or NULL */
 };
 
 static void
@@ -114,12 +116,11 @@ roster_add (Roster *roster, const char *target, const char *path)
   g_ptr_array_add (chain->files, file_new (roster, path));
 }
 
-void
-roster_learn (Roster *roster, const Forest *forest)
+static void
+look_up_documents (Roster *roster, const Forest *forest)
 {
   const GPtrArray *all = forest_all (forest);
 
-  roster->current = forest_current (forest);
   for (guint i = 0; i < all->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
     const GPtrArray *disks = checkpoint->domain_disks;
@@ -218,11 +219,11 @@ refuse (const Checkpoint *checkpoint, const char *target, const char *what,
 
 static bool
 check_one (const Roster *roster, const Checkpoint *checkpoint,
-           const Chain *chain, const char *target, GError **error)
+           const Chain *chain, GError **error)
 {
+  const char *target = chain->target;
   const DomainDisk *then = disk_then (checkpoint, target);
   const File *file;
-
   const int place = then ? place_in (roster, chain, then->source) : -1;
   const DomainDisk *other
     = other_above (roster, checkpoint, chain,
@@ -244,6 +245,13 @@ check_one (const Roster *roster, const Checkpoint *checkpoint,
   return true;
 }
 
+static bool
+leads_to (const Checkpoint *checkpoint, const Checkpoint *later)
+{
+  return checkpoint->position <= later->position
+    && later->position <= checkpoint->last_position;
+}
+
 /* The record goes on at each checkpoint after it, so it must have been the same
  * disk there.
  */
@@ -252,18 +260,27 @@ roster_check (const Roster *roster, const Checkpoint *checkpoint,
               const char *target, GError **error)
 {
   const Chain *chain = roster ? find_chain (roster, target) : NULL;
-  bool leads_here = false;
 
-  for (const Checkpoint *at = roster ? roster->current : NULL; at;
-       at = at->parent)
-    leads_here |= at == checkpoint;
-  if (chain && !check_one (roster, checkpoint, chain, target, error))
+  if (!chain)
+    return true;
+  if (!check_one (roster, checkpoint, chain, error))
     return false;
-  for (const Checkpoint *at = chain && leads_here ? roster->current : checkpoint;
-       at != checkpoint; at = at->parent)
-    if (!check_one (roster, at, chain, target, error))
-      return false;
-  return true;
+  return !chain->moved || !leads_to (checkpoint, chain->moved)
+    || check_one (roster, chain->moved, chain, error);
+}
+
+void
+roster_learn (Roster *roster, const Forest *forest)
+{
+  const Checkpoint *current = forest_current (forest);
+
+  look_up_documents (roster, forest);
+  for (guint i = 0; i < roster->chains->len; i++) {
+    Chain *chain = g_ptr_array_index (roster->chains, i);
+    chain->moved = current;
+    while (chain->moved && check_one (roster, chain->moved, chain, NULL))
+      chain->moved = chain->moved->parent;
+  }
 }
 
 int

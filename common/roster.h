@@ -33,8 +33,8 @@ void roster_add (Roster *roster, const char *target, const char *path);
 /* Is that file in the disk's chain? */
 bool roster_has (const Roster *roster, const char *target, const char *path);
 
-/* Look where the documents' paths lead.  Once, when all files were added; from
- * then on the roster is only read, by any thread.  The forest, which is linked, must
+/* Look where the documents' paths lead, and what they say of the disks.  Once all
+ * files were added, and again should more be; from then on the roster is only read, by any thread.  The forest, which is linked, must
  * outlive it.
  */
 void roster_learn (Roster *roster, const Forest *forest);

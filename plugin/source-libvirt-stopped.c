@@ -51,6 +51,7 @@ add_others (Source *source, const Guest *guest)
       roster_add (source->roster, chain->target,
                   g_ptr_array_index (chain->paths, j));
   }
+  roster_learn (source->roster, source->forest);
 }
 
 /* Where the definition names files below the disk's own, they should be there.
