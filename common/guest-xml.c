@@ -183,28 +183,16 @@ parse_owner (const xmlNode *domain, Guest *guest, GError **error)
 static bool
 parse_source (const xmlNode *node, GuestDisk *disk)
 {
-  static const struct { const char *type, *attribute; bool image; } local[] = {
-    { "file", "file", true }, { "block", "dev", true },
-    { "dir", "dir", false },
-  };
-  const xmlNode *source = xml_child (node, "source");
+  static const char *const images[] = { "file", "block", NULL };
+  g_autofree char *key = source_key (node);
 
   disk->type = xml_attribute (node, "type");
   if (disk->type == NULL)
     disk->type = g_strdup ("file");
-  if (source == NULL)
+  if (key == NULL)
     return false;
-  for (guint i = 0; i < G_N_ELEMENTS (local); i++) {
-    g_autofree char *path = NULL;
-
-    if (strcmp (disk->type, local[i].type) != 0)
-      continue;
-    path = xml_attribute (source, local[i].attribute);
-    if (path == NULL || *path == '\0')
-      return false;
-    if (local[i].image)
-      disk->source = g_steal_pointer (&path);
-  }
+  if (g_strv_contains (images, disk->type))
+    disk->source = g_steal_pointer (&key);
   return true;
 }
 

@@ -217,9 +217,9 @@ may_be_lost (const Disk *disk, const char *bitmap)
   return false;
 }
 
-/* Remove the bitmap (NULL: all that may be lost) from every layer, the top one first: with only
- * the lower ones removed, the rest would look like a bitmap that was made
- * later, and complete.
+/* Remove the bitmap (NULL: all that may be lost) from every layer, the top one
+ * first: with only the lower ones removed, the rest would look like a bitmap that
+ * was made later, and complete.
  */
 static GString *
 removal (const Disk *disk, const char *bitmap)

@@ -75,8 +75,6 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
 
   for (guint i = deepest_with (disk, name) + 1; i < disk->layers->len; i++) {
     const Layer *layer = disk_layer (disk, i);
-    if (layer->is_nbd)
-      return parts_not_offered (disk, layer, name, error);
     if (layer_may_have_lost (layer, name))
       return parts_void (disk, layer, name, error);
   }
@@ -86,9 +84,8 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
     || parts_lost (disk, disk_layer (disk, (guint) place), name, error);
 }
 
-/* Of a bitmap that goes on where the one before ended, or beside it, in the
- * layers down to `end`: each server must offer it.  (What is void there counts
- * whole by the one before.)
+/* Each server of the first `end` layers must offer the bitmap, for NBD does not
+ * tell that a layer is older.
  */
 static bool
 check_offered (const Disk *disk, const char *name, guint end, GError **error)
@@ -99,8 +96,8 @@ check_offered (const Disk *disk, const char *name, guint end, GError **error)
   return true;
 }
 
-/* The parts that one checkpoint's bitmap makes, in the first `end` layers at
- * least.  ends has a byte a layer, and is updated: does the record of that layer
+/* The parts that one checkpoint's bitmap makes, which may lie in the first `end`
+ * layers.  ends has a byte a layer, and is updated: does the record of that layer
  * end before it was left, as far as the parts go that were added?
  */
 static bool
@@ -237,9 +234,13 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
-  if (!add_parts_of (parts, forest, disk, since, bitmap, 0, ends, error)
+  if (!add_parts_of (parts, forest, disk, since, bitmap, disk->layers->len,
+                     ends, error)
       || !check_older (disk, since, bitmap, error))
     return NULL;
+  /* Below, all is older than the later ones, too; what is void above counts
+   * whole already.
+   */
   const guint end = deepest_with (disk, bitmap) + 1;
   for (guint i = 0; disk->also && i < disk->also->len; i++)
     if (!add_parts_of (parts, forest, disk, since,

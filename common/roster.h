@@ -34,14 +34,13 @@ void roster_add (Roster *roster, const char *target, const char *path);
 bool roster_has (const Roster *roster, const char *target, const char *path);
 
 /* Look where the documents' paths lead, and what they say of the disks.  Once all
- * files were added, and again should more be; from then on the roster is only read, by any thread.  The forest, which is linked, must
- * outlive it.
+ * files were added, and again should more be; from then on the roster is only
+ * read, by any thread.  The forest, which is linked, must outlive it.
  */
 void roster_learn (Roster *roster, const Forest *forest);
 
 /* Is the disk of that name still the one that it was at the checkpoint, and at
- * each one from there to the current one?  False
- * (EIO) if it is another's file that has its name today, or its file has
+ * each one from there to the current one?  False (EIO) if it is another's file that has its name today, or its file has
  * another's name; both are named.  True also where it cannot be known: no
  * roster (NULL), no definition in the document, or a file of which neither
  * knows (see roster_strayed).
@@ -50,7 +49,8 @@ bool roster_check (const Roster *roster, const Checkpoint *checkpoint,
                    const char *target, GError **error);
 
 /* The place in its chain, 0 on top, of the file that the disk was at the
- * checkpoint; all that lies below it is older.  -1 if that is not known.
+ * checkpoint; -1 if that is not known.  What lies below it need not be older: a
+ * snapshot's name that is used again takes the place of the one before.
  */
 int roster_place (const Roster *roster, const Checkpoint *checkpoint,
                   const char *target);

@@ -3,6 +3,7 @@
  */
 #include <config.h>
 
+#include <stdbool.h>
 #include <string.h>
 #include <glib.h>
 
@@ -13,7 +14,7 @@
  * it out (libvirt's src/conf/storage_source_conf.c,
  * virStorageSourceNetworkDefaultPort).
  */
-static gboolean
+static bool
 is_default_port (const char *protocol, const char *port)
 {
   static const struct { const char *protocol, *port; } defaults[] = {
@@ -26,7 +27,7 @@ is_default_port (const char *protocol, const char *port)
   for (guint i = 0; i < G_N_ELEMENTS (defaults); i++)
     if (g_strcmp0 (protocol, defaults[i].protocol) == 0)
       return strcmp (port, defaults[i].port) == 0;
-  return FALSE;
+  return false;
 }
 
 static void

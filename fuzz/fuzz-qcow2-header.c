@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Fuzz the parser of qcow2 headers, and that of the bitmap directory to which one
- * leads.  Whatever they accept must have names that can be shown and opened.  For libFuzzer, or with replay.c for any compiler.
+ * leads.  Whatever they accept must have names that can be shown and opened.  For
+ * libFuzzer, or with replay.c for any compiler.
  */
 
 #include <config.h>

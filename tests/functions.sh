@@ -147,10 +147,10 @@ stop_nbdkit ()
 
 # bounded COMMAND…: with the status 124 or 137 if it does not end by itself;
 # did_end STATUS WHAT… then fails.
-bounded () { timeout -k 5 240 "$@"; }
+bounded () { timeout -k 5 120 "$@"; }
 did_end ()
 {
-  case $1 in 124 | 137) fail "did not end in 240 s: ${*:2}" ;; esac
+  case $1 in 124 | 137) fail "did not end in 120 s: ${*:2}" ;; esac
 }
 
 # serve ARGS… -- COMMAND…: run COMMAND against a captive server; it finds

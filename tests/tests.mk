@@ -278,10 +278,12 @@ tests_unit_parts_simulation_SOURCES = tests/unit-parts-simulation.c \
 tests_unit_parts_simulation_CFLAGS = $(common_cflags)
 tests_unit_parts_simulation_LDADD = libcommon.la $(common_libs)
 
-tests_unit_qcow2_bitmaps_SOURCES = tests/unit-qcow2-bitmaps.c
+tests_unit_qcow2_bitmaps_SOURCES = tests/unit-qcow2-bitmaps.c \
+	tests/qcow2-put.h
 tests_unit_qcow2_bitmaps_CFLAGS = $(common_cflags)
 tests_unit_qcow2_bitmaps_LDADD = libcommon.la $(common_libs)
-tests_unit_qcow2_header_SOURCES = tests/unit-qcow2-header.c
+tests_unit_qcow2_header_SOURCES = tests/unit-qcow2-header.c \
+	tests/qcow2-put.h
 tests_unit_qcow2_header_CFLAGS = $(common_cflags)
 tests_unit_qcow2_header_LDADD = libcommon.la $(common_libs)
 

@@ -165,6 +165,44 @@ test_chains (void)
   g_assert_null (guest_chain (guest, "none"));
 }
 
+/* Other sources have other keys, and one has the same, however it is written. */
+static void
+test_keys (void)
+{
+  static const struct { const char *type, *source, *key; } cases[] = {
+    { "network", "<source protocol='nbd' name='a'><host name='h' port='10809'/>"
+      "</source>", "nbd a at h" },
+    { "network", "<source name='a' protocol='nbd' index='1'><host name='h'/>"
+      "<reservations/></source>", "nbd a at h" },
+    { "network", "<source protocol='nbd' name='a'><host name='h' port='10810'/>"
+      "</source>", "nbd a at h:10810" },
+    { "network", "<source protocol='nbd'><host transport='unix' socket='/s'/>"
+      "</source>", "nbd at /s" },
+    { "network", "<source protocol='rbd' name='p/i'><host name='a'/>"
+      "<host name='b' port='6789'/><snapshot name='s'/></source>",
+      "rbd p/i at a at b:6789@s" },
+    { "network", "<source protocol='nbd' name='/a'/>", "nbd /a" },
+    { "volume", "<source pool='p' volume='v'/>", "volume p/v" },
+    { "nvme", "<source type='pci' namespace='1'><address domain='0x0000'"
+      " bus='0x01' slot='0x00' function='0x0'/></source>",
+      "nvme namespace 1 0x0000:0x01:0x00.0x0" },
+    { "file", "<source file='/a'/>", "/a" },
+    { "block", "<source dev='/dev/a' file='/b'/>", "/dev/a" },
+    { "file", "<source file=''/>", NULL },
+    { "file", "", NULL },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *text
+      = g_strdup_printf (DISKS ("<disk type='%s'>%s<target dev='vda'/></disk>"),
+                         cases[i].type, cases[i].source);
+    g_autoptr (Guest) guest = parse_ok (text);
+    const GuestChain *chain = guest_chain (guest, "vda");
+    g_assert_cmpstr (chain ? g_ptr_array_index (chain->paths, 0) : NULL, ==,
+                     cases[i].key);
+  }
+}
+
 static void
 test_disks (void)
 {
@@ -325,6 +363,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/guest-xml/running", test_running);
   g_test_add_func ("/guest-xml/chains", test_chains);
+  g_test_add_func ("/guest-xml/keys", test_keys);
   g_test_add_func ("/guest-xml/disks", test_disks);
   g_test_add_func ("/guest-xml/owner", test_owner);
   g_test_add_func ("/guest-xml/refused", test_refused);

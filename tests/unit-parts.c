@@ -583,8 +583,8 @@ main (int argc, char *argv[])
   g_test_add_func ("/parts/uri", test_uri);
   g_test_add_func ("/parts/nasty-names", test_nasty_names);
   g_test_add_func ("/parts/void", test_void);
-  g_test_add_func ("/parts/void/older", test_void_of_others);
-  g_test_add_func ("/parts/void-below", test_void_below);
+  g_test_add_func ("/parts/void/of-others", test_void_of_others);
+  g_test_add_func ("/parts/void/below", test_void_below);
   g_test_add_func ("/parts/later-not-offered", test_later_not_offered);
   g_test_add_func ("/parts/not-offered", test_not_offered);
   g_test_add_func ("/parts/equal", test_equal);

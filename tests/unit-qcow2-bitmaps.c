@@ -12,6 +12,7 @@
 #include <glib/gstdio.h>
 
 #include "qcow2-bitmaps.h"
+#include "qcow2-put.h"
 
 #define PLACE 4096              /* where the directory is */
 #define ENTRY 24
@@ -19,15 +20,6 @@
 /* Fields of an entry. */
 enum { TABLE = 0, TYPE = 16, GRANULARITY = 17, NAME_LENGTH = 18,
   EXTRA_LENGTH = 20 };
-
-static void
-put (guint8 *bytes, guint length, guint64 number)
-{
-  while (length-- > 0) {
-    bytes[length] = number & 0xff;
-    number >>= 8;
-  }
-}
 
 static gsize
 padded (gsize length)
@@ -42,7 +34,8 @@ directory_of (const char *const *names, gsize extra)
 
   for (guint i = 0; names[i]; i++) {
     const gsize at = directory->len, name = strlen (names[i]);
-    g_byte_array_set_size (directory, (guint) (at + padded (ENTRY + extra + name)));
+    g_byte_array_set_size (directory,
+                           (guint) (at + padded (ENTRY + extra + name)));
     guint8 *entry = directory->data + at;
     memset (entry, 0, directory->len - at);
     put (entry + TABLE, 8, 1 << 16);
@@ -106,7 +99,8 @@ test_strange (void)
     { EXTRA_LENGTH, 4, 64 }, { ENTRY + 2, 1, 0 },
   };
   g_autoptr (GByteArray) directory = directory_of (names, 0);
-  const gsize size = directory->len, second = padded (ENTRY + strlen ("monday"));
+  const gsize size = directory->len;
+  const gsize second = padded (ENTRY + strlen ("monday"));
 
   for (guint i = 0; i < G_N_ELEMENTS (changes); i++)
     for (gsize entry = 0; entry <= second; entry += second) {

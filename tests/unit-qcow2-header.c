@@ -13,6 +13,7 @@
 
 #include "json-text.h"
 #include "qcow2-header.h"
+#include "qcow2-put.h"
 
 #define CLUSTER_BITS 12
 #define CLUSTER_SIZE (1 << CLUSTER_BITS)
@@ -28,15 +29,6 @@ typedef struct {
   guint8 bytes[CLUSTER_SIZE];
   gsize at;
 } Image;
-
-static void
-put (guint8 *bytes, guint length, guint64 number)
-{
-  while (length-- > 0) {
-    bytes[length] = number & 0xff;
-    number >>= 8;
-  }
-}
 
 static Image
 image_new (guint32 version)
