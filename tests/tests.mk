@@ -165,6 +165,11 @@ LOG_COMPILER = setarch -R \
 	env LD_PRELOAD=$(abs_builddir)/tests/sanitizers/.libs/preload.so
 else
 TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
+# One after the other, since each runs some thirty servers at a time.
+tests/test-rogue-status.log: tests/test-rogue-options.log
+tests/test-rogue-handshake.log: tests/test-rogue-status.log
+tests/test-rogue-reads.log: tests/test-rogue-handshake.log
+tests/test-rogue-tls.log: tests/test-rogue-reads.log
 endif
 check_PROGRAMS = $(unit_tests) $(fuzz_programs)
 AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
