@@ -35,6 +35,7 @@ CPU_LIMIT = 2.5
 MEMORY_LIMIT = 300                      # MiB
 LOG_LIMIT = 64 * 1024
 CASE_LIMIT = 60 * SLOWER
+NOT_COMMITTED = "the fault was not committed"
 
 
 class Host:
@@ -232,7 +233,7 @@ def run_case(plugin, host, name, number, fault, view):
                 cpu=nbdkit.cpu, end=took, said=nbdkit.lines()[:3],
                 answered=checker and checker.answered,
                 failed=checker and checker.failed, problems=problems,
-                unheard=not hits and got == "refused")
+                unheard=got == "refused" and NOT_COMMITTED in problems)
 
 
 def check_costs(fault, nbdkit, problems, hits):
@@ -244,15 +245,14 @@ def check_costs(fault, nbdkit, problems, hits):
         problems.append("%.1f s of processor time" % nbdkit.cpu)
     if not hits and fault["step"] != "none" and fault.get("listens", True) \
             is True:
-        problems.append("the fault was not committed")
+        problems.append(NOT_COMMITTED)
 
 
-def work(plugin, rows, next_case, put, worker):
-    """Cases from next_case(): (number, view); results to put()."""
+def work(plugin, rows, cases, put, worker):
+    """Do each case, (number, view), and put() what came of it."""
     host = Host(rows)
     try:
-        while True:
-            number, view = next_case()
+        for number, view in cases:
             began = time.monotonic()
             try:
                 result = run_case(plugin, host, "w%s" % worker, number,
@@ -263,25 +263,31 @@ def work(plugin, rows, next_case, put, worker):
                               problems=["the test: %r" % failure])
             result["took"] = time.monotonic() - began
             put((number, view, result))
-    except (queue.Empty, IndexError):
-        pass
     finally:
         host.pipe.close()               # which ends it
 
 
+def taken_from(tasks):
+    try:
+        while True:
+            yield tasks.get_nowait()
+    except queue.Empty:
+        pass
+
+
 def work_apart(plugin, rows, tasks, results, worker):
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
-    work(plugin, rows, tasks.get_nowait, results.put, worker)
+    work(plugin, rows, taken_from(tasks), results.put, worker)
 
 
 def again_if_unheard(plugin, rows, done):
     """Where all are late, nbdkit may give up before the server comes to its
     fault.  Such a case has shown nothing: once more, alone."""
     unheard = [(number, view) for number, view, result in done
-               if result["problems"] and result["unheard"]]
+               if result["unheard"]]
     done = [case for case in done if case[:2] not in unheard]
     if unheard:
-        work(plugin, rows, unheard.pop, done.append, "again")
+        work(plugin, rows, unheard, done.append, "again")
     return done
 
 

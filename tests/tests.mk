@@ -165,7 +165,8 @@ LOG_COMPILER = setarch -R \
 	env LD_PRELOAD=$(abs_builddir)/tests/sanitizers/.libs/preload.so
 else
 TESTS = $(script_tests) $(unit_tests) $(fuzz_tests)
-# One after the other, since each runs some thirty servers at a time.
+# One after the other, since each runs some thirty servers at a time (so TESTS=
+# of one of them runs those before it, too).
 tests/test-rogue-status.log: tests/test-rogue-options.log
 tests/test-rogue-handshake.log: tests/test-rogue-status.log
 tests/test-rogue-reads.log: tests/test-rogue-handshake.log
