@@ -27,7 +27,8 @@ as_user=()                      # for serve and refuses…, before nbdkit
 if [ -n "$sanitizers" ]; then
   export builddir PATH="$srcdir/tests/sanitizers:$PATH"
   export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
-  export TSAN_OPTIONS="log_path=$tmpdir/sanitizer"
+  # At its end it waits a second for threads, by default: nbdkit has none then.
+  export TSAN_OPTIONS="log_path=$tmpdir/sanitizer atexit_sleep_ms=50"
   export UBSAN_OPTIONS="log_path=$tmpdir/sanitizer:print_stacktrace=1"
 fi
 

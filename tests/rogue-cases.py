@@ -267,17 +267,21 @@ def work(plugin, rows, cases, put, worker):
         host.pipe.close()               # which ends it
 
 
-def taken_from(tasks):
-    try:
-        while True:
-            yield tasks.get_nowait()
-    except queue.Empty:
-        pass
+def taken_from(cases, taken):
+    """What no other worker has taken.  (A multiprocessing.Queue says that it is
+    empty while another reads it, too.)"""
+    while True:
+        with taken.get_lock():
+            index = taken.value
+            taken.value += 1
+        if index >= len(cases):
+            return
+        yield cases[index]
 
 
-def work_apart(plugin, rows, tasks, results, worker):
+def work_apart(plugin, rows, cases, taken, results, worker):
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
-    work(plugin, rows, taken_from(tasks), results.put, worker)
+    work(plugin, rows, taken_from(cases, taken), results.put, worker)
 
 
 def again_if_unheard(plugin, rows, done):
@@ -361,13 +365,10 @@ def main():
 def run_all(plugin, rows, all_lanes):
     results, workers, done = multiprocessing.Queue(), [], []
     for cases, count in all_lanes:
-        tasks = multiprocessing.Queue()
-        for case in cases:
-            tasks.put(case)
+        taken = multiprocessing.Value("i", 0)
         workers += [multiprocessing.Process(target=work_apart, args=(
-            plugin, rows, tasks, results, len(workers) + i))
+            plugin, rows, cases, taken, results, len(workers) + i))
             for i in range(min(count, len(cases)))]
-    time.sleep(0.2)                     # the queues' threads have sent them
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
     for worker in workers:
         worker.start()
