@@ -16,6 +16,8 @@
 typedef struct {
   guint kind;                   /* what the two agreed on */
   char **texts;                 /* NULL-terminated, owned */
+  bool has_fd;
+  int fd;                       /* that came with it, owned */
 } Message;
 
 void message_clear (Message *message);
@@ -26,6 +28,17 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Message, message_clear)
  * signal is raised).
  */
 bool message_send (int fd, guint kind, const char *const *texts);
+
+/* The same, with a descriptor, of which the other side gets a copy
+ * (unix(7), SCM_RIGHTS): from when this returns, even if it has not received
+ * the message yet.
+ */
+bool message_send_fd (int fd, guint kind, const char *const *texts,
+                      int attached);
+
+/* The descriptor that came with a message, the caller's from now on; -1: none.
+ */
+int message_take_fd (Message *message);
 
 /* Receive the next message, waiting for timeout_ms at most (-1: for ever).
  * False with errno set: ETIMEDOUT, ECONNRESET when the other side is gone,

@@ -7,6 +7,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +48,45 @@ test_in_order (void)
   g_assert_true (message_receive (fds[1], 1000, &message));
   g_assert_cmpuint (message.kind, ==, 8);
   g_assert_cmpstr (message_text (&message, 0), ==, "");
+  close_pair ();
+}
+
+/* It is there for the receiver even if the sender has closed its own, and with
+ * the message that it was sent with; who does not take it leaves nothing open.
+ */
+static void
+test_descriptor (void)
+{
+  const char *const texts[] = { "with", NULL };
+  int pipe_fds[2];
+  char byte;
+  g_auto (Message) message = { 0 };
+
+  connect_pair ();
+  g_assert_cmpint (pipe (pipe_fds), ==, 0);
+  g_assert_true (message_send (fds[0], 1, texts));
+  g_assert_true (message_send_fd (fds[0], 2, texts, pipe_fds[1]));
+  g_assert_true (message_send_fd (fds[0], 3, texts, pipe_fds[1]));
+  g_assert_true (message_send (fds[0], 4, texts));
+  close (pipe_fds[1]);
+  for (guint kind = 1; kind <= 4; kind++) {
+    g_assert_true (message_receive (fds[1], 1000, &message));
+    g_assert_cmpuint (message.kind, ==, kind);
+    g_assert_cmpstr (message_text (&message, 0), ==, "with");
+    if (kind == 3)              /* the next message closes it */
+      continue;
+    const int fd = message_take_fd (&message);
+    g_assert_true ((fd >= 0) == (kind == 2));
+    if (fd < 0)
+      continue;
+    g_assert_true (fcntl (fd, F_GETFD) & FD_CLOEXEC);
+    g_assert_cmpint (write (fd, "x", 1), ==, 1);
+    close (fd);
+  }
+  g_assert_cmpint (message_take_fd (&message), ==, -1);
+  g_assert_cmpint (read (pipe_fds[0], &byte, 1), ==, 1);
+  g_assert_cmpint (read (pipe_fds[0], &byte, 1), ==, 0);
+  close (pipe_fds[0]);
   close_pair ();
 }
 
@@ -137,6 +177,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/message/in-order", test_in_order);
+  g_test_add_func ("/message/descriptor", test_descriptor);
   g_test_add_func ("/message/large", test_large);
   g_test_add_func ("/message/too-large", test_too_large);
   g_test_add_func ("/message/silent", test_silent);
