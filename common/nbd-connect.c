@@ -98,6 +98,9 @@ connect_failed (const char *where, int failure, GError **error)
                       "raise the limit as root (ulimit -n NUMBER, or "
                       "LimitNOFILE= of a systemd unit)", where,
                       g_strerror (failure));
+  if (failure == EOWNERDEAD)
+    return error_set (error, EIO, "%s: the process that keeps its connections "
+                      "and ends its job is gone", where);
   if (failure == E2BIG || failure == EPROTO)
     return error_set (error, failure, "%s: the server sends %s, which no NBD "
                       "server does; is it the right one?", where,
@@ -130,6 +133,23 @@ connect_unix (struct nbd_handle *nbd, const char *path)
   return 0;
 }
 
+/* Over TCP libnbd may try one address after the other, so there it is held
+ * once it is connected.
+ */
+static int
+hold (NbdLife *life, struct nbd_handle *nbd, bool is_connected)
+{
+  const int fd = nbd_aio_get_fd (nbd);
+  int domain;
+  socklen_t size = sizeof domain;
+
+  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0
+      || (domain == AF_UNIX) == is_connected
+      || nbd_life_hold (life, nbd, fd))
+    return 0;
+  return EOWNERDEAD;
+}
+
 static struct nbd_handle *
 look (NbdLife *life, const char *uri, const char *what,
       gint64 deadline, GError **error)
@@ -143,19 +163,23 @@ look (NbdLife *life, const char *uri, const char *what,
       || nbd_aio_connect_uri (nbd, uri) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
   else
+    failure = hold (life, nbd, false);
+  if (!failure)
     failure = nbd_handshake (nbd, is_created, life, HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
+  if (!failure)
+    failure = hold (life, nbd, true);
   if (failure) {
     connect_failed (what, failure, error);
-    nbd_close (nbd);
+    nbd_connect_drop (life, nbd);
     return NULL;
   }
   if (!nbd_life_meets_same (life, nbd_aio_get_fd (nbd))) {
     error_set (error, ESTALE, "%s: another server has taken the socket "
                "meanwhile, and may show another disk; start nbdkit again if it "
                "is to be read", what);
-    nbd_close (nbd);
+    nbd_connect_drop (life, nbd);
     return NULL;
   }
   return nbd;
@@ -334,7 +358,7 @@ connect_own (const NbdEndpoint *endpoint, bool want_zeroes, gint64 deadline,
     connect_failed (endpoint->what, failure, error);
   else if (check_export (nbd, dirty, endpoint->what, error))
     return nbd;
-  nbd_close (nbd);
+  nbd_connect_drop (endpoint->life, nbd);
   return NULL;
 }
 
@@ -352,7 +376,7 @@ nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
                  nbd_endpoint_dirty_context (endpoint), endpoint->what,
                  deadline, error))
     return nbd;
-  nbd_close (nbd);
+  nbd_connect_drop (endpoint->life, nbd);
   return NULL;
 }
 
@@ -404,7 +428,15 @@ is_open (struct nbd_handle *nbd)
 }
 
 void
-nbd_connect_close_all (const NbdLife *life, struct nbd_handle *const *handles,
+nbd_connect_drop (NbdLife *life, struct nbd_handle *nbd)
+{
+  if (nbd)
+    nbd_life_let_go (life, nbd);
+  nbd_close (nbd);
+}
+
+void
+nbd_connect_close_all (NbdLife *life, struct nbd_handle *const *handles,
                        guint count)
 {
   const gint64 deadline = deadline_in (nbd_life_is_over (life)
@@ -412,19 +444,20 @@ nbd_connect_close_all (const NbdLife *life, struct nbd_handle *const *handles,
 
   g_autofree bool *told = g_new0 (bool, count);
 
-  for (guint i = 0; i < count; i++)
+  /* The server would close what is held. */
+  for (guint i = 0; i < count && !nbd_life_has_holder (life); i++)
     told[i] = nbd_aio_is_ready (handles[i]) == 1
       && nbd_aio_disconnect (handles[i], 0) == 0;
   for (guint i = 0; i < count; i++) {
     while (told[i] && is_open (handles[i]) && nbd_budget_left (deadline) > 0
            && nbd_poll (handles[i], nbd_budget_left (deadline)) == 1)
       ;
-    nbd_close (handles[i]);
+    nbd_connect_drop (life, handles[i]);
   }
 }
 
 void
-nbd_connect_close (const NbdLife *life, struct nbd_handle *nbd)
+nbd_connect_close (NbdLife *life, struct nbd_handle *nbd)
 {
   if (nbd)
     nbd_connect_close_all (life, &nbd, 1);

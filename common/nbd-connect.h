@@ -57,9 +57,15 @@ NbdAnswer nbd_connect_wait (NbdLife *life, struct nbd_handle *nbd,
  * close.  Waits for at most NBD_GOODBYE_MS for all of them, and hardly at all
  * if life is over.  nbd_connect_close is for one; NULL is fine there.
  */
-void nbd_connect_close_all (const NbdLife *life,
-                            struct nbd_handle *const *handles, guint count);
-void nbd_connect_close (const NbdLife *life, struct nbd_handle *nbd);
+void nbd_connect_close_all (NbdLife *life, struct nbd_handle *const *handles,
+                            guint count);
+void nbd_connect_close (NbdLife *life, struct nbd_handle *nbd);
+
+/* Close without taking leave.  The only way to close a connection beside
+ * nbd_connect_close: one that is held (nbd-life.h) stays open where it leads
+ * to.  NULL is fine.
+ */
+void nbd_connect_drop (NbdLife *life, struct nbd_handle *nbd);
 
 #define NBD_GOODBYE_MS 200
 #define NBD_CONNECT_TIMEOUT_MS 10000

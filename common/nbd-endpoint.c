@@ -5,9 +5,7 @@
  */
 #include <config.h>
 
-#include <libnbd.h>
-
-#include "nbd-endpoint.h"
+#include "nbd-connect.h"
 
 const char *
 nbd_endpoint_dirty_context (const NbdEndpoint *endpoint)
@@ -24,7 +22,8 @@ nbd_endpoint_clear (NbdEndpoint *endpoint)
   g_clear_pointer (&endpoint->export_name, g_free);
   g_clear_pointer (&endpoint->bitmap_context, g_free);
   g_clear_pointer (&endpoint->what, g_free);
-  g_clear_pointer (&endpoint->first, nbd_close);
+  if (endpoint->first)
+    nbd_connect_drop (endpoint->life, g_steal_pointer (&endpoint->first));
   if (endpoint->bits) {
     nbd_endpoint_clear (endpoint->bits);
     g_clear_pointer (&endpoint->bits, g_free);

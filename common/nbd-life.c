@@ -24,6 +24,8 @@
 
 struct NbdLife {
   const gint *stop;             /* NULL: never */
+  const NbdHolder *holder;      /* NULL: none */
+  void *holder_opaque;
   guint patience_ms;
   gint lost;                    /* atomic */
   GMutex lock;                  /* guards what follows */
@@ -32,6 +34,8 @@ struct NbdLife {
   GQueue waits;                 /* of NbdWait, linked in themselves */
   GArray *signs;                /* of int */
   GHashTable *met;              /* who listens: name of a socket → process ID */
+  GHashTable *held;             /* key of a connection → guint64 *, its ID */
+  guint64 last_id;
   gint64 stopped;               /* when that was noticed; 0: not yet */
   bool asleep;
   bool ended;
@@ -46,6 +50,7 @@ nbd_life_new (const gint *stop, guint patience_ms)
   life->patience_ms = patience_ms ? patience_ms : NBD_PATIENCE_MS;
   life->signs = g_array_new (FALSE, FALSE, sizeof (int));
   life->met = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  life->held = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   g_mutex_init (&life->lock);
   g_cond_init (&life->woken);
   g_queue_init (&life->waits);
@@ -65,6 +70,7 @@ nbd_life_free (NbdLife *life)
     g_thread_join (life->thread);
   g_array_unref (life->signs);
   g_hash_table_unref (life->met);
+  g_hash_table_unref (life->held);
   g_cond_clear (&life->woken);
   g_mutex_clear (&life->lock);
   g_free (life);
@@ -121,6 +127,49 @@ nbd_life_check (NbdLife *life)
       return false;
   }
   return true;
+}
+
+void
+nbd_life_set_holder (NbdLife *life, const NbdHolder *holder, void *opaque)
+{
+  life->holder = holder;
+  life->holder_opaque = opaque;
+}
+
+bool
+nbd_life_has_holder (const NbdLife *life)
+{
+  return life->holder != NULL;
+}
+
+bool
+nbd_life_hold (NbdLife *life, const void *key, int fd)
+{
+  if (!life->holder)
+    return true;
+  guint64 *id = g_new (guint64, 1);
+  g_mutex_lock (&life->lock);
+  *id = ++life->last_id;
+  const guint64 number = *id;
+  g_hash_table_insert (life->held, (gpointer) key, id);
+  g_mutex_unlock (&life->lock);
+  /* Not under the lock: it may have to wait. */
+  return life->holder->hold (life->holder_opaque, number, fd);
+}
+
+void
+nbd_life_let_go (NbdLife *life, const void *key)
+{
+  gpointer id = NULL;
+
+  if (!life->holder)
+    return;
+  g_mutex_lock (&life->lock);
+  g_hash_table_steal_extended (life->held, key, NULL, &id);
+  g_mutex_unlock (&life->lock);
+  if (id)
+    life->holder->let_go (life->holder_opaque, *(const guint64 *) id);
+  g_free (id);
 }
 
 bool
@@ -181,13 +230,15 @@ cut_overdue (NbdLife *life)
 
   if (!life->stopped && nbd_life_is_stopped (life))
     life->stopped = now;
+  const gint64 more = life->holder ? NBD_HELD_GRACE_MS * 1000LL : 0;
   const bool stopped = life->stopped
-    && now - life->stopped >= NBD_STOP_GRACE_MS * 1000;
+    && now - life->stopped >= NBD_STOP_GRACE_MS * 1000 + more;
   for (GList *link = life->waits.head; link; link = link->next) {
     NbdWait *wait = link->data;
-    if (wait->cut || (!stopped && now < wait->deadline))
+    wait->cut |= stopped || now >= wait->deadline;
+    if (wait->shut || (!stopped && now < wait->deadline + more))
       continue;
-    wait->cut = true;
+    wait->shut = true;
     shutdown (wait->fd, SHUT_RDWR);
   }
 }

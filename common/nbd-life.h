@@ -48,6 +48,30 @@ void nbd_life_remove_sign (NbdLife *life, int fd);
  */
 bool nbd_life_check (NbdLife *life);
 
+/* Somebody who keeps connections open for us until what they lead to may lose
+ * them: a guest's QEMU 7.2 dies where one of its backup job is closed (see
+ * HACKING.md), and we may be killed.
+ */
+typedef struct {
+  /* Keep a copy of the descriptor.  False: there is nobody to do so. */
+  bool (*hold) (void *opaque, guint64 id, int fd);
+  /* We receive nothing more on it.  What still comes must be received, since
+   * QEMU waits for all of that before it ends a job or makes a snapshot.
+   */
+  void (*let_go) (void *opaque, guint64 id);
+} NbdHolder;
+
+/* Before anything is connected. */
+void nbd_life_set_holder (NbdLife *life, const NbdHolder *holder,
+                          void *opaque);
+bool nbd_life_has_holder (const NbdLife *life);
+/* Have a connection held; who it is of is its key.  True without a holder.
+ * Any thread.
+ */
+bool nbd_life_hold (NbdLife *life, const void *key, int fd);
+/* To be called before it is closed, for each key; held or not.  Any thread. */
+void nbd_life_let_go (NbdLife *life, const void *key);
+
 /* Is the server that this connection leads to the one that was met first under
  * its name?  It may have been replaced while it lives on.  Known of Unix
  * sockets only, by the process that listens (unix(7), SO_PEERCRED): true for
@@ -79,6 +103,7 @@ typedef struct {
   int fd;
   gint64 deadline;
   bool cut;                     /* its time was up, or we were told to end */
+  bool shut;                    /* and the connection has been shut down */
 } NbdWait;
 
 /* From here until nbd_life_end_wait, which must come before fd is closed, the
@@ -87,6 +112,11 @@ typedef struct {
  * it broken.  Not before nbdkit has forked, since it needs a thread.
  */
 #define NBD_STOP_GRACE_MS 1000
+/* So much longer where connections are held, and after the deadline, too: their
+ * end is the job's, which is ended then, and nobody's waits depend on this but
+ * those in which libnbd itself does not return.
+ */
+#define NBD_HELD_GRACE_MS 20000
 void nbd_life_begin_wait (NbdLife *life, NbdWait *wait, int fd,
                           gint64 deadline);
 /* Why the wait was cut short (ETIMEDOUT, ESHUTDOWN), or 0. */

@@ -42,7 +42,7 @@ add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
   if (size < 0 || (pool->n_idle > 0 && (guint64) size != pool->size)) {
     error_set (error, EIO, "%s: the server tells two clients two sizes",
                pool->what);
-    nbd_close (nbd);
+    nbd_connect_drop (pool->life, nbd);
     return false;
   }
   pool->size = (guint64) size;
@@ -244,7 +244,7 @@ nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
   const int failure = mark_lost (pool, errnum, error);
 
-  nbd_close (nbd);
+  nbd_connect_drop (pool->life, nbd);
   return failure;
 }
 

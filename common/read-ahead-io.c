@@ -83,7 +83,8 @@ static void
 end (ReadAhead *ahead)
 {
   ahead->ended = true;
-  g_clear_pointer (&ahead->nbd, nbd_close);
+  nbd_connect_drop (nbd_pool_life (ahead->pool),
+                    g_steal_pointer (&ahead->nbd));
   ahead->unanswered = ahead->unanswered_bytes = 0;
   for (guint i = 0; i < PIECES; i++) {
     Piece *piece = &ahead->pieces[i];

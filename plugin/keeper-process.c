@@ -224,7 +224,7 @@ on_message (int watch, int fd, int events, void *opaque)
  * its files is held open.
  */
 static void
-detach (int fd)
+detach (int fd, int held_fd)
 {
   static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
   sigset_t none;
@@ -241,9 +241,13 @@ detach (int fd)
     dup2 (null, STDIN_FILENO);
     dup2 (null, STDOUT_FILENO);
   }
-  if (fd > STDERR_FILENO + 1)
-    close_range (STDERR_FILENO + 1, (unsigned) fd - 1, 0);
-  close_range ((unsigned) fd + 1, ~0U, 0);
+  const unsigned low = (unsigned) MIN (fd, held_fd);
+  const unsigned high = (unsigned) MAX (fd, held_fd);
+  if (low > STDERR_FILENO + 1)
+    close_range (STDERR_FILENO + 1, low - 1, 0);
+  if (high > low + 1)
+    close_range (low + 1, high - 1, 0);
+  close_range (high + 1, ~0U, 0);
   if (chdir ("/") < 0)
     return;                     /* we may stay: nothing is opened by name */
   prctl (PR_SET_NAME, "nbdkit-keeper");
@@ -288,14 +292,14 @@ take_leave (Process *process, const GError *trouble)
 }
 
 void
-keeper_process_run (int fd)
+keeper_process_run (int fd, int held_fd)
 {
   Process process = { .fd = fd, .owner_fd = -1, .job = JOB_INIT };
   g_autoptr (GError) trouble = NULL;
 
-  detach (fd);
+  detach (fd, held_fd);
   virSetErrorFunc (NULL, be_silent);
-  if (virInitialize () < 0 || virEventRegisterDefaultImpl () < 0
+  if (!held_start (held_fd) || virInitialize () < 0 || virEventRegisterDefaultImpl () < 0
       || virEventAddHandle (fd, VIR_EVENT_HANDLE_READABLE
                             | VIR_EVENT_HANDLE_HANGUP, on_message, &process,
                             NULL) < 0

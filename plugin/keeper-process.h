@@ -20,6 +20,9 @@ enum {
   KEEPER_ADOPT,                 /* process ID */
   KEEPER_SERVED,
   KEEPER_PROVE,                 /* target */
+  /* to the keeper, on the socket for connections; KEEPER_ADOPT, too */
+  KEEPER_HOLD,                  /* ID; with a descriptor */
+  KEEPER_LET_GO,                /* ID */
   /* from the keeper */
   KEEPER_FAILED,                /* errno, message */
   KEEPER_CHECKPOINT,            /* document */
@@ -209,7 +212,15 @@ KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
 bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
                        const char *xml, GError **error);
 
-/* What the process does until its server is gone; never returns. */
-G_NORETURN void keeper_process_run (int fd);
+/* Hold connections open that are told of on that socket, as long as the process
+ * lives, and throw away what still comes on those that nobody else receives on.
+ * Starts a thread.
+ */
+bool held_start (int server_fd);
+
+/* What the process does until its server is gone; never returns.  held_fd: for
+ * held_start.
+ */
+G_NORETURN void keeper_process_run (int fd, int held_fd);
 
 #endif /* PLUGIN_KEEPER_PROCESS_H */

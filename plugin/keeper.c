@@ -25,6 +25,7 @@
 
 struct Keeper {
   int fd;
+  int held_fd;                  /* connections are told of there */
   char *where;                  /* "guest web1 (qemu:///system)" */
   char *look_at_job, *list;     /* what to type */
   bool asked_to_begin;
@@ -54,7 +55,7 @@ guest_look_clear (GuestLook *look)
 
 /* Forks twice: init reaps the keeper, whichever of us still lives. */
 static bool
-spawn (int fds[2])
+spawn (const int fds[2], const int held_fds[2])
 {
   const pid_t pid = fork ();
   int status;
@@ -62,10 +63,9 @@ spawn (int fds[2])
   if (pid < 0)
     return false;
   if (pid == 0) {
-    close (fds[0]);
     const pid_t keeper = fork ();
     if (keeper == 0)
-      keeper_process_run (fds[1]);
+      keeper_process_run (fds[1], held_fds[1]);
     _exit (keeper < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
   }
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
@@ -78,17 +78,20 @@ spawn (int fds[2])
 Keeper *
 keeper_start (GError **error)
 {
-  int fds[2];
+  int fds[2], held_fds[2];
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0
-      || !spawn (fds)) {
+      || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, held_fds) < 0
+      || !spawn (fds, held_fds)) {
     error_set (error, errno, "cannot start a process that talks to libvirt: "
                "%s", g_strerror (errno));
     return NULL;
   }
   close (fds[1]);
+  close (held_fds[1]);
   Keeper *keeper = g_new0 (Keeper, 1);
   keeper->fd = fds[0];
+  keeper->held_fd = held_fds[0];
   g_mutex_init (&keeper->lock);
   g_mutex_init (&keeper->sending);
   g_cond_init (&keeper->ended);
@@ -325,27 +328,27 @@ watch (gpointer data)
   }
 }
 
-void
-keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
-{
-  g_autofree char *pid = g_strdup_printf ("%ld", (long) getpid ());
-  const char *const texts[] = { pid, NULL };
-
-  keeper->notify = notify;
-  keeper->opaque = opaque;
-  keeper->quit_fd = on_quit_fd ();
-  message_send (keeper->fd, KEEPER_ADOPT, texts);
-  keeper->watch = g_thread_new ("keeper", watch, keeper);
-}
-
 /* For any thread. */
 static bool
-tell (Keeper *keeper, guint kind, const char *text)
+tell (Keeper *keeper, int fd, guint kind, const char *text, int attached)
 {
   const char *const texts[] = { text, NULL };
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
 
-  return message_send (keeper->fd, kind, texts);
+  return message_send_fd (fd, kind, texts, attached);
+}
+
+void
+keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
+{
+  g_autofree char *pid = g_strdup_printf ("%ld", (long) getpid ());
+
+  keeper->notify = notify;
+  keeper->opaque = opaque;
+  keeper->quit_fd = on_quit_fd ();
+  tell (keeper, keeper->held_fd, KEEPER_ADOPT, pid, -1);
+  tell (keeper, keeper->fd, KEEPER_ADOPT, pid, -1);
+  keeper->watch = g_thread_new ("keeper", watch, keeper);
 }
 
 void
@@ -353,13 +356,29 @@ keeper_served (Keeper *keeper)
 {
   if (!g_atomic_int_get (&keeper->served)
       && !g_atomic_int_exchange (&keeper->served, 1))
-    tell (keeper, KEEPER_SERVED, NULL);
+    tell (keeper, keeper->fd, KEEPER_SERVED, NULL, -1);
 }
 
 bool
 keeper_look_for_life (Keeper *keeper, const char *target)
 {
-  return tell (keeper, KEEPER_PROVE, target);
+  return tell (keeper, keeper->fd, KEEPER_PROVE, target, -1);
+}
+
+bool
+keeper_hold (Keeper *keeper, guint64 id, int fd)
+{
+  g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
+
+  return tell (keeper, keeper->held_fd, KEEPER_HOLD, number, fd);
+}
+
+void
+keeper_let_go (Keeper *keeper, guint64 id)
+{
+  g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
+
+  tell (keeper, keeper->held_fd, KEEPER_LET_GO, number, -1);
 }
 
 /* With the thread, for it to end; without, read ourselves. */
@@ -393,11 +412,11 @@ not_confirmed (const Keeper *keeper)
 }
 
 char *
-keeper_stop (Keeper *keeper)
+keeper_end (Keeper *keeper)
 {
   char *trouble;
 
-  if (!keeper)
+  if (g_atomic_int_get (&keeper->given_up))
     return NULL;
   shutdown (keeper->fd, SHUT_WR);
   trouble = wait_for_end (keeper) ? g_steal_pointer (&keeper->trouble)
@@ -408,7 +427,16 @@ keeper_stop (Keeper *keeper)
   shutdown (keeper->fd, SHUT_RD);
   if (keeper->watch)
     g_thread_join (keeper->watch);
+  return trouble;
+}
+
+void
+keeper_free (Keeper *keeper)
+{
+  if (!keeper)
+    return;
   close (keeper->fd);
+  close (keeper->held_fd);
   g_free (keeper->trouble);
   g_free (keeper->where);
   g_free (keeper->look_at_job);
@@ -417,5 +445,4 @@ keeper_stop (Keeper *keeper)
   g_mutex_clear (&keeper->sending);
   g_cond_clear (&keeper->ended);
   g_free (keeper);
-  return trouble;
 }

@@ -108,11 +108,21 @@ void keeper_served (Keeper *keeper);
  */
 bool keeper_look_for_life (Keeper *keeper, const char *target);
 
-/* End the job if there is one, and the process, and free.  NULL, or what
- * could not be undone, with what to type; the caller's.  Waits for
- * KEEPER_STOP_MS at most.
+/* Keep a copy of a connection to the job's server until the job has ended, even
+ * if the calling process is killed meanwhile.  False if the keeper is gone.
+ * keeper_let_go: from here on nobody receives on it any more.  Any thread.
  */
-char *keeper_stop (Keeper *keeper);
+bool keeper_hold (Keeper *keeper, guint64 id, int fd);
+void keeper_let_go (Keeper *keeper, guint64 id);
+
+/* End the job if there is one, and the process.  NULL, or what could not be
+ * undone, with what to type; the caller's.  Waits for KEEPER_STOP_MS at most.
+ * Connections must still be open: they are closed after.
+ */
+char *keeper_end (Keeper *keeper);
+
+/* After keeper_end.  NULL is fine. */
+void keeper_free (Keeper *keeper);
 
 #define KEEPER_ANSWER_MS 60000
 #define KEEPER_STOP_MS 45000

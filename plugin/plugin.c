@@ -75,6 +75,8 @@ checkpoint_load (void)
 static void
 release_source (void)
 {
+  if (source && source->ops->stop)
+    source->ops->stop (source);
   g_clear_pointer (&kept, g_ptr_array_unref);
   g_clear_pointer (&cache, served_cache_free);
   if (source)

@@ -73,15 +73,42 @@ libvirt_add_witness (LibvirtSource *self, const char *target)
   g_hash_table_insert (self->witnesses, witness->target, witness);
 }
 
+static bool
+hold (void *opaque, guint64 id, int fd)
+{
+  const LibvirtSource *self = opaque;
+
+  return keeper_hold (self->keeper, id, fd);
+}
+
+static void
+let_go (void *opaque, guint64 id)
+{
+  const LibvirtSource *self = opaque;
+
+  keeper_let_go (self->keeper, id);
+}
+
+static const NbdHolder holder = { hold, let_go };
+
+static void
+libvirt_stop (Source *source)
+{
+  LibvirtSource *self = (LibvirtSource *) source;
+  g_autofree char *trouble = self->keeper ? keeper_end (self->keeper) : NULL;
+
+  if (trouble)
+    nbdkit_error ("%s", trouble);
+}
+
 static void
 libvirt_free (Source *source)
 {
   LibvirtSource *self = (LibvirtSource *) source;
 
+  libvirt_stop (source);
   close_first (self);
-  g_autofree char *trouble = keeper_stop (self->keeper);
-  if (trouble)
-    nbdkit_error ("%s", trouble);
+  keeper_free (self->keeper);
   g_hash_table_unref (self->witnesses);
   g_mutex_clear (&self->lock);
   g_free (self->certificates);
@@ -99,6 +126,7 @@ libvirt_new (void)
   LibvirtSource *self = g_new0 (LibvirtSource, 1);
 
   source_init (&self->source, &source_libvirt_ops);
+  nbd_life_set_holder (self->source.life, &holder, self);
   self->source.missing_remedy = missing_remedy;
   g_mutex_init (&self->lock);
   self->first
@@ -143,7 +171,7 @@ libvirt_inspect (const Settings *settings, Forest *tree, Warn warn,
              ? libvirt_back_up (self, settings, &look, warn, error)
              : libvirt_look_only (self, &look, error)) {
       if (!begins_job)          /* all is known */
-        keeper_stop (g_steal_pointer (&self->keeper));
+        libvirt_stop (&self->source);
       return &self->source;
     }
   }
@@ -280,5 +308,6 @@ const SourceOps source_libvirt_ops = {
   .endpoint  = libvirt_endpoint,
   .served    = libvirt_served,
   .describe  = libvirt_describe,
+  .stop      = libvirt_stop,
   .free      = libvirt_free,
 };

@@ -55,6 +55,12 @@ typedef struct {
   /* Add to an export's description.  NULL: nothing.  Any thread. */
   void (*describe) (Source *source, GString *text);
 
+  /* Nothing is read any more: end what was begun at the server, while its
+   * connections are still open.  Comes before the last of them is closed.
+   * NULL: nothing was.
+   */
+  void (*stop) (Source *source);
+
   /* End what start started, and free. */
   void (*free) (Source *source);
 } SourceOps;

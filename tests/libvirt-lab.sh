@@ -292,12 +292,20 @@ lab_small_folder ()
 # and $guest_os for more of its document.  $guest_monitor is a socket for a
 # monitor of QEMU's beside libvirt's own, whose locks it does not wait for; it is
 # for people: beside a second one in JSON, QEMU 7.2 at times forgets both.
-guest_memory=64 guest_devices= guest_os= guest_monitor=
+# $guest_iothread is virtio or scsi: the disks have an iothread, as such; with
+# scsi they are sda, sdb…
+guest_memory=64 guest_devices= guest_os= guest_monitor= guest_iothread=
 guest_define ()
 {
   local name=$1 file format letter disks=() letters=abcdefghijklmnopqrstuvwxyz
-  local monitor=
+  local monitor= bus=virtio driver= iothreads= controller=
   shift
+  case $guest_iothread in
+    virtio) driver="iothread='1'" ;;
+    scsi) bus=scsi controller="<controller type='scsi' model='virtio-scsi'>
+        <driver iothread='1'/></controller>" ;;
+  esac
+  [ -z "$guest_iothread" ] || iothreads='<iothreads>1</iothreads>'
   [ -z "$guest_monitor" ] || monitor="<q:commandline
       xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:arg value='-monitor'/>
     <q:arg value='unix:$guest_monitor,server=on,wait=off'/></q:commandline>"
@@ -306,18 +314,19 @@ guest_define ()
     case $file in /*) ;; *) file=$PWD/$file ;; esac
     case $file in *.raw) format=raw ;; *) format=qcow2 ;; esac
     disks+=("<disk type='file' device='disk'>
-        <driver name='qemu' type='$format' discard='unmap'/>
-        <source file='$file'/><target dev='vd$letter' bus='virtio'/></disk>")
+        <driver name='qemu' type='$format' discard='unmap' $driver/>
+        <source file='$file'/>
+        <target dev='${bus:0:1}d$letter' bus='$bus'/></disk>")
   done
   # With "pc", a disk can be added to a paused guest; q35 has no slot for it.
   cat >"$lab/$name.xml" <<END
 <domain type='qemu'><name>$name</name>
-  <memory unit='MiB'>$guest_memory</memory><vcpu>1</vcpu>
+  <memory unit='MiB'>$guest_memory</memory><vcpu>1</vcpu>$iothreads
   <os><type arch='x86_64' machine='pc'>hvm</type>$guest_os</os>
   <features><acpi/></features>
   <on_reboot>destroy</on_reboot>
   <devices><controller type='usb' model='none'/><memballoon model='none'/>
-    ${disks[*]}
+    ${disks[*]} $controller
     $guest_devices
   </devices>
   $monitor
@@ -337,13 +346,15 @@ guest_destroy () { virsh destroy "$1"; }
 guest_write ()
 {
   local name=$1 log=$lab_log/$1.log letters=abcdefghijklmnopqrstuvwxyz
-  local before size
-  before=${letters%%"${2#vd}"*}
+  local before size device
+  before=${letters%%"${2#?d}"*}
+  device=virtio-disk${#before}/virtio-backend
+  [ "${2:0:1}" = v ] || device=scsi0-0-0-${#before}
   # QEMU prints most of it on its own output, which is a file, line by line.
   size=$(stat -c %s "$log")
   {
     virsh qemu-monitor-command "$name" --hmp "qemu-io -d \
-/machine/peripheral/virtio-disk${#before}/virtio-backend \"$3\"" || echo failed
+/machine/peripheral/$device \"$3\"" || echo failed
     tail -c "+$((size + 1))" "$log"
   } | tr -d '\r' | awk '
     /^$/ || /^[0-9-]+ [0-9:.+]+: Domain .* tainted/ { next }

@@ -19,6 +19,8 @@ script_tests = \
 	tests/test-libvirt-session.sh \
 	tests/test-libvirt-start-fails.sh \
 	tests/test-libvirt-exits.sh \
+	tests/test-libvirt-iothread.sh \
+	tests/test-libvirt-monitor.sh \
 	tests/test-property-merge.sh \
 	tests/test-property-views.sh \
 	tests/test-idle-client.sh \
@@ -139,6 +141,7 @@ threaded_tests = \
 	tests/test-client-vanishes.sh \
 	tests/test-far-question.sh \
 	tests/test-libvirt-aborted.sh \
+	tests/test-libvirt-monitor.sh \
 	tests/test-rogue-reads.sh \
 	tests/test-server-replaced.sh \
 	tests/test-merge-many-parts.sh \
@@ -185,6 +188,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/clients.py \
 	tests/guest_calls.py \
 	tests/huge-server.py \
+	tests/monitor-latency.py \
 	tests/read-ahead-clients.py \
 	tests/rogue-cases.py \
 	tests/rogue_client.py \

@@ -298,6 +298,85 @@ test_threads (void)
   assert_threads (before);
 }
 
+typedef struct {
+  guint64 held, let_go;         /* the last ID */
+  guint holds, let_goes;
+  bool refuse;
+} Holding;
+
+static bool
+hold (void *opaque, guint64 id, int fd)
+{
+  Holding *holding = opaque;
+
+  g_assert_cmpint (fd, ==, 17);
+  g_assert_cmpuint (id, >, holding->held);
+  holding->held = id;
+  holding->holds++;
+  return !holding->refuse;
+}
+
+static void
+let_go (void *opaque, guint64 id)
+{
+  Holding *holding = opaque;
+
+  holding->let_go = id;
+  holding->let_goes++;
+}
+
+static const NbdHolder holder = { hold, let_go };
+
+/* A descriptor's number, and a handle's address, are used again. */
+static void
+test_holder (void)
+{
+  NbdLife *life = nbd_life_new (NULL, 0);
+  Holding holding = { 0 };
+  const int first = 0, second = 0;
+
+  g_assert_false (nbd_life_has_holder (life));
+  g_assert_true (nbd_life_hold (life, &first, 17));
+  nbd_life_let_go (life, &first);
+  nbd_life_set_holder (life, &holder, &holding);
+  g_assert_true (nbd_life_has_holder (life));
+  g_assert_true (nbd_life_hold (life, &first, 17));
+  const guint64 id = holding.held;
+  g_assert_true (nbd_life_hold (life, &second, 17));
+  nbd_life_let_go (life, &first);
+  g_assert_cmpuint (holding.let_go, ==, id);
+  nbd_life_let_go (life, &first); /* once only */
+  g_assert_cmpuint (holding.let_goes, ==, 1);
+  holding.refuse = true;
+  g_assert_false (nbd_life_hold (life, &first, 17));
+  g_assert_cmpuint (holding.holds, ==, 3);
+  nbd_life_let_go (life, &second);
+  g_assert_cmpuint (holding.let_go, ==, id + 1);
+  nbd_life_free (life);
+}
+
+/* The job's end is what ends waits on connections that are held. */
+static void
+test_stop_held (void)
+{
+  Holding holding = { 0 };
+  gint stop = 1;
+  NbdLife *life = nbd_life_new (&stop, 0);
+  int pair[2];
+  NbdWait wait;
+
+  make_pair (pair);
+  nbd_life_set_holder (life, &holder, &holding);
+  nbd_life_begin_wait (life, &wait, pair[0], in_ms (LONG_MS));
+  g_assert_false (is_cut (pair, NBD_STOP_GRACE_MS + 1000));
+  g_assert_cmpint (nbd_life_end_wait (life, &wait), ==, 0);
+  nbd_life_begin_wait (life, &wait, pair[0], in_ms (0));
+  g_assert_false (is_cut (pair, 1000));
+  g_assert_cmpint (nbd_life_end_wait (life, &wait), ==, ESHUTDOWN);
+  nbd_life_free (life);
+  close_pair (pair);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -308,5 +387,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/nbd-life/deadline", test_deadline);
   g_test_add_func ("/nbd-life/stop", test_stop);
   g_test_add_func ("/nbd-life/threads", test_threads);
+  g_test_add_func ("/nbd-life/holder", test_holder);
+  g_test_add_func ("/nbd-life/stop-held", test_stop_held);
   return g_test_run ();
 }
