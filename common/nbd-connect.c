@@ -133,23 +133,6 @@ connect_unix (struct nbd_handle *nbd, const char *path)
   return 0;
 }
 
-/* Over TCP libnbd may try one address after the other, so there it is held
- * once it is connected.
- */
-static int
-hold (NbdLife *life, struct nbd_handle *nbd, bool is_connected)
-{
-  const int fd = nbd_aio_get_fd (nbd);
-  int domain;
-  socklen_t size = sizeof domain;
-
-  if (getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0
-      || (domain == AF_UNIX) == is_connected
-      || nbd_life_hold (life, nbd, fd))
-    return 0;
-  return EOWNERDEAD;
-}
-
 static struct nbd_handle *
 look (NbdLife *life, const char *uri, const char *what,
       gint64 deadline, GError **error)
@@ -157,19 +140,17 @@ look (NbdLife *life, const char *uri, const char *what,
   struct nbd_handle *nbd = nbd_create ();
   int failure = 0;
 
-  if (!nbd || nbd_set_opt_mode (nbd, true) == -1
+  if (nbd && !nbd_life_negotiate (life, nbd))
+    failure = ESHUTDOWN;
+  else if (!nbd || nbd_set_opt_mode (nbd, true) == -1
       || nbd_set_pread_initialize (nbd, false) == -1
       || nbd_set_uri_allow_local_file (nbd, true) == -1
       || nbd_aio_connect_uri (nbd, uri) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
   else
-    failure = hold (life, nbd, false);
-  if (!failure)
     failure = nbd_handshake (nbd, is_created, life, HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
-  if (!failure)
-    failure = hold (life, nbd, true);
   if (failure) {
     connect_failed (what, failure, error);
     nbd_connect_drop (life, nbd);
@@ -244,28 +225,36 @@ check_export (struct nbd_handle *nbd, const char *bitmap_context,
   return true;
 }
 
+/* It is held from when it has become the export's, and not before: QEMU 7.2
+ * waits for ever for a client that is still negotiating when its server is to
+ * stop, but may lose that one at any time.
+ */
 static bool
-go (const NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
+go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
     const char *dirty, const char *what, gint64 deadline, GError **error)
 {
   int failure = 0;
 
   if ((want_zeroes && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
-      || (dirty && nbd_add_meta_context (nbd, dirty) == -1)
-      || nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
+      || (dirty && nbd_add_meta_context (nbd, dirty) == -1))
+    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+  else if (nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EIO;
   else
     failure = nbd_handshake (nbd, is_connecting, life, HANDSHAKE_BYTES,
                              deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ENOENT;
+  if (!failure && !nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd)))
+    failure = EOWNERDEAD;
   if (failure)
     return connect_failed (what, failure, error);
+  nbd_life_negotiated (life, nbd);
   return check_export (nbd, dirty, what, error);
 }
 
 bool
-nbd_connect_go (const NbdLife *life, struct nbd_handle *nbd,
+nbd_connect_go (NbdLife *life, struct nbd_handle *nbd,
                 const char *bitmap_context, const char *what, GError **error)
 {
   return go (life, nbd, true, bitmap_context, what,
@@ -274,7 +263,7 @@ nbd_connect_go (const NbdLife *life, struct nbd_handle *nbd,
 
 /* What is wrong with the export, the server tells only those who want it. */
 static GPtrArray *
-refused_to_list (const NbdLife *life, struct nbd_handle *nbd,
+refused_to_list (NbdLife *life, struct nbd_handle *nbd,
                  const char *what, GError **error)
 {
   g_autofree char *words = g_strdup (reason (ENOTSUP));
@@ -291,7 +280,7 @@ refused_to_list (const NbdLife *life, struct nbd_handle *nbd,
 }
 
 GPtrArray *
-nbd_connect_bitmaps (const NbdLife *life, struct nbd_handle *nbd,
+nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
                      const char *what, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);

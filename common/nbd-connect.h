@@ -22,14 +22,14 @@ struct nbd_handle *nbd_connect_look (NbdLife *life, const char *uri,
  * names without the context's prefix, the caller's.  E2BIG for more than
  * 10,000: none is left out in silence.
  */
-GPtrArray *nbd_connect_bitmaps (const NbdLife *life, struct nbd_handle *nbd,
+GPtrArray *nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
                                 const char *what, GError **error);
 
 /* Go on from nbd_connect_look to the export, with base:allocation and the
  * bitmap context (may be NULL).  The export must be read-only: in a
  * writable one, data and bitmap may change under our hands.
  */
-bool nbd_connect_go (const NbdLife *life, struct nbd_handle *nbd,
+bool nbd_connect_go (NbdLife *life, struct nbd_handle *nbd,
                      const char *bitmap_context, const char *what,
                      GError **error);
 

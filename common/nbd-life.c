@@ -36,6 +36,8 @@ struct NbdLife {
   GHashTable *met;              /* who listens: name of a socket → process ID */
   GHashTable *held;             /* key of a connection → guint64 *, its ID */
   guint64 last_id;
+  GHashTable *negotiating;      /* keys of connections */
+  GCond settled;                /* one fewer */
   gint64 stopped;               /* when that was noticed; 0: not yet */
   bool asleep;
   bool ended;
@@ -51,6 +53,8 @@ nbd_life_new (const gint *stop, guint patience_ms)
   life->signs = g_array_new (FALSE, FALSE, sizeof (int));
   life->met = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   life->held = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  life->negotiating = g_hash_table_new (NULL, NULL);
+  g_cond_init (&life->settled);
   g_mutex_init (&life->lock);
   g_cond_init (&life->woken);
   g_queue_init (&life->waits);
@@ -71,6 +75,8 @@ nbd_life_free (NbdLife *life)
   g_array_unref (life->signs);
   g_hash_table_unref (life->met);
   g_hash_table_unref (life->held);
+  g_hash_table_unref (life->negotiating);
+  g_cond_clear (&life->settled);
   g_cond_clear (&life->woken);
   g_mutex_clear (&life->lock);
   g_free (life);
@@ -164,12 +170,47 @@ nbd_life_let_go (NbdLife *life, const void *key)
 
   if (!life->holder)
     return;
+  nbd_life_negotiated (life, key);
   g_mutex_lock (&life->lock);
   g_hash_table_steal_extended (life->held, key, NULL, &id);
   g_mutex_unlock (&life->lock);
   if (id)
     life->holder->let_go (life->holder_opaque, *(const guint64 *) id);
   g_free (id);
+}
+
+bool
+nbd_life_negotiate (NbdLife *life, const void *key)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  if (!life->holder)
+    return true;
+  if (nbd_life_is_over (life))
+    return false;
+  g_hash_table_add (life->negotiating, (gpointer) key);
+  return true;
+}
+
+void
+nbd_life_negotiated (NbdLife *life, const void *key)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  if (g_hash_table_remove (life->negotiating, key))
+    g_cond_broadcast (&life->settled);
+}
+
+void
+nbd_life_end_calmly (NbdLife *life, guint milliseconds)
+{
+  const gint64 deadline = g_get_monotonic_time () + milliseconds * 1000LL;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  nbd_life_end (life);
+  while (g_hash_table_size (life->negotiating) > 0
+         && g_cond_wait_until (&life->settled, &life->lock, deadline))
+    ;
 }
 
 bool

@@ -72,6 +72,16 @@ bool nbd_life_hold (NbdLife *life, const void *key, int fd);
 /* To be called before it is closed, for each key; held or not.  Any thread. */
 void nbd_life_let_go (NbdLife *life, const void *key);
 
+/* Where there is a holder: a connection begins to negotiate, which must be over
+ * before the job ends, since QEMU 7.2 waits for ever for a client that does when
+ * its server is to stop.  False: the life is over, so it must not.  It ends with
+ * nbd_life_negotiated, or nbd_life_let_go.  Any thread.
+ */
+bool nbd_life_negotiate (NbdLife *life, const void *key);
+void nbd_life_negotiated (NbdLife *life, const void *key);
+/* End the life, and wait until none negotiates, so many milliseconds at most. */
+void nbd_life_end_calmly (NbdLife *life, guint milliseconds);
+
 /* Is the server that this connection leads to the one that was met first under
  * its name?  It may have been replaced while it lives on.  Known of Unix
  * sockets only, by the process that listens (unix(7), SO_PEERCRED): true for

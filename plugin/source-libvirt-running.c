@@ -105,9 +105,11 @@ connect_disk (LibvirtSource *self, const Backup *backup,
 
   if (!nbd)
     return false;
-  g_hash_table_insert (self->first, g_strdup (disk->target), nbd);
-  if (!nbd_connect_go (life, nbd, context, what, error))
+  if (!nbd_connect_go (life, nbd, context, what, error)) {
+    nbd_connect_drop (life, nbd);
     return false;
+  }
+  g_hash_table_insert (self->first, g_strdup (disk->target), nbd);
   nbd_life_add_sign (life, nbd_aio_get_fd (nbd));
   libvirt_add_witness (self, disk->target);
   Layer *layer = add_disk (&self->source, disk->target, uri,

@@ -22,6 +22,9 @@
 #include "nbd-connect.h"
 #include "source-libvirt.h"
 
+/* For what negotiates to be cut short, which takes a tenth of it. */
+#define CALM_MS 1000
+
 static bool
 is_wanted (const Settings *settings)
 {
@@ -219,7 +222,7 @@ on_event (void *opaque, const KeeperEvent *event)
                   "here on", self->who, event->text);
     break;
   case KEEPER_EVENT_ENDING:
-    nbd_life_end (self->source.life);
+    nbd_life_end_calmly (self->source.life, CALM_MS);
     break;
   case KEEPER_EVENT_WARNING:
     nbdkit_error ("warning: %s: %s", self->who, event->text);

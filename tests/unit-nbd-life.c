@@ -355,6 +355,51 @@ test_holder (void)
   nbd_life_free (life);
 }
 
+static gpointer
+settle_later (gpointer data)
+{
+  gpointer *both = data;
+
+  g_usleep (50000);
+  nbd_life_negotiated (both[0], both[1]);
+  return NULL;
+}
+
+/* Nobody negotiates when the job is ended. */
+static void
+test_negotiating (void)
+{
+  NbdLife *life = nbd_life_new (NULL, 0);
+  Holding holding = { 0 };
+  int first = 0, second = 0;
+
+  g_assert_true (nbd_life_negotiate (life, &first)); /* who cares? */
+  nbd_life_set_holder (life, &holder, &holding);
+  g_assert_true (nbd_life_negotiate (life, &first));
+  g_assert_true (nbd_life_negotiate (life, &second));
+  nbd_life_let_go (life, &second);
+  gpointer both[] = { life, &first };
+  GThread *thread = g_thread_new ("settle", settle_later, both);
+  gint64 began = g_get_monotonic_time ();
+  nbd_life_end_calmly (life, LONG_MS);
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, 40000);
+  g_assert_cmpint (g_get_monotonic_time () - began, <, LONG_MS * 1000);
+  g_thread_join (thread);
+  g_assert_true (nbd_life_is_over (life));
+  g_assert_false (nbd_life_negotiate (life, &first));
+  nbd_life_end_calmly (life, LONG_MS); /* at once */
+  nbd_life_free (life);
+
+  /* Nor is one waited for that never ends. */
+  life = nbd_life_new (NULL, 0);
+  nbd_life_set_holder (life, &holder, &holding);
+  g_assert_true (nbd_life_negotiate (life, &first));
+  began = g_get_monotonic_time ();
+  nbd_life_end_calmly (life, 100);
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, 90000);
+  nbd_life_free (life);
+}
+
 /* The job's end is what ends waits on connections that are held. */
 static void
 test_stop_held (void)
@@ -389,5 +434,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/nbd-life/threads", test_threads);
   g_test_add_func ("/nbd-life/holder", test_holder);
   g_test_add_func ("/nbd-life/stop-held", test_stop_held);
+  g_test_add_func ("/nbd-life/negotiating", test_negotiating);
   return g_test_run ();
 }
