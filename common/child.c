@@ -23,6 +23,11 @@
 
 #define PASSED_FD 3
 #define GUARD_FD 4
+/* For the kernel to end what it was told to kill: one that waits for a dead
+ * disk or server of files ends when that answers.
+ */
+#define DEATH_MS 2000
+#define POLL_MS 5
 
 static void
 close_fd (int *fd)
@@ -60,7 +65,10 @@ child_says (Child *child)
   return one_line (bytes);
 }
 
-/* Runs between fork and exec: only async-signal-safe calls. */
+/* Runs between fork and exec: only async-signal-safe calls.  The signal is one
+ * that nobody can miss: QEMU 7.2 may hang on a SIGTERM that comes just after a
+ * QMP command, and no second one would come.
+ */
 static void
 live_beside_us (gpointer data)
 {
@@ -71,7 +79,7 @@ live_beside_us (gpointer data)
   umask (077);
 #ifdef F_SETSIG
   fcntl (GUARD_FD, F_SETOWN, getpid ());
-  fcntl (GUARD_FD, F_SETSIG, SIGTERM);
+  fcntl (GUARD_FD, F_SETSIG, SIGKILL);
   fcntl (GUARD_FD, F_SETFL, O_ASYNC);
 #endif
   /* It may have hung up before the line above, if descriptor 4 was our other
@@ -165,6 +173,21 @@ wait_for_end (const Child *child, gint64 deadline)
   return guard.revents != 0;
 }
 
+/* A moment passes between the closing of its files and its end.  Not ours to
+ * reap if we have forked since.
+ */
+static void
+reap (const Child *child, gint64 deadline)
+{
+  pid_t reaped;
+
+  do
+    reaped = waitpid (child->pid, NULL, WNOHANG);
+  while ((reaped == 0 || (reaped < 0 && errno == EINTR))
+         && g_get_monotonic_time () < deadline
+         && (g_usleep (POLL_MS * 1000), true));
+}
+
 void
 child_stop (Child *child, unsigned grace_ms)
 {
@@ -176,11 +199,9 @@ child_stop (Child *child, unsigned grace_ms)
     kill (child->pid, SIGTERM);
   close_fd (&child->in);
   close_fd (&child->out);
-  const bool ends = wait_for_end (child, deadline)
-    || kill (child->pid, SIGKILL) == 0;
-  /* Not ours to reap if we have forked since. */
-  while (waitpid (child->pid, NULL, ends ? 0 : WNOHANG) < 0 && errno == EINTR)
-    ;
+  if (!wait_for_end (child, deadline))
+    kill (child->pid, SIGKILL);
+  reap (child, MAX (deadline, g_get_monotonic_time ()) + DEATH_MS * 1000LL);
   close_fd (&child->err);
   close_fd (&child->guard);
   child->pid = 0;

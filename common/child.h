@@ -30,9 +30,9 @@ typedef struct {
  * The child is in a process group of its own (a Ctrl-C meant for us does not
  * reach it), creates files only for its own user, stands in no folder that
  * somebody may want to unmount, and holds no terminal.  When the last process
- * that holds *child has ended, however it did, the kernel sends it SIGTERM
+ * that holds *child has ended, however it did, the kernel sends it SIGKILL
  * (fcntl (2), F_SETSIG, Linux): so it may be started before nbdkit forks into
- * the background, and by any thread.
+ * the background, and by any thread.  It must have nothing to save.
  */
 bool child_start (const char *const *argv, int pass_fd, Child *child,
                   GError **error);
@@ -44,7 +44,8 @@ bool child_start (const char *const *argv, int pass_fd, Child *child,
 char *child_says (Child *child);
 
 /* End the child, which need not be one of this process any more: SIGTERM, then
- * SIGKILL after grace_ms.  Closes the pipes and reaps.  Nothing happens when it
+ * SIGKILL after grace_ms.  Closes the pipes and reaps; waits two seconds more
+ * than that at most.  Nothing happens when it
  * was never started or is stopped.
  */
 void child_stop (Child *child, unsigned grace_ms);

@@ -679,14 +679,15 @@ hold_and_talk (Child *child)
 static void
 test_dies_with_holder (void)
 {
-  assert_ends (ECHO, false, hold_and_exit, SIGTERM, 0);
-  assert_ends (ECHO, false, hold_and_die, SIGTERM, SIGKILL);
+  assert_ends (ECHO, false, hold_and_exit, SIGKILL, 0);
+  assert_ends (STUBBORN, false, hold_and_exit, SIGKILL, 0);
+  assert_ends (ECHO, false, hold_and_die, SIGKILL, SIGKILL);
 }
 
 static void
 test_outlives_starter (void)
 {
-  assert_ends (ECHO, true, hold_and_talk, SIGTERM, SIGKILL);
+  assert_ends (ECHO, true, hold_and_talk, SIGKILL, SIGKILL);
 }
 
 static void
