@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +26,7 @@
 #include "child.h"
 #include "error.h"
 #include "json-text.h"
+#include "own-folder.h"
 #include "qmp.h"
 #include "storage-daemon.h"
 #include "storage-nodes.h"
@@ -45,42 +47,52 @@ struct StorageDaemon {
                                  * making was not answered may exist */
 };
 
-/* A listening socket without a name; *path_fd is how to reach it. */
+/* A listening socket in that folder, by a name that is removed before anybody
+ * can know of it; *path_fd is how to reach it.
+ */
+static int
+listen_in (const char *folder, int *path_fd, GError **error)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  const int length = snprintf (address.sun_path, sizeof address.sun_path,
+                               "%s/" OWN_SOCKET, folder);
+
+  if (length >= (int) sizeof address.sun_path) {
+    error_set (error, ENAMETOOLONG, "the temporary folder %s is too long a "
+               "name for a socket; set TMPDIR to a shorter one", folder);
+    return -1;
+  }
+  const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && bind (fd, (struct sockaddr *) &address, sizeof address) == 0
+      && (*path_fd = open (address.sun_path, O_PATH | O_CLOEXEC)) >= 0
+      && listen (fd, SOMAXCONN) == 0)
+    return fd;
+  error_set (error, errno, "cannot make a private socket in %s: %s", folder,
+             g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+/* The same, in a folder for that moment.  Only SIGKILL leaves it behind, for the
+ * next start to remove.
+ */
 static int
 listen_unnamed (int *path_fd, GError **error)
 {
-  g_autofree char *folder
-    = g_build_filename (g_get_tmp_dir (), "nbdkit-checkpoint.XXXXXX", NULL);
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
-  const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  g_autofree char *name = own_folder_name ();
+  g_autofree char *path = g_build_filename (g_get_tmp_dir (), name, NULL);
+  OwnFolder folder = OWN_FOLDER_INIT;
+  sigset_t all, before;
+  int fd = -1;
 
-  if (fd < 0 || !g_mkdtemp_full (folder, 0700)) {
-    error_set (error, errno, "cannot make a private socket in %s: %s",
-               g_get_tmp_dir (), g_strerror (errno));
-    if (fd >= 0)
-      close (fd);
-    return -1;
-  }
-  const int length = snprintf (address.sun_path, sizeof address.sun_path,
-                               "%s/nbd", folder);
-  bool ok = length < (int) sizeof address.sun_path;
-  if (!ok)
-    error_set (error, ENAMETOOLONG, "the temporary folder %s is too long a "
-               "name for a socket; set TMPDIR to a shorter one", folder);
-  else {
-    ok = bind (fd, (struct sockaddr *) &address, sizeof address) == 0
-      && listen (fd, SOMAXCONN) == 0
-      && (*path_fd = open (address.sun_path, O_PATH | O_CLOEXEC)) >= 0;
-    if (!ok)
-      error_set (error, errno, "cannot make a private socket in %s: %s",
-                 folder, g_strerror (errno));
-    unlink (address.sun_path);
-  }
-  rmdir (folder);
-  if (!ok) {
-    close (fd);
-    return -1;
-  }
+  own_folder_sweep (g_get_tmp_dir (), geteuid ());
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, &before);
+  if (own_folder_make (&folder, path, error))
+    fd = listen_in (path, path_fd, error);
+  own_folder_remove (&folder);
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
   return fd;
 }
 

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <libxml/uri.h>
 
 #include "error.h"
@@ -17,6 +18,8 @@
 #include "nearest.h"
 
 #define NAMES_SHOWN 8
+/* The server waits for each message. */
+#define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 /* For a daemon that restarts. */
 #define RECONNECT_MS 15000
 #define RECONNECT_INTERVAL_MS 200
@@ -116,9 +119,16 @@ connect (Hypervisor *hypervisor, bool writable, GError **error)
   return true;
 }
 
+void
+hypervisor_look_on (void)
+{
+  alarm (LOOK_LIMIT_S);
+}
+
 static bool
 tell (int fd, guint kind, const char *const *texts, GError **error)
 {
+  hypervisor_look_on ();
   return message_send (fd, kind, texts)
     || error_set (error, errno, "cannot tell nbdkit of the guest: %s",
                   g_strerror (errno));
@@ -270,6 +280,31 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
     && tell_guest (hypervisor, fd, error);
 }
 
+/* What was there is let go only when all is found anew; until then its names and
+ * handles stay good for messages.
+ */
+static bool
+connect_anew (Hypervisor *hypervisor, GError **error)
+{
+  Hypervisor anew = { .uri = hypervisor->uri };
+
+  if (!connect (&anew, true, error))
+    return false;
+  anew.domain
+    = virDomainLookupByUUIDString (anew.connection, hypervisor->uuid);
+  if (!anew.domain) {
+    hypervisor_error (error, "guest %s", hypervisor->domain_name);
+    virConnectClose (anew.connection);
+    return false;
+  }
+  virDomainFree (hypervisor->domain);
+  virConnectClose (hypervisor->connection);
+  hypervisor->connection = anew.connection;
+  hypervisor->domain = anew.domain;
+  hypervisor->watched = false;
+  return true;
+}
+
 bool
 hypervisor_reconnect (Hypervisor *hypervisor, GError **error)
 {
@@ -278,17 +313,9 @@ hypervisor_reconnect (Hypervisor *hypervisor, GError **error)
   for (;;) {
     g_autoptr (GError) refusal = NULL;
 
-    if (connect (hypervisor, true, &refusal)) {
-      virDomainPtr domain
-        = virDomainLookupByUUIDString (hypervisor->connection,
-                                       hypervisor->uuid);
-      if (!domain)
-        return hypervisor_error (error, "guest %s", hypervisor->domain_name);
-      hypervisor->domain = domain;
-      hypervisor->watched = false;
+    if (connect_anew (hypervisor, &refusal))
       return true;
-    }
-    if (g_get_monotonic_time () > deadline) {
+    if (refusal->code == ENOENT || g_get_monotonic_time () > deadline) {
       g_propagate_error (error, g_steal_pointer (&refusal));
       return false;
     }

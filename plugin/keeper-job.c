@@ -11,10 +11,8 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -52,17 +50,12 @@ make_folder (Job *job, const char *const *texts, GError **error)
   const gid_t group = (gid_t) g_ascii_strtoull (texts[BEGIN_GROUP], NULL, 10);
   const char *folder = texts[BEGIN_FOLDER];
 
-  if (mkdir (folder, 0700) < 0)
-    return error_set (error, errno, "cannot make the folder %s: %s; choose "
-                      "where with socket-dir=", folder, g_strerror (errno));
-  job->folder = g_strdup (folder);
-  job->folder_fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (job->folder_fd < 0 || flock (job->folder_fd, LOCK_EX | LOCK_NB) < 0)
-    return error_set (error, errno, "cannot lock the folder %s: %s", folder,
-                      g_strerror (errno));
+  g_autofree char *socket_dir = g_path_get_dirname (folder);
+  own_folder_sweep (socket_dir, user);
+  if (!own_folder_make (&job->folder, folder, error))
+    return hypervisor_advise (error, "choose where with", "socket-dir=");
   if (!texts[BEGIN_NEEDS_FOLDER][0])
     return true;
-  g_autofree char *socket_dir = g_path_get_dirname (folder);
   g_autofree char *purpose = g_strconcat ("socket-dir=", socket_dir, NULL);
   return give_folder (folder, user, group, error)
     && reach_check (purpose, folder, user, group, W_OK | X_OK, error);
@@ -270,6 +263,9 @@ end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
     = is_gone || owner_abort_marked (job->mark, hypervisor, error);
   if (ended && !hypervisor->remote)
     remove_scratch (job);
+  /* Until then it tells whose the job is. */
+  if (ended)
+    own_folder_remove (&job->folder);
   if (keep_checkpoint || !job->created || is_gone
       || delete_checkpoint (job, hypervisor, &trouble))
     return ended;
@@ -287,17 +283,9 @@ bool
 job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
          GError **error)
 {
-  bool ok = true;
-
-  if (job->tried)
-    ok = end_running (job, hypervisor, keep_checkpoint, error);
-  if (!ok)                      /* the folder still tells whose it is */
+  if (job->tried && !end_running (job, hypervisor, keep_checkpoint, error))
     return false;
-  if (job->folder)
-    owner_remove_folder (job->folder);
-  if (job->folder_fd >= 0)
-    close (job->folder_fd);
-  g_clear_pointer (&job->folder, g_free);
+  own_folder_remove (&job->folder);
   g_clear_pointer (&job->created, g_free);
   g_clear_pointer (&job->mark, g_free);
   g_clear_pointer (&job->scratch, g_strfreev);

@@ -97,7 +97,7 @@ mark_of (const Backup *backup)
     g_autofree char *name
       = disk->scratch ? g_path_get_basename (disk->scratch) : NULL;
 
-    if (!name || !g_str_has_prefix (name, JOB_PREFIX))
+    if (!name || !g_str_has_prefix (name, OWN_PREFIX))
       continue;
     name[strcspn (name, ".")] = '\0';
     return g_steal_pointer (&name);

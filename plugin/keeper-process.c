@@ -23,10 +23,9 @@
 #include "keeper-process.h"
 #include "message.h"
 
-/* A look that takes longer has nobody left who waits for it. */
-#define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 #define SCRATCH_INTERVAL_MS 500
 #define TRY_AGAIN_S 10
+#define PERSIST_S 600
 
 bool
 process_tell (Process *process, guint kind, const char *first,
@@ -51,7 +50,7 @@ look (Process *process, const Message *message)
 {
   g_autoptr (GError) error = NULL;
 
-  alarm (LOOK_LIMIT_S);
+  hypervisor_look_on ();
   if (!hypervisor_look (&process->hypervisor, process->fd,
                         message_text (message, 0), message_text (message, 1),
                         message_text (message, 2)[0] != '\0', &error))
@@ -65,7 +64,6 @@ begin (Process *process, const Message *message)
   g_autoptr (GError) error = NULL;
   g_autofree char *xml = NULL, *broken = NULL;
 
-  alarm (JOB_LIMIT_S);
   if (process_watch_guest (process, &error)
       && job_begin (&process->job, &process->hypervisor,
                     (const char *const *) message->texts, &xml, &broken,
@@ -77,7 +75,6 @@ begin (Process *process, const Message *message)
     process_tell (process, KEEPER_BROKEN, error->message, broken);
   else
     tell_failure (process, error);
-  alarm (0);
 }
 
 static bool
@@ -261,6 +258,14 @@ be_silent (void *opaque, virErrorPtr error)
   (void) error;
 }
 
+static void
+end_job_again (Process *process)
+{
+  job_end (&process->job, &process->hypervisor, process->served, NULL);
+  process->next_try
+    = g_get_monotonic_time () + TRY_AGAIN_S * G_TIME_SPAN_SECOND;
+}
+
 /* A job that is lost to us, but not to QEMU (libvirtd restarted), is of no use
  * any more and takes room for scratch: it need not wait for the server's end.
  */
@@ -271,9 +276,23 @@ end_lost_job (Process *process)
       || g_get_monotonic_time () < process->next_try)
     return;
   hear_last_words (process);
-  job_end (&process->job, &process->hypervisor, process->served, NULL);
-  process->next_try
-    = g_get_monotonic_time () + TRY_AGAIN_S * G_TIME_SPAN_SECOND;
+  end_job_again (process);
+}
+
+/* Our server is told, and gone; nobody else would end a job that could not be
+ * ended because QEMU or libvirt were silent.
+ */
+static void
+persist (Process *process)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + PERSIST_S * G_TIME_SPAN_SECOND;
+
+  let_go_of_terminal ();
+  while (process->job.folder.path && g_get_monotonic_time () < deadline) {
+    g_usleep (TRY_AGAIN_S * G_USEC_PER_SEC);
+    end_job_again (process);
+  }
 }
 
 /* Nobody may be left to tell: nbdkit was killed.  Its terminal is ours until
@@ -310,8 +329,8 @@ keeper_process_run (int fd, int held_fd)
     end_lost_job (&process);
   hear_last_words (&process);
   process_notice_loss (&process);
-  alarm (JOB_LIMIT_S);
   job_end (&process.job, &process.hypervisor, process.served, &trouble);
   take_leave (&process, trouble);
+  persist (&process);
   _exit (EXIT_SUCCESS);
 }

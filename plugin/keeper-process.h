@@ -11,6 +11,7 @@
 #include <libvirt/virterror.h>
 
 #include "keeper.h"
+#include "own-folder.h"
 
 /* Messages, with their texts. */
 enum {
@@ -59,8 +60,7 @@ typedef struct {
 /* The job, as far as it was begun. */
 typedef struct {
   char *mark;
-  char *folder;
-  int folder_fd;                /* locked as long as we live; -1: none */
+  OwnFolder folder;             /* for its socket; says that we live */
   char *created;                /* checkpoint made with it; NULL if none */
   char **scratch;
   bool tried;                   /* to begin: what came of it may be unknown */
@@ -72,14 +72,9 @@ typedef struct {
   guint warned;                 /* how often that it runs short */
 } Job;
 
-#define JOB_INIT { .folder_fd = -1 }
-
-/* What all our folders' and scratch files' names begin with. */
-#define JOB_PREFIX "nbdkit-checkpoint-"
+#define JOB_INIT { .folder = OWN_FOLDER_INIT }
 
 #define JOB_GONE_MS 20000
-/* libvirt's calls have no limit; whoever asked has long stopped waiting. */
-#define JOB_LIMIT_S 300
 
 /* The keeper itself. */
 typedef struct {
@@ -101,6 +96,13 @@ typedef struct {
  */
 bool hypervisor_error (GError **error, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
+
+/* Before hypervisor_look: libvirt's calls have no limit, so a look ends the
+ * process if it has nothing to tell for longer than anybody waits.  (A process
+ * that has a job waits for libvirt as long as it takes: until QEMU answers, or is
+ * gone; or, at most KEEPALIVE_S times KEEPALIVE_COUNT, until its daemon is.)
+ */
+void hypervisor_look_on (void);
 
 /* Connect, find the guest, and tell of it and its checkpoints on fd. */
 bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,

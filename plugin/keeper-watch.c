@@ -79,10 +79,7 @@ stops_shortly (const Hypervisor *hypervisor)
 static void
 lose_job (Process *process, const char *reason)
 {
-  alarm (JOB_LIMIT_S);
-  const bool stops = stops_shortly (&process->hypervisor);
-  alarm (0);
-  if (stops)
+  if (stops_shortly (&process->hypervisor))
     lose (process, "the guest stopped");
   else if (reason && !strstr (reason, "ancel")) {
     g_autofree char *text

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "own-folder.h"
 #include "image-chain.h"
 #include "keeper-process.h"
 #include "live-plan.h"
@@ -21,7 +22,6 @@
 #include "reach.h"
 
 #define SOCKET_DIR "/run"
-#define SOCKET_NAME "nbd"
 /* Where a remote QEMU listens: libvirt leaves the choice to us. */
 #define FIRST_PORT 10809
 #define PORTS_TRIED 32
@@ -63,7 +63,7 @@ choose_socket (LivePlan *plan, const Settings *settings,
   plan->folder = g_build_filename (folder, plan->mark, NULL);
   if (look->host)
     return true;
-  plan->backup->socket = g_build_filename (plan->folder, SOCKET_NAME, NULL);
+  plan->backup->socket = g_build_filename (plan->folder, OWN_SOCKET, NULL);
   if (strlen (plan->backup->socket)
       >= sizeof ((struct sockaddr_un *) NULL)->sun_path)
     return error_set (error, ENAMETOOLONG, "socket-dir=%s: the path of a "
@@ -291,8 +291,7 @@ live_plan_make (LivePlan *plan, const Settings *settings,
                 const GuestLook *look, const GPtrArray *broken,
                 GError **error)
 {
-  plan->mark = g_strdup_printf (JOB_PREFIX "%08x%08x", g_random_int (),
-                                g_random_int ());
+  plan->mark = own_folder_name ();
   plan->backup = backup_new ();
   plan->unwanted = g_ptr_array_new_with_free_func (g_free);
   plan->refused = g_ptr_array_new_with_free_func (g_free);

@@ -23,6 +23,7 @@
 #include "handle.h"
 #include "on-quit.h"
 #include "settings.h"
+#include "starter.h"
 #include "tree-load.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -182,8 +183,10 @@ checkpoint_get_ready (void)
     return -1;
   }
   cache = served_cache_new (source, settings->view, settings->coalesce);
-  if (connect_early (&error))
+  if (connect_early (&error)) {
+    starter_note ();
     return 0;
+  }
   fail (error);
   release_source ();
   return -1;
@@ -197,6 +200,7 @@ static int
 checkpoint_after_fork (void)
 {
   on_quit_listen ();
+  starter_watch ();
   if (!source->ops->start (source, &start_error))
     fail (start_error);
   return 0;

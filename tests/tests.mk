@@ -41,10 +41,13 @@ script_tests = \
 	tests/test-empty-disk.sh \
 	tests/test-export-cache.sh \
 	tests/test-far-question.sh \
+	tests/test-folders-left.sh \
+	tests/test-killed.sh \
 	tests/test-huge-disk.sh \
 	tests/test-libvirt-chain.sh \
 	tests/test-libvirt-crash-left.sh \
 	tests/test-libvirt-folders.sh \
+	tests/test-libvirt-killed.sh \
 	tests/test-libvirt-lab.sh \
 	tests/test-libvirt-look.sh \
 	tests/test-libvirt-on-missing.sh \
@@ -200,6 +203,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/rogue_status.py \
 	tests/rogue_tls.py \
 	tests/rogue_wire.py \
+	tests/kill-at-random.py \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \

@@ -1,0 +1,15 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Whichever process of ours is killed as it starts, in whichever mode, nothing is
+# left running, and no folder that the next start does not remove.
+. "$(dirname "$0")/functions.sh"
+
+qemu-img create -q -f qcow2 disk.qcow2 16M
+qemu-img bitmap --add disk.qcow2 monday
+qemu-io -c 'write -P 1 1M 64k' disk.qcow2 >/dev/null
+
+bounded "$python" "$srcdir/tests/kill-at-random.py" "${SEED:-$RANDOM}" \
+  "${ROUNDS:-120}" "${SECONDS_MAX:-90}" 200 first,nbdkit,qemu-storage-da \
+  "$plugin" file="$PWD/disk.qcow2" checkpoint=monday
