@@ -132,7 +132,9 @@ child_start (const char *const *argv, int pass_fd, Child *child,
   g_autoptr (GError) spawn_error = NULL;
   static const int targets[] = { GUARD_FD, PASSED_FD };
   int guard[2] = { -1, -1 }, err[2] = { -1, -1 };
-  const GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD;
+  /* What we run beside it, as --run's command, must not get its monitor. */
+  const GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD
+    | G_SPAWN_CLOEXEC_PIPES;
 
   if (pipe2 (guard, O_CLOEXEC) < 0
       || pipe2 (err, O_CLOEXEC | O_NONBLOCK) < 0) {

@@ -225,7 +225,7 @@ detach (int fd, int held_fd)
 {
   static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
   sigset_t none;
-  const int null = open ("/dev/null", O_RDWR);
+  const int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
 
   setsid ();
   sigemptyset (&none);

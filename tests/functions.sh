@@ -168,6 +168,32 @@ serve ()
   return $status
 }
 
+# inherits_nothing ARGS…: --run's command has the descriptors that nbdkit itself
+# leaves it, and no other.
+inherits_nothing ()
+{
+  local name
+  for name in null ours; do
+    local from=(null)
+    [ $name = null ] || from=("$plugin" "$@")
+    bounded nbdkit "${nbdkit_options[@]}" -U - "${from[@]}" \
+      --run '"$python" -c "$list_descriptors"' </dev/null >descriptors.$name \
+      2>descriptors.log || { cat descriptors.log; fail "not served: $*"; }
+  done
+  grep -q '^1 ' descriptors.null || fail "no descriptors were listed"
+  diff -u descriptors.null descriptors.ours \
+    || fail "the command has descriptors of ours with: $*"
+}
+export list_descriptors='
+import os, re
+for fd in sorted(map(int, os.listdir("/proc/self/fd"))):
+    try:
+        name = os.readlink("/proc/self/fd/%d" % fd)
+    except FileNotFoundError:           # the listing itself
+        continue
+    print(fd, re.sub("descriptors[.].*", "", re.sub(r"\[.*", "", name)))
+'
+
 # refuses REGEX ARGS…: nbdkit with ARGS must not start, and say so in one
 # line that matches REGEX, and leave nothing behind.
 refuses ()

@@ -53,6 +53,7 @@ script_tests = \
 	tests/test-libvirt-on-missing.sh \
 	tests/test-libvirt-refuses.sh \
 	tests/test-libvirt-remote.sh \
+	tests/test-libvirt-run-command.sh \
 	tests/test-libvirt-scratch.sh \
 	tests/test-libvirt-stopped.sh \
 	tests/test-libvirt-void-bitmaps.sh \
@@ -87,6 +88,7 @@ script_tests = \
 	tests/test-slow-server.sh \
 	tests/test-disks-without-files.sh \
 	tests/test-server-replaced.sh \
+	tests/test-run-command.sh \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \
 	tests/test-start-fails.sh \
