@@ -106,6 +106,27 @@ message_send_fd (int fd, guint kind, const char *const *texts, int attached)
     && send_all (fd, g_variant_get_data (variant), size);
 }
 
+/* Whatever comes is kept or closed: the other side may send more than one, and
+ * there is room for two, as headers are aligned.
+ */
+static void
+take_descriptors (struct msghdr *header, Message *message)
+{
+  for (struct cmsghdr *rights = CMSG_FIRSTHDR (header); rights;
+       rights = CMSG_NXTHDR (header, rights)) {
+    if (rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
+      continue;
+    const gsize count = (rights->cmsg_len - CMSG_LEN (0)) / sizeof (int);
+    for (gsize i = 0; i < count; i++) {
+      if (message->has_fd)
+        close (message->fd);
+      memcpy (&message->fd, CMSG_DATA (rights) + i * sizeof (int),
+              sizeof (int));
+      message->has_fd = true;
+    }
+  }
+}
+
 /* As recv(2), which would lose a descriptor that comes with the bytes. */
 static ssize_t
 receive_some (int fd, void *data, gsize length, Message *message)
@@ -118,15 +139,9 @@ receive_some (int fd, void *data, gsize length, Message *message)
   };
   const ssize_t received
     = recvmsg (fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  const struct cmsghdr *rights
-    = received > 0 ? CMSG_FIRSTHDR (&header) : NULL;
 
-  if (rights && rights->cmsg_level == SOL_SOCKET
-      && rights->cmsg_type == SCM_RIGHTS
-      && rights->cmsg_len == CMSG_LEN (sizeof message->fd)) {
-    memcpy (&message->fd, CMSG_DATA (rights), sizeof message->fd);
-    message->has_fd = true;
-  }
+  if (received >= 0)
+    take_descriptors (&header, message);
   return received;
 }
 

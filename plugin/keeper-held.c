@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #include "message.h"
 
 #define NOISE_BYTES 65536
+#define ID_MAX_BYTES 20         /* a guint64's digits */
 
 typedef struct {
   int fd;
@@ -37,6 +39,7 @@ typedef struct {
   GHashTable *connections;      /* ID → Connection * */
   int server_fd;                /* our own socket; -1: it is gone */
   int owner_fd;                 /* pidfd of the server; -1: none (yet) */
+  bool adopted;
 } Held;
 
 static void
@@ -69,6 +72,10 @@ drain_all (Held *held)
     ((Connection *) value)->drained = true;
 }
 
+/* The server may be another user's, and is not believed further than needed:
+ * it is adopted once, and no connection takes the place of another, which would
+ * be closed.
+ */
 static void
 heed_message (Held *held, Message *message)
 {
@@ -76,12 +83,19 @@ heed_message (Held *held, Message *message)
   const int fd = message_take_fd (message);
   Connection *connection = g_hash_table_lookup (held->connections, text);
 
-  if (message->kind == KEEPER_HOLD && fd >= 0)
+  if (message->kind == KEEPER_HOLD && fd >= 0 && !connection
+      && strlen (text) <= ID_MAX_BYTES) {
     add_connection (held, text, fd);
-  else if (message->kind == KEEPER_LET_GO && connection)
+    return;
+  }
+  if (fd >= 0)
+    close (fd);
+  if (message->kind == KEEPER_LET_GO && connection)
     connection->drained = true;
-  else if (message->kind == KEEPER_ADOPT)
+  else if (message->kind == KEEPER_ADOPT && !held->adopted) {
+    held->adopted = true;
     held->owner_fd = (int) syscall (SYS_pidfd_open, atol (text), 0);
+  }
 }
 
 /* Under --run, the process that waits holds the socket open, too. */

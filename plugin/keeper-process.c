@@ -51,9 +51,11 @@ look (Process *process, const Message *message)
   g_autoptr (GError) error = NULL;
 
   hypervisor_look_on ();
-  if (!hypervisor_look (&process->hypervisor, process->fd,
-                        message_text (message, 0), message_text (message, 1),
-                        message_text (message, 2)[0] != '\0', &error))
+  if (hypervisor_look (&process->hypervisor, process->fd,
+                       message_text (message, 0), message_text (message, 1),
+                       message_text (message, 2)[0] != '\0', &error))
+    process->stage = STAGE_LOOKED;
+  else
     tell_failure (process, error);
   alarm (0);
 }
@@ -68,6 +70,7 @@ begin (Process *process, const Message *message)
       && job_begin (&process->job, &process->hypervisor,
                     (const char *const *) message->texts, &xml, &broken,
                     &error)) {
+    process->stage = STAGE_BEGUN;
     process_tell (process, KEEPER_BEGUN, xml, NULL);
     process_look_again (process);
   }
@@ -184,6 +187,7 @@ on_clock (int timer, void *opaque)
 static void
 adopt (Process *process, const Message *message)
 {
+  process->stage = STAGE_ADOPTED;
   process->owner_fd
     = (int) syscall (SYS_pidfd_open, atol (message_text (message, 0)), 0);
   if (process->owner_fd >= 0)
@@ -196,6 +200,51 @@ adopt (Process *process, const Message *message)
 }
 
 static void
+note_served (Process *process, const Message *message)
+{
+  (void) message;
+  process->served |= !process->lost;
+}
+
+#define AT(stage) (1U << (stage))
+
+/* All that the server may say, and when.  What adopts may be another user's
+ * (nbdkit --user), and is what untrusted clients talk to, while we stay who we
+ * were: from then on it has one job, of which it may ask if it lives, and say
+ * that it was of use.  It ends it by closing the socket.
+ */
+static const struct {
+  guint kind;
+  guint stages;
+  guint texts;                  /* at least */
+  void (*heed) (Process *process, const Message *message);
+} rules[] = {
+  { KEEPER_LOOK,   AT (STAGE_NEW),    3,             look },
+  { KEEPER_BEGIN,  AT (STAGE_LOOKED), BEGIN_SCRATCH, begin },
+  { KEEPER_ADOPT,  AT (STAGE_BEGUN),  1,             adopt },
+  { KEEPER_SERVED, AT (STAGE_ADOPTED), 0,            note_served },
+  { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), 1, prove },
+};
+
+static void
+heed (Process *process, const Message *message)
+{
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (rules); i++)
+    if (rules[i].kind == message->kind
+        && (rules[i].stages & AT (process->stage))
+        && g_strv_length (message->texts) >= rules[i].texts) {
+      rules[i].heed (process, message);
+      return;
+    }
+  error_set (&error, EPERM, "the process that keeps the backup job was asked "
+             "for what it does not do at this time (message %u)",
+             message->kind);
+  tell_failure (process, error);
+}
+
+static void
 on_message (int watch, int fd, int events, void *opaque)
 {
   Process *process = opaque;
@@ -203,18 +252,10 @@ on_message (int watch, int fd, int events, void *opaque)
 
   (void) watch;
   (void) events;
-  if (!message_receive (fd, KEEPER_ANSWER_MS, &message))
+  if (message_receive (fd, KEEPER_ANSWER_MS, &message))
+    heed (process, &message);
+  else
     process->done = true;
-  else if (message.kind == KEEPER_LOOK)
-    look (process, &message);
-  else if (message.kind == KEEPER_BEGIN)
-    begin (process, &message);
-  else if (message.kind == KEEPER_ADOPT)
-    adopt (process, &message);
-  else if (message.kind == KEEPER_SERVED)
-    process->served |= !process->lost;
-  else if (message.kind == KEEPER_PROVE)
-    prove (process, &message);
 }
 
 /* Signals from the terminal are for nbdkit, whose end is ours; and none of

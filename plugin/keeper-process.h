@@ -76,9 +76,20 @@ typedef struct {
 
 #define JOB_GONE_MS 20000
 
+/* How far the server has come, which decides what it may ask for: see
+ * rules[] in keeper-process.c.
+ */
+typedef enum {
+  STAGE_NEW,
+  STAGE_LOOKED,                 /* the guest is found */
+  STAGE_BEGUN,                  /* the job runs */
+  STAGE_ADOPTED,
+} Stage;
+
 /* The keeper itself. */
 typedef struct {
   int fd;
+  Stage stage;
   Hypervisor hypervisor;
   Job job;
   int owner_fd;                 /* pidfd of the server, -1 before adoption */

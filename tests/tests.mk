@@ -49,6 +49,7 @@ script_tests = \
 	tests/test-libvirt-folders.sh \
 	tests/test-libvirt-killed.sh \
 	tests/test-libvirt-lab.sh \
+	tests/test-libvirt-keeper-words.sh \
 	tests/test-libvirt-look.sh \
 	tests/test-libvirt-on-missing.sh \
 	tests/test-libvirt-refuses.sh \
@@ -193,6 +194,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/clients.py \
 	tests/guest_calls.py \
 	tests/huge-server.py \
+	tests/keeper_words.py \
 	tests/monitor-latency.py \
 	tests/read-ahead-clients.py \
 	tests/rogue-cases.py \

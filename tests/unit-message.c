@@ -90,6 +90,48 @@ test_descriptor (void)
   close_pair ();
 }
 
+/* A stranger sends two at once, and more with each byte: the last is kept. */
+static void
+test_many_descriptors (void)
+{
+  static char frame[] = "\x05\0\0\0\x07\0\0\0\0";
+  int pipe_fds[2];
+  char byte;
+
+  connect_pair ();
+  g_assert_cmpint (pipe (pipe_fds), ==, 0);
+  for (gsize i = 0; i < sizeof frame - 1; i++) {
+    union {
+      char bytes[CMSG_SPACE (2 * sizeof (int))];
+      struct cmsghdr aligned;
+    } control = { { 0 } };
+    struct iovec data = { frame + i, 1 };
+    struct msghdr header = {
+      .msg_iov = &data, .msg_iovlen = 1,
+      .msg_control = &control, .msg_controllen = sizeof control,
+    };
+    struct cmsghdr *rights = CMSG_FIRSTHDR (&header);
+    const int both[] = { pipe_fds[1], pipe_fds[1] };
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN (sizeof both);
+    memcpy (CMSG_DATA (rights), both, sizeof both);
+    g_assert_cmpint (sendmsg (fds[0], &header, 0), ==, 1);
+  }
+  close (pipe_fds[1]);
+  {
+    g_auto (Message) message = { 0 };
+    g_assert_true (message_receive (fds[1], 1000, &message));
+    g_assert_cmpuint (message.kind, ==, 7);
+    g_assert_true (message.has_fd);
+  }
+  /* Nobody holds its other end any more. */
+  g_assert_cmpint (fcntl (pipe_fds[0], F_SETFL, O_NONBLOCK), ==, 0);
+  g_assert_cmpint (read (pipe_fds[0], &byte, 1), ==, 0);
+  close (pipe_fds[0]);
+  close_pair ();
+}
+
 /* Larger than a socket's buffer: sender and receiver wait for each other. */
 static gpointer
 send_large (gpointer text)
@@ -178,6 +220,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/message/in-order", test_in_order);
   g_test_add_func ("/message/descriptor", test_descriptor);
+  g_test_add_func ("/message/many-descriptors", test_many_descriptors);
   g_test_add_func ("/message/large", test_large);
   g_test_add_func ("/message/too-large", test_too_large);
   g_test_add_func ("/message/silent", test_silent);
