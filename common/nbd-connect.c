@@ -18,6 +18,7 @@
 #include "error.h"
 #include "nbd-connect.h"
 #include "nbd-handshake.h"
+#include "nbd-trust.h"
 
 /* More names of bitmaps, or longer ones, are refused.  QEMU's are of at most
  * 1023 bytes (block/qcow2-bitmap.c).
@@ -140,6 +141,10 @@ look (NbdLife *life, const char *uri, const char *what,
   struct nbd_handle *nbd = nbd_create ();
   int failure = 0;
 
+  if (nbd && !nbd_trust_check (nbd, uri, what, error)) {
+    nbd_connect_drop (life, nbd);
+    return NULL;
+  }
   if (nbd && !nbd_life_negotiate (life, nbd))
     failure = ESHUTDOWN;
   else if (!nbd || nbd_set_opt_mode (nbd, true) == -1

@@ -97,6 +97,7 @@ script_tests = \
 	tests/test-tree.sh \
 	tests/test-uri-layers.sh \
 	tests/test-uri-parts.sh \
+	tests/test-uri-tls-authority.sh \
 	tests/test-uri-tls.sh \
 	tests/test-uri.sh \
 	tests/test-user.sh \

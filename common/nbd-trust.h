@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Is a server that is reached over TLS asked who it is?
+ */
+#ifndef COMMON_NBD_TRUST_H
+#define COMMON_NBD_TRUST_H
+
+#include <stdbool.h>
+#include <glib.h>
+#include <libnbd.h>
+
+/* Before nbd connects to uri: see that its certificate will be verified, where
+ * it can be (nbds: over TCP without a pre-shared key).  False with errno ENOENT,
+ * or that of what was tried.  what: of messages.
+ *
+ * A URI that cannot be read is left to libnbd, which says so.
+ */
+bool nbd_trust_check (struct nbd_handle *nbd, const char *uri,
+                      const char *what, GError **error);
+
+#endif /* COMMON_NBD_TRUST_H */
