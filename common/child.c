@@ -20,6 +20,7 @@
 
 #include "child.h"
 #include "error.h"
+#include "printable.h"
 
 #define PASSED_FD 3
 #define GUARD_FD 4
@@ -45,9 +46,7 @@ one_line (const GString *bytes)
     = g_utf8_make_valid (bytes->str, (gssize) bytes->len);
 
   g_strstrip (text);
-  for (char *p = text; *p; p++)
-    if (g_ascii_iscntrl (*p))
-      *p = ' ';
+  printable_make (text);
   return *text ? g_steal_pointer (&text) : NULL;
 }
 

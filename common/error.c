@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "printable.h"
 
 G_DEFINE_QUARK (nbdkit-checkpoint-error, checkpoint_error)
 
@@ -25,10 +26,7 @@ error_set (GError **error, int errnum, const char *format, ...)
   va_start (args, format);
   message = g_strdup_vprintf (format, args);
   va_end (args);
-  for (char *p = message; *p != '\0'; p++)
-    if (g_ascii_iscntrl (*p))
-      *p = ' ';
-
+  printable_make (message);
   g_set_error_literal (error, CHECKPOINT_ERROR, errnum != 0 ? errnum : EIO,
                        message);
   errno = saved_errno;

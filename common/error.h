@@ -24,9 +24,8 @@ GQuark checkpoint_error_quark (void);
  *   NULL discards it.  *error must be NULL before, as with g_set_error ().
  * errnum: an errno value; 0 is turned into EIO, for code 0 would read as
  *   success to those who pass the code on.
- * format: one line without a final newline.  Line breaks and other control
- *   characters that come in through arguments are turned into spaces, so that
- *   a name taken from a document cannot forge a second line of a log.
+ * format: one line without a final newline.  What comes in through
+ *   arguments is made printable (printable.h).
  *
  * Always returns false, for "return error_set (...)".  Preserves errno.
  * Any thread. */

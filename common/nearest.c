@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "nearest.h"
+#include "printable.h"
 
 #define COMPARED_BYTES 64
 #define COMPARED_NAMES 100000
@@ -70,8 +71,9 @@ compare (const void *first, const void *second)
 static void
 append_printable (GString *out, const char *name)
 {
-  for (; *name != '\0'; name++)
-    g_string_append_c (out, g_ascii_iscntrl (*name) ? '?' : *name);
+  g_autofree char *text = printable_format ("%s", name);
+
+  g_string_append (out, text);
 }
 
 char *

@@ -13,6 +13,7 @@
 #include "error.h"
 #include "exports.h"
 #include "part-text.h"
+#include "printable.h"
 
 /* A server that is lost is so for all who read; the client that asked for the
  * description is the only one who would see it.
@@ -22,7 +23,7 @@ log_loss (const Source *source, bool was_over, const GError *failure)
 {
   if (!was_over && source->life && nbd_life_is_over (source->life)
       && !nbd_life_is_stopped (source->life))
-    nbdkit_error ("%s", failure->message);
+    say_error ("%s", failure->message);
 }
 
 static guint64

@@ -22,6 +22,7 @@
 
 #include "handle.h"
 #include "on-quit.h"
+#include "printable.h"
 #include "settings.h"
 #include "starter.h"
 #include "tree-load.h"
@@ -44,7 +45,7 @@ static GError *start_error;     /* why nothing can be served, or NULL */
 static int
 fail (const GError *error)
 {
-  nbdkit_error ("%s", error->message);
+  say_error ("%s", error->message);
   nbdkit_set_error (error->code);
   return -1;
 }
@@ -54,7 +55,7 @@ static int
 fail_request (int errnum, const GError *error)
 {
   if (error)
-    nbdkit_error ("%s", error->message);
+    say_error ("%s", error->message);
   nbdkit_set_error (errnum);
   return -1;
 }
@@ -63,7 +64,7 @@ fail_request (int errnum, const GError *error)
 static void
 warn (const char *message)
 {
-  nbdkit_error ("warning: %s", message);
+  say_error ("warning: %s", message);
 }
 
 static void
@@ -252,8 +253,8 @@ checkpoint_open (int readonly)
     return NULL;
   }
   if (nbd_life_is_over (source->life)) {
-    nbdkit_error ("export %s: what it was read from is gone, as logged before",
-                  name ? name : "");
+    say_error ("export %s: what it was read from is gone, as logged before",
+               name ? name : "");
     nbdkit_set_error (EIO);
     return NULL;
   }
@@ -321,7 +322,7 @@ check_source (const Handle *handle)
     return nbd_life_is_stopped (source->life) ? ESHUTDOWN : EIO;
   if (handle->served)
     return 0;
-  nbdkit_error ("%s", source->look_only);
+  say_error ("%s", source->look_only);
   return EPERM;
 }
 
@@ -344,9 +345,9 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
     if (failure)
       return fail_request (failure, error);
     if (!all_dirty) {
-      nbdkit_error ("view=guard: disk %s: a client reads %" PRIu32 " bytes "
-                    "at %" PRIu64 ", which are not all dirty",
-                    handle->choice.disk->target, count, offset);
+      say_error ("view=guard: disk %s: a client reads %" PRIu32 " bytes "
+                 "at %" PRIu64 ", which are not all dirty",
+                 handle->choice.disk->target, count, offset);
       nbdkit_set_error (EIO);
       return -1;
     }
@@ -368,7 +369,7 @@ log_description (Handle *handle)
       || g_atomic_int_exchange (&handle->described, 1))
     return;
   g_autofree char *text = exports_describe (source, &handle->choice, cache);
-  nbdkit_debug ("%s", text);
+  say_debug ("%s", text);
 }
 
 static int

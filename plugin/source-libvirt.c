@@ -20,6 +20,7 @@
 
 #include "error.h"
 #include "nbd-connect.h"
+#include "printable.h"
 #include "source-libvirt.h"
 
 /* For what negotiates to be cut short, which takes a tenth of it. */
@@ -101,7 +102,7 @@ libvirt_stop (Source *source)
   g_autofree char *trouble = self->keeper ? keeper_end (self->keeper) : NULL;
 
   if (trouble)
-    nbdkit_error ("%s", trouble);
+    say_error ("%s", trouble);
 }
 
 static void
@@ -218,24 +219,24 @@ on_event (void *opaque, const KeeperEvent *event)
     break;
   case KEEPER_EVENT_LOST:
     nbd_life_end (self->source.life);
-    nbdkit_error ("%s: %s; the backup is over, and every read fails from "
-                  "here on", self->who, event->text);
+    say_error ("%s: %s; the backup is over, and every read fails from "
+               "here on", self->who, event->text);
     break;
   case KEEPER_EVENT_ENDING:
     nbd_life_end_calmly (self->source.life, CALM_MS);
     break;
   case KEEPER_EVENT_WARNING:
-    nbdkit_error ("warning: %s: %s", self->who, event->text);
+    say_error ("warning: %s: %s", self->who, event->text);
     break;
   case KEEPER_EVENT_SCRATCH:
     if (!self->scratch_known && event->left < scratch_floor (&self->source))
-      nbdkit_error ("warning: %s: only %" G_GUINT64_FORMAT " bytes are left "
-                    "for scratch files, less than a tenth of the disks; when "
-                    "they are full, the guest's own writes fail: see "
-                    "scratch-dir=", self->who, event->left);
-    nbdkit_debug ("%s: scratch files take %" G_GUINT64_FORMAT " bytes, %"
-                  G_GUINT64_FORMAT " are left", self->who, event->used,
-                  event->left);
+      say_error ("warning: %s: only %" G_GUINT64_FORMAT " bytes are left "
+                 "for scratch files, less than a tenth of the disks; when "
+                 "they are full, the guest's own writes fail: see "
+                 "scratch-dir=", self->who, event->left);
+    say_debug ("%s: scratch files take %" G_GUINT64_FORMAT " bytes, %"
+               G_GUINT64_FORMAT " are left", self->who, event->used,
+               event->left);
     g_mutex_lock (&self->lock);
     self->scratch_used = event->used;
     self->scratch_left = event->left;

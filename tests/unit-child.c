@@ -406,7 +406,7 @@ test_says_one_line (void)
 {
   static const struct { const char *script, *expected; } cases[] = {
     { "printf ' one\\ntwo\\r\\n\\n' >&2", "one two" },
-    { "printf 'a\\tb\\033[31mc\\177d' >&2", "a b [31mc d" },
+    { "printf 'a\\tb\\033[31mc\\177d' >&2", "a b?[31mc?d" },
     { "printf 'x\\377y\\302' >&2", "x\357\277\275y\357\277\275" },
     { "printf 'x\\000y\\n' >&2", "x\357\277\275y" },
     { "printf '\\303\\274ber\\n' >&2", "\303\274ber" },

@@ -40,7 +40,7 @@ test_order (void)
   check ("monday", "MONDAY|nonday", 9, "nonday, MONDAY");
   check ("ab", "ab", 0, "1 name");
   check ("ab", "ab|c", 0, "2 names");
-  check ("ab", "a\nb|c\x7f", 2, "a?b, c?");
+  check ("ab", "a\nb|c\x7f", 2, "a b, c?");
 }
 
 static void

@@ -17,6 +17,7 @@
 #include <nbdkit-filter.h>
 
 #include "part-text.h"
+#include "printable.h"
 #include "union.h"
 
 typedef struct {
@@ -50,7 +51,7 @@ merge_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
     merge = g_ptr_array_new_with_free_func (g_free);
   for (guint i = 0; i < merge->len; i++)
     if (strcmp (g_ptr_array_index (merge, i), value) == 0) {
-      nbdkit_error ("merge=%s is given twice", value);
+      say_error ("merge=%s is given twice", value);
       return -1;
     }
   g_ptr_array_add (merge, g_strdup (value));
@@ -122,8 +123,8 @@ check_name (const char *name)
 {
   if (!merge || name[0] == '\0')
     return true;
-  nbdkit_error ("bitmap-merge: there is no export %s: with merge=, the union "
-                "is the only export, and its name is empty", name);
+  say_error ("bitmap-merge: there is no export %s: with merge=, the union "
+             "is the only export, and its name is empty", name);
   return false;
 }
 
@@ -192,10 +193,10 @@ merge_prepare (nbdkit_next *next, void *data, int readonly)
     return -1;
   if (!handle->united || (guint64) size == handle->united->size)
     return 0;
-  nbdkit_error ("bitmap-merge: export %s has %" PRIi64 " bytes now, and had %"
-                PRIu64 " when what is dirty was read; start the server again",
-                (const char *) g_ptr_array_index (handle->united->parts, 0),
-                size, handle->united->size);
+  say_error ("bitmap-merge: export %s has %" PRIi64 " bytes now, and had %"
+             PRIu64 " when what is dirty was read; start the server again",
+             (const char *) g_ptr_array_index (handle->united->parts, 0),
+             size, handle->united->size);
   return -1;
 }
 

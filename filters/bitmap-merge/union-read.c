@@ -16,6 +16,7 @@
 
 #include "dirty-map-union.h"
 #include "part-text.h"
+#include "printable.h"
 #include "union-read.h"
 
 /* nbdkit keeps at most a million extents of an answer, and cuts the rest. */
@@ -28,7 +29,7 @@ open_part (nbdkit_backend *backend, const char *name)
   nbdkit_next *next = nbdkit_next_context_open (backend, 1, name, 0);
 
   if (!next) {
-    nbdkit_debug ("export %s cannot be opened", name);
+    say_debug ("export %s cannot be opened", name);
     return NULL;
   }
   if (next->prepare (next) == -1) {
@@ -60,9 +61,9 @@ union_find_parts (nbdkit_backend *backend, const char *name)
     = text && part_text_parse (text, &part, &count, &rest) && part == 0;
   close_part (next);
   if (!told) {
-    nbdkit_error ("bitmap-merge: export %s: the plugin does not tell what its "
-                  "parts are; name them with merge=EXPORT, the one whose data "
-                  "is served first", name);
+    say_error ("bitmap-merge: export %s: the plugin does not tell what its "
+               "parts are; name them with merge=EXPORT, the one whose data "
+               "is served first", name);
     return NULL;
   }
   GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
@@ -120,10 +121,10 @@ read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
   nbdkit_extents_free (extents);
   if (failure == 0 && dirty_map_appended (map) > offset)
     return true;
-  nbdkit_error ("bitmap-merge: export %s: what is dirty at %" PRIu64 " cannot "
-                "be read, so no union can be served: %s", name, offset,
-                failure ? g_strerror (errnum ? errnum : EIO)
-                : "it is not told");
+  say_error ("bitmap-merge: export %s: what is dirty at %" PRIu64 " cannot "
+             "be read, so no union can be served: %s", name, offset,
+             failure ? g_strerror (errnum ? errnum : EIO)
+             : "it is not told");
   return false;
 }
 
@@ -147,9 +148,9 @@ read_part (nbdkit_next *next, const Union *into, const char *name,
   if (told == -1)
     return NULL;
   if (told == 0) {
-    nbdkit_error ("bitmap-merge: export %s does not tell what is allocated in "
-                  "it, so it cannot be a part of %s", name,
-                  into->name[0] ? into->name : "the union");
+    say_error ("bitmap-merge: export %s does not tell what is allocated in "
+               "it, so it cannot be a part of %s", name,
+               into->name[0] ? into->name : "the union");
     return NULL;
   }
   g_autoptr (DirtyMap) map = dirty_map_new (size, 0, DIRTY_MAP_MEMORY_LIMIT);
@@ -167,10 +168,10 @@ check_size (const Union *into, const char *name, int64_t size,
     return false;
   if ((guint64) size == first_size)
     return true;
-  nbdkit_error ("bitmap-merge: export %s has %" PRIi64 " bytes, but %s, whose "
-                "data would be served, %" PRIu64 ": they are not parts of one "
-                "disk", name, size,
-                (const char *) g_ptr_array_index (into->parts, 0), first_size);
+  say_error ("bitmap-merge: export %s has %" PRIi64 " bytes, but %s, whose "
+             "data would be served, %" PRIu64 ": they are not parts of one "
+             "disk", name, size,
+             (const char *) g_ptr_array_index (into->parts, 0), first_size);
   return false;
 }
 
