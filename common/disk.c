@@ -48,6 +48,7 @@ layer_free (Layer *layer)
   g_free (layer->path);
   g_free (layer->format);
   g_free (layer->backing_path);
+  g_free (layer->backing_name);
   g_free (layer->backing_format);
   g_ptr_array_unref (layer->bitmaps);
   g_clear_pointer (&layer->void_names, g_ptr_array_unref);

@@ -34,6 +34,7 @@ typedef struct {
   GPtrArray *void_names;        /* of char *: what those were called; NULL:
                                  * not known */
   char *backing_path;           /* NULL: the chain ends here */
+  char *backing_name;           /* the same as it is written there */
   char *backing_format;         /* NULL: not recorded in the image */
   int fd;                       /* of a file, which is locked by it against
                                  * writers; or -1 */

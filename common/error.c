@@ -66,3 +66,10 @@ error_virsh (const char *uri, const char *command, const char *guest,
   add_word (text, "", name);
   return g_string_free (text, FALSE);
 }
+
+char *
+error_change_images (const char *command)
+{
+  return g_strdup_printf ("if no guest on any host has it open (under a running "
+                          "one this destroys the image), type: %s", command);
+}

@@ -46,4 +46,13 @@ char *error_shell_word (const char *word);
 char *error_virsh (const char *uri, const char *command, const char *guest,
                    const char *name);
 
+/* What to type to change images, never without saying when that is harmless: a
+ * guest may have them open where no lock shows it (NFS without locks, another
+ * host, file.locking=off), and its image would be destroyed.
+ *
+ * command: one that error_shell_word has quoted the words of.
+ *
+ * Returns a new string that ends in the command; g_free (). */
+char *error_change_images (const char *command);
+
 #endif /* CHECKPOINT_ERROR_H */

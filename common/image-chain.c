@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,25 +49,43 @@ read_header (const char *path, int fd, gsize *length, GError **error)
   return g_steal_pointer (&bytes);
 }
 
+/* What is wrong, and the command that changes the image for the better. */
+static bool G_GNUC_PRINTF (5, 6)
+refuse_with (GError **error, int errnum, const char *command,
+             const char *path, const char *format, ...)
+{
+  g_autofree char *word = error_shell_word (path);
+  g_autofree char *whole
+    = g_strdup_printf ("qemu-img %s %s", command, word);
+  g_autofree char *advice = error_change_images (whole);
+  va_list arguments;
+
+  va_start (arguments, format);
+  g_autofree char *what = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  return error_set (error, errnum, "%s %s", what, advice);
+}
+
 /* All that an image's header may refuse it for. */
 static bool
 check_header (const Qcow2Header *header, const char *path, bool top,
               GError **error)
 {
   if (header->version == 2 && top)
-    return error_set (error, EINVAL, "%s is qcow2 version 2, which cannot "
-                      "hold dirty bitmaps; with the guest stopped: qemu-img "
-                      "amend -f qcow2 -o compat=1.1 %s", path, path);
+    return refuse_with (error, EINVAL, "amend -f qcow2 -o compat=1.1", path,
+                        "%s is qcow2 version 2, which cannot hold dirty "
+                        "bitmaps; make a full backup, and to have bitmaps "
+                        "from then on,", path);
   if (header->external_data)
     return error_set (error, ENOTSUP, "%s keeps its data in an external data "
                       "file, which file= does not follow; export the disk "
                       "with qemu-storage-daemon and use uri=", path);
   if (header->corrupt)
-    return error_set (error, EINVAL, "%s is marked corrupt, so its bitmaps "
-                      "prove nothing; make a full backup, with a new "
-                      "checkpoint, once it is repaired (no bitmap records what "
-                      "that changes), with: qemu-img check -r all %s", path,
-                      path);
+    return refuse_with (error, EINVAL, "check -r all", path,
+                        "%s is marked corrupt, so its bitmaps prove nothing; "
+                        "make a full backup, with a new checkpoint, once it is "
+                        "repaired (no bitmap records what that changes); to "
+                        "repair it,", path);
   if (header->encrypted)
     return error_set (error, EINVAL, "%s is encrypted, which file= cannot "
                       "read; export it with qemu-storage-daemon and its "
@@ -137,12 +156,15 @@ inspect_header (Layer *layer, bool top, GError **error)
 
   if (!bytes)
     return false;
-  if (!qcow2_header_parse (bytes, length, &header, &why))
+  if (!qcow2_header_parse (bytes, length, &header, &why)) {
+    g_autofree char *word = error_shell_word (layer->path);
     return error_set (error, EINVAL, "cannot read %s: %s; is the image whole?  "
                       "Try: qemu-img check -f qcow2 %s", layer->path, why,
-                      layer->path);
+                      word);
+  }
   if (!check_header (&header, layer->path, top, error))
     return false;
+  layer->backing_name = g_strdup (header.backing_path);
   if (header.backing_path)
     layer->backing_path = backing_path (layer->path, header.backing_path);
   layer->backing_format = g_steal_pointer (&header.backing_format);
@@ -210,12 +232,15 @@ check_backing (const Layer *layer, GError **error)
     return error_set (error, ENOTSUP, "%s: its backing file \"%s\" is not a "
                       "local file; export the disk with qemu-storage-daemon "
                       "and use uri=", layer->path, layer->backing_path);
-  if (!layer->backing_format)
-    return error_set (error, EINVAL, "%s does not record the format of its "
-                      "backing file %s, and guessing it is unsafe; record it "
-                      "with: qemu-img rebase -u -f qcow2 -b %s -F FORMAT %s",
-                      layer->path, layer->backing_path, layer->backing_path,
-                      layer->path);
+  if (!layer->backing_format) {
+    g_autofree char *name = error_shell_word (layer->backing_name);
+    g_autofree char *command
+      = g_strdup_printf ("rebase -u -f qcow2 -b %s -F FORMAT", name);
+    return refuse_with (error, EINVAL, command, layer->path, "%s does not "
+                        "record the format of its backing file %s, and "
+                        "guessing it is unsafe; to record it (FORMAT is qcow2 "
+                        "or raw),", layer->path, layer->backing_path);
+  }
   if (strcmp (layer->backing_format, "qcow2") != 0
       && strcmp (layer->backing_format, "raw") != 0)
     return error_set (error, ENOTSUP, "%s: its backing file %s has format "
@@ -257,9 +282,12 @@ image_chain_inspect (const char *path, GError **error)
     if (!layer || (layer->backing_path && !check_backing (layer, error)))
       return NULL;
     if (is_in_chain (layers, layer)) {
-      error_set (error, ELOOP, "%s: the backing chain comes back to %s; set "
-                 "the right backing file with: qemu-img rebase -u -f qcow2 "
-                 "-b BASE -F FORMAT IMAGE", path, layer->path);
+      g_autofree char *advice
+        = error_change_images ("qemu-img rebase -u -f qcow2 -b BASE -F FORMAT "
+                               "IMAGE");
+      error_set (error, ELOOP, "%s: the backing chain comes back to %s; to set "
+                 "the right backing file (BASE) of the wrong layer (IMAGE), %s",
+                 path, layer->path, advice);
       return NULL;
     }
     if (layers->len == LAYERS_LIMIT) {

@@ -263,13 +263,14 @@ parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
     g_string_append_printf (remedy, "%sqemu-img check -r leaks %s",
                             remedy->len ? " && " : "", path);
   }
+  g_autofree char *advice = error_change_images (remedy->str);
+
   return error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so "
                     "what was written to it since %s%s is unknown; make a full "
-                    "backup, and then, if no guest on any host uses the "
-                    "images, forget the lost record with: %s", disk->target,
-                    layer->path, layer->void_bitmaps,
+                    "backup, and then, to forget the lost record, %s",
+                    disk->target, layer->path, layer->void_bitmaps,
                     bitmap ? "bitmap " : "any checkpoint",
-                    bitmap ? bitmap : "", remedy->str);
+                    bitmap ? bitmap : "", advice);
 }
 
 bool
@@ -277,12 +278,12 @@ parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
             GError **error)
 {
   g_autoptr (GString) remedy = removal (disk, bitmap);
+  g_autofree char *advice = error_change_images (remedy->str);
 
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s, which was "
                     "the disk when the bitmap was made, so what was written to "
-                    "it since is lost; make a full backup, and then, if no "
-                    "guest on any host uses the images, forget the rest with: "
-                    "%s", disk->target, bitmap, layer->path, remedy->str);
+                    "it since is lost; make a full backup, and then, to forget "
+                    "the rest, %s", disk->target, bitmap, layer->path, advice);
 }
 
 bool
@@ -296,17 +297,22 @@ parts_not_offered (const Disk *disk, const Layer *layer, const char *bitmap,
                     "made", disk->target, layer->path, bitmap, bitmap);
 }
 
+/* QEMU sets that mark while it has the image open, and takes it back at its end.
+ * A lock would have told us of a guest that is running, but not all do.
+ */
 bool
 parts_inconsistent (const Disk *disk, const Layer *layer,
                     const char *bitmap, GError **error)
 {
   g_autoptr (GString) remedy = removal (disk, bitmap);
+  g_autofree char *advice = error_change_images (remedy->str);
 
   return error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent "
-                    "(in-use): it was not saved when QEMU ended, so blocks "
-                    "are missing from it; make a full backup, and remove it "
-                    "with: %s", disk->target, bitmap, layer->path,
-                    remedy->str);
+                    "(in-use): a guest is running from it, or it was not saved "
+                    "when QEMU ended, so blocks are missing from it; if a "
+                    "guest runs, use libvirt=; if not, make a full backup, and "
+                    "then, to remove the bitmap, %s", disk->target, bitmap,
+                    layer->path, advice);
 }
 
 bool

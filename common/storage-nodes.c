@@ -122,9 +122,10 @@ open_layer (Qmp *qmp, const Disk *disk, guint index, GError **error)
     return image_chain_unchanged (layer, error);
   if (refusal->code == EIO)
     return no_answer (layer, refusal, error);
+  g_autofree char *word = error_shell_word (layer->path);
   return error_set (error, refusal->code, "QEMU cannot read %s: %s; is the "
                     "image whole?  Try: qemu-img check -f %s %s", layer->path,
-                    refusal->message, layer->format, layer->path);
+                    refusal->message, layer->format, word);
 }
 
 /* One entry of query-named-block-nodes' "dirty-bitmaps" (BlockDirtyInfo). */
@@ -175,10 +176,12 @@ describe_layer (Layer *layer, JsonObject *node, GError **error)
                       layer->path);
   /* QEMU reads the header, too: both must find the same end of the chain. */
   if (!layer->backing_path && json_object_has_member (image,
-                                                      "backing-filename"))
+                                                      "backing-filename")) {
+    g_autofree char *word = error_shell_word (layer->path);
     return error_set (error, EINVAL, "%s: QEMU finds a backing file where this "
                       "plugin finds none; check it with: qemu-img info %s",
-                      layer->path, layer->path);
+                      layer->path, word);
+  }
   layer->size = (guint64) size;
   g_ptr_array_set_size (layer->bitmaps, 0);
   if (!json_object_has_member (node, "dirty-bitmaps"))

@@ -20,6 +20,7 @@
 #include <nbdkit-plugin.h>
 
 #include "on-quit.h"
+#include "printable.h"
 #include "starter.h"
 
 static int fds[2] = { -1, -1 };
@@ -54,7 +55,7 @@ watch (gpointer unused)
     ;
   if (pollfds[0].revents && !pollfds[1].revents
       && read (fds[0], &word, 1) == 0) {
-    nbdkit_error ("the process that waits for --run's command was killed, so "
+    say_error ("the process that waits for --run's command was killed, so "
                   "nothing is served any more");
     kill (getpid (), SIGTERM);
   }

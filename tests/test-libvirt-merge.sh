@@ -327,10 +327,10 @@ nbdsh -u "nbd+unix:///?socket=$PWD/killed.sock" \
   -c 'h.pwrite(b"new" * 1024, 65536)' -c 'h.flush()'
 kill -9 $killed
 wait $killed 2>/dev/null || :
-broken="disk vdb: bitmap monday in $PWD/vdb.1.qcow2 is inconsistent .in-use.*; make a full backup, and remove it with: qemu-img bitmap --remove $PWD/vdb.4.qcow2 monday && .*vdb.3.qcow2 monday && .*vdb.2.qcow2 monday && qemu-img bitmap --remove $PWD/vdb.1.qcow2 monday(\$|; on-missing=full)"
+broken="disk vdb: bitmap monday in $PWD/vdb.1.qcow2 is inconsistent .in-use.*; if not, make a full backup, and then, to remove the bitmap, .*, type: qemu-img bitmap --remove $PWD/vdb.4.qcow2 monday && .*vdb.3.qcow2 monday && .*vdb.2.qcow2 monday && qemu-img bitmap --remove $PWD/vdb.1.qcow2 monday(\$|; on-missing=full)"
 both "$broken" libvirt="$connect" domain=web1 checkpoint=monday disk=vdb
 both "$broken" vdb:"${top[vdb]}" tree="$documents" checkpoint=monday
-remedy=$(sed -n 's/.*, and remove it with: //p' refused.log)
+remedy=$(sed -n 's/.*, type: qemu-img/qemu-img/p' refused.log)
 nbdkit_options=(--filter="$filter")
 refuses_export "$broken" vdb libvirt="$connect" domain=web1 checkpoint=monday
 serve libvirt="$connect" domain=web1 checkpoint=tuesday disk=vdb -- \

@@ -96,7 +96,7 @@ refused_void base.qcow2 top.qcow2 checkpoint=m
 grep -q -- "--remove $PWD/top.qcow2 m && qemu-img check -r leaks $PWD/base.qcow2\$" refused.log \
   || fail "the sign of the loss does not go last"
 # The first command fails: the sign of the loss stays.
-sed -n 's/.* with: //p' refused.log | sed "s|$PWD/top.qcow2|$PWD/none.qcow2|" >command
+sed -n 's/.*, type: //p' refused.log | sed "s|$PWD/top.qcow2|$PWD/none.qcow2|" >command
 ! bash command 2>/dev/null || fail "it does not fail"
 refused_void base.qcow2 top.qcow2 checkpoint=m
 # What was in the directory is not known: it may have been any.
@@ -119,7 +119,7 @@ layers 2
 for layer in 0 1; do qemu-img bitmap --add $layer.qcow2 o; done
 make_void 1.qcow2
 refused_void 1.qcow2 0.qcow2 checkpoint=m
-sed -n 's/.* with: //p' refused.log | sed 's/ \&\& /\n/g' >commands
+sed -n 's/.*, type: //p' refused.log | sed 's/ \&\& /\n/g' >commands
 grep -q "^qemu-img bitmap --remove $PWD/0.qcow2 m$" commands || fail "$(cat commands)"
 while read -r command; do
   bash -c "$command" </dev/null

@@ -71,6 +71,7 @@ script_tests = \
 	tests/test-merge.sh \
 	tests/test-no-leaks.sh \
 	tests/test-odd-sizes.sh \
+	tests/test-open-without-locks.sh \
 	tests/test-parts.sh \
 	tests/test-pull-job.sh \
 	tests/test-read-error.sh \
