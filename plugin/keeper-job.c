@@ -29,13 +29,14 @@
 /* ── The folder for the socket ── */
 
 static bool
-give_folder (const char *folder, uid_t user, gid_t group, GError **error)
+give_folder (int fd, const char *folder, uid_t user, gid_t group,
+             GError **error)
 {
   if (user == geteuid ())
     return true;
   /* Not ours to give away: a folder that hands its group down may do. */
   const int failure = geteuid () == 0
-    ? chown (folder, user, group) : chmod (folder, 02770);
+    ? fchown (fd, user, group) : fchmod (fd, 02770);
   if (failure < 0)
     return error_set (error, errno, "cannot make %s a folder for QEMU's "
                       "socket: %s; choose another with socket-dir=", folder,
@@ -57,7 +58,7 @@ make_folder (Job *job, const char *const *texts, GError **error)
   if (!texts[BEGIN_NEEDS_FOLDER][0])
     return true;
   g_autofree char *purpose = g_strconcat ("socket-dir=", socket_dir, NULL);
-  return give_folder (folder, user, group, error)
+  return give_folder (job->folder.fd, folder, user, group, error)
     && reach_check (purpose, folder, user, group, W_OK | X_OK, error);
 }
 
@@ -152,8 +153,11 @@ job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
 
   job->mark = g_strdup (texts[BEGIN_MARK]);
   job->scratch = g_strdupv ((char **) texts + BEGIN_SCRATCH);
+  const uid_t qemu_user = texts[BEGIN_NEEDS_FOLDER][0]
+    ? (uid_t) g_ascii_strtoull (texts[BEGIN_USER], NULL, 10) : geteuid ();
   if (owner_clear_way (hypervisor, texts[BEGIN_FOLDER],
-                       texts[BEGIN_TAKE_OVER][0] != '\0', &refusal)
+                       texts[BEGIN_TAKE_OVER][0] != '\0', qemu_user,
+                       &refusal)
       && make_folder (job, texts, &refusal)
       && life_begin (job, hypervisor, &refusal)
       && start_job (job, hypervisor, texts, broken, &refusal)

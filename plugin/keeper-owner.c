@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backup-xml.h"
@@ -70,66 +71,117 @@ owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
 
 typedef enum { OWNER_ALIVE, OWNER_DEAD, OWNER_UNKNOWN } Owner;
 
+/* What a job says of itself, which anybody may have written who may begin one:
+ * checked against what only we can have made.
+ */
+typedef struct {
+  char *mark;                   /* NULL: it is another program's */
+  char *folder;                 /* as the job names it */
+  int fd;                       /* of the folder, locked; -1: none */
+  const char *why;              /* nothing is known of its owner; NULL */
+} Claim;
+
+static void
+claim_clear (Claim *claim)
+{
+  g_free (claim->mark);
+  g_free (claim->folder);
+  if (claim->fd >= 0)
+    close (claim->fd);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Claim, claim_clear)
+
+/* The mark in the name of a scratch file: "MARK.TARGET.scratch".  NULL: it is
+ * not ours.  The caller's.
+ */
+static char *
+mark_of (const BackupDisk *disk, const char *name)
+{
+  g_autofree char *mark = g_strndup (name, strcspn (name, "."));
+  g_autofree char *ours = g_strdup_printf ("%s.%s.scratch", mark,
+                                           disk->target);
+
+  return own_folder_is_name (mark) && strcmp (name, ours) == 0
+    ? g_steal_pointer (&mark) : NULL;
+}
+
+/* All scratch files that we have named bear the same mark (libvirt may have named
+ * some), and the socket is in a folder of that name.
+ */
+static void
+read_claim (Claim *claim, const Backup *backup, const char *socket_dir)
+{
+  g_autofree char *mark = NULL;
+
+  for (guint i = 0; backup && i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    g_autofree char *name = g_path_get_basename (disk->scratch
+                                                 ? disk->scratch : "");
+    if (!g_str_has_prefix (name, OWN_PREFIX))
+      continue;
+    g_autofree char *found = mark_of (disk, name);
+    if (!found || (mark && strcmp (mark, found) != 0))
+      return;
+    if (!mark)
+      mark = g_steal_pointer (&found);
+  }
+  if (!mark)
+    return;
+  claim->folder = backup->socket ? g_path_get_dirname (backup->socket)
+    : g_build_filename (socket_dir, mark, NULL);
+  g_autofree char *name = g_path_get_basename (claim->folder);
+  if (strcmp (name, mark) == 0)
+    claim->mark = g_steal_pointer (&mark);
+}
+
+/* The folder must be no link, directly in the place where ours are, and of a
+ * user who can have it from us.
+ */
+static int
+open_folder (const Claim *claim, const char *socket_dir, uid_t qemu_user,
+             const char **why)
+{
+  g_autofree char *path = g_build_filename (socket_dir, claim->mark, NULL);
+  const int fd
+    = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat ours, theirs;
+
+  if (fd < 0 || fstat (fd, &ours) < 0 || lstat (claim->folder, &theirs) < 0)
+    *why = g_strerror (errno);
+  else if (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
+    *why = "another folder than that in socket-dir=";
+  else if (ours.st_uid != geteuid () && ours.st_uid != qemu_user)
+    *why = "another user's folder";
+  if (!*why)
+    return fd;
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
 /* The nbdkit that made this folder holds a lock on it as long as it is at
  * work.  One of another user's, or on another machine, cannot be looked at.
  */
 static Owner
-owner_of (const char *folder)
+owner_of (Claim *claim, const char *socket_dir, uid_t qemu_user)
 {
-  const int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-  if (fd < 0)
+  claim->fd = open_folder (claim, socket_dir, qemu_user, &claim->why);
+  if (claim->fd < 0)
     return OWNER_UNKNOWN;
-  const Owner owner = flock (fd, LOCK_EX | LOCK_NB) == 0 ? OWNER_DEAD
-    : errno == EWOULDBLOCK ? OWNER_ALIVE : OWNER_UNKNOWN;
-  close (fd);
-  return owner;
-}
-
-/* The mark in the names of a job's scratch files; NULL: not ours.  The
- * caller's.
- */
-static char *
-mark_of (const Backup *backup)
-{
-  for (guint i = 0; backup && i < backup->disks->len; i++) {
-    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-    g_autofree char *name
-      = disk->scratch ? g_path_get_basename (disk->scratch) : NULL;
-
-    if (!name || !g_str_has_prefix (name, OWN_PREFIX))
-      continue;
-    name[strcspn (name, ".")] = '\0';
-    return g_steal_pointer (&name);
-  }
-  return NULL;
-}
-
-/* The folder that was made for that job: where its socket is, or would be. */
-static char *
-folder_of (const Backup *backup, const char *mark, const char *socket_dir)
-{
-  g_autofree char *folder = backup->socket
-    ? g_path_get_dirname (backup->socket)
-    : g_build_filename (socket_dir, mark, NULL);
-
-  return g_str_has_suffix (folder, mark) ? g_steal_pointer (&folder) : NULL;
-}
-
-void
-owner_remove_folder (const char *folder)
-{
-  g_autofree char *socket = g_build_filename (folder, "nbd", NULL);
-
-  unlink (socket);
-  rmdir (folder);
+  if (flock (claim->fd, LOCK_EX | LOCK_NB) == 0)
+    return OWNER_DEAD;
+  if (errno == EWOULDBLOCK)
+    return OWNER_ALIVE;
+  claim->why = g_strerror (errno);
+  return OWNER_UNKNOWN;
 }
 
 static bool
-refuse_job (const Hypervisor *hypervisor, const char *folder, Owner owner,
+refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
             GError **error)
 {
-  const int reason = errno;
+  const char *folder = claim->folder;
   g_autofree char *word = error_shell_word (folder);
   g_autofree char *command
     = hypervisor_virsh (hypervisor, "domjobabort", NULL);
@@ -143,7 +195,7 @@ refuse_job (const Hypervisor *hypervisor, const char *folder, Owner owner,
                       "that cannot be looked at from here (%s: %s), so it may "
                       "be alive; wait until it has ended, or if it was "
                       "killed: %s", hypervisor->domain_name, folder,
-                      g_strerror (reason), command);
+                      claim->why, command);
   return error_set (error, EBUSY, "guest %s has a backup job that an nbdkit "
                     "left behind when it was killed; start with "
                     "take-over=yes, or end it with: %s && rm -r %s",
@@ -153,7 +205,7 @@ refuse_job (const Hypervisor *hypervisor, const char *folder, Owner owner,
 /* A job that is there already: take it over, or say whose it is. */
 bool
 owner_clear_way (const Hypervisor *hypervisor, const char *folder,
-                 bool take_over, GError **error)
+                 bool take_over, uid_t qemu_user, GError **error)
 {
   char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
 
@@ -162,21 +214,22 @@ owner_clear_way (const Hypervisor *hypervisor, const char *folder,
   g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
   free (xml);
   g_autofree char *socket_dir = g_path_get_dirname (folder);
-  g_autofree char *mark = mark_of (backup);
-  g_autofree char *theirs
-    = mark ? folder_of (backup, mark, socket_dir) : NULL;
-  if (!theirs) {
+  g_auto (Claim) claim = { .fd = -1 };
+  read_claim (&claim, backup, socket_dir);
+  if (!claim.mark) {
     g_autofree char *command
       = hypervisor_virsh (hypervisor, "domjobinfo", NULL);
     return error_set (error, EBUSY, "guest %s has a backup job of another "
                       "program; wait until it has ended; to see, type %s",
                       hypervisor->domain_name, command);
   }
-  const Owner owner = owner_of (theirs);
+  const Owner owner = owner_of (&claim, socket_dir, qemu_user);
   if (owner != OWNER_DEAD || !take_over)
-    return refuse_job (hypervisor, theirs, owner, error);
-  if (!owner_abort_marked (mark, hypervisor, error))
+    return refuse_job (hypervisor, &claim, owner, error);
+  if (!owner_abort_marked (claim.mark, hypervisor, error))
     return false;
-  owner_remove_folder (theirs);
+  OwnFolder dead = { g_strdup (claim.folder), claim.fd };
+  claim.fd = -1;
+  own_folder_remove (&dead);
   return true;
 }

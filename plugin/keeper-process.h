@@ -142,19 +142,16 @@ bool hypervisor_guest_answers (const Hypervisor *hypervisor);
 
 /* End a job of ours that a crash left (only if take_over is said, and its
  * owner known to be dead), or refuse (EBUSY) and say whose it is.  folder:
- * what is to be made for our own.
+ * what is to be made for our own.  qemu_user: to whom we give such folders.
  */
 bool owner_clear_way (const Hypervisor *hypervisor, const char *folder,
-                      bool take_over, GError **error);
+                      bool take_over, uid_t qemu_user, GError **error);
 
 /* Abort the job that bears the mark; true if there is none (any more).
  * Waits for JOB_GONE_MS at most.
  */
 bool owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
                          GError **error);
-
-/* Remove a folder of ours, and the socket in it. */
-void owner_remove_folder (const char *folder);
 
 /* texts as of KEEPER_BEGIN; *xml is libvirt's description of the job.  On
  * failure nothing is left of it; *broken is then the checkpoint with the

@@ -57,6 +57,7 @@ script_tests = \
 	tests/test-libvirt-run-command.sh \
 	tests/test-libvirt-scratch.sh \
 	tests/test-libvirt-stopped.sh \
+	tests/test-libvirt-take-over.sh \
 	tests/test-libvirt-void-bitmaps.sh \
 	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \
