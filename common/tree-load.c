@@ -40,6 +40,8 @@ typedef struct Loader {
   GPtrArray *subdirectories;    /* char *, at most MAX_SUBDIRECTORIES */
   GHashTable *guests;           /* canonical UUID -> "NAME (UUID)" */
   char *buffer;                 /* CHECKPOINT_MAX_BYTES + 1 */
+  guint64 bytes;                /* read so far */
+  gint64 deadline;              /* monotonic, microseconds */
 } Loader;
 
 static void
@@ -129,8 +131,10 @@ read_file (Loader *loader, int fd, gsize *length, GError **error)
     if (n == -1 && errno != EINTR)
       return error_set (error, errno, "cannot be read: %s",
                         g_strerror (errno));
-    if (n > 0)
+    if (n > 0) {
       *length += n;
+      loader->bytes += n;
+    }
     /* The size is known: saves the read at the end of file. */
     if (*length == (gsize) status.st_size && *length <= CHECKPOINT_MAX_BYTES)
       return true;
@@ -274,6 +278,23 @@ nothing_found (const Loader *loader, int directory, const char *path,
                     "another directory?", path);
 }
 
+/* Between two files. */
+static bool
+check_bounds (const Loader *loader, const char *path, GError **error)
+{
+  if (loader->bytes > TREE_LOAD_MAX_BYTES)
+    return error_set (error, E2BIG, "the checkpoint tree is not used: the files "
+                      "in '%s', or what they link to, have more than %d MiB; "
+                      "does it hold one guest's checkpoints only?", path,
+                      TREE_LOAD_MAX_BYTES / 1024 / 1024);
+  if (g_get_monotonic_time () > loader->deadline)
+    return error_set (error, ETIMEDOUT, "the checkpoint tree is not used: the "
+                      "files in '%s' could not be read within %d s; does it "
+                      "hold one guest's checkpoints only?", path,
+                      TREE_LOAD_MAX_SECONDS);
+  return true;
+}
+
 static bool
 load_directory (Loader *loader, DIR *directory, const char *path,
                 GError **error)
@@ -287,6 +308,8 @@ load_directory (Loader *loader, DIR *directory, const char *path,
     g_autoptr (GError) reason = NULL;
     g_autoptr (GError) line = NULL;
 
+    if (!check_bounds (loader, path, error))
+      return false;
     if (load_entry (loader, dirfd (directory), entry, &reason))
       continue;
     error_set (&line, reason->code, "%s/%s: %s", path, entry->name,
@@ -364,6 +387,8 @@ tree_load (const char *path, const char *domain, GPtrArray *skipped,
   loader.guests = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                          g_free);
   loader.buffer = g_malloc (CHECKPOINT_MAX_BYTES + 1);
+  loader.deadline = g_get_monotonic_time ()
+    + TREE_LOAD_MAX_SECONDS * G_TIME_SPAN_SECOND;
 
   /* A name with a slash could lead out of path; libvirt allows none. */
   if (domain != NULL && *domain != '\0' && !is_dots (domain) &&

@@ -14,6 +14,12 @@
 
 /* More directory entries than this are refused. */
 #define TREE_LOAD_MAX_FILES 1000000
+/* Also more bytes in all documents together, and more time to read them: links
+ * make a folder large that takes no room.  A part of a tree is none: checkpoints
+ * would be missing in it.  The time does not bound a read that hangs.
+ */
+#define TREE_LOAD_MAX_BYTES (256 * 1024 * 1024)
+#define TREE_LOAD_MAX_SECONDS 30
 
 /* Load and link a forest.
  *
@@ -37,7 +43,8 @@
  *            names subdirectories that domain= could mean
  *   EINVAL   the single file is no checkpoint, or of another guest; or
  *            domain is NULL and there are checkpoints of several guests
- *   EFBIG    file too large; E2BIG: directory with too many files
+ *   EFBIG    file too large; E2BIG: directory with too many files or bytes
+ *   ETIMEDOUT
  *   other    from open (2), read (2) or readdir (3).
  *
  * Memory is about 1 KiB per checkpoint.  Any thread. */

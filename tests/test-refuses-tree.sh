@@ -84,6 +84,20 @@ cp web2.xml nested/web2/
 with "no checkpoint in '$PWD/nested'.*domain=, one of: web1, web2" tree=nested
 serve disk.qcow2 tree=nested domain=web1 -- 'nbdinfo --size "$uri"'
 
+# Links take no room, and would be read for minutes: there is a bound.
+"$python" - <<'END'
+import os
+os.mkdir("links")
+with open("large.xml", "w") as f:
+    f.write("<domaincheckpoint><name>large</name><description>%s</description>"
+            "<disks><disk name='vda' checkpoint='bitmap' bitmap='monday'/>"
+            "</disks></domaincheckpoint>" % ("x" * 1000000))
+for i in range(300):
+    os.symlink("../large.xml", "links/%d.xml" % i)
+END
+with "the checkpoint tree is not used: the files in '.*links'.* more than 256 MiB" \
+  tree=links
+
 # Unreadable, also for root, who is made to obey file modes.
 if [ "$(id -u)" -eq 0 ]; then
   requires setpriv
