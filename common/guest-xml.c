@@ -55,6 +55,7 @@ guest_free (Guest *guest)
   g_free (guest->name);
   g_free (guest->uuid);
   g_ptr_array_unref (guest->disks);
+  g_hash_table_unref (guest->left_out);
   g_ptr_array_unref (guest->chains);
   g_free (guest);
 }
@@ -196,16 +197,28 @@ parse_source (const xmlNode *node, GuestDisk *disk)
   return true;
 }
 
+/* A hard disk with a medium? */
 static bool
-is_covered (const xmlNode *node, GuestDisk *disk)
+holds_data (const xmlNode *node, GuestDisk *disk)
 {
   static const char *const devices[] = { "disk", "lun", NULL };
-  static const char *const no_jobs[] = { "vhostuser", "vhostvdpa", NULL };
   g_autofree char *device = xml_attribute (node, "device");
 
   return g_strv_contains (devices, device ? device : "disk")
-    && !xml_child (node, "readonly") && !xml_child (node, "transient")
-    && parse_source (node, disk) && !g_strv_contains (no_jobs, disk->type);
+    && parse_source (node, disk);
+}
+
+/* NULL if a backup can cover it. */
+static const char *
+why_not_covered (const xmlNode *node, const GuestDisk *disk)
+{
+  static const char *const no_jobs[] = { "vhostuser", "vhostvdpa", NULL };
+
+  return xml_child (node, "readonly") ? "it is read-only (<readonly/>)"
+    : xml_child (node, "transient")
+    ? "it is <transient/>, for which libvirt has no backups"
+    : g_strv_contains (no_jobs, disk->type)
+    ? "it is a vhost disk, for which QEMU has no backups" : NULL;
 }
 
 static bool
@@ -216,11 +229,16 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
   const xmlNode *driver = xml_child (node, "driver");
 
   g_ptr_array_add (guest->disks, disk);
-  if (!is_covered (node, disk)) {
+  const bool is_data = holds_data (node, disk);
+  const char *why = is_data ? why_not_covered (node, disk) : NULL;
+  disk->target = target ? xml_attribute (target, "dev") : NULL;
+  if (why && disk->target)
+    g_hash_table_insert (guest->left_out, g_strdup (disk->target),
+                         g_strdup (why));
+  if (why || !is_data) {
     g_ptr_array_set_size (guest->disks, (gint) guest->disks->len - 1);
     return true;
   }
-  disk->target = target ? xml_attribute (target, "dev") : NULL;
   if (disk->target == NULL || !disk_target_is_valid (disk->target))
     return error_set (error, EINVAL, "%s, line %ld: disk with target '%.64s'; "
                       "a letter, then letters, digits, - _ and . make one",
@@ -319,6 +337,8 @@ guest_parse (const char *text, gsize length, GError **error)
   }
   guest = g_new0 (Guest, 1);
   guest->disks = g_ptr_array_new_with_free_func (guest_disk_free);
+  guest->left_out
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   guest->chains = g_ptr_array_new_with_free_func (guest_chain_free);
   if (!parse_word (root, "name", &guest->name, error)
       || !parse_word (root, "uuid", &guest->uuid, error)

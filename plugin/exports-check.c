@@ -114,10 +114,12 @@ unknown_checkpoint (const Source *source, const char *checkpoint,
 }
 
 bool
-exports_check (const Source *source, const Settings *settings,
+exports_check (Source *source, const Settings *settings,
                void (*warn) (const char *message), GError **error)
 {
-  g_autoptr (GError) first = NULL;
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+  g_autoptr (GPtrArray) refusals
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   guint good = 0;
 
   if (settings->disk && !exports_find_disk (source, settings->disk, error))
@@ -135,15 +137,17 @@ exports_check (const Source *source, const Settings *settings,
         ? check_since (source, settings, disk, warn, &refusal)
         : check_any (source, disk, warn, &refusal))
       good++;
-    else if (!first)
-      first = g_steal_pointer (&refusal);
-    else
-      warn (refusal->message);
+    else {
+      g_ptr_array_add (targets, disk->target);
+      g_ptr_array_add (refusals, g_steal_pointer (&refusal));
+    }
   }
-  if (good > 0 && first)
-    warn (first->message);
-  if (good > 0)
-    return true;
-  g_propagate_error (error, g_steal_pointer (&first));
-  return false;
+  for (guint i = good > 0 ? 0 : 1; i < refusals->len; i++) {
+    const GError *refusal = g_ptr_array_index (refusals, i);
+    source_leave_out (source, g_ptr_array_index (targets, i),
+                      refusal->message, warn);
+  }
+  if (good == 0 && refusals->len > 0)
+    g_propagate_error (error, g_ptr_array_steal_index (refusals, 0));
+  return good > 0;
 }

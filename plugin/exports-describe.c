@@ -125,6 +125,10 @@ exports_describe (Source *source, const ExportChoice *choice,
     g_string_append_printf (text, ", to be united; in %s",
                             disk_layer (choice->disk, part->layer)->path);
   append_dirty (text, source, choice, cache);
+  for (guint i = 0; i < source->left_out->len; i++)
+    g_string_append_printf (text, "%s%s", i > 0 ? ", "
+                            : "; " SOURCE_LEFT_OUT ": disk ",
+                            (char *) g_ptr_array_index (source->left_out, i));
   if (source->ops->describe)
     source->ops->describe (source, text);
   /* NBD allows strings of 4096 bytes. */

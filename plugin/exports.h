@@ -50,7 +50,7 @@ GPtrArray *exports_parts (const Source *source, const Disk *disk,
 /* Can what was asked for at start-up be served at all?  Disks and
  * checkpoints that can't while others can are reported through warn.
  */
-bool exports_check (const Source *source, const Settings *settings,
+bool exports_check (Source *source, const Settings *settings,
                     void (*warn) (const char *message), GError **error);
 
 /* The name that the empty one stands for, the caller's; NULL with an error

@@ -113,7 +113,9 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
   const virError *reason = virGetLastError ();
   const bool is_broken
     = reason && reason->code == VIR_ERR_CHECKPOINT_INCONSISTENT;
-  hypervisor_error (error, "guest %s: cannot begin the backup",
+  /* One that is broken may be left out, and the backup begin after all. */
+  hypervisor_error (error, is_broken ? "guest %s"
+                    : "guest %s: cannot begin the backup",
                     hypervisor->domain_name);
   add_hint (error);
   if (is_broken)

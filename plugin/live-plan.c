@@ -149,15 +149,6 @@ add_disk (LivePlan *plan, const Settings *settings, const GuestLook *look,
   return true;
 }
 
-static bool
-is_broken (const GPtrArray *broken, const char *target)
-{
-  for (guint i = 0; broken && i < broken->len; i++)
-    if (strcmp (g_ptr_array_index (broken, i), target) == 0)
-      return true;
-  return false;
-}
-
 static Roster *
 make_roster (const GuestLook *look)
 {
@@ -240,10 +231,15 @@ check_backing (const LivePlan *plan, const GuestLook *look,
 /* Is there a record of the disk since the checkpoint that can be believed? */
 static bool
 is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
-             const char *target)
+             GHashTable *broken, const char *target)
 {
+  const char *why = broken ? g_hash_table_lookup (broken, target) : NULL;
   g_autoptr (GError) reason = NULL;
 
+  if (why) {
+    g_hash_table_insert (plan->useless, g_strdup (target), g_strdup (why));
+    return false;
+  }
   if (!since || (roster_check (plan->roster, since, target, &reason)
                  && check_backing (plan, look, since, target, &reason)))
     return since && checkpoint_bitmap (since, target);
@@ -254,7 +250,7 @@ is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
 
 static bool
 choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
-              const GPtrArray *broken, GError **error)
+              GHashTable *broken, GError **error)
 {
   const GPtrArray *disks = look->guest->disks;
   const Checkpoint *since = settings->checkpoint
@@ -264,8 +260,8 @@ choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
     const GuestDisk *disk = g_ptr_array_index (disks, i);
     const bool unwanted
       = settings->disk && strcmp (settings->disk, disk->target) != 0;
-    const bool recorded = !unwanted && !is_broken (broken, disk->target)
-      && is_recorded (plan, look, since, disk->target);
+    const bool recorded = !unwanted
+      && is_recorded (plan, look, since, broken, disk->target);
 
     if (unwanted)
       g_ptr_array_add (plan->unwanted, g_strdup (disk->target));
@@ -288,7 +284,7 @@ start_create (LivePlan *plan, const char *name)
 
 bool
 live_plan_make (LivePlan *plan, const Settings *settings,
-                const GuestLook *look, const GPtrArray *broken,
+                const GuestLook *look, GHashTable *broken,
                 GError **error)
 {
   plan->mark = own_folder_name ();

@@ -30,13 +30,13 @@ typedef struct {
 void live_plan_clear (LivePlan *plan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
 
-/* Decide.  broken: targets whose record since the checkpoint is of no use;
- * they are served whole if the settings allow that, else refused by name.
+/* Decide.  broken: target → why its record since the checkpoint is of no use (NULL:
+ * none); they are served whole if the settings allow that, else refused by name.
  * Nothing is made yet; but that QEMU's user can reach the folders has been
  * tried (EACCES with path and user).
  */
 bool live_plan_make (LivePlan *plan, const Settings *settings,
-                     const GuestLook *look, const GPtrArray *broken,
+                     const GuestLook *look, GHashTable *broken,
                      GError **error);
 
 /* Begin the job.  *backup is what libvirt made of it; the caller's. */

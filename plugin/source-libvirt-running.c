@@ -47,8 +47,9 @@ libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
 
   if (forest_size (look->tree) == 0)
     return error_set (error, ENOENT, "%s has no checkpoint, so nothing was "
-                      "recorded; a full backup with create=NAME makes the "
-                      "first", self->who);
+                      "recorded; create=NAME makes the first with a full "
+                      "backup, and on-missing=full serves all without one",
+                      self->who);
   for (guint i = 0; i < look->guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
     const guint64 *size = g_hash_table_lookup (look->sizes, disk->target);
@@ -66,7 +67,8 @@ libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
   source->look_only
     = g_strdup_printf ("%s is running and no backup was begun, so only names "
                        "can be had; to read, start with checkpoint=NAME, or "
-                       "with create=NAME for a full view", self->who);
+                       "for a full view with create=NAME or on-missing=full",
+                       self->who);
   return true;
 }
 
@@ -183,34 +185,26 @@ serve_job (LibvirtSource *self, const Settings *settings,
 }
 
 /* The wanted disks that libvirt gives no size for: their record is of no
- * use.
+ * use.  Target → why.
  */
-static GPtrArray *
-broken_disks (const Checkpoint *checkpoint, const LivePlan *plan)
+static GHashTable *
+broken_disks (const Checkpoint *checkpoint, const LivePlan *plan,
+              const GError *refusal)
 {
-  GPtrArray *broken = g_ptr_array_new_with_free_func (g_free);
+  GHashTable *broken
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 
   for (guint i = 0; i < plan->backup->disks->len; i++) {
     const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
     const CheckpointDisk *disk
       = checkpoint_disk (checkpoint, wanted->target);
     if (wanted->incremental && (!disk || !disk->has_size))
-      g_ptr_array_add (broken, g_strdup (wanted->target));
+      g_hash_table_insert (broken, g_strdup (wanted->target), g_strdup_printf (
+        "disk %s: the record since checkpoint %s is missing or broken (%s); "
+        "make a full backup of it", wanted->target, checkpoint->name,
+        refusal->message));
   }
   return broken;
-}
-
-static bool
-refuse_broken (const LibvirtSource *self, const Settings *settings,
-               const GPtrArray *broken, const GError *refusal, GError **error)
-{
-  g_autofree char *names = nearest_names (NULL, broken, 8);
-
-  return error_set (error, EIO, "%s: the record since checkpoint %s is "
-                    "missing or broken for disk %s (%s); make a full backup "
-                    "with on-missing=full, or leave out the disk with disk=",
-                    self->who, settings->checkpoint, names,
-                    refusal->message);
 }
 
 /* No disk is left to be backed up. */
@@ -221,9 +215,13 @@ refuse_all (const LibvirtSource *self, const Settings *settings,
   GHashTableIter iter;
   gpointer reason;
 
-  if (settings->disk && !guest_disk (look->guest, settings->disk))
-    return error_set (error, ENOENT, "%s has no disk %s that can be backed up",
-                      self->who, settings->disk);
+  if (settings->disk && !guest_disk (look->guest, settings->disk)) {
+    const char *why
+      = g_hash_table_lookup (look->guest->left_out, settings->disk);
+    return error_set (error, ENOENT, "%s has no disk %s that can be backed up"
+                      "%s%s", self->who, settings->disk, why ? ": " : "",
+                      why ? why : "");
+  }
   g_hash_table_iter_init (&iter, plan->useless);
   if (g_hash_table_iter_next (&iter, NULL, &reason))
     return error_set (error, EIO, "%s: %s: %s", self->who,
@@ -251,17 +249,15 @@ warn_of_useless (const LivePlan *plan, Warn warn)
 }
 
 static void
-warn_of_plan (const LivePlan *plan, const Settings *settings, Warn warn)
+warn_of_unseen (const LivePlan *plan, Warn warn)
 {
-  if (settings->on_missing_full)
-    warn_of_useless (plan, warn);
   for (guint i = 0; i < plan->unseen->len; i++)
     warn (g_ptr_array_index (plan->unseen, i));
 }
 
 static bool
 begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
-           Warn warn, const GPtrArray *broken, GError **error)
+           Warn warn, GHashTable *broken, GError **error)
 {
   g_auto (LivePlan) plan = { 0 };
   g_autoptr (Backup) backup = NULL;
@@ -272,19 +268,21 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
     return false;
   if (plan.backup->disks->len == 0)
     return refuse_all (self, settings, look, &plan, error);
-  if (!broken)                  /* the second time, all this has been told */
-    warn_of_plan (&plan, settings, warn);
+  if (!broken)                  /* the second time, it has been told */
+    warn_of_unseen (&plan, warn);
   if (live_plan_begin (&plan, settings, look, self->keeper, &backup, &sized,
-                       &refusal))
+                       &refusal)) {
+    if (settings->on_missing_full)
+      warn_of_useless (&plan, warn);
+    libvirt_leave_out (&self->source, settings, look->guest, warn);
     return serve_job (self, settings, &plan, backup, look, error);
-  g_autoptr (GPtrArray) found = sized ? broken_disks (sized, &plan) : NULL;
-  if (!found || found->len == 0 || broken) {
+  }
+  g_autoptr (GHashTable) found
+    = sized ? broken_disks (sized, &plan, refusal) : NULL;
+  if (!found || g_hash_table_size (found) == 0 || broken) {
     g_propagate_error (error, g_steal_pointer (&refusal));
     return false;
   }
-  if (!settings->on_missing_full)
-    return refuse_broken (self, settings, found, refusal, error);
-  warn (refusal->message);
   return begin_job (self, settings, look, warn, found, error);
 }
 

@@ -12,9 +12,20 @@
 #include "error.h"
 #include "source-libvirt.h"
 
+static char *
+copy_command (const GuestDisk *disk)
+{
+  g_autofree char *path = error_shell_word (disk->source);
+  g_autofree char *copy = g_strconcat (disk->target, ".copy.raw", NULL);
+
+  return g_strdup_printf ("qemu-img convert -f %s -O raw %s %s",
+                          disk->format ? disk->format : "raw", path, copy);
+}
+
+/* left_out: target → why. */
 static bool
 add_file (Settings *stopped, const GuestDisk *disk, const char *who,
-          Warn warn, GError **error)
+          GHashTable *left_out, GError **error)
 {
   if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
     return true;
@@ -26,14 +37,17 @@ add_file (Settings *stopped, const GuestDisk *disk, const char *who,
     g_ptr_array_add (stopped->files, file);
     return true;
   }
-  g_autofree char *message
-    = g_strdup_printf ("%s: disk %s is left out: of a stopped guest only "
-                       "local qcow2 images are read, and it is %s on %s; copy "
-                       "it whole", who, disk->target,
-                       disk->format ? disk->format : "raw", disk->type);
+  g_autofree char *copy = disk->source ? copy_command (disk) : NULL;
+  g_autofree char *why
+    = g_strdup_printf ("of a stopped guest only local qcow2 images are read, "
+                       "and it is %s on %s; copy it whole%s%s",
+                       disk->format ? disk->format : "raw", disk->type,
+                       copy ? ": " : "", copy ? copy : "");
   if (stopped->disk)
-    return error_set (error, ENOTSUP, "%s", message);
-  warn (message);
+    return error_set (error, ENOTSUP, "%s: disk %s cannot be served: %s", who,
+                      disk->target, why);
+  g_hash_table_insert (left_out, g_strdup (disk->target),
+                       g_steal_pointer (&why));
   return true;
 }
 
@@ -93,7 +107,7 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
   stopped.files = files;
   for (guint i = 0; i < look->guest->disks->len; i++)
     if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i), who,
-                   warn, error))
+                   look->guest->left_out, error))
       return NULL;
   if (files->len == 0) {
     error_set (error, ENOENT, "%s: none of its disks can be read", who);
@@ -103,6 +117,7 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
                                     warn, error);
   if (!source)
     return NULL;
+  libvirt_leave_out (source, settings, look->guest, warn);
   add_others (source, look->guest);
   find_strays (source, look->guest);
   if (settings->on_missing_full)

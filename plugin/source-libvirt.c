@@ -122,7 +122,7 @@ libvirt_free (Source *source)
 }
 
 static const char missing_remedy[]
-  = "without on-missing=full, which serves such disks whole";
+  = SOURCE_LEFT_OUT " (on-missing=full serves it whole)";
 
 static LibvirtSource *
 libvirt_new (void)
@@ -151,11 +151,29 @@ report_look (const GuestLook *look, Warn warn)
     warn (g_ptr_array_index (problems, i));
 }
 
+void
+libvirt_leave_out (Source *source, const Settings *settings,
+                   const Guest *guest, Warn warn)
+{
+  g_autoptr (GList) targets = g_hash_table_get_keys (guest->left_out);
+
+  targets = g_list_sort (targets, (GCompareFunc) strcmp);
+  for (const GList *item = targets; item && !settings->disk;
+       item = item->next) {
+    g_autofree char *why
+      = g_strdup_printf ("disk %s: %s", (const char *) item->data,
+                         (const char *) g_hash_table_lookup (guest->left_out,
+                                                             item->data));
+    source_leave_out (source, item->data, why, warn);
+  }
+}
+
 static Source *
 libvirt_inspect (const Settings *settings, Forest *tree, Warn warn,
                  GError **error)
 {
-  const bool begins_job = settings->checkpoint || settings->create;
+  const bool begins_job = settings->checkpoint || settings->create
+    || settings->on_missing_full;
   g_auto (GuestLook) look = { 0 };
   LibvirtSource *self = libvirt_new ();
   Source *source = NULL;

@@ -30,6 +30,12 @@ typedef struct {
   NbdWitness *witness;
 } Witness;
 
+/* Tell of the disks that the guest has and no backup covers, unless disk= names
+ * another.
+ */
+void libvirt_leave_out (Source *source, const Settings *settings,
+                        const Guest *guest, Warn warn);
+
 /* For each disk of the job. */
 void libvirt_add_witness (LibvirtSource *self, const char *target);
 

@@ -81,6 +81,19 @@ source_call_roll (Source *source, Roster *roster)
 }
 
 void
+source_leave_out (Source *source, const char *target, const char *why,
+                  Warn warn)
+{
+  /* A remedy in front says so already. */
+  g_autofree char *message
+    = g_str_has_prefix (why, SOURCE_LEFT_OUT) ? g_strdup (why)
+    : g_strdup_printf (SOURCE_LEFT_OUT ": %s", why);
+
+  warn (message);
+  g_ptr_array_add (source->left_out, g_strdup (target));
+}
+
+void
 source_init (Source *source, const SourceOps *ops)
 {
   source->ops = ops;
@@ -88,6 +101,7 @@ source_init (Source *source, const SourceOps *ops)
                                (guint) MAX (0, checkpoint_debug_patience)
                                * 1000);
   source->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_free);
+  source->left_out = g_ptr_array_new_with_free_func (g_free);
 }
 
 void
@@ -101,4 +115,5 @@ source_clear (Source *source)
   g_clear_pointer (&source->since, g_free);
   g_clear_pointer (&source->whole_since, g_free);
   g_clear_pointer (&source->look_only, g_free);
+  g_clear_pointer (&source->left_out, g_ptr_array_unref);
 }

@@ -84,10 +84,15 @@ struct Source {
   Forest *tree;
   char *whole_since;            /* a disk that cannot be served since this
                                  * checkpoint is served whole; or NULL */
+  GPtrArray *left_out;          /* targets of the guest's disks that cannot be
+                                 * served, for each export's description */
   char *look_only;              /* nothing can be read, and why; or NULL */
   const char *missing_remedy;   /* without which a disk that has no usable
                                  * record is refused; NULL if nothing helps */
 };
+
+/* What is said of a disk first if it is not served beside others. */
+#define SOURCE_LEFT_OUT "NOT in this backup"
 
 /* In plugin.c: seconds, or 0. */
 extern int checkpoint_debug_patience;
@@ -101,6 +106,12 @@ const SourceOps *source_choose (const Settings *settings, GError **error);
 
 /* "file uri": the caller's. */
 char *source_names (void);
+
+/* Say that a disk is not served, and why: to the log now ("NOT in this backup:
+ * …"), and in each export's description.  Before there are clients.
+ */
+void source_leave_out (Source *source, const char *target, const char *why,
+                       Warn warn);
 
 /* For sources: say what of an endpoint is dirty.  depth: of the part's layer
  * as the server counts, 1 on top; told_to: where the server's word on it ends

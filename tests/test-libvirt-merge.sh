@@ -296,7 +296,7 @@ size[vda]=16
 guest_start web1
 writes vda
 guest_quit
-both "without on-missing=full, which serves such disks whole: disk vda: bitmap tuesday is not in $PWD/alternate.qcow2 nor below it .there are: monday., so what changed since checkpoint tuesday is lost; make a full backup of all disks, and forget the checkpoint with: virsh -c $connect checkpoint-delete --metadata web1 tuesday\$" \
+both "NOT in this backup .on-missing=full serves it whole.: disk vda: bitmap tuesday is not in $PWD/alternate.qcow2 nor below it .there are: monday., so what changed since checkpoint tuesday is lost; make a full backup of all disks, and forget the checkpoint with: virsh -c $connect checkpoint-delete --metadata web1 tuesday\$" \
   libvirt="$connect" domain=web1 checkpoint=tuesday disk=vda
 both "bitmap tuesday is not in $PWD/alternate.qcow2 nor below it .there are: monday., .*virsh checkpoint-delete --metadata web1 tuesday\$" \
   vda:alternate.qcow2 tree="$documents" checkpoint=tuesday

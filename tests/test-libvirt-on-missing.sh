@@ -18,9 +18,9 @@ virsh checkpoint-create-as web1 monday
 virsh attach-disk web1 "$tmpdir/vdc.qcow2" vdc --driver qemu --subdriver qcow2
 guest_write web1 vda "write -P 2 1M 64k"
 
-refuses_export 'without on-missing=full, which serves such disks whole: checkpoint monday does not cover disk vdc, ' \
+refuses_export 'NOT in this backup .on-missing=full serves it whole.: checkpoint monday does not cover disk vdc, ' \
   vdc libvirt="$connect" domain=web1 checkpoint=monday
-grep -q 'warning: without .*: checkpoint monday does not cover disk vdc' refused.log \
+grep -q 'warning: NOT in this backup .*: checkpoint monday does not cover disk vdc' refused.log \
   || fail "no warning at the start"
 refuses_export 'there is no disk vdc; disks are: vda' vdc \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vda
@@ -58,12 +58,27 @@ forget_bitmap ()
 }
 forget_bitmap vdb.qcow2 monday
 lab_state web1 >before
-refuses 'record since checkpoint monday is missing or broken for disk vdb .*on-missing=full, or .*disk=' \
-  libvirt="$connect" domain=web1 checkpoint=monday create=wednesday
+# The others are served; who wants that one is told why it is not.
+broken='disk vdb: the record since checkpoint monday is missing or broken .*'
+left_out="NOT in this backup .on-missing=full serves it whole.: $broken"
+serve libvirt="$connect" domain=web1 checkpoint=monday -- '
+  nbdinfo --map "nbd+unix:///vda?socket=$unixsocket" >map
+  nbdinfo --list "$uri" >list' 2>begun.log
+grep -Eq '^ *1048576 +65536 +0 +data' map || fail "vda is not served beside vdb"
+grep -q "warning: $left_out" begun.log || fail "$(cat begun.log)"
+! grep -q 'cannot begin' begun.log || fail "it did begin: $(cat begun.log)"
+grep -q 'NOT in this backup: disk vdb, vdc' list || fail "$(cat list)"
+refuses_export "$left_out" vdb libvirt="$connect" domain=web1 checkpoint=monday
+lab_state web1 | diff -u before - || fail "a backup without vdb left something"
+refuses "$broken" libvirt="$connect" domain=web1 checkpoint=monday \
+  create=wednesday disk=vdb
 lab_state web1 | diff -u before - || fail "the refusal left something"
 serve libvirt="$connect" domain=web1 checkpoint=monday disk=vda -- \
   'nbdinfo --map "$uri"' >map
 grep -Eq '^ *1048576 +65536 +0 +data' map || fail "vda alone is not served"
 serve libvirt="$connect" domain=web1 checkpoint=monday on-missing=full -- '
-  nbdinfo "nbd+unix:///vdb?socket=$unixsocket"' >info
+  nbdinfo "nbd+unix:///vdb?socket=$unixsocket"' >info 2>begun.log
+grep -q "warning: disk vdb is served whole: $broken" begun.log \
+  || fail "$(cat begun.log)"
+! grep -q 'cannot begin' begun.log || fail "it did begin: $(cat begun.log)"
 grep 'disk vdb since .*, served whole' info || fail "vdb is not served whole"

@@ -35,7 +35,7 @@ grep -Eq '^ *2097152 +65536 +0 +data' since-tuesday || fail "tuesday is wrong"
 grep -Eq '^ *1048576 +65536 +0 +data' since-monday || fail "monday is wrong"
 [ "$(grep -c data since-tuesday since-monday | paste -sd' ')" \
   = "since-tuesday:1 since-monday:2" ] || fail "other dirty blocks"
-refuses_export 'without on-missing=full, .*: checkpoint tuesday does not cover disk vdb' vdb \
+refuses_export 'NOT in this backup .*: checkpoint tuesday does not cover disk vdb' vdb \
   libvirt="$connect" domain=web1 checkpoint=tuesday
 serve libvirt="$connect" domain=web1 checkpoint=tuesday on-missing=full -- '
   nbdinfo "nbd+unix:///vdb?socket=$unixsocket" >vdb

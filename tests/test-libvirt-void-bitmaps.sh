@@ -38,7 +38,7 @@ guest_destroy web1
 printf '\0' | dd of=base.qcow2 bs=1 seek=95 conv=notrunc status=none
 for state in stopped running; do
   [ $state = stopped ] || guest_start web1
-  refuses "without on-missing=full.*all bitmaps of $PWD/base.qcow2.* void .*full backup" \
+  refuses "NOT in this backup .on-missing=full serves it whole.: .*all bitmaps of $PWD/base.qcow2.* void .*full backup" \
     "${here[@]}" checkpoint=m
   [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole: $(cat log; dirty m on-missing=full)"
   grep -q "warning: .*disk vda is served whole: .*base.qcow2.* void" log \
@@ -48,7 +48,7 @@ for state in stopped running; do
   cp base.qcow2 void.qcow2
   qemu-img check -q -r leaks base.qcow2
   [ $state = stopped ] || guest_start web1
-  refuses "without on-missing=full.*$PWD/base.qcow2.*(lost|void)[ ;(].*full backup" \
+  refuses "NOT in this backup .on-missing=full serves it whole.: .*$PWD/base.qcow2.*(lost|void)[ ;(].*full backup" \
     "${here[@]}" checkpoint=m
   [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole: $(cat log; dirty m on-missing=full)"
   [ $state = stopped ] || guest_destroy web1
@@ -69,7 +69,7 @@ virsh dumpxml --inactive web1 \
 virsh define raw.xml
 for state in stopped running; do
   [ $state = stopped ] || guest_start web1
-  refuses "without on-missing=full.*$PWD/base.qcow2.*full backup" \
+  refuses "NOT in this backup .on-missing=full serves it whole.: .*$PWD/base.qcow2.*full backup" \
     "${here[@]}" checkpoint=m
   [ $state = stopped ] || grep -q "not qcow2 any more" refused.log \
     || fail "it is not said why"

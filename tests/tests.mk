@@ -50,6 +50,7 @@ script_tests = \
 	tests/test-libvirt-killed.sh \
 	tests/test-libvirt-lab.sh \
 	tests/test-libvirt-keeper-words.sh \
+	tests/test-libvirt-live-full.sh \
 	tests/test-libvirt-look.sh \
 	tests/test-libvirt-on-missing.sh \
 	tests/test-libvirt-refuses.sh \

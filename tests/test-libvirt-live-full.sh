@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A running guest whose disks can hold no bitmap (raw, qcow2 version 2): all of it
+# can be read as of one point in time, without checkpoint= or create=; and disks
+# that no backup covers are named.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+qemu-img create -q -f raw vda.raw 8M
+qemu-io -f raw -c 'write -q -P 7 1M 64k' vda.raw
+qemu-img create -q -f qcow2 -o compat=0.10 vdb.qcow2 8M
+qemu-io -c 'write -q -P 8 2M 64k' vdb.qcow2
+guest_disk vdc.qcow2 8M
+guest_disk vdd.qcow2 8M
+lab_start
+guest_define web1 vda.raw vdb.qcow2 vdc.qcow2 vdd.qcow2
+virsh dumpxml --inactive web1 >web1.xml
+"$python" - web1.xml <<'END'
+import sys, xml.etree.ElementTree as ET
+tree = ET.parse(sys.argv[1])
+for disk in tree.getroot().iterfind("devices/disk"):
+    target = disk.find("target").get("dev")
+    if target == "vdc":
+        ET.SubElement(disk, "readonly")
+tree.write(sys.argv[1])
+END
+virsh define web1.xml
+guest_start web1
+lab_state web1 >before
+
+# The way out is said; it leads out.
+refuses 'has no checkpoint, so nothing was recorded; create=NAME makes .*, and on-missing=full serves all without one' \
+  libvirt="$connect" domain=web1
+serve libvirt="$connect" domain=web1 on-missing=full -- '
+  for disk in vda vdb; do
+    qemu-img convert -f raw -O raw "nbd+unix:///$disk?socket=$unixsocket" \
+      $disk.copy
+  done
+  nbdinfo --map "nbd+unix:///vda?socket=$unixsocket" >map
+  nbdinfo --list "$uri" >list' 2>log
+qemu-img compare -q -f raw -F raw -U vda.raw vda.copy || fail "vda differs"
+qemu-img compare -q -f qcow2 -F raw -U vdb.qcow2 vdb.copy || fail "vdb differs"
+grep -Eq '^ *1048576 +65536 +0 +data' map || fail "$(cat map)"
+grep -q 'warning: NOT in this backup: disk vdc: it is read-only' log \
+  || fail "$(cat log)"
+grep -q 'disk vda.*served whole.*NOT in this backup: disk vdc' list \
+  || fail "$(cat list)"
+refuses 'no disk vdc that can be backed up: it is read-only' \
+  libvirt="$connect" domain=web1 on-missing=full disk=vdc
+lab_state web1 | diff -u before - || fail "something is left"
+
+# Stopped: what is not read is said, with what copies it, which is typed here.
+virsh checkpoint-create-as web1 monday --diskspec vda,checkpoint=no \
+  --diskspec vdb,checkpoint=no --diskspec vdd
+virsh destroy web1
+serve libvirt="$connect" domain=web1 checkpoint=monday disk=vdd -- true 2>log
+! grep -q NOT log || fail "disk= leaves out what it does not name: $(cat log)"
+qemu-img amend -f qcow2 -o compat=1.1 vdb.qcow2
+serve libvirt="$connect" domain=web1 checkpoint=monday -- \
+  'nbdinfo --list "$uri" >list' 2>log
+command=$(sed -n 's/.*NOT in this backup: disk vda: .*; copy it whole: //p' log)
+[ -n "$command" ] || fail "$(cat log)"
+eval "$command"
+cmp vda.raw vda.copy.raw
+for disk in vda vdb vdc; do
+  grep -q "NOT in this backup: disk .*$disk" list || fail "$(cat list)"
+done
