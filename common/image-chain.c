@@ -342,6 +342,25 @@ image_void_bitmap (const char *path, const char *bitmap, bool needed,
 }
 
 bool
+image_has_bitmap (const char *path, const char *bitmap)
+{
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  g_auto (Qcow2Header) header = { 0 };
+  const char *why;
+  gsize length;
+  g_autofree guint8 *bytes
+    = fd < 0 ? NULL : read_header (path, fd, &length, NULL);
+  g_autoptr (GPtrArray) names
+    = bytes && qcow2_header_parse (bytes, length, &header, &why)
+    && header.bitmaps && !header.void_bitmaps
+    ? qcow2_bitmap_names (fd, &header) : NULL;
+
+  if (fd >= 0)
+    close (fd);
+  return names && !disk_names_lack (names, bitmap);
+}
+
+bool
 image_chain_unchanged (const Layer *layer, GError **error)
 {
   g_autoptr (Layer) now

@@ -18,6 +18,12 @@
  */
 GPtrArray *image_chain_inspect (const char *path, GError **error);
 
+/* Does the image at path say that it has a bitmap of that name?  False if it
+ * cannot be looked at.  Nothing is locked: of a running guest's image it tells
+ * what was there when QEMU opened it.
+ */
+bool image_has_bitmap (const char *path, const char *bitmap);
+
 /* Why the bitmap of that name in the image at path says nothing any more
  * (static), by the image's header; NULL if it does, if there is none, or if the
  * image cannot be looked at, and *unseen is then the errno that tells why (else

@@ -52,6 +52,23 @@ parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
 }
 
 bool
+parts_forgotten (const char *checkpoint, const GPtrArray *targets,
+                 const char *command, GError **error)
+{
+  g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
+
+  if (!command)
+    return error_set (error, ENOENT, "there is no document of checkpoint %s, "
+                      "but disk %s has a bitmap of that name; without tree=, "
+                      "it is a checkpoint by itself", checkpoint, disks);
+  return error_set (error, ENOENT, "libvirt does not know checkpoint %s, but "
+                    "disk %s has a bitmap of that name (libvirt may have "
+                    "forgotten it: migration, --metadata, a guest defined "
+                    "anew); tell it again with: %s", checkpoint, disks,
+                    command);
+}
+
+bool
 parts_nothing_recorded (const Disk *disk, GError **error)
 {
   if (is_nbd (disk) && disk_layer (disk, 0)->bitmaps->len == 0)

@@ -59,6 +59,13 @@ GPtrArray *parts_whole (void);
  */
 char *parts_strayed (const char *who, const char *path);
 
+/* Always false (ENOENT): no document tells of the checkpoint, but these disks
+ * (char *) have a bitmap of its name.  command: tells libvirt of it again; NULL:
+ * there is no libvirt.
+ */
+bool parts_forgotten (const char *checkpoint, const GPtrArray *targets,
+                      const char *command, GError **error);
+
 /* Always false: ENOENT with the known names, the nearest first. */
 bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
                                GError **error);

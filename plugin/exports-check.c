@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "exports.h"
+#include "redefine.h"
 
 /* Layers that were merged by hand leave no other trace. */
 static bool
@@ -99,18 +100,40 @@ check_any (const Source *source, const Disk *disk,
   return true;
 }
 
-/* It may have been a bitmap that is void. */
+/* What the disks' images have, and the tree does not know. */
+static GPtrArray *
+targets_with (const Source *source, const char *bitmap)
+{
+  GPtrArray *targets = g_ptr_array_new ();
+
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    if (layer_bitmap (disk_layer (disk, 0), bitmap))
+      g_ptr_array_add (targets, disk->target);
+  }
+  return targets;
+}
+
+/* It may have been a bitmap that is void, or a checkpoint that was forgotten. */
 static bool
-unknown_checkpoint (const Source *source, const char *checkpoint,
+unknown_checkpoint (const Source *source, const Settings *settings,
                     GError **error)
 {
+  const char *checkpoint = settings->checkpoint;
+  g_autoptr (GPtrArray) targets = targets_with (source, checkpoint);
+
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
     const Layer *layer = disk_void_layer (disk);
     if (layer)
       return parts_void (disk, layer, checkpoint, error);
   }
-  return parts_unknown_checkpoint (source->forest, checkpoint, error);
+  if (targets->len == 0 || settings->uris->len > 0)
+    return parts_unknown_checkpoint (source->forest, checkpoint, error);
+  g_autofree char *command = settings->libvirt
+    ? redefine_command (settings->libvirt, settings->domain, checkpoint,
+                        targets) : NULL;
+  return parts_forgotten (checkpoint, targets, command, error);
 }
 
 bool
@@ -126,7 +149,7 @@ exports_check (Source *source, const Settings *settings,
     return false;
   if (settings->checkpoint
       && !forest_lookup (source->forest, settings->checkpoint))
-    return unknown_checkpoint (source, settings->checkpoint, error);
+    return unknown_checkpoint (source, settings, error);
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
     g_autoptr (GError) refusal = NULL;

@@ -20,11 +20,14 @@
 #include "backup-xml.h"
 #include "error.h"
 #include "keeper-process.h"
+#include "nearest.h"
 #include "reach.h"
+#include "redefine.h"
 
 #define SCRATCH_GONE_MS 2000
 #define SETTLE_MS 3000
 #define POLL_MS 10
+#define NAMES_SHOWN 8
 
 /* ── The folder for the socket ── */
 
@@ -98,6 +101,36 @@ add_hint (GError **error)
              "must allow it socket-dir= and scratch-dir=", refusal->message);
 }
 
+/* libvirt has forgotten a checkpoint of that name, the disks have not. */
+static void
+add_way_out (const Hypervisor *hypervisor, const char *const *texts,
+             GError **error)
+{
+  const char *xml = texts[BEGIN_CHECKPOINT];
+  g_autoptr (Checkpoint) checkpoint = xml[0]
+    ? checkpoint_parse (xml, strlen (xml), CHECKPOINT_PARSE_DEFAULT, NULL)
+    : NULL;
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  if (!error || !checkpoint
+      || !strstr ((*error)->message, "Bitmap already exists"))
+    return;
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    g_ptr_array_add (targets, (char *) disk->name);
+  }
+  g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
+  g_autofree char *command
+    = redefine_and_delete (hypervisor->uri, hypervisor->domain_name,
+                           checkpoint->name, targets);
+  g_autoptr (GError) refusal = g_steal_pointer (error);
+  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap of a "
+             "checkpoint %s that libvirt does not know any more: choose "
+             "another name with create=, or if nobody needs that record, "
+             "delete it with: %s", refusal->message, disks, checkpoint->name,
+             command);
+}
+
 static bool
 start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
            char **broken, GError **error)
@@ -118,6 +151,7 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
                     : "guest %s: cannot begin the backup",
                     hypervisor->domain_name);
   add_hint (error);
+  add_way_out (hypervisor, texts, error);
   if (is_broken)
     *broken = what_is_broken (hypervisor->domain, texts);
   return false;

@@ -12,9 +12,11 @@
 #include <libnbd.h>
 
 #include "error.h"
+#include "image-chain.h"
 #include "live-plan.h"
 #include "nbd-connect.h"
-#include "nearest.h"
+#include "parts-refuse.h"
+#include "redefine.h"
 #include "source-libvirt.h"
 
 /* A disk with one layer, of which nothing is known yet but its size. */
@@ -149,13 +151,21 @@ job_forest (const GuestLook *look, const char *since, const Backup *backup)
   return forest;
 }
 
+/* The job's forest knows one checkpoint only; why it does not cover the disk,
+ * libvirt's tells.
+ */
 static void
-add_refused (Source *source, const LivePlan *plan, const char *target,
-             const char *who)
+add_refused (Source *source, const LivePlan *plan, const Forest *tree,
+             const char *since, const char *target, const char *who)
 {
+  const char *why = g_hash_table_lookup (plan->useless, target);
+  g_autoptr (GError) not_covered = NULL;
+
   add_disk (source, target, who, 0);
-  ((Disk *) g_ptr_array_index (source->disks, source->disks->len - 1))->useless
-    = g_strdup (g_hash_table_lookup (plan->useless, target));
+  Disk *disk = g_ptr_array_index (source->disks, source->disks->len - 1);
+  if (!why && !parts_not_covered (tree, disk, since, &not_covered))
+    why = not_covered->message;
+  disk->useless = g_strdup (why);
 }
 
 /* Can what was begun be served?  If not, the keeper undoes it. */
@@ -173,8 +183,8 @@ serve_job (LibvirtSource *self, const Settings *settings,
   }
   /* Known, though refused, so that a client who asks learns why. */
   for (guint i = 0; i < plan->refused->len; i++)
-    add_refused (source, plan, g_ptr_array_index (plan->refused, i),
-                 self->who);
+    add_refused (source, plan, look->tree, settings->checkpoint,
+                 g_ptr_array_index (plan->refused, i), self->who);
   source->forest = job_forest (look, settings->checkpoint, backup);
   source_call_roll (source, g_steal_pointer (&plan->roster));
   source->since = g_strdup (settings->checkpoint);
@@ -286,13 +296,34 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
   return begin_job (self, settings, look, warn, found, error);
 }
 
+/* The images tell what libvirt may have forgotten, if they are here. */
+static bool
+unknown_checkpoint (const Settings *settings, const GuestLook *look,
+                    GError **error)
+{
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  for (guint i = 0; !look->host && i < look->guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
+    if (disk->source && g_strcmp0 (disk->format, "qcow2") == 0
+        && image_has_bitmap (disk->source, settings->checkpoint))
+      g_ptr_array_add (targets, disk->target);
+  }
+  if (targets->len == 0)
+    return parts_unknown_checkpoint (look->tree, settings->checkpoint, error);
+  g_autofree char *command
+    = redefine_command (settings->libvirt, look->guest->name,
+                        settings->checkpoint, targets);
+  return parts_forgotten (settings->checkpoint, targets, command, error);
+}
+
 bool
 libvirt_back_up (LibvirtSource *self, const Settings *settings,
                  GuestLook *look, Warn warn, GError **error)
 {
   if (settings->checkpoint
       && !forest_lookup (look->tree, settings->checkpoint))
-    return parts_unknown_checkpoint (look->tree, settings->checkpoint, error);
+    return unknown_checkpoint (settings, look, error);
   if (settings->create && forest_lookup (look->tree, settings->create)) {
     g_autofree char *command
       = error_virsh (settings->libvirt, "checkpoint-delete",

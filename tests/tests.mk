@@ -47,6 +47,7 @@ script_tests = \
 	tests/test-libvirt-chain.sh \
 	tests/test-libvirt-crash-left.sh \
 	tests/test-libvirt-folders.sh \
+	tests/test-libvirt-forgotten.sh \
 	tests/test-libvirt-killed.sh \
 	tests/test-libvirt-lab.sh \
 	tests/test-libvirt-keeper-words.sh \

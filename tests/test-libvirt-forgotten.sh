@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A checkpoint that libvirt has forgotten and the images have not ("Bitmap already
+# exists"): what is printed is typed, and helps.
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2
+guest_disk vdb.qcow2
+lab_start
+guest_define web1 vda.qcow2 vdb.qcow2
+guest_start web1
+virsh checkpoint-create-as web1 c1
+virsh checkpoint-create-as web1 c2 --diskspec vda,checkpoint=no --diskspec vdb
+guest_write web1 vda "write -P 2 1M 64k"
+
+type_it () { bash -ec "$(sed -n 's/.* with: //p' refused.log)"; }
+dirty ()
+{
+  serve libvirt="$connect" domain=web1 checkpoint="$1" disk=vda -- \
+    'nbdinfo --map "$uri"' >map
+  grep -Eq '^ *1048576 +65536 +0 +data' map || fail "$(cat map)"
+}
+
+# Who asks for a disk that c2 does not cover is told of c1, too.
+refuses_export 'checkpoint c2 does not cover disk vda, .*; checkpoints that do: c1' \
+  vda libvirt="$connect" domain=web1 checkpoint=c2
+# To be made again, on one disk that has the bitmap and one that lacks it.
+virsh checkpoint-delete --metadata web1 c1
+node=$(lab_qmp web1 query-named-block-nodes '{"flat": true}' | jq -r --arg \
+  file "$tmpdir/vdb.qcow2" '.[] | select(.drv == "qcow2" and .file == $file)
+                            | ."node-name"')
+lab_qmp web1 block-dirty-bitmap-remove "{\"node\": \"$node\", \"name\": \"c1\"}"
+lab_state web1 >before
+refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap of a checkpoint c1 that libvirt does not know any more: choose another name with create=, or .*delete it with: ' \
+  libvirt="$connect" domain=web1 create=c1
+lab_state web1 | diff -u before - || fail "the refusal left something"
+type_it
+[ -z "$(virsh checkpoint-list web1 --name | grep c1)" ] || fail "c1 is known"
+serve libvirt="$connect" domain=web1 create=c1 -- 'nbdinfo "$uri" >/dev/null
+  nbdinfo "nbd+unix:///vda?socket=$unixsocket"' >/dev/null
+guest_write web1 vda "write -P 3 1M 64k"
+dirty c1
+
+# To be read since: the guest runs, and does not.
+virsh checkpoint-delete --metadata web1 c1
+virsh destroy web1
+guest_start web1
+forgotten='libvirt does not know checkpoint c1, but disk vda, vdb has a bitmap of that name .*; tell it again with: '
+refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
+type_it
+dirty c1
+virsh checkpoint-delete --metadata web1 c1
+virsh destroy web1
+refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
+type_it
+dirty c1
+mkdir tree
+virsh checkpoint-dumpxml web1 c2 >tree/c2.xml
+refuses 'no document of checkpoint c1, but disk vda has a bitmap of that name; without tree=' \
+  vda.qcow2 tree=tree checkpoint=c1
