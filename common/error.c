@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <pwd.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "printable.h"
@@ -49,6 +51,20 @@ add_word (GString *text, const char *before, const char *word)
 
   if (quoted)
     g_string_append_printf (text, " %s%s", before, quoted);
+}
+
+char *
+error_user (void)
+{
+  const uid_t user = geteuid ();
+  char buffer[4096];
+  struct passwd entry, *found = NULL;
+
+  if (user == 0)
+    return g_strdup ("root");
+  if (getpwuid_r (user, &entry, buffer, sizeof buffer, &found) == 0 && found)
+    return g_strdup_printf ("user %s", entry.pw_name);
+  return g_strdup_printf ("user %u", (unsigned) user);
 }
 
 char *

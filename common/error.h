@@ -36,6 +36,10 @@ bool error_set (GError **error, int errnum, const char *format, ...)
  * need be.  Returns a new string; g_free (). */
 char *error_shell_word (const char *word);
 
+/* Who we are, for messages: "root", "user backup", or "user 1234" where the
+ * system knows no name.  Returns a new string; g_free (). */
+char *error_user (void);
+
 /* What to type: "virsh -c URI COMMAND GUEST NAME".
  *
  * uri: of libvirt; NULL: not known, and left to virsh.

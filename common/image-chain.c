@@ -193,9 +193,10 @@ inspect_layer (const char *path, const char *format, bool top, GError **error)
   /* O_NONBLOCK: never wait for a FIFO's writer. */
   layer->fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (layer->fd < 0 || fstat (layer->fd, &layer->stamp) < 0) {
-    error_set (error, errno, "cannot open %s: %s; check the path, and that "
-               "user %u may read it", path, g_strerror (errno),
-               (unsigned) geteuid ());
+    const int failure = errno;
+    g_autofree char *user = error_user ();
+    error_set (error, failure, "cannot open %s: %s; check the path, and that "
+               "%s may read it", path, g_strerror (failure), user);
     return NULL;
   }
   if (!is_file (layer, error))

@@ -80,10 +80,10 @@ open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
     return true;
   if (refusal->code == EIO)
     return no_answer (layer, refusal, error);
+  g_autofree char *user = error_user ();
   return error_set (error, refusal->code, "the private qemu-storage-daemon "
-                    "cannot open %s: %s; may user %u read it, also under a "
-                    "security profile?", layer->path, refusal->message,
-                    (unsigned) geteuid ());
+                    "cannot open %s: %s; may %s read it, also under a "
+                    "security profile?", layer->path, refusal->message, user);
 }
 
 static bool

@@ -329,10 +329,13 @@ load_path (Loader *loader, const char *path, GError **error)
   const int fd = open (path, OPEN_FLAGS);
   bool ok;
 
-  if (fd == -1)
-    return error_set (error, errno, "cannot open the checkpoint tree '%s': "
-                      "%s; check the path, and that user %u may read it",
-                      path, g_strerror (errno), (unsigned) geteuid ());
+  if (fd == -1) {
+    const int failure = errno;
+    g_autofree char *user = error_user ();
+    return error_set (error, failure, "cannot open the checkpoint tree '%s': "
+                      "%s; check the path, and that %s may read it", path,
+                      g_strerror (failure), user);
+  }
   directory = fdopendir (fd);
   if (directory != NULL)
     return load_directory (loader, directory, path, error);

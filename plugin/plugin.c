@@ -60,11 +60,13 @@ fail_request (int errnum, const GError *error)
   return -1;
 }
 
-/* nbdkit has errors and debug messages, and this must be seen. */
+/* nbdkit has errors and debug messages, and this must be seen, so its word before
+ * the message is "error": it says itself what it means for the backup.
+ */
 static void
 warn (const char *message)
 {
-  say_error ("warning: %s", message);
+  say_error ("%s", message);
 }
 
 static void
@@ -411,7 +413,9 @@ checkpoint_dump_plugin (void)
   struct nbd_handle *nbd = nbd_create ();
 
   printf ("checkpoint_sources=%s\n", sources);
-  printf ("checkpoint_views=%s\n", view_names ());
+  g_auto (GStrv) views = g_strsplit (view_names (), ", ", 0);
+  g_autofree char *spaced = g_strjoinv (" ", views);
+  printf ("checkpoint_views=%s\n", spaced);
   printf ("checkpoint_glib=%u.%u.%u\n", glib_major_version,
           glib_minor_version, glib_micro_version);
   printf ("checkpoint_libxml2=%s\n", LIBXML_DOTTED_VERSION);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -16,6 +15,7 @@
 #include "checkpoint.h"
 #include "disk.h"
 #include "error.h"
+#include "file-setting.h"
 #include "settings.h"
 
 const char settings_help[] =
@@ -49,32 +49,8 @@ static bool
 set_file (Settings *settings, const char *value, char **member,
           GError **error)
 {
-  const char *colon = strchr (value, ':');
-  const char *path = value;
-  g_autofree char *target = NULL;
-
   (void) member;
-  if (colon) {
-    target = g_strndup (value, (gsize) (colon - value));
-    if (disk_target_is_valid (target))
-      path = colon + 1;
-    else
-      g_clear_pointer (&target, g_free);
-  }
-  if (target && access (path, F_OK) < 0 && access (value, F_OK) == 0)
-    return error_set (error, EINVAL, "file=%s means disk %s in %s, which "
-                      "does not exist; for the file %s write file=./%s",
-                      value, target, path, value, value);
-  char *absolute = path[0] ? nbdkit_absolute_path (path) : NULL;
-  if (!absolute)
-    return error_set (error, EINVAL, "file=%s names no file; write "
-                      "file=TARGET:PATH", value);
-  FileSetting *file = g_new0 (FileSetting, 1);
-  file->target = g_steal_pointer (&target);
-  file->path = g_strdup (absolute);
-  free (absolute);
-  g_ptr_array_add (settings->files, file);
-  return true;
+  return file_setting_add (settings->files, value, error);
 }
 
 static bool

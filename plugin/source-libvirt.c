@@ -244,11 +244,11 @@ on_event (void *opaque, const KeeperEvent *event)
     nbd_life_end_calmly (self->source.life, CALM_MS);
     break;
   case KEEPER_EVENT_WARNING:
-    say_error ("warning: %s: %s", self->who, event->text);
+    say_error ("%s: %s", self->who, event->text);
     break;
   case KEEPER_EVENT_SCRATCH:
     if (!self->scratch_known && event->left < scratch_floor (&self->source))
-      say_error ("warning: %s: only %" G_GUINT64_FORMAT " bytes are left "
+      say_error ("%s: only %" G_GUINT64_FORMAT " bytes are left "
                  "for scratch files, less than a tenth of the disks; when "
                  "they are full, the guest's own writes fail: see "
                  "scratch-dir=", self->who, event->left);

@@ -33,7 +33,7 @@ start () { serve "vda:$PWD/$1" tree=tree checkpoint=m -- true 2>log; cat log; }
 warns ()
 {
   start "$1"
-  grep -q "warning: disk vda: checkpoint m names $PWD/mid.qcow2, which is not in its chain any more.*full backup" \
+  grep -q "error: disk vda: checkpoint m names $PWD/mid.qcow2, which is not in its chain any more.*full backup" \
     log || fail "no warning: $2"
 }
 chain
@@ -71,7 +71,7 @@ dirty ()
 }
 virsh blockpull web1 vda --wait >/dev/null
 [ "$(dirty)" = '[10,11]' ] || fail "after blockpull: $(dirty)"
-grep -q "warning: disk vda: checkpoint m names $PWD/mid.qcow2" log \
+grep -q "error: disk vda: checkpoint m names $PWD/mid.qcow2" log \
   || fail "no warning after blockpull"
 guest_destroy web1
 [ "$(dirty)" = '[10,11]' ] || fail "stopped, after blockpull: $(dirty)"

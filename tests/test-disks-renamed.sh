@@ -58,7 +58,7 @@ is_refused ()
   shift 2
   refuses_export "disk $target is not the disk that it was at checkpoint c0: $what" \
     "$target" "$@" checkpoint=c0
-  grep -q "warning: .*disk $target is not the disk" refused.log \
+  grep -q "error: .*disk $target is not the disk" refused.log \
     || fail "no warning at the start"
 }
 # is_whole TARGET FILE: and equal to it; it is said why.
@@ -66,7 +66,7 @@ is_whole ()
 {
   [ "$(dirty "$1" "${here[@]}" checkpoint=c0 on-missing=full)" = '[0]' ] \
     || fail "$1 is not served whole"
-  grep -q "warning: .*disk $1 is served whole: .*is not the disk" log \
+  grep -q "error: .*disk $1 is served whole: .*is not the disk" log \
     || fail "it is not said why: $(cat log)"
   export=$1 serve "${here[@]}" checkpoint=c0 on-missing=full -- '
     qemu-img convert -O raw "nbd+unix:///$export?socket=$unixsocket" whole.raw'

@@ -42,7 +42,7 @@ serve libvirt="$connect" domain=web1 on-missing=full -- '
 qemu-img compare -q -f raw -F raw -U vda.raw vda.copy || fail "vda differs"
 qemu-img compare -q -f qcow2 -F raw -U vdb.qcow2 vdb.copy || fail "vdb differs"
 grep -Eq '^ *1048576 +65536 +0 +data' map || fail "$(cat map)"
-grep -q 'warning: NOT in this backup: disk vdc: it is read-only' log \
+grep -q 'error: NOT in this backup: disk vdc: it is read-only' log \
   || fail "$(cat log)"
 grep -q 'disk vda.*served whole.*NOT in this backup: disk vdc' list \
   || fail "$(cat list)"

@@ -20,7 +20,7 @@ guest_write web1 vda "write -P 2 1M 64k"
 
 refuses_export 'NOT in this backup .on-missing=full serves it whole.: checkpoint monday does not cover disk vdc, ' \
   vdc libvirt="$connect" domain=web1 checkpoint=monday
-grep -q 'warning: NOT in this backup .*: checkpoint monday does not cover disk vdc' refused.log \
+grep -q 'error: NOT in this backup .*: checkpoint monday does not cover disk vdc' refused.log \
   || fail "no warning at the start"
 refuses_export 'there is no disk vdc; disks are: vda' vdc \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vda
@@ -65,7 +65,7 @@ serve libvirt="$connect" domain=web1 checkpoint=monday -- '
   nbdinfo --map "nbd+unix:///vda?socket=$unixsocket" >map
   nbdinfo --list "$uri" >list' 2>begun.log
 grep -Eq '^ *1048576 +65536 +0 +data' map || fail "vda is not served beside vdb"
-grep -q "warning: $left_out" begun.log || fail "$(cat begun.log)"
+grep -q "error: $left_out" begun.log || fail "$(cat begun.log)"
 ! grep -q 'cannot begin' begun.log || fail "it did begin: $(cat begun.log)"
 grep -q 'NOT in this backup: disk vdb, vdc' list || fail "$(cat list)"
 refuses_export "$left_out" vdb libvirt="$connect" domain=web1 checkpoint=monday
@@ -78,7 +78,7 @@ serve libvirt="$connect" domain=web1 checkpoint=monday disk=vda -- \
 grep -Eq '^ *1048576 +65536 +0 +data' map || fail "vda alone is not served"
 serve libvirt="$connect" domain=web1 checkpoint=monday on-missing=full -- '
   nbdinfo "nbd+unix:///vdb?socket=$unixsocket"' >info 2>begun.log
-grep -q "warning: disk vdb is served whole: $broken" begun.log \
+grep -q "error: disk vdb is served whole: $broken" begun.log \
   || fail "$(cat begun.log)"
 ! grep -q 'cannot begin' begun.log || fail "it did begin: $(cat begun.log)"
 grep 'disk vdb since .*, served whole' info || fail "vdb is not served whole"

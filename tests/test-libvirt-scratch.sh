@@ -17,14 +17,14 @@ virsh checkpoint-create-as web1 monday
 nbdkit_options=(-v)
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
   scratch-dir="$lab_small"
-warned () { [ "$(grep -c 'warning: guest web1 .*: scratch files take' nbdkit.log)" -ge "$1" ]; }
+warned () { [ "$(grep -c 'error: guest web1 .*: scratch files take' nbdkit.log)" -ge "$1" ]; }
 for ((mb = 0; mb < 28; mb++)); do
   guest_write web1 vda "write -P 2 ${mb}M 1M" | tee -a writes
   sleep 0.15
 done
 ! grep -qi 'error\|no space' writes || fail "a write of the guest failed"
 wait_until 10 warned 1
-grep 'warning: .*only [0-9]* are left in .*/small; when it is full, .* writes fail: make room' \
+grep 'error: .*only [0-9]* are left in .*/small; when it is full, .* writes fail: make room' \
   nbdkit.log || fail "the warning does not say what to do"
 grep 'debug: guest web1 .*: scratch files take [0-9]* bytes, [0-9]* are left' \
   nbdkit.log | tail -n 1

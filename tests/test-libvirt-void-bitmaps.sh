@@ -29,7 +29,7 @@ dirty ()
 # What cannot be looked at is told of.
 mv base.qcow2 hidden.qcow2
 [ "$(dirty m)" = '[9,10,11]' ] || fail "healthy: $(cat log; dirty m)"
-grep -q "warning: .*disk vda: it cannot be seen whether $PWD/base.qcow2.*No such" log \
+grep -q "error: .*disk vda: it cannot be seen whether $PWD/base.qcow2.*No such" log \
   || fail "it is not said that the base is not seen: $(cat log)"
 mv hidden.qcow2 base.qcow2
 [ "$(dirty m)" = '[9,10,11]' ] || fail "healthy: $(cat log; dirty m)"
@@ -41,7 +41,7 @@ for state in stopped running; do
   refuses "NOT in this backup .on-missing=full serves it whole.: .*all bitmaps of $PWD/base.qcow2.* void .*full backup" \
     "${here[@]}" checkpoint=m
   [ "$(dirty m on-missing=full)" = '[0]' ] || fail "$state: not served whole: $(cat log; dirty m on-missing=full)"
-  grep -q "warning: .*disk vda is served whole: .*base.qcow2.* void" log \
+  grep -q "error: .*disk vda is served whole: .*base.qcow2.* void" log \
     || fail "$state: it is not said why: $(cat log)"
   [ $state = stopped ] || guest_destroy web1
   # A writer that clears the sign of it, too: the document tells.

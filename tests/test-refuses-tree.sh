@@ -54,7 +54,7 @@ done
 cp good.xml bad/
 serve disk.qcow2 tree=bad -- 'nbdinfo --size "$uri"' 2>served.log
 for name in "${!says[@]}"; do
-  grep -q "warning: .*bad/$name: .*${says[$name]}" served.log \
+  grep -q "error: .*bad/$name: .*${says[$name]}" served.log \
     || fail "bad/$name is not reported"
 done
 [ "$(grep -c . served.log)" -eq "${#says[@]}" ] || fail "other lines"
@@ -107,7 +107,7 @@ chmod 0 good.xml empty several/1.xml
 with "$PWD/good.xml'?: Permission denied; ." tree=good.xml
 with "$PWD/empty'?: Permission denied; ." tree=empty
 serve disk.qcow2 tree=several -- 'nbdinfo --size "$uri"' 2>served.log
-grep -q 'warning: .*several/1.xml: .*Permission denied' served.log \
+grep -q 'error: .*several/1.xml: .*Permission denied' served.log \
   || fail "several/1.xml is not reported"
 
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"

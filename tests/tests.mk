@@ -104,6 +104,7 @@ script_tests = \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls-authority.sh \
 	tests/test-uri-tls.sh \
+	tests/test-wrong-words.sh \
 	tests/test-uri.sh \
 	tests/test-user.sh \
 	tests/test-view-guard.sh \

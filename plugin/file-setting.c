@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * file=[TARGET:]PATH.  nbdkit takes each word without "=" for one, so what people
+ * forget to name comes here.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include "disk.h"
+#include "error.h"
+#include "file-setting.h"
+
+static bool
+is_nbd_uri (const char *value)
+{
+  static const char *const schemes[]
+    = { "nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "nbd+vsock://",
+        "nbds+vsock://", "nbd+ssh://", "nbds+ssh://" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (schemes); i++)
+    if (g_str_has_prefix (value, schemes[i]))
+      return true;
+  return false;
+}
+
+/* Is it rather another parameter's value? */
+static bool
+check_meaning (const GPtrArray *files, const char *value, GError **error)
+{
+  g_autofree char *word = error_shell_word (value);
+
+  if (is_nbd_uri (value))
+    return error_set (error, EINVAL, "%s is the address of a server, not a "
+                      "file; write uri=%s", value, word);
+  if (g_str_has_prefix (value, "qemu://") || g_str_has_prefix (value, "qemu+"))
+    return error_set (error, EINVAL, "%s is the address of a libvirt, not a "
+                      "file; write libvirt=%s", value, word);
+  if (files->len > 0 && !strpbrk (value, "/:.") && access (value, F_OK) < 0)
+    return error_set (error, EINVAL, "there is no file %s; if it is a "
+                      "checkpoint, write checkpoint=%s", value, word);
+  return true;
+}
+
+static bool
+is_new (const GPtrArray *files, const FileSetting *file, GError **error)
+{
+  struct stat ours, theirs;
+
+  for (guint i = 0; i < files->len; i++) {
+    const FileSetting *other = g_ptr_array_index (files, i);
+    if (stat (file->path, &ours) == 0 && stat (other->path, &theirs) == 0
+        && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
+      return error_set (error, EINVAL, "file=%s is given twice (%s is the same "
+                        "file), and a disk is served once; remove one",
+                        file->path, other->path);
+  }
+  return true;
+}
+
+/* "vda:PATH", or a path with a colon in it. */
+static const char *
+split (const char *value, char **target)
+{
+  const char *colon = strchr (value, ':');
+
+  if (!colon)
+    return value;
+  *target = g_strndup (value, (gsize) (colon - value));
+  if (disk_target_is_valid (*target))
+    return colon + 1;
+  g_clear_pointer (target, g_free);
+  return value;
+}
+
+bool
+file_setting_add (GPtrArray *files, const char *value, GError **error)
+{
+  g_autofree char *target = NULL;
+  const char *path = split (value, &target);
+
+  if (!check_meaning (files, value, error))
+    return false;
+  if (target && access (path, F_OK) < 0 && access (value, F_OK) == 0)
+    return error_set (error, EINVAL, "file=%s means disk %s in %s, which "
+                      "does not exist; for the file %s write file=./%s",
+                      value, target, path, value, value);
+  char *absolute = path[0] ? nbdkit_absolute_path (path) : NULL;
+  if (!absolute)
+    return error_set (error, EINVAL, "file=%s names no file; write "
+                      "file=TARGET:PATH", value);
+  FileSetting *file = g_new0 (FileSetting, 1);
+  file->target = g_steal_pointer (&target);
+  file->path = g_strdup (absolute);
+  free (absolute);
+  if (is_new (files, file, error)) {
+    g_ptr_array_add (files, file);
+    return true;
+  }
+  file_setting_free (file);
+  return false;
+}

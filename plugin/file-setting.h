@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#ifndef PLUGIN_FILE_SETTING_H
+#define PLUGIN_FILE_SETTING_H
+
+#include "settings.h"
+
+/* Add what file=VALUE (or VALUE alone) names to files, which are of FileSetting.
+ * EINVAL for what is meant for another parameter, or is there already.
+ */
+bool file_setting_add (GPtrArray *files, const char *value, GError **error);
+
+#endif /* PLUGIN_FILE_SETTING_H */
