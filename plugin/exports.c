@@ -16,6 +16,8 @@
 
 #define EXPORTS_LIMIT 10000
 #define NAMES_SHOWN 8
+/* NBD's limit for strings (doc/proto.md). */
+#define NAME_BYTES 4096
 
 void
 export_choice_clear (ExportChoice *choice)
@@ -240,20 +242,29 @@ exports_default (const Source *source, const Settings *settings,
   return g_strdup (disk->target);
 }
 
+/* nbdinfo --list ends at a name that it cannot open: one that can mean two things,
+ * or that NBD does not allow (bitmaps may be called anything).
+ */
+static bool
+can_be_asked_for (const Forest *forest, const char *name)
+{
+  g_auto (ExportName) parsed = { 0 };
+
+  return strlen (name) <= NAME_BYTES && g_utf8_validate (name, -1, NULL)
+    && export_name_parse (name, forest, &parsed, NULL);
+}
+
 /* Add a view under its name, or its parts under theirs. */
 static bool
-list_view (const char *whole, ExportChoice *choice, guint *left,
-           ExportsAdd add, void *opaque)
+list_view (const Forest *forest, const char *whole, ExportChoice *choice,
+           guint *left, ExportsAdd add, void *opaque)
 {
-  if (choice->parts->len == 1) {
-    if (*left == 0)
-      return true;
-    (*left)--;
-    return add (opaque, whole, choice);
-  }
   for (guint i = 0; i < choice->parts->len && *left > 0; i++) {
-    g_autofree char *name = part_name_format (whole, i);
-    choice->part = (int) i;
+    g_autofree char *name = choice->parts->len == 1
+      ? g_strdup (whole) : part_name_format (whole, i);
+    choice->part = choice->parts->len == 1 ? EXPORT_NAME_WHOLE : (int) i;
+    if (!can_be_asked_for (forest, name))
+      continue;
     (*left)--;
     if (!add (opaque, name, choice))
       return false;
@@ -271,7 +282,8 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
   if (since || disk->full) {
     g_auto (ExportChoice) choice = { 0 };
     if (plan (source, disk, since, &choice, NULL)
-        && !list_view (disk->target, &choice, left, add, opaque))
+        && !list_view (source->forest, disk->target, &choice, left, add,
+                       opaque))
       return false;
   }
   for (guint i = 0; i < all->len && *left > 0; i++) {
@@ -283,7 +295,7 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
                                                 checkpoint->name,
                                                 EXPORT_NAME_WHOLE);
     if (plan (source, disk, checkpoint->name, &choice, NULL)
-        && !list_view (name, &choice, left, add, opaque))
+        && !list_view (source->forest, name, &choice, left, add, opaque))
       return false;
   }
   return true;

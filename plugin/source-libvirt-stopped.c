@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "image-chain.h"
 #include "source-libvirt.h"
 
 static char *
@@ -22,6 +23,30 @@ copy_command (const GuestDisk *disk)
                           disk->format ? disk->format : "raw", path, copy);
 }
 
+/* Can the image be read at all?  What is wrong for now (in use, not there) is no
+ * reason to go on without it.  Nothing stays locked.
+ */
+static char *
+why_not_readable (const GuestDisk *disk)
+{
+  g_autoptr (GError) refusal = NULL;
+  g_autoptr (GPtrArray) layers = image_chain_inspect (disk->source, &refusal);
+
+  return layers || (refusal->code != EINVAL && refusal->code != ENOTSUP)
+    ? NULL : g_strdup (refusal->message);
+}
+
+static bool
+leave_out (const Settings *stopped, const GuestDisk *disk, const char *who,
+           GHashTable *left_out, const char *why, GError **error)
+{
+  if (stopped->disk)
+    return error_set (error, ENOTSUP, "%s: disk %s cannot be served: %s", who,
+                      disk->target, why);
+  g_hash_table_insert (left_out, g_strdup (disk->target), g_strdup (why));
+  return true;
+}
+
 /* left_out: target → why. */
 static bool
 add_file (Settings *stopped, const GuestDisk *disk, const char *who,
@@ -31,6 +56,9 @@ add_file (Settings *stopped, const GuestDisk *disk, const char *who,
     return true;
   if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
       && strcmp (disk->type, "network") != 0) {
+    g_autofree char *unreadable = why_not_readable (disk);
+    if (unreadable)
+      return leave_out (stopped, disk, who, left_out, unreadable, error);
     FileSetting *file = g_new0 (FileSetting, 1);
     file->target = g_strdup (disk->target);
     file->path = g_strdup (disk->source);
@@ -43,12 +71,7 @@ add_file (Settings *stopped, const GuestDisk *disk, const char *who,
                        "and it is %s on %s; copy it whole%s%s",
                        disk->format ? disk->format : "raw", disk->type,
                        copy ? ": " : "", copy ? copy : "");
-  if (stopped->disk)
-    return error_set (error, ENOTSUP, "%s: disk %s cannot be served: %s", who,
-                      disk->target, why);
-  g_hash_table_insert (left_out, g_strdup (disk->target),
-                       g_steal_pointer (&why));
-  return true;
+  return leave_out (stopped, disk, who, left_out, why, error);
 }
 
 /* The drives that are not read may be those that changed places with others. */
@@ -110,7 +133,14 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
                    look->guest->left_out, error))
       return NULL;
   if (files->len == 0) {
-    error_set (error, ENOENT, "%s: none of its disks can be read", who);
+    GHashTableIter iter;
+    gpointer target, why = NULL;
+    g_hash_table_iter_init (&iter, look->guest->left_out);
+    if (g_hash_table_iter_next (&iter, &target, &why))
+      error_set (error, ENOTSUP, "%s: none of its disks can be read; the first, "
+                 "%s: %s", who, (char *) target, (char *) why);
+    else
+      error_set (error, ENOENT, "%s has no disk that can be read", who);
     return NULL;
   }
   source = source_file_ops.inspect (&stopped, g_steal_pointer (&look->tree),

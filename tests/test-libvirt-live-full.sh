@@ -56,13 +56,16 @@ virsh checkpoint-create-as web1 monday --diskspec vda,checkpoint=no \
 virsh destroy web1
 serve libvirt="$connect" domain=web1 checkpoint=monday disk=vdd -- true 2>log
 ! grep -q NOT log || fail "disk= leaves out what it does not name: $(cat log)"
-qemu-img amend -f qcow2 -o compat=1.1 vdb.qcow2
 serve libvirt="$connect" domain=web1 checkpoint=monday -- \
   'nbdinfo --list "$uri" >list' 2>log
 command=$(sed -n 's/.*NOT in this backup: disk vda: .*; copy it whole: //p' log)
 [ -n "$command" ] || fail "$(cat log)"
 eval "$command"
 cmp vda.raw vda.copy.raw
+command=$(sed -n 's/.*NOT in this backup: disk vdb: .*version 2.*, type: //p' log)
+[ -n "$command" ] || fail "$(cat log)"
+eval "$command"
+qemu-img info vdb.qcow2 | grep -q 'compat: 1.1' || fail "not amended"
 for disk in vda vdb vdc; do
   grep -q "NOT in this backup: disk .*$disk" list || fail "$(cat list)"
 done

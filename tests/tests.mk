@@ -73,6 +73,7 @@ script_tests = \
 	tests/test-merge-gaps.sh \
 	tests/test-merge.sh \
 	tests/test-no-leaks.sh \
+	tests/test-odd-names.sh \
 	tests/test-odd-sizes.sh \
 	tests/test-open-without-locks.sh \
 	tests/test-parts.sh \
