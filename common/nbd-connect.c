@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "nbd-check.h"
 #include "nbd-connect.h"
 #include "nbd-handshake.h"
 #include "nbd-trust.h"
@@ -72,20 +73,6 @@ is_created (struct nbd_handle *nbd)
   return nbd_aio_is_created (nbd) || nbd_aio_is_connecting (nbd);
 }
 
-/* libnbd's words without the name of its function. */
-static const char *
-reason (int failure)
-{
-  const char *text = nbd_get_error ();
-
-  /* It may be of an earlier call. */
-  if (!text || (nbd_get_errno () && nbd_get_errno () != failure))
-    return g_strerror (failure);
-  const char *colon = g_str_has_prefix (text, "nbd_")
-    ? strstr (text, ": ") : NULL;
-  return colon ? colon + 2 : text;
-}
-
 static bool
 connect_failed (const char *where, int failure, GError **error)
 {
@@ -109,7 +96,7 @@ connect_failed (const char *where, int failure, GError **error)
                       : "what nobody asked for");
   return error_set (error, failure, "%s: %s; nbdinfo --list tells whether the "
                     "server runs and what it exports", where,
-                    reason (failure));
+                    nbd_check_reason (failure));
 }
 
 /* The connecting socket is ours, so that the name may be one in /proc.  0, or
@@ -211,25 +198,6 @@ listing_completed (void *opaque, int *error)
   return 1;
 }
 
-static bool
-check_export (struct nbd_handle *nbd, const char *bitmap_context,
-              const char *what, GError **error)
-{
-  if (nbd_is_read_only (nbd) != 1)
-    return error_set (error, EPERM, "%s is exported writable, so its data "
-                      "and its bitmap could change while they are read; "
-                      "export it read-only (qemu-nbd --read-only, or "
-                      "\"writable\": false)", what);
-  if (bitmap_context && nbd_can_meta_context (nbd, bitmap_context) != 1)
-    return error_set (error, ENOENT, "%s: the server does not offer %s%s",
-                      what, bitmap_context,
-                      strcmp (bitmap_context, NBD_CONTEXT_DEPTH) == 0
-                      ? ", which tells what is allocated in this layer: "
-                      "export it with qemu-nbd -A, or with "
-                      "\"allocation-depth\": true" : " any more");
-  return true;
-}
-
 /* It is held from when it has become the export's, and not before: QEMU 7.2
  * waits for ever for a client that is still negotiating when its server is to
  * stop, but may lose that one at any time.
@@ -255,7 +223,7 @@ go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
   if (failure)
     return connect_failed (what, failure, error);
   nbd_life_negotiated (life, nbd);
-  return check_export (nbd, dirty, what, error);
+  return nbd_check_export (nbd, want_zeroes, dirty, what, error);
 }
 
 bool
@@ -271,7 +239,7 @@ static GPtrArray *
 refused_to_list (NbdLife *life, struct nbd_handle *nbd,
                  const char *what, GError **error)
 {
-  g_autofree char *words = g_strdup (reason (ENOTSUP));
+  g_autofree char *words = g_strdup (nbd_check_reason (ENOTSUP));
 
   if (nbd_clear_meta_contexts (nbd) == -1) /* it is dead already */
     connect_failed (what, nbd_get_errno () ? nbd_get_errno () : ENOTCONN,
@@ -321,7 +289,7 @@ nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
   if (failure || nbd_clear_meta_contexts (nbd) == -1) {
     error_set (error, failure, "%s: the server does not tell its bitmaps: %s; "
                "if it requires TLS, write nbds: or nbds+unix:", what,
-               reason (failure));
+               nbd_check_reason (failure));
     return NULL;
   }
   return g_steal_pointer (&names);
@@ -350,7 +318,7 @@ connect_own (const NbdEndpoint *endpoint, bool want_zeroes, gint64 deadline,
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
   if (failure)
     connect_failed (endpoint->what, failure, error);
-  else if (check_export (nbd, dirty, endpoint->what, error))
+  else if (nbd_check_export (nbd, want_zeroes, dirty, endpoint->what, error))
     return nbd;
   nbd_connect_drop (endpoint->life, nbd);
   return NULL;

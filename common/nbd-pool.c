@@ -12,6 +12,7 @@
 #include <libnbd.h>
 
 #include "error.h"
+#include "nbd-check.h"
 #include "nbd-connect.h"
 #include "nbd-pool-internal.h"
 
@@ -219,7 +220,7 @@ nbd_pool_reason (NbdPool *pool)
 
 /* Nothing is asked of the server from here on.  Call with the lock held. */
 static int
-mark_lost (NbdPool *pool, int errnum, GError **error)
+mark_lost (NbdPool *pool, const char *why, GError **error)
 {
   if (nbd_life_is_stopped (pool->life))
     return ESHUTDOWN;           /* no news: it is us who end */
@@ -227,7 +228,7 @@ mark_lost (NbdPool *pool, int errnum, GError **error)
     g_autofree char *words = nbd_pool_reason (pool);
     error_set (error, EIO, "%s: lost the server: %s%s; every read fails from "
                "here on, and this backup must be started again", pool->what,
-               g_strerror (errnum), words);
+               why, words);
   }
   atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
   g_cond_broadcast (&pool->freed);
@@ -242,7 +243,11 @@ nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
                GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
-  const int failure = mark_lost (pool, errnum, error);
+  /* Where the server breaks the protocol, only libnbd's words say how. */
+  const bool is_vague = errnum == EIO || errnum == EPROTO || errnum == EINVAL;
+  const int failure
+    = mark_lost (pool, is_vague ? nbd_check_reason (errnum)
+                 : g_strerror (errnum), error);
 
   nbd_connect_drop (pool->life, nbd);
   return failure;
@@ -259,7 +264,7 @@ nbd_pool_check (NbdPool *pool, GError **error)
   struct pollfd pollfd = { .fd = pool->watched_fd, .events = POLLRDHUP };
   if (poll (&pollfd, 1, 0) != 1)
     return 0;
-  return mark_lost (pool, ENOTCONN, error);
+  return mark_lost (pool, g_strerror (ENOTCONN), error);
 }
 
 /* The same, of a moment ago, which mostly costs nothing: for answers that are

@@ -243,6 +243,8 @@ def check_costs(fault, nbdkit, problems, hits):
         problems.append("%d MiB of memory" % nbdkit.peak)
     if nbdkit.cpu > fault.get("cpu", CPU_LIMIT) * SLOWER:
         problems.append("%.1f s of processor time" % nbdkit.cpu)
+    if fault.get("says", "") not in "\n".join(nbdkit.lines()):
+        problems.append("it does not say '%s'" % fault["says"])
     if not hits and fault["step"] != "none" and fault.get("listens", True) \
             is True:
         problems.append(NOT_COMMITTED)

@@ -148,7 +148,8 @@ def set_rows():
         row("a context that was not asked for", "set", "served",
             then_as_it_should(reply(OPT_SET_META, REP_META,
                                     u32(7) + b"x:more"))),
-        row("without base:allocation", "set", "safe", without(ALLOCATION)),
+        row("without base:allocation", "set", "refused", without(ALLOCATION),
+            says="does not offer base:allocation"),
         row("without the bitmap, though it was listed", "set", "refused",
             without(MONDAY)),
         row("not fit for structured replies", "structured", "refused",
@@ -184,8 +185,10 @@ def go_rows():
     rows = [row("size %s" % text, "go", expect, go_with(size=size), size=size,
                 **more)
             for text, size, expect, more in (
-                ("0", 0, "served", {}), ("2^63", 2 ** 63, "refused", {}),
-                ("2^64-1", 2 ** 64 - 1, "refused", {}),
+                ("0", 0, "served", {}), ("2^63", 2 ** 63, "refused",
+                                            {"says": "more than 2^63 bytes"}),
+                ("2^64-1", 2 ** 64 - 1, "refused",
+                 {"says": "more than 2^63 bytes"}),
                 ("2^63-1", 2 ** 63 - 1, "safe",
                  {"light": True, "patience": 2, "cpu": 8}),
                 ("2^63-512", 2 ** 63 - 512, "safe",
