@@ -30,7 +30,7 @@ grep -x 'merge=' help
 nbdkit "$plugin" --dump-plugin >dump
 grep -x "checkpoint_sources=file uri$([ "$libvirt" != yes ] || echo ' libvirt')" \
   dump
-grep -x 'checkpoint_views=overlay, sparse, guard' dump
+grep -x 'checkpoint_views=overlay sparse guard' dump
 grep -E '^checkpoint_(glib|libxml2|libnbd)=[0-9]+\.[0-9]+' dump
 grep -x "version=$(sed -n 's/^AC_INIT.*\[\([0-9.]*\)\])$/\1/p' \
   "$srcdir/configure.ac")" dump
