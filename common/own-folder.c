@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -20,9 +22,10 @@
 
 #define DIGITS 16
 #define TRIES 5
+#define LOCK_MS 5000
+#define POLL_MS 10
 /* Somebody may have filled /tmp with names. */
 #define NAMES_MAX 100000
-#define SOCKETS_MAX (64 * 1024 * 1024)
 
 char *
 own_folder_name (void)
@@ -39,15 +42,20 @@ own_folder_is_name (const char *name)
     && strspn (name + strlen (OWN_PREFIX), "0123456789abcdef") == DIGITS;
 }
 
-/* -1 if somebody else has it, or it is none. */
+/* -1 if it is no folder, or is not to be had within the time. */
 static int
-open_locked (int parent, const char *name)
+open_locked (int parent, const char *name, int wait_ms)
 {
   const int fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
                          | O_CLOEXEC);
 
-  if (fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0)
-    return fd;
+  for (int waited = 0; fd >= 0; waited += POLL_MS) {
+    if (flock (fd, LOCK_EX | LOCK_NB) == 0)
+      return fd;
+    if (errno != EWOULDBLOCK || waited >= wait_ms)
+      break;
+    g_usleep (POLL_MS * 1000);
+  }
   const int failure = errno;
   if (fd >= 0)
     close (fd);
@@ -63,6 +71,9 @@ still_exists (int fd)
   return fstat (fd, &status) == 0 && status.st_nlink > 0;
 }
 
+/* Who sweeps has the lock for a moment only, and it goes by the name: so the folder
+ * is made again only when it is gone.
+ */
 bool
 own_folder_make (OwnFolder *folder, const char *path, GError **error)
 {
@@ -70,7 +81,7 @@ own_folder_make (OwnFolder *folder, const char *path, GError **error)
     if (mkdir (path, 0700) < 0)
       return error_set (error, errno, "cannot make the folder %s: %s", path,
                         g_strerror (errno));
-    const int fd = open_locked (AT_FDCWD, path);
+    const int fd = open_locked (AT_FDCWD, path, LOCK_MS);
     if (fd >= 0 && still_exists (fd)) {
       folder->path = g_strdup (path);
       folder->fd = fd;
@@ -79,15 +90,13 @@ own_folder_make (OwnFolder *folder, const char *path, GError **error)
     const int failure = errno;
     if (fd >= 0)
       close (fd);
-    else if (failure != ENOENT && failure != EWOULDBLOCK) {
+    else if (failure != ENOENT) {
       rmdir (path);
       return error_set (error, failure, "cannot lock the folder %s: %s", path,
                         g_strerror (failure));
     }
-    g_usleep (10000);
-    rmdir (path);
   }
-  return error_set (error, EBUSY, "cannot lock the folder %s: others do so "
+  return error_set (error, EBUSY, "cannot make the folder %s: it is removed "
                     "again and again", path);
 }
 
@@ -103,44 +112,43 @@ own_folder_remove (OwnFolder *folder)
   *folder = (OwnFolder) OWN_FOLDER_INIT;
 }
 
-/* The names of all sockets of this machine (of our network namespace). */
-static char *
-read_sockets (void)
+/* Is a process there that has the socket in that folder?  It must not notice: QEMU
+ * 7.2 may die of a client that leaves.  So we ask for a kind that it is not; Linux
+ * tells that from a socket that nobody has any more (net/unix/af_unix.c,
+ * unix_find_bsd), in whatever network namespace it is.
+ */
+static bool
+is_in_use (int folder)
 {
-  const int fd = open ("/proc/net/unix", O_RDONLY | O_CLOEXEC);
-  g_autoptr (GString) text = g_string_new (NULL);
-  char buffer[65536];
-  ssize_t n = -1;
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  const int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-  while (fd >= 0 && text->len < SOCKETS_MAX
-         && (n = read (fd, buffer, sizeof buffer)) > 0)
-    g_string_append_len (text, buffer, n);
+  snprintf (address.sun_path, sizeof address.sun_path,
+            "/proc/self/fd/%d/" OWN_SOCKET, folder);
+  const int failure = fd < 0 ? errno
+    : connect (fd, (struct sockaddr *) &address, sizeof address) < 0
+    ? errno : EISCONN;
   if (fd >= 0)
     close (fd);
-  /* Half of a list would be none. */
-  return n == 0 ? g_strdup (text->str) : NULL;
+  return failure != ECONNREFUSED && failure != ENOENT;
 }
 
 static void
 remove_if_dead (int parent, const char *name, uid_t also_user)
 {
-  const int fd = open_locked (parent, name);
+  const int fd = open_locked (parent, name, 0);
   struct stat status;
 
   if (fd < 0)
     return;
+  /* After the lock was seen to be free, its maker is dead, and no job of it
+   * begins any more.
+   */
   if (fstat (fd, &status) == 0
-      && (status.st_uid == geteuid () || status.st_uid == also_user)) {
-    /* After the lock was seen to be free, its maker is dead, and no job of it
-     * begins any more.
-     */
-    g_autofree char *socket
-      = g_strconcat ("/", name, "/" OWN_SOCKET "\n", NULL);
-    g_autofree char *sockets = read_sockets ();
-    if (sockets && !strstr (sockets, socket)) {
-      unlinkat (fd, OWN_SOCKET, 0);
-      unlinkat (parent, name, AT_REMOVEDIR);
-    }
+      && (status.st_uid == geteuid () || status.st_uid == also_user)
+      && !is_in_use (fd)) {
+    unlinkat (fd, OWN_SOCKET, 0);
+    unlinkat (parent, name, AT_REMOVEDIR);
   }
   close (fd);
 }
@@ -152,7 +160,8 @@ own_folder_sweep (const char *parent, uid_t also_user)
   const struct dirent *entry;
 
   for (int i = 0; entries && i < NAMES_MAX && (entry = readdir (entries)); i++)
-    if (own_folder_is_name (entry->d_name))
+    if (own_folder_is_name (entry->d_name)
+        && (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN))
       remove_if_dead (dirfd (entries), entry->d_name, also_user);
   if (entries)
     closedir (entries);

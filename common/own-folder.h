@@ -40,8 +40,9 @@ void own_folder_remove (OwnFolder *folder);
 
 /* Remove the folders in parent whose maker is dead: those that bear such a name,
  * belong to our user or also_user (who was given some), and whose lock is free;
- * unless another process has a socket there (/proc/net/unix), as QEMU has while
- * a job goes on that nobody ended.  Nothing else is touched.
+ * unless a process has the socket there, as QEMU has while a job goes on that
+ * nobody ended.  Nothing else is touched.  Limit: where locks are each machine's
+ * own (some NFS), what another one uses looks dead.
  */
 void own_folder_sweep (const char *parent, uid_t also_user);
 

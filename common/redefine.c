@@ -19,7 +19,8 @@ redefine (const char *uri, const char *guest, const char *checkpoint,
   g_autofree char *virsh
     = error_virsh (uri, "checkpoint-create --redefine", guest, "/dev/stdin");
 
-  return g_strdup_printf ("echo %s%s'</disks></domaincheckpoint>' | %s", word,
+  return g_strdup_printf ("printf %%s %s%s'</disks></domaincheckpoint>' | %s",
+                          word,
                           disks, virsh);
 }
 
@@ -49,9 +50,10 @@ redefine_and_delete (const char *uri, const char *guest,
   g_autofree char *forget
     = error_virsh (uri, "checkpoint-delete --metadata", guest, checkpoint);
 
-  for (guint i = 0; i < targets->len; i++)
-    g_string_append_printf (names, " %s",
-                            (char *) g_ptr_array_index (targets, i));
+  for (guint i = 0; i < targets->len; i++) {
+    g_autofree char *word = error_shell_word (g_ptr_array_index (targets, i));
+    g_string_append_printf (names, " %s", word);
+  }
   return g_strdup_printf ("for disk in%s; do %s && { %s || %s; }; done",
                           names->str, define, delete, forget);
 }

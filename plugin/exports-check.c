@@ -108,7 +108,8 @@ targets_with (const Source *source, const char *bitmap)
 
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
-    if (layer_bitmap (disk_layer (disk, 0), bitmap))
+    const Bitmap *found = layer_bitmap (disk_layer (disk, 0), bitmap);
+    if (found && found->recording && !found->inconsistent)
       g_ptr_array_add (targets, disk->target);
   }
   return targets;
@@ -168,7 +169,7 @@ exports_check (Source *source, const Settings *settings,
   for (guint i = good > 0 ? 0 : 1; i < refusals->len; i++) {
     const GError *refusal = g_ptr_array_index (refusals, i);
     source_leave_out (source, g_ptr_array_index (targets, i),
-                      refusal->message, warn);
+                      refusal->message, true, warn);
   }
   if (good == 0 && refusals->len > 0)
     g_propagate_error (error, g_ptr_array_steal_index (refusals, 0));

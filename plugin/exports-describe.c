@@ -128,7 +128,8 @@ exports_describe (Source *source, const ExportChoice *choice,
   for (guint i = 0; i < source->left_out->len; i++)
     g_string_append_printf (text, "%s%s", i > 0 ? ", "
                             : "; " SOURCE_LEFT_OUT ": disk ",
-                            (char *) g_ptr_array_index (source->left_out, i));
+                            ((const LeftOut *) g_ptr_array_index (
+                              source->left_out, i))->target);
   if (source->ops->describe)
     source->ops->describe (source, text);
   /* NBD allows strings of 4096 bytes. */

@@ -44,6 +44,11 @@ exports_find_disk (const Source *source, const char *target, GError **error)
       return disk;
     g_ptr_array_add (names, disk->target);
   }
+  const LeftOut *left_out = source_left_out (source, target);
+  if (left_out) {
+    error_set (error, ENOENT, "%s", left_out->why);
+    return NULL;
+  }
   g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
   error_set (error, ENOENT, "there is no disk %s; disks are: %s", target,
              nearest);
@@ -71,10 +76,22 @@ known_names (const Source *source, const Settings *settings)
 static const Disk *
 default_disk (const Source *source, const Settings *settings, GError **error)
 {
-  if (source->disks->len == 1 && !settings->disk)
-    return g_ptr_array_index (source->disks, 0);
+  /* Who does not ask for one disk wants all: that one is missing must not depend on
+   * how many are left.
+   */
+  const LeftOut *missing = source_left_out (source, NULL);
+
   if (settings->disk)
     return exports_find_disk (source, settings->disk, error);
+  if (source->disks->len == 1 && !missing)
+    return g_ptr_array_index (source->disks, 0);
+  if (source->disks->len == 1) {
+    const Disk *only = g_ptr_array_index (source->disks, 0);
+    error_set (error, ENOENT, "no disk is chosen, and not all are served: for "
+               "what is left, ask for the export %s, or start with disk=%s; %s",
+               only->target, only->target, missing->why);
+    return NULL;
+  }
   g_autofree char *names = known_names (source, settings);
   error_set (error, ENOENT, "there are %u disks and none is chosen; ask for "
              "one of the exports %s, or start with disk=TARGET",

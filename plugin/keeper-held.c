@@ -95,6 +95,8 @@ heed_message (Held *held, Message *message)
   else if (message->kind == KEEPER_ADOPT && !held->adopted) {
     held->adopted = true;
     held->owner_fd = (int) syscall (SYS_pidfd_open, atol (text), 0);
+    if (held->owner_fd < 0 && errno == ESRCH)
+      drain_all (held);
   }
 }
 

@@ -124,10 +124,10 @@ add_way_out (const Hypervisor *hypervisor, const char *const *texts,
     = redefine_and_delete (hypervisor->uri, hypervisor->domain_name,
                            checkpoint->name, targets);
   g_autoptr (GError) refusal = g_steal_pointer (error);
-  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap of a "
-             "checkpoint %s that libvirt does not know any more: choose "
-             "another name with create=, or if nobody needs that record, "
-             "delete it with: %s", refusal->message, disks, checkpoint->name,
+  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap %s, "
+             "of a checkpoint that libvirt does not know any more, or of "
+             "another program's: choose another name with create=, or if "
+             "nobody needs that record, delete it with: %s", refusal->message, disks, checkpoint->name,
              command);
 }
 

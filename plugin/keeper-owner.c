@@ -188,7 +188,9 @@ refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
 
   if (owner == OWNER_ALIVE)
     return error_set (error, EBUSY, "guest %s is being served by another "
-                      "nbdkit, which holds %s; wait until it has ended",
+                      "nbdkit (or one that libvirt did not answer is still "
+                      "ending its job), which holds %s; wait until it has "
+                      "ended",
                       hypervisor->domain_name, folder);
   if (owner == OWNER_UNKNOWN)
     return error_set (error, EBUSY, "guest %s has a backup job of an nbdkit "

@@ -284,7 +284,8 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
                        &refusal)) {
     if (settings->on_missing_full)
       warn_of_useless (&plan, warn);
-    libvirt_leave_out (&self->source, settings, look->guest, warn);
+    libvirt_leave_out (&self->source, settings, look->guest->left_out, false,
+                       warn);
     return serve_job (self, settings, &plan, backup, look, error);
   }
   g_autoptr (GHashTable) found

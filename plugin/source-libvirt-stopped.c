@@ -14,10 +14,11 @@
 #include "source-libvirt.h"
 
 static char *
-copy_command (const GuestDisk *disk)
+copy_command (const GuestDisk *disk, const char *guest)
 {
   g_autofree char *path = error_shell_word (disk->source);
-  g_autofree char *copy = g_strconcat (disk->target, ".copy.raw", NULL);
+  g_autofree char *name = g_strdup_printf ("./%s-%s.raw", guest, disk->target);
+  g_autofree char *copy = error_shell_word (name);
 
   return g_strdup_printf ("qemu-img convert -f %s -O raw %s %s",
                           disk->format ? disk->format : "raw", path, copy);
@@ -49,8 +50,8 @@ leave_out (const Settings *stopped, const GuestDisk *disk, const char *who,
 
 /* left_out: target → why. */
 static bool
-add_file (Settings *stopped, const GuestDisk *disk, const char *who,
-          GHashTable *left_out, GError **error)
+add_file (Settings *stopped, const GuestDisk *disk, const char *guest,
+          const char *who, GHashTable *left_out, GError **error)
 {
   if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
     return true;
@@ -65,7 +66,7 @@ add_file (Settings *stopped, const GuestDisk *disk, const char *who,
     g_ptr_array_add (stopped->files, file);
     return true;
   }
-  g_autofree char *copy = disk->source ? copy_command (disk) : NULL;
+  g_autofree char *copy = disk->source ? copy_command (disk, guest) : NULL;
   g_autofree char *why
     = g_strdup_printf ("of a stopped guest only local qcow2 images are read, "
                        "and it is %s on %s; copy it whole%s%s",
@@ -127,15 +128,17 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
                "create= out", settings->create, who);
     return NULL;
   }
+  g_autoptr (GHashTable) unread
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   stopped.files = files;
   for (guint i = 0; i < look->guest->disks->len; i++)
-    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i), who,
-                   look->guest->left_out, error))
+    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i),
+                   look->guest->name, who, unread, error))
       return NULL;
   if (files->len == 0) {
     GHashTableIter iter;
     gpointer target, why = NULL;
-    g_hash_table_iter_init (&iter, look->guest->left_out);
+    g_hash_table_iter_init (&iter, unread);
     if (g_hash_table_iter_next (&iter, &target, &why))
       error_set (error, ENOTSUP, "%s: none of its disks can be read; the first, "
                  "%s: %s", who, (char *) target, (char *) why);
@@ -147,7 +150,8 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
                                     warn, error);
   if (!source)
     return NULL;
-  libvirt_leave_out (source, settings, look->guest, warn);
+  libvirt_leave_out (source, settings, unread, true, warn);
+  libvirt_leave_out (source, settings, look->guest->left_out, false, warn);
   add_others (source, look->guest);
   find_strays (source, look->guest);
   if (settings->on_missing_full)

@@ -153,18 +153,18 @@ report_look (const GuestLook *look, Warn warn)
 
 void
 libvirt_leave_out (Source *source, const Settings *settings,
-                   const Guest *guest, Warn warn)
+                   GHashTable *why_not, bool belong, Warn warn)
 {
-  g_autoptr (GList) targets = g_hash_table_get_keys (guest->left_out);
+  g_autoptr (GList) targets = g_hash_table_get_keys (why_not);
 
   targets = g_list_sort (targets, (GCompareFunc) strcmp);
   for (const GList *item = targets; item && !settings->disk;
        item = item->next) {
     g_autofree char *why
       = g_strdup_printf ("disk %s: %s", (const char *) item->data,
-                         (const char *) g_hash_table_lookup (guest->left_out,
+                         (const char *) g_hash_table_lookup (why_not,
                                                              item->data));
-    source_leave_out (source, item->data, why, warn);
+    source_leave_out (source, item->data, why, belong, warn);
   }
 }
 

@@ -30,11 +30,11 @@ typedef struct {
   NbdWitness *witness;
 } Witness;
 
-/* Tell of the disks that the guest has and no backup covers, unless disk= names
- * another.
+/* Tell of disks that are not served (target → why), unless disk= names another.
+ * belong: as of LeftOut.
  */
 void libvirt_leave_out (Source *source, const Settings *settings,
-                        const Guest *guest, Warn warn);
+                        GHashTable *why_not, bool belong, Warn warn);
 
 /* For each disk of the job. */
 void libvirt_add_witness (LibvirtSource *self, const char *target);

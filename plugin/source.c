@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "error.h"
 #include "on-quit.h"
@@ -80,17 +81,40 @@ source_call_roll (Source *source, Roster *roster)
     ((Disk *) g_ptr_array_index (source->disks, i))->roster = roster;
 }
 
+static void
+left_out_free (gpointer data)
+{
+  LeftOut *left_out = data;
+
+  g_free (left_out->target);
+  g_free (left_out->why);
+  g_free (left_out);
+}
+
 void
 source_leave_out (Source *source, const char *target, const char *why,
-                  Warn warn)
+                  bool belongs, Warn warn)
 {
-  /* A remedy in front says so already. */
-  g_autofree char *message
-    = g_str_has_prefix (why, SOURCE_LEFT_OUT) ? g_strdup (why)
-    : g_strdup_printf (SOURCE_LEFT_OUT ": %s", why);
+  LeftOut *left_out = g_new0 (LeftOut, 1);
 
-  warn (message);
-  g_ptr_array_add (source->left_out, g_strdup (target));
+  left_out->target = g_strdup (target);
+  left_out->belongs = belongs;
+  /* A remedy in front says so already. */
+  left_out->why = g_str_has_prefix (why, SOURCE_LEFT_OUT) ? g_strdup (why)
+    : g_strdup_printf (SOURCE_LEFT_OUT ": %s", why);
+  g_ptr_array_add (source->left_out, left_out);
+  warn (left_out->why);
+}
+
+const LeftOut *
+source_left_out (const Source *source, const char *target)
+{
+  for (guint i = 0; i < source->left_out->len; i++) {
+    const LeftOut *left_out = g_ptr_array_index (source->left_out, i);
+    if (target ? strcmp (left_out->target, target) == 0 : left_out->belongs)
+      return left_out;
+  }
+  return NULL;
 }
 
 void
@@ -101,7 +125,7 @@ source_init (Source *source, const SourceOps *ops)
                                (guint) MAX (0, checkpoint_debug_patience)
                                * 1000);
   source->disks = g_ptr_array_new_with_free_func ((GDestroyNotify) disk_free);
-  source->left_out = g_ptr_array_new_with_free_func (g_free);
+  source->left_out = g_ptr_array_new_with_free_func (left_out_free);
 }
 
 void

@@ -84,7 +84,7 @@ struct Source {
   Forest *tree;
   char *whole_since;            /* a disk that cannot be served since this
                                  * checkpoint is served whole; or NULL */
-  GPtrArray *left_out;          /* targets of the guest's disks that cannot be
+  GPtrArray *left_out;          /* of LeftOut: disks of the guest that are not
                                  * served, for each export's description */
   char *look_only;              /* nothing can be read, and why; or NULL */
   const char *missing_remedy;   /* without which a disk that has no usable
@@ -107,11 +107,26 @@ const SourceOps *source_choose (const Settings *settings, GError **error);
 /* "file uri": the caller's. */
 char *source_names (void);
 
+/* A disk that is not served.  belongs: a backup of the guest could have it, so
+ * the others are not all that there is.
+ */
+typedef struct {
+  char *target;
+  char *why;                    /* "NOT in this backup: disk vdb: …" */
+  bool belongs;
+} LeftOut;
+
 /* Say that a disk is not served, and why: to the log now ("NOT in this backup:
- * …"), and in each export's description.  Before there are clients.
+ * …"), in each export's description, and to who asks for it.  Before there are
+ * clients.
  */
 void source_leave_out (Source *source, const char *target, const char *why,
-                       Warn warn);
+                       bool belongs, Warn warn);
+
+/* The disk of that target that is left out, or NULL.  target: NULL: the first that
+ * belongs into a backup.
+ */
+const LeftOut *source_left_out (const Source *source, const char *target);
 
 /* For sources: say what of an endpoint is dirty.  depth: of the part's layer
  * as the server counts, 1 on top; told_to: where the server's word on it ends

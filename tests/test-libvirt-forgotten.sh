@@ -33,7 +33,7 @@ node=$(lab_qmp web1 query-named-block-nodes '{"flat": true}' | jq -r --arg \
                             | ."node-name"')
 lab_qmp web1 block-dirty-bitmap-remove "{\"node\": \"$node\", \"name\": \"c1\"}"
 lab_state web1 >before
-refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap of a checkpoint c1 that libvirt does not know any more: choose another name with create=, or .*delete it with: ' \
+refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s: choose another name with create=, or .*delete it with: ' \
   libvirt="$connect" domain=web1 create=c1
 lab_state web1 | diff -u before - || fail "the refusal left something"
 type_it
@@ -56,7 +56,19 @@ virsh destroy web1
 refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
 type_it
 dirty c1
+# One that was not recording all the time is not believed after that, either.
+virsh checkpoint-delete --metadata web1 c1
+qemu-img bitmap --disable vda.qcow2 c1
+qemu-img bitmap --disable vdb.qcow2 c1
+refuses 'no checkpoint c1' libvirt="$connect" domain=web1 checkpoint=c1
+guest_start web1
+refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
+type_it
+refuses 'c1' libvirt="$connect" domain=web1 checkpoint=c1
+virsh destroy web1
+refuses 'c1 .*not recording' libvirt="$connect" domain=web1 checkpoint=c1 disk=vda
 mkdir tree
 virsh checkpoint-dumpxml web1 c2 >tree/c2.xml
+qemu-img bitmap --enable vda.qcow2 c1
 refuses 'no document of checkpoint c1, but disk vda has a bitmap of that name; without tree=' \
   vda.qcow2 tree=tree checkpoint=c1

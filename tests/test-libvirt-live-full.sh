@@ -56,13 +56,18 @@ virsh checkpoint-create-as web1 monday --diskspec vda,checkpoint=no \
 virsh destroy web1
 serve libvirt="$connect" domain=web1 checkpoint=monday disk=vdd -- true 2>log
 ! grep -q NOT log || fail "disk= leaves out what it does not name: $(cat log)"
-serve libvirt="$connect" domain=web1 checkpoint=monday -- \
-  'nbdinfo --list "$uri" >list' 2>log
-command=$(sed -n 's/.*NOT in this backup: disk vda: .*; copy it whole: //p' log)
+serve libvirt="$connect" domain=web1 checkpoint=monday -- '
+  nbdinfo --list "nbd+unix:///vdd?socket=$unixsocket" >list
+  ! nbdinfo --size "$uri" || exit 7' 2>log
+grep -q 'no disk is chosen, and not all are served: .*start with disk=vdd; NOT in this backup: disk vda: ' \
+  log || fail "one disk of three stands for all: $(cat log)"
+refuses_export 'NOT in this backup: disk vdb: .*version 2' vdb \
+  libvirt="$connect" domain=web1 checkpoint=monday
+command=$(sed -n 's/.*NOT in this backup: disk vda: .*; copy it whole: //p' log | head -n 1)
 [ -n "$command" ] || fail "$(cat log)"
 eval "$command"
-cmp vda.raw vda.copy.raw
-command=$(sed -n 's/.*NOT in this backup: disk vdb: .*version 2.*, type: //p' log)
+cmp vda.raw web1-vda.raw
+command=$(sed -n 's/.*NOT in this backup: disk vdb: .*version 2.*, type: //p' log | head -n 1)
 [ -n "$command" ] || fail "$(cat log)"
 eval "$command"
 qemu-img info vdb.qcow2 | grep -q 'compat: 1.1' || fail "not amended"
