@@ -240,9 +240,9 @@ is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
     g_hash_table_insert (plan->useless, g_strdup (target), g_strdup (why));
     return false;
   }
-  if (!since || (roster_check (plan->roster, since, target, &reason)
-                 && check_backing (plan, look, since, target, &reason)))
-    return since && checkpoint_bitmap (since, target);
+  if (roster_check (plan->roster, since, target, &reason)
+      && check_backing (plan, look, since, target, &reason))
+    return checkpoint_bitmap (since, target) != NULL;
   g_hash_table_insert (plan->useless, g_strdup (target),
                        g_strdup (reason->message));
   return false;
@@ -260,7 +260,7 @@ choose_disks (LivePlan *plan, const Settings *settings, const GuestLook *look,
     const GuestDisk *disk = g_ptr_array_index (disks, i);
     const bool unwanted
       = settings->disk && strcmp (settings->disk, disk->target) != 0;
-    const bool recorded = !unwanted
+    const bool recorded = since && !unwanted
       && is_recorded (plan, look, since, broken, disk->target);
 
     if (unwanted)
