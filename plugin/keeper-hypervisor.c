@@ -20,12 +20,10 @@
 #define NAMES_SHOWN 8
 /* The server waits for each message. */
 #define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
+#define CONNECT_LIMIT_MS (KEEPER_ANSWER_MS - 5000)
 /* For a daemon that restarts. */
 #define RECONNECT_MS 15000
 #define RECONNECT_INTERVAL_MS 200
-/* libvirtd is asked for a sign of life, and given up after three. */
-#define KEEPALIVE_S 5
-#define KEEPALIVE_COUNT 3
 
 static int
 errno_of (const virError *reason)
@@ -104,19 +102,6 @@ hypervisor_guest_answers (const Hypervisor *hypervisor)
 
   return virDomainBlockStats (hypervisor->domain, "", &counters,
                               sizeof counters) == 0;
-}
-
-static bool
-connect (Hypervisor *hypervisor, bool writable, GError **error)
-{
-  hypervisor->connection = writable
-    ? virConnectOpen (hypervisor->uri)
-    : virConnectOpenReadOnly (hypervisor->uri);
-  if (!hypervisor->connection)
-    return hypervisor_error (error, "libvirt=%s", hypervisor->uri);
-  virConnectSetKeepAlive (hypervisor->connection, KEEPALIVE_S,
-                          KEEPALIVE_COUNT);
-  return true;
 }
 
 void
@@ -274,8 +259,9 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
                  const char *domain, bool writable, GError **error)
 {
   hypervisor->uri = g_strdup (uri);
-  return connect (hypervisor, writable, error)
-    && find_guest (hypervisor, domain, error)
+  hypervisor->connection
+    = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
+  return hypervisor->connection && find_guest (hypervisor, domain, error)
     && tell_checkpoints (hypervisor, fd, error)
     && tell_guest (hypervisor, fd, error);
 }
@@ -284,11 +270,13 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
  * handles stay good for messages.
  */
 static bool
-connect_anew (Hypervisor *hypervisor, GError **error)
+connect_anew (Hypervisor *hypervisor, int limit_ms, GError **error)
 {
-  Hypervisor anew = { .uri = hypervisor->uri };
+  Hypervisor anew = {
+    .connection = hypervisor_open (hypervisor->uri, true, limit_ms, error),
+  };
 
-  if (!connect (&anew, true, error))
+  if (!anew.connection)
     return false;
   anew.domain
     = virDomainLookupByUUIDString (anew.connection, hypervisor->uuid);
@@ -309,13 +297,15 @@ bool
 hypervisor_reconnect (Hypervisor *hypervisor, GError **error)
 {
   const gint64 deadline = g_get_monotonic_time () + RECONNECT_MS * 1000LL;
+  int left_ms = RECONNECT_MS;
 
   for (;;) {
     g_autoptr (GError) refusal = NULL;
 
-    if (connect_anew (hypervisor, &refusal))
+    if (connect_anew (hypervisor, left_ms, &refusal))
       return true;
-    if (refusal->code == ENOENT || g_get_monotonic_time () > deadline) {
+    left_ms = (int) ((deadline - g_get_monotonic_time ()) / 1000);
+    if (refusal->code == ENOENT || left_ms <= 0) {
       g_propagate_error (error, g_steal_pointer (&refusal));
       return false;
     }

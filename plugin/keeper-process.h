@@ -23,6 +23,7 @@ enum {
   KEEPER_PROVE,                 /* target */
   /* to the keeper, on the socket for connections; KEEPER_ADOPT, too */
   KEEPER_HOLD,                  /* ID; with a descriptor */
+  KEEPER_SETTLE,                /* ID */
   KEEPER_LET_GO,                /* ID */
   /* from the keeper */
   KEEPER_FAILED,                /* errno, message */
@@ -108,10 +109,14 @@ typedef struct {
 bool hypervisor_error (GError **error, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
 
+/* Connect to libvirt's daemon within limit_ms; or NULL. */
+virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
+                               GError **error);
+
 /* Before hypervisor_look: libvirt's calls have no limit, so a look ends the
  * process if it has nothing to tell for longer than anybody waits.  (A process
  * that has a job waits for libvirt as long as it takes: until QEMU answers, or is
- * gone; or, at most KEEPALIVE_S times KEEPALIVE_COUNT, until its daemon is.)
+ * gone; or, as keeper-connect.c asks its daemon for signs of life, until that is.)
  */
 void hypervisor_look_on (void);
 
