@@ -36,6 +36,9 @@
  */
 #define TURNS 4
 
+#define MOVES_WITHIN_MS 5000
+#define MOVES_POLL_MS 10
+
 static bool
 is_at_work (const char *status)
 {
@@ -131,20 +134,24 @@ hear_daemon (const Hypervisor *hypervisor)
   return turn_loop ();
 }
 
+typedef enum { JOB_NONE, JOB_NOT_MOVED, JOB_MOVED } JobMoved;
+
 /* Hear what QEMU has told before this was called, if libvirt knows of a backup
  * of that disk: QEMU is then asked for its figures.  (virDomainGetJobStats would
  * ask as well, but could crash libvirt before 10.8 as a job ended.)  libvirt
- * says 0 of 1 of a job of which QEMU does not know any more.
+ * says 0 of 1 of a job that has not run yet (qemuBlockJobInfoTranslate of 11.3),
+ * but also of one of which QEMU does not know any more.
  */
 static bool
-hear_qemu (const Hypervisor *hypervisor, const char *target, bool *has_job)
+hear_qemu (const Hypervisor *hypervisor, const char *target, JobMoved *moved)
 {
   virDomainBlockJobInfo figures = { 0 };
   const int told = virDomainGetBlockJobInfo (hypervisor->domain, target,
                                              &figures, 0);
 
-  *has_job = told > 0 && figures.type == VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
-    && !(figures.cur == 0 && figures.end == 1);
+  *moved = told <= 0 || figures.type != VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+    ? JOB_NONE : figures.cur == 0 && figures.end == 1
+    ? JOB_NOT_MOVED : JOB_MOVED;
   return told >= 0 && hear_daemon (hypervisor);
 }
 
@@ -161,9 +168,9 @@ life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
   return true;
 }
 
-/* QEMU has told of a job of that disk, and of the end of none. */
-static bool
-is_alive (const Job *job, const char *target)
+/* NULL if QEMU has told of a job of that disk, and of the end of none. */
+static const char *
+why_not_alive (const Job *job, const char *target)
 {
   g_autofree char *prefix = g_strdup_printf ("backup-%s-", target);
   GHashTableIter iter;
@@ -175,34 +182,44 @@ is_alive (const Job *job, const char *target)
     if (!g_str_has_prefix (id, prefix))
       continue;
     if (!value)
-      return false;
+      return "QEMU tells that our backup job has ended";
     found = true;
   }
-  return found && !job->unsure;
-}
-
-static bool
-tell_dead (const char *target, GError **error)
-{
-  return error_set (error, EIO, "disk %s: QEMU or libvirt knows of no backup "
-                    "job of ours any more", target);
+  return !found ? "QEMU has not told of a backup job of ours"
+    : job->unsure ? "QEMU tells of jobs in a way that is not understood" : NULL;
 }
 
 KeeperLife
 life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
            GError **error)
 {
-  bool has_job;
+  static const char *const words[] = {
+    [JOB_NONE] = "libvirt knows of no backup job of ours any more",
+    [JOB_NOT_MOVED] = "QEMU does not run our backup job",
+    [JOB_MOVED] = NULL,
+  };
+  const gint64 deadline = g_get_monotonic_time () + MOVES_WITHIN_MS * 1000LL;
+  const char *why = NULL;
+  JobMoved moved;
 
-  if (!hear_qemu (hypervisor, target, &has_job)) {
-    const virError *reason = virGetLastError ();
-    const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
-    hypervisor_error (error, "disk %s", target);
-    return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
-  }
-  if (has_job && is_alive (job, target))
+  /* The job runs in the disk's iothread, which may be busy. */
+  do {
+    if (why)
+      g_usleep (MOVES_POLL_MS * 1000);
+    if (!hear_qemu (hypervisor, target, &moved)) {
+      const virError *reason = virGetLastError ();
+      const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
+      hypervisor_error (error, "disk %s", target);
+      return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
+    }
+    why = why_not_alive (job, target);
+    if (!why)
+      why = words[moved];
+  } while (why == words[JOB_NOT_MOVED]
+           && g_get_monotonic_time () < deadline);
+  if (!why)
     return KEEPER_ALIVE;
-  tell_dead (target, error);
+  error_set (error, EIO, "disk %s: %s", target, why);
   return KEEPER_DEAD;
 }
 
@@ -217,8 +234,9 @@ look_at_all (const Job *job, const Hypervisor *hypervisor,
     if (i == 0 && life_look (job, hypervisor, disk->target, error)
         != KEEPER_ALIVE)
       return false;
-    if (i > 0 && !is_alive (job, disk->target))
-      return tell_dead (disk->target, error);
+    const char *why = i > 0 ? why_not_alive (job, disk->target) : NULL;
+    if (why)
+      return error_set (error, EIO, "disk %s: %s", disk->target, why);
   }
   return true;
 }
