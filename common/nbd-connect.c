@@ -198,9 +198,8 @@ listing_completed (void *opaque, int *error)
   return 1;
 }
 
-/* It is held from when it has become the export's, and not before: QEMU 7.2
- * waits for ever for a client that is still negotiating when its server is to
- * stop, but may lose that one at any time.
+/* It is held from when it may become the export's: QEMU may be faster than we,
+ * and we may be killed before we have its answer.
  */
 static bool
 go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
@@ -211,6 +210,8 @@ go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
   if ((want_zeroes && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
       || (dirty && nbd_add_meta_context (nbd, dirty) == -1))
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+  else if (!nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd)))
+    failure = EOWNERDEAD;
   else if (nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EIO;
   else
@@ -218,11 +219,9 @@ go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
                              deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ENOENT;
-  if (!failure && !nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd)))
-    failure = EOWNERDEAD;
   if (failure)
     return connect_failed (what, failure, error);
-  nbd_life_negotiated (life, nbd);
+  nbd_life_settle (life, nbd);
   return nbd_check_export (nbd, want_zeroes, dirty, what, error);
 }
 

@@ -148,19 +148,43 @@ nbd_life_has_holder (const NbdLife *life)
   return life->holder != NULL;
 }
 
+static void
+end_negotiating (NbdLife *life, const void *key)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  if (g_hash_table_remove (life->negotiating, key))
+    g_cond_broadcast (&life->settled);
+}
+
 bool
 nbd_life_hold (NbdLife *life, const void *key, int fd)
 {
   if (!life->holder)
     return true;
-  guint64 *id = g_new (guint64, 1);
   g_mutex_lock (&life->lock);
-  *id = ++life->last_id;
-  const guint64 number = *id;
-  g_hash_table_insert (life->held, (gpointer) key, id);
+  const bool is_held = g_hash_table_contains (life->held, key);
+  const guint64 number = is_held ? 0 : ++life->last_id;
+  if (!is_held)
+    g_hash_table_insert (life->held, (gpointer) key,
+                         g_memdup2 (&number, sizeof number));
   g_mutex_unlock (&life->lock);
   /* Not under the lock: it may have to wait. */
-  return life->holder->hold (life->holder_opaque, number, fd);
+  return is_held || life->holder->hold (life->holder_opaque, number, fd);
+}
+
+void
+nbd_life_settle (NbdLife *life, const void *key)
+{
+  if (!life->holder)
+    return;
+  g_mutex_lock (&life->lock);
+  const guint64 *held = g_hash_table_lookup (life->held, key);
+  const guint64 id = held ? *held : 0;
+  g_mutex_unlock (&life->lock);
+  if (held)
+    life->holder->settle (life->holder_opaque, id);
+  end_negotiating (life, key);
 }
 
 void
@@ -170,7 +194,7 @@ nbd_life_let_go (NbdLife *life, const void *key)
 
   if (!life->holder)
     return;
-  nbd_life_negotiated (life, key);
+  end_negotiating (life, key);
   g_mutex_lock (&life->lock);
   g_hash_table_steal_extended (life->held, key, NULL, &id);
   g_mutex_unlock (&life->lock);
@@ -190,15 +214,6 @@ nbd_life_negotiate (NbdLife *life, const void *key)
     return false;
   g_hash_table_add (life->negotiating, (gpointer) key);
   return true;
-}
-
-void
-nbd_life_negotiated (NbdLife *life, const void *key)
-{
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
-
-  if (g_hash_table_remove (life->negotiating, key))
-    g_cond_broadcast (&life->settled);
 }
 
 void

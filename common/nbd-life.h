@@ -53,8 +53,15 @@ bool nbd_life_check (NbdLife *life);
  * HACKING.md), and we may be killed.
  */
 typedef struct {
-  /* Keep a copy of the descriptor.  False: there is nobody to do so. */
+  /* Keep a copy of the descriptor, of a connection that may become an export's
+   * from now on.  False: there is nobody to do so.
+   */
   bool (*hold) (void *opaque, guint64 id, int fd);
+  /* It has become the export's.  One that may have or not when we let it go must
+   * be closed soon: QEMU 7.2 waits for ever for a client that still negotiates
+   * when its server is to stop.
+   */
+  void (*settle) (void *opaque, guint64 id);
   /* We receive nothing more on it.  What still comes must be received, since
    * QEMU waits for all of that before it ends a job or makes a snapshot.
    */
@@ -65,20 +72,21 @@ typedef struct {
 void nbd_life_set_holder (NbdLife *life, const NbdHolder *holder,
                           void *opaque);
 bool nbd_life_has_holder (const NbdLife *life);
-/* Have a connection held; who it is of is its key.  True without a holder.
- * Any thread.
+/* Have a connection held before it asks for an export; who it is of is its key.
+ * True without a holder.  Any thread.
  */
 bool nbd_life_hold (NbdLife *life, const void *key, int fd);
+/* It has its export, and negotiates no more.  Any thread. */
+void nbd_life_settle (NbdLife *life, const void *key);
 /* To be called before it is closed, for each key; held or not.  Any thread. */
 void nbd_life_let_go (NbdLife *life, const void *key);
 
 /* Where there is a holder: a connection begins to negotiate, which must be over
  * before the job ends, since QEMU 7.2 waits for ever for a client that does when
  * its server is to stop.  False: the life is over, so it must not.  It ends with
- * nbd_life_negotiated, or nbd_life_let_go.  Any thread.
+ * nbd_life_settle, or nbd_life_let_go.  Any thread.
  */
 bool nbd_life_negotiate (NbdLife *life, const void *key);
-void nbd_life_negotiated (NbdLife *life, const void *key);
 /* End the life, and wait until none negotiates, so many milliseconds at most. */
 void nbd_life_end_calmly (NbdLife *life, guint milliseconds);
 

@@ -30,9 +30,17 @@
 #define NOISE_BYTES 65536
 #define ID_MAX_BYTES 20         /* a guint64's digits */
 
+/* How long one is held of which it is not known whether it has become the
+ * export's.  A job ends in less than that, and then closing it does no harm; if
+ * it has not, QEMU's main thread waits for it as the job's server stops.
+ */
+#define UNSETTLED_MS 200
+
 typedef struct {
   int fd;
+  bool settled;                 /* it is the export's */
   bool drained;                 /* nobody else receives on it */
+  gint64 closed_at;             /* monotonic; 0: when we end */
 } Connection;
 
 typedef struct {
@@ -60,6 +68,15 @@ add_connection (Held *held, const char *id, int fd)
   g_hash_table_insert (held->connections, g_strdup (id), connection);
 }
 
+static void
+drain (Connection *connection)
+{
+  if (!connection->settled && !connection->drained)
+    connection->closed_at
+      = g_get_monotonic_time () + UNSETTLED_MS * G_TIME_SPAN_MILLISECOND;
+  connection->drained = true;
+}
+
 /* Nobody else receives on any of them. */
 static void
 drain_all (Held *held)
@@ -69,7 +86,29 @@ drain_all (Held *held)
 
   g_hash_table_iter_init (&iter, held->connections);
   while (g_hash_table_iter_next (&iter, NULL, &value))
-    ((Connection *) value)->drained = true;
+    drain (value);
+}
+
+/* Close those whose time has come.  Milliseconds until that of the next; -1:
+ * there is none.
+ */
+static int
+close_unsettled (Held *held)
+{
+  const gint64 now = g_get_monotonic_time ();
+  gint64 next = 0;
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, held->connections);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const gint64 closed_at = ((const Connection *) value)->closed_at;
+    if (closed_at && closed_at <= now)
+      g_hash_table_iter_remove (&iter);
+    else if (closed_at && (!next || closed_at < next))
+      next = closed_at;
+  }
+  return next ? (int) ((next - now) / G_TIME_SPAN_MILLISECOND) + 1 : -1;
 }
 
 /* The server may be another user's, and is not believed further than needed:
@@ -90,8 +129,10 @@ heed_message (Held *held, Message *message)
   }
   if (fd >= 0)
     close (fd);
-  if (message->kind == KEEPER_LET_GO && connection)
-    connection->drained = true;
+  if (message->kind == KEEPER_SETTLE && connection)
+    connection->settled = true;
+  else if (message->kind == KEEPER_LET_GO && connection)
+    drain (connection);
   else if (message->kind == KEEPER_ADOPT && !held->adopted) {
     held->adopted = true;
     held->owner_fd = (int) syscall (SYS_pidfd_open, atol (text), 0);
@@ -168,9 +209,11 @@ run (gpointer data)
   Held *held = data;
 
   for (;;) {
+    const int limit_ms = close_unsettled (held);
     g_autoptr (GArray) pollfds = list_pollfds (held);
     const struct pollfd *ready = &g_array_index (pollfds, struct pollfd, 0);
-    if (poll ((struct pollfd *) (void *) pollfds->data, pollfds->len, -1) < 0)
+    if (poll ((struct pollfd *) (void *) pollfds->data, pollfds->len,
+              limit_ms) < 0)
       continue;
     heed_connections (held, pollfds);
     if (ready[0].revents)

@@ -373,12 +373,24 @@ keeper_hold (Keeper *keeper, guint64 id, int fd)
   return tell (keeper, keeper->held_fd, KEEPER_HOLD, number, fd);
 }
 
-void
-keeper_let_go (Keeper *keeper, guint64 id)
+static void
+tell_of_connection (Keeper *keeper, guint kind, guint64 id)
 {
   g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
 
-  tell (keeper, keeper->held_fd, KEEPER_LET_GO, number, -1);
+  tell (keeper, keeper->held_fd, kind, number, -1);
+}
+
+void
+keeper_settle (Keeper *keeper, guint64 id)
+{
+  tell_of_connection (keeper, KEEPER_SETTLE, id);
+}
+
+void
+keeper_let_go (Keeper *keeper, guint64 id)
+{
+  tell_of_connection (keeper, KEEPER_LET_GO, id);
 }
 
 /* With the thread, for it to end; without, read ourselves. */

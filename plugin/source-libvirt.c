@@ -86,6 +86,14 @@ hold (void *opaque, guint64 id, int fd)
 }
 
 static void
+settle (void *opaque, guint64 id)
+{
+  const LibvirtSource *self = opaque;
+
+  keeper_settle (self->keeper, id);
+}
+
+static void
 let_go (void *opaque, guint64 id)
 {
   const LibvirtSource *self = opaque;
@@ -93,7 +101,7 @@ let_go (void *opaque, guint64 id)
   keeper_let_go (self->keeper, id);
 }
 
-static const NbdHolder holder = { hold, let_go };
+static const NbdHolder holder = { hold, settle, let_go };
 
 static void
 libvirt_stop (Source *source)

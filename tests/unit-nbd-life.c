@@ -299,7 +299,7 @@ test_threads (void)
 }
 
 typedef struct {
-  guint64 held, let_go;         /* the last ID */
+  guint64 held, settled, let_go; /* the last ID */
   guint holds, let_goes;
   bool refuse;
 } Holding;
@@ -317,6 +317,14 @@ hold (void *opaque, guint64 id, int fd)
 }
 
 static void
+settle (void *opaque, guint64 id)
+{
+  Holding *holding = opaque;
+
+  holding->settled = id;
+}
+
+static void
 let_go (void *opaque, guint64 id)
 {
   Holding *holding = opaque;
@@ -325,7 +333,7 @@ let_go (void *opaque, guint64 id)
   holding->let_goes++;
 }
 
-static const NbdHolder holder = { hold, let_go };
+static const NbdHolder holder = { hold, settle, let_go };
 
 /* A descriptor's number, and a handle's address, are used again. */
 static void
@@ -343,6 +351,10 @@ test_holder (void)
   g_assert_true (nbd_life_hold (life, &first, 17));
   const guint64 id = holding.held;
   g_assert_true (nbd_life_hold (life, &second, 17));
+  nbd_life_settle (life, &first);
+  g_assert_cmpuint (holding.settled, ==, id);
+  g_assert_true (nbd_life_hold (life, &second, 17)); /* it is */
+  g_assert_cmpuint (holding.holds, ==, 2);
   nbd_life_let_go (life, &first);
   g_assert_cmpuint (holding.let_go, ==, id);
   nbd_life_let_go (life, &first); /* once only */
@@ -361,7 +373,7 @@ settle_later (gpointer data)
   gpointer *both = data;
 
   g_usleep (50000);
-  nbd_life_negotiated (both[0], both[1]);
+  nbd_life_settle (both[0], both[1]);
   return NULL;
 }
 
