@@ -343,6 +343,22 @@ image_void_bitmap (const char *path, const char *bitmap, bool needed,
 }
 
 bool
+image_is_version_2 (const char *path)
+{
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  g_auto (Qcow2Header) header = { 0 };
+  const char *why;
+  gsize length;
+
+  if (fd < 0)
+    return false;
+  g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
+  close (fd);
+  return bytes && qcow2_header_parse (bytes, length, &header, &why)
+    && header.version == 2;
+}
+
+bool
 image_has_bitmap (const char *path, const char *bitmap)
 {
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -18,6 +18,12 @@
  */
 GPtrArray *image_chain_inspect (const char *path, GError **error);
 
+/* Does the image at path say that it is qcow2 version 2, which can hold no
+ * bitmap?  False if it cannot be looked at.  Nothing is locked: while a guest
+ * runs, the version of its image stays what it is.
+ */
+bool image_is_version_2 (const char *path);
+
 /* Does the image at path say that it has a bitmap of that name?  False if it
  * cannot be looked at.  Nothing is locked: of a running guest's image it tells
  * what was there when QEMU opened it.

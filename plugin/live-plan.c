@@ -127,6 +127,16 @@ check_scratch (const char *path, const GuestLook *look, GError **error)
                     look->privileged ? X_OK : W_OK | X_OK, error);
 }
 
+/* libvirt keeps bitmaps in qcow2 only, and would begin nothing at all if asked
+ * for one in version 2.  A file that cannot be seen is taken for a newer one.
+ */
+static bool
+can_hold_bitmap (const GuestLook *look, const GuestDisk *disk)
+{
+  return g_strcmp0 (disk->format, "qcow2") == 0
+    && (look->host || !disk->source || !image_is_version_2 (disk->source));
+}
+
 static bool
 add_disk (LivePlan *plan, const Settings *settings, const GuestLook *look,
           const GuestDisk *disk, const char *since, GError **error)
@@ -143,8 +153,7 @@ add_disk (LivePlan *plan, const Settings *settings, const GuestLook *look,
   wanted->incremental = g_strdup (since);
   wanted->scratch = g_strdup (scratch);
   g_ptr_array_add (plan->scratch, g_steal_pointer (&scratch));
-  /* libvirt keeps bitmaps in qcow2 only. */
-  if (plan->create && g_strcmp0 (disk->format, "qcow2") == 0)
+  if (plan->create && can_hold_bitmap (look, disk))
     checkpoint_cover (plan->create, disk->target, plan->create->name);
   return true;
 }
@@ -306,7 +315,9 @@ live_plan_make (LivePlan *plan, const Settings *settings,
   if (plan->create && plan->create->disks->len == 0
       && plan->backup->disks->len > 0)
     return error_set (error, ENOTSUP, "create=%s: no disk in the backup is "
-                      "qcow2, and only there can a checkpoint be recorded",
+                      "qcow2 of version 3 (qemu-img info -U calls it compat "
+                      "1.1), and only there can a checkpoint be recorded; "
+                      "on-missing=full alone serves all without one",
                       settings->create);
   return true;
 }

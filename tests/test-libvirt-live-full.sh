@@ -50,6 +50,27 @@ refuses 'no disk vdc that can be backed up: it is read-only' \
   libvirt="$connect" domain=web1 on-missing=full disk=vdc
 lab_state web1 | diff -u before - || fail "something is left"
 
+# A checkpoint is made where there can be one, and the disks without are served.
+refuses 'create=monday: no disk in the backup is qcow2 of version 3.*on-missing=full alone' \
+  libvirt="$connect" domain=web1 create=monday disk=vdb
+serve libvirt="$connect" domain=web1 create=first -- '
+  qemu-img convert -f raw -O raw "nbd+unix:///vdb?socket=$unixsocket" vdb.first'
+cmp vdb.copy vdb.first || fail "vdb differs"
+virsh checkpoint-dumpxml web1 first --no-domain >first.xml
+grep -q "<disk name='vdd' checkpoint='bitmap'" first.xml || fail "$(cat first.xml)"
+! grep "<disk name='vd[ab]' checkpoint='bitmap'" first.xml || fail "of all disks"
+guest_write web1 vdd "write -P 5 1M 64k"
+serve libvirt="$connect" domain=web1 checkpoint=first on-missing=full create=next -- '
+  nbdinfo --map "nbd+unix:///vdd?socket=$unixsocket" >map
+  nbdinfo --list "$uri" >list'
+grep -Eq '^ *1048576 +65536 +0 +data' map || fail "$(cat map)"
+for disk in vda vdb; do
+  grep -q "disk $disk.*served whole" list || fail "$(cat list)"
+done
+virsh checkpoint-delete web1 next
+virsh checkpoint-delete web1 first
+lab_state web1 | diff -u before - || fail "something is left"
+
 # Stopped: what is not read is said, with what copies it, which is typed here.
 virsh checkpoint-create-as web1 monday --diskspec vda,checkpoint=no \
   --diskspec vdb,checkpoint=no --diskspec vdd
