@@ -32,6 +32,8 @@
  */
 #define LIST_BYTES (16 * 1024 * 1024)
 #define HANDSHAKE_BYTES (1024 * 1024)
+/* So a server is called that somebody else chose, before its address. */
+#define URI_GIVEN "uri="
 /* How soon it is noticed that we are told to end, where we wait ourselves. */
 #define TICK_MS 100
 /* How long a server that is lost, or was told that we end, is said goodbye to.
@@ -94,9 +96,20 @@ connect_failed (const char *where, int failure, GError **error)
                       "server does; is it the right one?", where,
                       failure == E2BIG ? "without end before any data"
                       : "what nobody asked for");
-  return error_set (error, failure, "%s: %s; nbdinfo --list tells whether the "
-                    "server runs and what it exports", where,
-                    nbd_check_reason (failure));
+  const char *reason = nbd_check_reason (failure);
+  if (!g_str_has_prefix (where, URI_GIVEN))
+    return error_set (error, failure, "%s: %s", where, reason);
+  g_autofree char *word = error_shell_word (where + strlen (URI_GIVEN));
+  return error_set (error, failure, "%s: %s; to see whether the server runs and "
+                    "what it exports, type nbdinfo --list %s", where, reason,
+                    word);
+}
+
+/* libnbd did not understand the address, nor would nbdinfo. */
+static bool
+is_malformed (struct nbd_handle *nbd, int failure)
+{
+  return nbd && failure != ESHUTDOWN && nbd_aio_is_created (nbd) == 1;
 }
 
 /* The connecting socket is ours, so that the name may be one in /proc.  0, or
@@ -144,7 +157,12 @@ look (NbdLife *life, const char *uri, const char *what,
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
   if (failure) {
-    connect_failed (what, failure, error);
+    if (is_malformed (nbd, failure))
+      error_set (error, failure, "%s: %s; write it as "
+                 "nbd+unix:///EXPORT?socket=PATH or nbd://HOST/EXPORT", what,
+                 nbd_check_reason (failure));
+    else
+      connect_failed (what, failure, error);
     nbd_connect_drop (life, nbd);
     return NULL;
   }

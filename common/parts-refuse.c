@@ -119,7 +119,8 @@ missing_from_server (const Disk *disk, const char *bitmap, GError **error)
         || (!offered && g_str_has_prefix (name, "backup-")))
       offered = name;
   }
-  if (offered)
+  /* One of a job's bitmaps is no checkpoint, but another disk's. */
+  if (offered && !g_str_has_prefix (bitmap, "backup-"))
     return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, "
                       "but %s, as libvirt's pull-mode jobs do whatever the "
                       "checkpoint; if the job was begun since %s, add "

@@ -190,7 +190,7 @@ refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
     return error_set (error, EBUSY, "guest %s is being served by another "
                       "nbdkit (or one that libvirt did not answer is still "
                       "ending its job), which holds %s; wait until it has "
-                      "ended",
+                      "ended; to see it, type pgrep -a nbdkit",
                       hypervisor->domain_name, folder);
   if (owner == OWNER_UNKNOWN)
     return error_set (error, EBUSY, "guest %s has a backup job of an nbdkit "

@@ -30,7 +30,8 @@ source_choose (const Settings *settings, GError **error)
       continue;
     if (chosen) {
       error_set (error, EINVAL, "%s= and %s= are both given; one of them is "
-                 "the source, remove the other", chosen->name,
+                 "the source, remove the other (a word without = is "
+                 "file=; a guest is named with domain=)", chosen->name,
                  sources[i]->name);
       return NULL;
     }

@@ -74,6 +74,8 @@ refuses 'tree= goes with file= and uri=; with libvirt= the tree is libvirt' \
   libvirt=test:///default domain=test tree=.
 refuses 'file= and libvirt= are both given' disk.qcow2 \
   libvirt=test:///default domain=test
+refuses 'a word without = is file=; a guest is named with domain=' \
+  libvirt=test:///default test
 
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
 # The same disk is served when nothing is wrong.

@@ -72,6 +72,8 @@ pull='not offer bitmap monday, but backup-vda, .*pull-mode.*; .* add bitmap=back
 refuses "$pull" "uri=$export" checkpoint=monday
 refuses 'bitmap sunday, but backup-vda, .*; .* add bitmap=backup-vda' \
   "uri=$export" tree=tree.xml checkpoint=sunday
+refuses 'not offer bitmap backup-vdb; it offers: backup-vda; choose with bitmap=' \
+  "uri=$export" checkpoint=monday bitmap=backup-vdb
 serve "uri=$export" checkpoint=monday bitmap=backup-vda -- 'nbdinfo --size "$uri"'
 serve "uri=$export" -- 'nbdinfo --size "$uri"'
 stop_server

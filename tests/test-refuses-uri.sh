@@ -17,6 +17,14 @@ refuses 'uri=nbd\+unix:///vda: .*socket.*; .' uri=nbd+unix:///vda
 # Nobody there.
 gone="nbd+unix:///vda?socket=$PWD/none.sock"
 refuses 'none.sock: .*No such file or directory; .' "uri=$gone" bitmap=monday
+command=$(sed -n 's/.*, type //p' refused.log)
+! eval "$command" 2>typed || fail "there is a server"
+grep -q 'none.sock.*No such file\|connect: No such file' typed \
+  || fail "$command: $(cat typed)"
+for bad in vda unix:/run/vda.sock nbd+unix:///vda; do
+  refuses 'write it as nbd.unix:///EXPORT.socket=PATH or nbd://HOST/EXPORT$' \
+    "uri=$bad"
+done
 
 # server SCRIPT: a TCP server that is no NBD server; $port.
 server ()
