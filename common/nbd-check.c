@@ -34,7 +34,7 @@ nbd_check_export (struct nbd_handle *nbd, bool want_zeroes, const char *dirty,
   if (size < 0) {
     /* libnbd hands on what is over 2^63 as it is, which is no error to it. */
     const char *why = nbd_get_error ();
-    return error_set (error, EPROTO, "%s: the server tells no size of the "
+    return error_set (error, EOVERFLOW, "%s: the server tells no size of the "
                       "export that a disk can have (%s)", what,
                       why && g_str_has_prefix (why, "nbd_get_size: ")
                       ? why + strlen ("nbd_get_size: ")

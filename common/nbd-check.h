@@ -17,7 +17,7 @@ const char *nbd_check_reason (int failure);
 /* Is the export of a connection that has just been made one that can be read:
  * read-only, of a known size, and with the meta contexts that were asked for
  * (want_zeroes: base:allocation; dirty: NULL for none)?  what: for messages.
- * EPERM, EPROTO, ENOTSUP, ENOENT.
+ * EPERM, EOVERFLOW (of the size, and only of that), ENOTSUP, ENOENT.
  */
 bool nbd_check_export (struct nbd_handle *nbd, bool want_zeroes,
                        const char *dirty, const char *what, GError **error);

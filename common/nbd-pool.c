@@ -36,15 +36,20 @@ block_size (struct nbd_handle *nbd, int which)
 }
 
 static bool
+two_sizes (const NbdPool *pool, GError **error)
+{
+  return error_set (error, EIO, "%s: the server tells two clients two sizes",
+                    pool->what);
+}
+
+static bool
 add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
 {
   const int64_t size = nbd_get_size (nbd);
 
   if (size < 0 || (pool->n_idle > 0 && (guint64) size != pool->size)) {
-    error_set (error, EIO, "%s: the server tells two clients two sizes",
-               pool->what);
     nbd_connect_drop (pool->life, nbd);
-    return false;
+    return two_sizes (pool, error);
   }
   pool->size = (guint64) size;
   pool->minimum = block_size (nbd, LIBNBD_SIZE_MINIMUM);
@@ -105,6 +110,10 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
     struct nbd_handle *nbd
       = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
                               &refusal);
+    if (!nbd && refusal->code == EOVERFLOW) { /* see nbd_check_export */
+      two_sizes (pool, error);
+      return NULL;
+    }
     /* A server may let in fewer clients than multi-conn promises. */
     if (!nbd)
       break;
