@@ -55,21 +55,25 @@ exports_find_disk (const Source *source, const char *target, GError **error)
   return NULL;
 }
 
+/* A part alone is no backup: who asks for its view is told what unites it. */
 static bool
-collect_name (void *opaque, const char *name, const ExportChoice *choice)
+collect_view (void *opaque, const char *name, const ExportChoice *choice)
 {
-  (void) choice;
-  g_ptr_array_add (opaque, g_strdup (name));
+  if (choice->part == EXPORT_NAME_WHOLE)
+    g_ptr_array_add (opaque, g_strdup (name));
+  else if (choice->part == 0)
+    g_ptr_array_add (opaque,
+                     g_strndup (name, (gsize) (strrchr (name, '/') - name)));
   return true;
 }
 
-/* The names that can be asked for, for a message. */
+/* The views that can be asked for, for a message. */
 static char *
 known_names (const Source *source, const Settings *settings)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
 
-  exports_list (source, settings, collect_name, names);
+  exports_list (source, settings, collect_view, names);
   return nearest_names (NULL, names, NAMES_SHOWN);
 }
 

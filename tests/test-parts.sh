@@ -14,6 +14,14 @@ refuses_export 'vda since monday is spread over 3 parts.*top.qcow2 \(bitmap mond
 refuses_export 'spread over 3 parts' vda@monday top.qcow2
 refuses_export 'there are 3 parts' vda@monday/3 top.qcow2
 
+# No message advises a part, which alone lacks blocks: nor of two such disks.
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 other.qcow2
+qemu-img bitmap --add other.qcow2 monday
+refuses_export 'ask for one of the exports vda, vda@monday, vdb, vdb@monday, or start with disk=' \
+  '' top.qcow2 other.qcow2 checkpoint=monday
+refuses_export 'vdb since monday is spread over 2 parts.*--filter=bitmap-merge' \
+  vdb top.qcow2 other.qcow2 checkpoint=monday
+
 serve top.qcow2 checkpoint=monday -- 'nbdinfo --list --json "$uri"' >list.json
 [ "$(jq -r '[.exports[]["export-name"]] | join(",")' list.json)" \
   = vda/0,vda/1,vda/2,vda@monday/0,vda@monday/1,vda@monday/2 ] \
