@@ -90,15 +90,26 @@ what_is_broken (virDomainPtr domain, const char *const *texts)
   return kept;
 }
 
-/* AppArmor and SELinux are not seen from here, but felt by QEMU. */
+/* AppArmor and SELinux are not seen from here, but felt by QEMU; nor is a place
+ * for scratch files that takes no file.
+ */
 static void
 add_hint (GError **error)
 {
-  if (!error || !strstr ((*error)->message, "ermission denied"))
+  if (!error)
+    return;
+  const char *text = (*error)->message;
+  const bool is_denied = strstr (text, "ermission denied");
+  const bool is_full = strstr (text, "No space left");
+  if (!is_denied && !is_full && !strstr (text, ".scratch"))
     return;
   g_autoptr (GError) refusal = g_steal_pointer (error);
-  error_set (error, EACCES, "%s; if AppArmor or SELinux confine QEMU, they "
-             "must allow it socket-dir= and scratch-dir=", refusal->message);
+  error_set (error, is_denied ? EACCES
+             : is_full ? ENOSPC : refusal->code, "%s; %s",
+             refusal->message, is_denied
+             ? "if AppArmor or SELinux confine QEMU, they must allow it "
+             "socket-dir= and scratch-dir="
+             : "choose another folder for scratch files with scratch-dir=");
 }
 
 /* libvirt has forgotten a checkpoint of that name, the disks have not. */

@@ -27,7 +27,7 @@ struct Keeper {
   int fd;
   int held_fd;                  /* connections are told of there */
   char *where;                  /* "guest web1 (qemu:///system)" */
-  char *look_at_job, *list;     /* what to type */
+  char *look_at_job, *end_job, *list; /* what to type */
   bool asked_to_begin;
   GThread *watch;               /* from adoption on, the only reader of fd */
   KeeperNotify notify;
@@ -162,6 +162,7 @@ keeper_look (Keeper *keeper, const char *uri, const char *domain,
 
   keeper->where = g_strdup_printf ("guest %s (%s)", domain, uri);
   keeper->look_at_job = error_virsh (uri, "domjobinfo", domain, NULL);
+  keeper->end_job = error_virsh (uri, "domjobabort", domain, NULL);
   keeper->list = error_virsh (uri, "list", NULL, NULL);
   look->tree = forest_new ();
   look->skipped = g_ptr_array_new_with_free_func (g_free);
@@ -276,9 +277,9 @@ report_gone (Keeper *keeper)
   if (keeper->notify)
     keeper->notify (keeper->opaque, &event);
   note_end (keeper, g_strdup_printf (
-    "%s: the process that was to end the backup job is gone; if one is left, "
-    "end it with virsh domjobabort; to see, type %s", keeper->where,
-    keeper->look_at_job));
+    "%s: the process that was to end the backup job is gone; to see whether "
+    "one is left, type %s, and to end it %s", keeper->where,
+    keeper->look_at_job, keeper->end_job));
 }
 
 /* One message; false after the last.  Silence is no end. */
@@ -418,9 +419,9 @@ static char *
 not_confirmed (const Keeper *keeper)
 {
   return g_strdup_printf ("%s: libvirt did not end the backup job within %d s; "
-                          "if it is left, end it with virsh domjobabort; to "
-                          "see, type %s", keeper->where,
-                          KEEPER_STOP_MS / 1000, keeper->look_at_job);
+                          "to see whether it is left, type %s, and to end it "
+                          "%s", keeper->where, KEEPER_STOP_MS / 1000,
+                          keeper->look_at_job, keeper->end_job);
 }
 
 char *
@@ -452,6 +453,7 @@ keeper_free (Keeper *keeper)
   g_free (keeper->trouble);
   g_free (keeper->where);
   g_free (keeper->look_at_job);
+  g_free (keeper->end_job);
   g_free (keeper->list);
   g_mutex_clear (&keeper->lock);
   g_mutex_clear (&keeper->sending);

@@ -46,11 +46,13 @@ kill -KILL $keeper
 wait_until 10 grep -q 'the process that watches it is gone; the backup is over' \
   nbdkit.log
 stop_nbdkit
-grep 'if one is left, end it with virsh domjobabort; to see, type virsh -c ' \
-  nbdkit.log || fail "nbdkit does not say that a job may be left"
-[[ $(eval "$(sed -n 's/.*to see, type //p' nbdkit.log)") == *Backup* ]] \
-  || fail "what nbdkit says to type does not show the job"
-virsh domjobabort web1
+see=$(sed -n 's/.*to see whether one is left, type \(virsh -c .*\), and to end it .*/\1/p' nbdkit.log)
+end=$(sed -n 's/.*, and to end it \(virsh -c .*\)/\1/p' nbdkit.log)
+[ -n "$see" ] && [ -n "$end" ] \
+  || fail "nbdkit does not say that a job may be left: $(cat nbdkit.log)"
+[[ $(eval "$see") == *Backup* ]] \
+  || fail "what nbdkit says to type does not show the job: $see"
+eval "$end"
 wait_until 10 no_job web1
 rm -r "$lab_sockets"/nbdkit-checkpoint-*
 

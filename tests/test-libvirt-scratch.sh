@@ -37,3 +37,13 @@ stop_nbdkit
 # libvirt removes it when the job is gone already.
 no_scratch_file () { [ -z "$(ls -A "$lab_small")" ]; }
 wait_until 10 no_scratch_file
+
+# Full from the beginning.
+nbdkit_options=()
+lab_state web1 >before
+dd if=/dev/zero of="$lab_small/fill" bs=4k 2>/dev/null || :
+refuses 'cannot begin the backup: .*; choose another folder for scratch files with scratch-dir=$' \
+  libvirt="$connect" domain=web1 checkpoint=monday scratch-dir="$lab_small"
+lab_state web1 | diff -u before - | grep -v fill | grep '^[-+][^-+]' \
+  && fail "something is left"
+rm "$lab_small/fill"
