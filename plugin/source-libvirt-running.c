@@ -15,9 +15,12 @@
 #include "image-chain.h"
 #include "live-plan.h"
 #include "nbd-connect.h"
+#include "nearest.h"
 #include "parts-refuse.h"
 #include "redefine.h"
 #include "source-libvirt.h"
+
+#define NAMES_SHOWN 8
 
 /* A disk with one layer, of which nothing is known yet but its size. */
 static Layer *
@@ -228,9 +231,12 @@ refuse_all (const LibvirtSource *self, const Settings *settings,
   if (settings->disk && !guest_disk (look->guest, settings->disk)) {
     const char *why
       = g_hash_table_lookup (look->guest->left_out, settings->disk);
+    /* All that there are, as none is the one that is wanted. */
+    g_autofree char *names
+      = nearest_names (settings->disk, plan->unwanted, NAMES_SHOWN);
     return error_set (error, ENOENT, "%s has no disk %s that can be backed up"
-                      "%s%s", self->who, settings->disk, why ? ": " : "",
-                      why ? why : "");
+                      "%s%s; disks that can: %s", self->who, settings->disk,
+                      why ? ": " : "", why ? why : "", names);
   }
   g_hash_table_iter_init (&iter, plan->useless);
   if (g_hash_table_iter_next (&iter, NULL, &reason))

@@ -46,8 +46,10 @@ grep -q 'error: NOT in this backup: disk vdc: it is read-only' log \
   || fail "$(cat log)"
 grep -q 'disk vda.*served whole.*NOT in this backup: disk vdc' list \
   || fail "$(cat list)"
-refuses 'no disk vdc that can be backed up: it is read-only' \
+refuses 'no disk vdc that can be backed up: it is read-only .*; disks that can: ' \
   libvirt="$connect" domain=web1 on-missing=full disk=vdc
+refuses 'no disk VDA that can be backed up; disks that can: .*vda' \
+  libvirt="$connect" domain=web1 on-missing=full disk=VDA
 lab_state web1 | diff -u before - || fail "something is left"
 
 # A checkpoint is made where there can be one, and the disks without are served.
