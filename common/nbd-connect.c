@@ -105,11 +105,14 @@ connect_failed (const char *where, int failure, GError **error)
                     word);
 }
 
-/* libnbd did not understand the address, nor would nbdinfo. */
+/* libnbd did not understand the address, nor would nbdinfo.  (Where nobody
+ * listens on TCP, a handle is as good as new again, too.)
+ */
 static bool
 is_malformed (struct nbd_handle *nbd, int failure)
 {
-  return nbd && failure != ESHUTDOWN && nbd_aio_is_created (nbd) == 1;
+  return nbd && failure == EINVAL && nbd_get_errno () == EINVAL
+    && nbd_aio_is_created (nbd) == 1;
 }
 
 /* The connecting socket is ours, so that the name may be one in /proc.  0, or

@@ -52,7 +52,8 @@ refuses "uri=nbd://127.0.0.1:$port: .*; ." "uri=nbd://127.0.0.1:$port"
 kill "$server_pid"
 wait "$server_pid" 2>/dev/null || :
 # The port is closed now.
-refuses "127.0.0.1:$port: .*refused; ." "uri=nbd://127.0.0.1:$port"
+refuses "127.0.0.1:$port: .*refused; .*, type nbdinfo --list nbd://127.0.0.1:$port\$" \
+  "uri=nbd://127.0.0.1:$port"
 server 'c.sendall(b"HTTP/1.1 400 Bad Request\r\n\\r\\n" * 100)'
 refuses "uri=nbd://127.0.0.1:$port: .*NBD.*; ." "uri=nbd://127.0.0.1:$port"
 # Says it is an NBD server, and leaves.
