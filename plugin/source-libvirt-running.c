@@ -324,6 +324,32 @@ unknown_checkpoint (const Settings *settings, const GuestLook *look,
   return parts_forgotten (settings->checkpoint, targets, command, error);
 }
 
+/* libvirt deletes it only if each disk that it covers has the bitmap still. */
+static bool
+refuse_known (const LibvirtSource *self, const Settings *settings,
+              const GuestLook *look, const Checkpoint *known, GError **error)
+{
+  const char *guest = look->guest->name;
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  for (guint i = 0; i < known->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (known->disks, i);
+    if (checkpoint_bitmap (known, disk->name))
+      g_ptr_array_add (targets, disk->name);
+  }
+  g_autofree char *delete
+    = error_virsh (settings->libvirt, "checkpoint-delete", guest, known->name);
+  g_autofree char *forget
+    = error_virsh (settings->libvirt, "checkpoint-delete --metadata", guest,
+                   known->name);
+  g_autofree char *one_by_one
+    = redefine_and_delete (settings->libvirt, guest, known->name, targets);
+  return error_set (error, EEXIST, "create=%s: %s has a checkpoint of that "
+                    "name; choose another, or delete it with: %s; if that "
+                    "fails because a disk has lost its bitmap, with: %s && %s",
+                    settings->create, self->who, delete, forget, one_by_one);
+}
+
 bool
 libvirt_back_up (LibvirtSource *self, const Settings *settings,
                  GuestLook *look, Warn warn, GError **error)
@@ -331,14 +357,10 @@ libvirt_back_up (LibvirtSource *self, const Settings *settings,
   if (settings->checkpoint
       && !forest_lookup (look->tree, settings->checkpoint))
     return unknown_checkpoint (settings, look, error);
-  if (settings->create && forest_lookup (look->tree, settings->create)) {
-    g_autofree char *command
-      = error_virsh (settings->libvirt, "checkpoint-delete",
-                     look->guest->name, settings->create);
-    return error_set (error, EEXIST, "create=%s: %s has a checkpoint of that "
-                      "name; choose another, or delete it with: %s",
-                      settings->create, self->who, command);
-  }
+  const Checkpoint *known = settings->create
+    ? forest_lookup (look->tree, settings->create) : NULL;
+  if (known)
+    return refuse_known (self, settings, look, known, error);
   if (settings->nbd_tls && strchr (settings->nbd_tls, '/'))
     self->certificates = g_strdup (settings->nbd_tls);
   return begin_job (self, settings, look, warn, NULL, error);

@@ -23,15 +23,21 @@ dirty ()
   grep -Eq '^ *1048576 +65536 +0 +data' map || fail "$(cat map)"
 }
 
+remove_bitmap ()
+{
+  local node
+  node=$(lab_qmp web1 query-named-block-nodes '{"flat": true}' | jq -r --arg \
+    file "$tmpdir/$1.qcow2" '.[] | select(.drv == "qcow2" and .file == $file)
+                             | ."node-name"')
+  lab_qmp web1 block-dirty-bitmap-remove "{\"node\": \"$node\", \"name\": \"$2\"}"
+}
+
 # Who asks for a disk that c2 does not cover is told of c1, too.
 refuses_export 'checkpoint c2 does not cover disk vda, .*; checkpoints that do: c1' \
   vda libvirt="$connect" domain=web1 checkpoint=c2
 # To be made again, on one disk that has the bitmap and one that lacks it.
 virsh checkpoint-delete --metadata web1 c1
-node=$(lab_qmp web1 query-named-block-nodes '{"flat": true}' | jq -r --arg \
-  file "$tmpdir/vdb.qcow2" '.[] | select(.drv == "qcow2" and .file == $file)
-                            | ."node-name"')
-lab_qmp web1 block-dirty-bitmap-remove "{\"node\": \"$node\", \"name\": \"c1\"}"
+remove_bitmap vdb c1
 lab_state web1 >before
 refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s: choose another name with create=, or .*delete it with: ' \
   libvirt="$connect" domain=web1 create=c1
@@ -42,6 +48,24 @@ serve libvirt="$connect" domain=web1 create=c1 -- 'nbdinfo "$uri" >/dev/null
   nbdinfo "nbd+unix:///vda?socket=$unixsocket"' >/dev/null
 guest_write web1 vda "write -P 3 1M 64k"
 dirty c1
+
+# One that libvirt knows, as the only and as one of many: deleted as it is told, and
+# whether all its disks have it or one has lost it.
+known='create=c3: .* has a checkpoint of that name; choose another, or delete it with: '
+simple () { bash -ec "$(sed -n 's/.* or delete it with: \(.*\); if that .*/\1/p' refused.log)"; }
+for lost in '' vda vdb; do
+  virsh checkpoint-create-as web1 c3
+  [ -z "$lost" ] || remove_bitmap $lost c3
+  refuses "$known" libvirt="$connect" domain=web1 create=c3
+  if [ -z "$lost" ]; then
+    simple
+  else
+    ! simple || fail "libvirt deletes it, so nothing else need be said"
+    type_it
+  fi
+  ! lab_state web1 | grep c3 || fail "c3 is still there"
+  dirty c1
+done
 
 # To be read since: the guest runs, and does not.
 virsh checkpoint-delete --metadata web1 c1
