@@ -134,7 +134,7 @@ ask_mode_bits (const char *path, int mode, const User *user)
 static Verdict
 examine (const char *path, int mode, const User *user, bool exact)
 {
-  char piece[PATH_MAX];
+  char piece[PATH_MAX + 1];
 
   for (size_t length = next_length (path, 0); length > 0;
        length = next_length (path, length)) {
@@ -143,6 +143,8 @@ examine (const char *path, int mode, const User *user, bool exact)
 
     memcpy (piece, path, length);
     piece[length] = '\0';
+    if (wanted & X_OK && piece[length - 1] != '/')
+      memcpy (piece + length, "/", 2);
     if (!exact)
       failure = ask_mode_bits (piece, wanted, user);
     else if (faccessat (AT_FDCWD, piece, wanted, AT_EACCESS) < 0)

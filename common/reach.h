@@ -17,7 +17,8 @@
  * purpose: what the path is for, "socket-dir=/run": the message starts so.
  * path: absolute.
  * uid, gid: of the user; other groups come from the user database.
- * mode: of R_OK, W_OK and X_OK, or F_OK; for the last component.
+ * mode: of R_OK, W_OK and X_OK, or F_OK; for the last component, which must be
+ *   a folder if X_OK is among them.
  *
  * If the caller is root or the user, the kernel is asked, in a process that
  * becomes the user.  Else the mode bits decide, and what they cannot tell (a

@@ -35,9 +35,16 @@ for parameter in libvirt domain socket-dir scratch-dir; do
   case $parameter in *-dir) other+=" domain=web1" ;; esac
   refuses "$parameter= is not valid UTF-8" $other $parameter=$'/\xe9'
 done
+touch script
+chmod +x script
+ln -s script link
 for dir in socket scratch; do
   refuses "$dir-dir=/nonexistent: .*does not exist" \
     libvirt="$connect" domain=web1 checkpoint=monday $dir-dir=/nonexistent
+  for file in vda.qcow2 script link; do
+    refuses "$dir-dir=$PWD/$file: $PWD/$file is not a folder.*; choose another\$" \
+      libvirt="$connect" domain=web1 checkpoint=monday $dir-dir=$file
+  done
 done
 refuses 'socket-dir=.*: the path of a socket .* is too long' \
   libvirt="$connect" domain=web1 checkpoint=monday socket-dir="$long"

@@ -136,7 +136,8 @@ check_other (uid_t uid)
          "ROOT/none/in); create it");
   check ("open/none", uid, R_OK, ENOENT, "ROOT/open/none does not exist; ");
   check ("file/in", uid, R_OK, ENOTDIR, "ROOT/file is not a folder (");
-  check ("file", uid, R_OK | X_OK, 0, NULL);
+  check ("file", uid, R_OK, 0, NULL);
+  check ("file", uid, R_OK | X_OK, ENOTDIR, "ROOT/file is not a folder; choose");
 }
 
 /* Run body as user and group uid, so that failures are seen here. */
@@ -176,6 +177,7 @@ check_stranger (void)
   check ("shut/in", STRANGER, R_OK, EACCES, "cannot enter ROOT/shut (needed");
   check ("none/in", STRANGER, R_OK, ENOENT, "ROOT/none does not exist");
   check ("file/in", STRANGER, R_OK, ENOTDIR, "ROOT/file is not a folder");
+  check ("file", STRANGER, X_OK, ENOTDIR, "ROOT/file is not a folder");
   check ("shut/in", 0, R_OK | W_OK, 0, NULL);
 }
 
@@ -208,6 +210,7 @@ test_self (void)
   check ("shut/in", geteuid (), R_OK | W_OK | X_OK, 0, NULL);
   check ("none", geteuid (), R_OK, ENOENT, "ROOT/none does not exist");
   check ("file/in", geteuid (), R_OK, ENOTDIR, "ROOT/file is not a folder");
+  check ("file", geteuid (), X_OK, ENOTDIR, "ROOT/file is not a folder");
   tear_down ();
 }
 
