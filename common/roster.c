@@ -207,19 +207,53 @@ other_above (const Roster *roster, const Checkpoint *checkpoint,
   return NULL;
 }
 
-static bool
-refuse (const Checkpoint *checkpoint, const char *target, const char *what,
-        GError **error)
+/* The image has the record, and tells it by the disk's name of then. */
+static char *
+read_as_then (const Roster *roster, const Checkpoint *checkpoint,
+              const Chain *chain, const char *target)
 {
-  return error_set (error, EIO, "disk %s is not the disk that it was at "
-                    "checkpoint %s: %s, so what changed is recorded of another "
-                    "disk; make a full backup of it", target,
-                    checkpoint->name, what);
+  const File *top = g_ptr_array_index (chain->files, 0);
+  const char *bitmap = checkpoint_bitmap (checkpoint, target);
+
+  if (!roster->local || *top->path != '/' || !bitmap)
+    return g_strdup ("");
+  g_autofree char *file = g_strdup_printf ("%s:%s", target, top->path);
+  g_autofree char *word = error_shell_word (file);
+  g_autofree char *name = error_shell_word (bitmap);
+  return g_strdup_printf (", or, once no guest runs from it, read it as %s: "
+                          "nbdkit checkpoint %s checkpoint=%s", target, word,
+                          name);
 }
 
+/* file: of the chain, that was `other` at the checkpoint.  advise: the record
+ * that is asked for is since that one.
+ */
 static bool
-check_one (const Roster *roster, const Checkpoint *checkpoint,
-           const Chain *chain, GError **error)
+refuse_other (const Roster *roster, const Checkpoint *checkpoint,
+              const Chain *chain, const File *file, const char *other,
+              bool advise, GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autofree char *read = advise
+    ? read_as_then (roster, checkpoint, chain, other) : g_strdup ("");
+
+  if (!find_chain (roster, other) && !disk_then (checkpoint, chain->target))
+    return error_set (error, EIO, "disk %s was %s at checkpoint %s (its %s), "
+                      "and is recorded there by that name only; make a full "
+                      "backup of it, with a new checkpoint%s", chain->target,
+                      other, checkpoint->name, file->path, read);
+  return error_set (error, EIO, "disk %s is not the disk that it was at "
+                    "checkpoint %s: its %s was %s then, so what changed is "
+                    "recorded of another disk; make a full backup of it%s",
+                    chain->target, checkpoint->name, file->path, other, read);
+}
+
+/* since: the checkpoint that is asked for. */
+static bool
+check_one (const Roster *roster, const Checkpoint *since,
+           const Checkpoint *checkpoint, const Chain *chain, GError **error)
 {
   const char *target = chain->target;
   const DomainDisk *then = disk_then (checkpoint, target);
@@ -228,19 +262,17 @@ check_one (const Roster *roster, const Checkpoint *checkpoint,
   const DomainDisk *other
     = other_above (roster, checkpoint, chain,
                    place < 0 ? chain->files->len : (guint) place, &file);
-  if (other) {
-    g_autofree char *what
-      = g_strdup_printf ("its %s was %s then", file->path, other->target);
-    return refuse (checkpoint, target, what, error);
-  }
+  if (other)
+    return refuse_other (roster, checkpoint, chain, file, other->target,
+                         checkpoint == since, error);
   for (guint i = 0; then && place < 0 && i < roster->chains->len; i++) {
     const Chain *now = g_ptr_array_index (roster->chains, i);
-    if (place_in (roster, now, then->source) < 0)
-      continue;
-    g_autofree char *what
-      = g_strdup_printf ("it was %s then, which is %s now", then->source,
-                         now->target);
-    return refuse (checkpoint, target, what, error);
+    if (place_in (roster, now, then->source) >= 0)
+      return error_set (error, EIO, "disk %s is not the disk that it was at "
+                        "checkpoint %s: it was %s then, which is %s now, so "
+                        "what changed is recorded of another disk; make a "
+                        "full backup of it", target, checkpoint->name,
+                        then->source, now->target);
   }
   return true;
 }
@@ -263,10 +295,10 @@ roster_check (const Roster *roster, const Checkpoint *checkpoint,
 
   if (!chain)
     return true;
-  if (!check_one (roster, checkpoint, chain, error))
+  if (!check_one (roster, checkpoint, checkpoint, chain, error))
     return false;
   return !chain->moved || !leads_to (checkpoint, chain->moved)
-    || check_one (roster, chain->moved, chain, error);
+    || check_one (roster, checkpoint, chain->moved, chain, error);
 }
 
 void
@@ -278,7 +310,7 @@ roster_learn (Roster *roster, const Forest *forest)
   for (guint i = 0; i < roster->chains->len; i++) {
     Chain *chain = g_ptr_array_index (roster->chains, i);
     chain->moved = current;
-    while (chain->moved && check_one (roster, chain->moved, chain, NULL))
+    while (chain->moved && check_one (roster, NULL, chain->moved, chain, NULL))
       chain->moved = chain->moved->parent;
   }
 }

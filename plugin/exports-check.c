@@ -5,8 +5,10 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <string.h>
 
+#include "error.h"
 #include "exports.h"
 #include "redefine.h"
 
@@ -57,6 +59,23 @@ check_since (const Source *source, const Settings *settings, const Disk *disk,
   return true;
 }
 
+/* Of no checkpoint is a record known by the disk's name. */
+static bool
+nothing_recorded (const Source *source, const Disk *disk, GError **error)
+{
+  const GPtrArray *all = forest_all (source->forest);
+
+  for (guint i = all->len; i > 0; i--)
+    if (!roster_check (disk->roster, g_ptr_array_index (all, i - 1),
+                       disk->target, error))
+      return false;
+  if (source->look_only)
+    return error_set (error, ENOENT, "disk %s: no checkpoint covers it by that "
+                      "name, so nothing was recorded; make a full backup, "
+                      "with a new checkpoint", disk->target);
+  return parts_nothing_recorded (disk, error);
+}
+
 /* Without: one checkpoint must be; the others are reported together. */
 static bool
 check_any (const Source *source, const Disk *disk,
@@ -85,7 +104,7 @@ check_any (const Source *source, const Disk *disk,
   if (disk->full)
     return true;
   if (good == 0 && bad == 0)
-    return parts_nothing_recorded (disk, error);
+    return nothing_recorded (source, disk, error);
   if (good == 0) {
     g_propagate_error (error, g_steal_pointer (&first));
     return false;

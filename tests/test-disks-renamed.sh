@@ -4,7 +4,8 @@
 #
 # Disks that changed names since the checkpoint: the bitmap of that name is
 # another disk's.  They are refused, running, stopped and as files with a tree, or
-# served whole; disks that did not move stay incremental.
+# served whole; disks that did not move stay incremental.  What is printed to read one
+# by its name of then is typed.
 . "$(dirname "$0")/libvirt-lab.sh"
 
 for disk in a b c; do guest_disk $disk.qcow2 16M; done
@@ -107,6 +108,18 @@ for state in stopped running; do
   stop
 done
 
+# By its name of then, the image tells: what is printed, when no guest runs.
+typed ()
+{
+  local words
+  eval "words=($(sed -n 's/.* read it as [a-z]*: nbdkit checkpoint //p' refused.log))"
+  [ ${#words[@]} -eq 2 ] || fail "nothing to type: $(cat refused.log)"
+  dirty "$1" "${words[@]}"
+}
+define vda=b.qcow2 vdb=a.qcow2 vdc=c.qcow2
+refuses 'disk vda is not the disk' "${here[@]}" checkpoint=c0 disk=vda
+[ "$(typed vdb)" = '[10]' ] || fail "exchanged, typed"
+
 # A file that neither knows, where the disk's own has another name today.
 cp c.qcow2 new.qcow2
 define vda=a.qcow2 vdb=new.qcow2 vdc=b.qcow2
@@ -140,4 +153,33 @@ sed "s|<name>c0</name>|<name>c1</name><parent><name>c0</name></parent>|
 for checkpoint in c0 c1; do
   refuses 'vdb is not the disk that it was at checkpoint c1: .*copy.qcow2 was vdc then' \
     "vdb:$PWD/copy.qcow2" tree=tree checkpoint=$checkpoint
+done
+
+# On another bus, it has another name, and no other disk has its own.
+mkdir 'a folder'
+guest_disk 'a folder/d.qcow2' 16M
+guest_define web2 'a folder/d.qcow2'
+guest_start web2
+virsh checkpoint-create-as web2 c0
+guest_write web2 vda 'write -P 12 12M 64k'
+guest_destroy web2
+virsh dumpxml --inactive web2 \
+  | sed "s|dev='vda' bus='virtio'|dev='sda' bus='scsi'|; /<address type='pci'/d" >bus.xml
+virsh define bus.xml
+here=(libvirt="$connect" domain=web2)
+renamed="disk sda was vda at checkpoint c0 .its $PWD/a folder/d.qcow2., and is recorded there by that name only; make a full backup"
+for state in stopped running; do
+  [ $state = stopped ] || guest_start web2
+  refuses "$renamed" "${here[@]}" checkpoint=c0
+  cp refused.log typed.log
+  [ "$(dirty sda "${here[@]}" checkpoint=c0 on-missing=full)" = '[0]' ] \
+    || fail "$state: sda is not served whole"
+  grep -q "disk sda is served whole: $renamed" log || fail "$state: it is not said why"
+  case $state in
+    stopped) refuses "$renamed" "${here[@]}" ;;
+    running) refuses 'sda: no checkpoint covers it by that name' "${here[@]}"
+             guest_destroy web2 ;;
+  esac
+  cp typed.log refused.log
+  [ "$(typed vda)" = '[12]' ] || fail "$state: typed"
 done

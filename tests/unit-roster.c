@@ -76,6 +76,10 @@ test_cases (void)
     { "vda=/a vdb=/b", "vda=/b vdb=/a", "vda", "its /b was vdb then", -1, "/a" },
     { "vda=/a vdb=/b", "vda=/b vdb=/a", "vdb", "its /a was vda then", -1, "/b" },
     { "vda=/a vdb=/b vdc=/c", "vda=/a vdb=/c", "vdb", "/c was vdc", -1, "/b" },
+    /* Another name only. */
+    { "vda=/a", "sda=/a", "sda", "sda was vda at checkpoint c0 (its /a)", -1, NULL },
+    { "vda=/a vdb=/b", "sda=/s,/a vdb=/b", "sda", "its /a)", -1, NULL },
+    { "vda=/a", "sda=/a vda=/new", "sda", "its /a was vda then", -1, NULL },
     /* The file has another name today, and what has its name is new. */
     { "vda=/a", "vda=/new vdb=/a", "vda", "was /a then, which is vdb", -1, "/a" },
     { "vda=/a", "vda=/new vdb=/s,/a", "vda", "which is vdb now", -1, "/a" },
