@@ -49,6 +49,7 @@ script_tests = \
 	tests/test-libvirt-folders.sh \
 	tests/test-libvirt-forgotten.sh \
 	tests/test-libvirt-killed.sh \
+	tests/test-libvirt-killed-connecting.sh \
 	tests/test-libvirt-lab.sh \
 	tests/test-libvirt-keeper-words.sh \
 	tests/test-libvirt-live-full.sh \
@@ -325,8 +326,16 @@ tests_unit_tree_load_SOURCES = tests/unit-tree-load.c
 tests_unit_tree_load_CFLAGS = $(common_cflags)
 tests_unit_tree_load_LDADD = libcommon.la $(common_libs)
 
+check_LTLIBRARIES = tests/late-ready.la
+tests_late_ready_la_SOURCES = tests/late-ready.c
+tests_late_ready_la_CFLAGS = $(common_cflags)
+tests_late_ready_la_LDFLAGS = -module -avoid-version -shared \
+	-rpath /nowhere $(AM_LDFLAGS)
+# For dlsym to find the real ones.
+tests_late_ready_la_LIBADD = $(LIBNBD_LIBS) -ldl
+
 if SANITIZERS
-check_LTLIBRARIES = tests/sanitizers/preload.la
+check_LTLIBRARIES += tests/sanitizers/preload.la
 tests_sanitizers_preload_la_SOURCES = tests/sanitizers/preload.c
 tests_sanitizers_preload_la_CFLAGS = $(common_cflags)
 tests_sanitizers_preload_la_LDFLAGS = -module -avoid-version -shared \
