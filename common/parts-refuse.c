@@ -334,6 +334,16 @@ parts_inconsistent (const Disk *disk, const Layer *layer,
 }
 
 bool
+parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
+                GError **error)
+{
+  return error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not "
+                    "UTF-8, and QEMU cannot be asked for it; make a full "
+                    "backup, with a new checkpoint", disk->target, bitmap,
+                    layer->path);
+}
+
+bool
 parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
                      guint layer, const char *why, GError **error)
 {

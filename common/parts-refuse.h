@@ -33,6 +33,10 @@ bool parts_not_offered (const Disk *disk, const Layer *layer,
 bool parts_inconsistent (const Disk *disk, const Layer *layer,
                          const char *bitmap, GError **error);
 
+/* EILSEQ: of a bitmap in this layer, QEMU does not tell the name. */
+bool parts_misnamed (const Disk *disk, const Layer *layer,
+                     const char *bitmap, GError **error);
+
 /* EIO: the record ends in a layer (its number), and why nothing goes on. */
 bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
                           guint layer, const char *why, GError **error);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "image-chain.h"
 #include "parts-refuse.h"
 #include "parts.h"
 #include "roster.h"
@@ -96,6 +97,16 @@ check_offered (const Disk *disk, const char *name, guint end, GError **error)
   return true;
 }
 
+/* For each byte of a name that is not UTF-8, QEMU tells U+FFFD; and by that name
+ * it knows no bitmap.
+ */
+static bool
+is_misnamed (const Layer *layer, const char *name)
+{
+  return !layer->is_nbd && strstr (name, "\xef\xbf\xbd")
+    && !image_has_bitmap (layer->path, name);
+}
+
 /* The parts that one checkpoint's bitmap makes, which may lie in the first `end`
  * layers.  ends has a byte a layer, and is updated: does the record of that layer
  * end before it was left, as far as the parts go that were added?
@@ -113,6 +124,8 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
   for (guint i = 0; i <= deepest; i++) {
     const Layer *layer = disk_layer (disk, i);
     const Bitmap *bitmap = layer_bitmap (layer, name);
+    if (bitmap && is_misnamed (layer, name))
+      return parts_misnamed (disk, layer, name, error);
     if (bitmap && bitmap->inconsistent)
       return parts_inconsistent (disk, layer, name, error);
     ends[i] = bitmap && !bitmap->recording;
