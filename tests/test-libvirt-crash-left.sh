@@ -79,7 +79,7 @@ job >left
 refuses 'guest web1 is being served by another nbdkit' \
   libvirt="$connect" domain=web1 checkpoint=monday take-over=yes
 eval "$(sed -n 's/.*; to see it, type //p' refused.log)" >seen
-grep "^$nbdkit_pid nbdkit .*domain=web1" seen || fail "who it is: $(cat seen)"
+grep "^$nbdkit_pid .*nbdkit .*domain=web1" seen || fail "who it is: $(cat seen)"
 job | diff -u left - || fail "a job that is served was touched"
 nbdinfo --size "nbd+unix:///vda?socket=n.sock"
 stop_nbdkit

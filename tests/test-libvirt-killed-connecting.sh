@@ -10,6 +10,8 @@
 
 late=$(realpath "$builddir")/tests/.libs/late-ready.so
 export LATE_READY=$tmpdir/late
+# A sanitizer's runtime must come first.
+case $sanitizers in '') preload=LD_PRELOAD ;; *) preload=NBDKIT_PRELOAD ;; esac
 lab_start
 guest_disk disk.qcow2
 guest_disk other.qcow2
@@ -29,7 +31,7 @@ kill_when_late ()
 
 for i in 1 2 3; do
   touch "$LATE_READY"
-  LD_PRELOAD=$late nbdkit -f -U n.sock "$plugin" libvirt="$connect" \
+  env "$preload=$late" nbdkit -f -U n.sock "$plugin" libvirt="$connect" \
     domain=guest create="start$i" 2>start.log &
   nbdkit_pid=$!
   pids+=("$nbdkit_pid")
@@ -37,8 +39,9 @@ for i in 1 2 3; do
   ! virsh checkpoint-info guest "start$i" 2>/dev/null \
     || fail "start$i is left, of a start that served nothing"
 
-  LD_PRELOAD=$late start_nbdkit n.sock libvirt="$connect" domain=guest \
-    create="client$i"
+  export "$preload=$late"
+  start_nbdkit n.sock libvirt="$connect" domain=guest create="client$i"
+  unset "$preload"
   touch "$LATE_READY"
   # Connections to vda are kept from the start.
   nbdinfo --map "nbd+unix:///vdb?socket=n.sock" >map 2>&1 &
