@@ -342,38 +342,47 @@ image_void_bitmap (const char *path, const char *bitmap, bool needed,
   return why;
 }
 
-bool
-image_is_version_2 (const char *path)
+/* Nothing is locked, and no reason given: -1, or what is the caller's to close. */
+static int
+open_qcow2 (const char *path, Qcow2Header *header)
 {
   const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  g_auto (Qcow2Header) header = { 0 };
   const char *why;
   gsize length;
 
   if (fd < 0)
-    return false;
+    return -1;
   g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
+  if (bytes && qcow2_header_parse (bytes, length, header, &why))
+    return fd;
   close (fd);
-  return bytes && qcow2_header_parse (bytes, length, &header, &why)
-    && header.version == 2;
+  return -1;
+}
+
+bool
+image_is_version_2 (const char *path)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  const int fd = open_qcow2 (path, &header);
+
+  if (fd < 0)
+    return false;
+  close (fd);
+  return header.version == 2;
 }
 
 bool
 image_has_bitmap (const char *path, const char *bitmap)
 {
-  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   g_auto (Qcow2Header) header = { 0 };
-  const char *why;
-  gsize length;
-  g_autofree guint8 *bytes
-    = fd < 0 ? NULL : read_header (path, fd, &length, NULL);
-  g_autoptr (GPtrArray) names
-    = bytes && qcow2_header_parse (bytes, length, &header, &why)
-    && header.bitmaps && !header.void_bitmaps
-    ? qcow2_bitmap_names (fd, &header) : NULL;
+  const int fd = open_qcow2 (path, &header);
 
-  if (fd >= 0)
-    close (fd);
+  if (fd < 0)
+    return false;
+  g_autoptr (GPtrArray) names
+    = header.bitmaps && !header.void_bitmaps
+    ? qcow2_bitmap_names (fd, &header) : NULL;
+  close (fd);
   return names && !disk_names_lack (names, bitmap);
 }
 
