@@ -146,10 +146,20 @@ lab_pid= lab_small=
 # virsh COMMAND…: to our daemon, bounded and without titles.
 virsh () { timeout -k 5 60 virsh -q -c "$connect" "$@"; }
 
-# Guests of a session are in no namespace that ends.
+# Guests of a session are in no namespace that ends.  They are known by their
+# command lines: one that is just starting has no file for its pid yet.
+lab_end_guests ()
+{
+  local pid
+  [ "$(id -u)" -ne 0 ] || return 0
+  for pid in $(pgrep -u "$(id -u)" -f "^[^ ]*qemu-system[^ ]* .*$lab/"); do
+    kill -KILL "$pid" 2>/dev/null
+    (wait_until 10 lab_is_gone "$pid") || return 1
+  done
+}
 lab_cleanup ()
 {
-  local status=$? pid file
+  local status=$?
   set +e
   trap - EXIT
   # "timeout" signals the whole group, and then we are told twice.
@@ -158,14 +168,7 @@ lab_cleanup ()
   # With "wait", the shell does not report it as killed.
   [ -z "$lab_pid" ] \
     || { kill -KILL "$lab_pid"; wait "$lab_pid"; } 2>/dev/null
-  if [ "$(id -u)" -ne 0 ]; then
-    for file in "$lab_sockets"/libvirt/qemu/run/*.pid; do
-      [ -s "$file" ] || continue
-      pid=$(cat "$file")
-      kill -KILL "$pid" 2>/dev/null
-      (wait_until 10 lab_is_gone "$pid") || status=1
-    done
-  fi
+  lab_end_guests || status=1
   if [ -n "$lab_small" ]; then
     if [ "$(id -u)" -eq 0 ]; then umount -l "$lab_small"
     else fusermount3 -u -z "$lab_small"; fi
