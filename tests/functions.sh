@@ -23,9 +23,29 @@ pids=()
 nbdkit_options=()               # before the plugin
 as_user=()                      # for serve and refuses…, before nbdkit
 
-# With a sanitizer in the plugin, nbdkit must load its runtime first.
+# With a sanitizer in the plugin, nbdkit must load its runtime first: what
+# tests/sanitizers/nbdkit does, which is then the first nbdkit.
+sanitized ()
+{
+  local library libraries=(libasan.so libubsan.so)
+  sanitized_nbdkit=$(command -v nbdkit)
+  sanitizer_preload=
+  [ "$sanitizers" != thread ] || libraries=(libtsan.so)
+  for library in "${libraries[@]}"; do
+    sanitizer_preload+=$(gcc -print-file-name=$library):
+  done
+  sanitizer_preload+=$builddir/tests/sanitizers/.libs/preload.so
+  # The runtimes wrap XDR, and must find the real one, which libvirt uses, when
+  # they start: not only when the plugin is loaded.
+  library=$(gcc -print-file-name=libtirpc.so.3)
+  [ ! -e "$library" ] || sanitizer_preload+=:$library
+  export sanitizers sanitized_nbdkit sanitizer_preload
+}
+
 if [ -n "$sanitizers" ]; then
-  export builddir PATH="$srcdir/tests/sanitizers:$PATH"
+  # A test may run another.
+  [ -n "${sanitized_nbdkit:-}" ] || sanitized
+  export PATH=$srcdir/tests/sanitizers:$PATH
   export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
   # At its end it waits a second for threads, by default: nbdkit has none then.
   export TSAN_OPTIONS="log_path=$tmpdir/sanitizer atexit_sleep_ms=50"

@@ -51,6 +51,19 @@ def end(pid, number):
         pass
 
 
+def describe(pid):
+    """What it waits for, for whoever must find out why it is left."""
+    print("left: process %d" % pid)
+    for name in ["cmdline", "stat", "wchan"]:
+        try:
+            with open("/proc/%d/%s" % (pid, name), "rb") as file:
+                print("  %s: %s" % (name, file.read().replace(b"\0", b" ")))
+        except OSError:
+            pass
+    subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt"]
+                   if shutil.which("gdb") else ["true"], check=False)
+
+
 class Case:
     def __init__(self, number, rng, within_ms, victims, arguments):
         self.word = "KILLED_AT_RANDOM=%d.%d" % (os.getpid(), number)
@@ -120,6 +133,7 @@ class Case:
             self.wait(LEFT_AFTER)
         left = processes(self.word)
         for pid in left:
+            describe(pid)
             end(pid, signal.SIGKILL)
         self.first.wait()
         self.log.close()
