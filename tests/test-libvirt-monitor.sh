@@ -104,7 +104,6 @@ EOF
   wait_until 20 test -e reading
   rm reading
   kill "-$1" "$nbdkit_pid"
-  wait "$nbdkit_pid" || :
 }
 
 begin ()
@@ -128,7 +127,8 @@ for signal in TERM KILL; do
   begin
   meanwhile "SIG$signal with a client that does not receive" \
     end_idle_reader $signal
+  # nbdkit ends once what it sends has been taken, or nobody is there.
   kill "${copies[@]}"
-  wait "${copies[@]}" || :
+  wait "${copies[@]}" "$nbdkit_pid" || :
 done
 echo "longest silence of QEMU's monitor: $longest ms"
