@@ -231,7 +231,8 @@ go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
   if ((want_zeroes && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
       || (dirty && nbd_add_meta_context (nbd, dirty) == -1))
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
-  else if (!nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd)))
+  else if (!nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd),
+                           nbd_get_tls_negotiated (nbd) != 0))
     failure = EOWNERDEAD;
   else if (nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EIO;

@@ -158,7 +158,7 @@ end_negotiating (NbdLife *life, const void *key)
 }
 
 bool
-nbd_life_hold (NbdLife *life, const void *key, int fd)
+nbd_life_hold (NbdLife *life, const void *key, int fd, bool encrypted)
 {
   if (!life->holder)
     return true;
@@ -170,7 +170,8 @@ nbd_life_hold (NbdLife *life, const void *key, int fd)
                          g_memdup2 (&number, sizeof number));
   g_mutex_unlock (&life->lock);
   /* Not under the lock: it may have to wait. */
-  return is_held || life->holder->hold (life->holder_opaque, number, fd);
+  return is_held
+    || life->holder->hold (life->holder_opaque, number, fd, encrypted);
 }
 
 void

@@ -56,10 +56,10 @@ typedef struct {
   /* Keep a copy of the descriptor, of a connection that may become an export's
    * from now on.  False: there is nobody to do so.
    */
-  bool (*hold) (void *opaque, guint64 id, int fd);
-  /* It has become the export's.  One that may have or not when we let it go must
-   * be closed soon: QEMU 7.2 waits for ever for a client that still negotiates
-   * when its server is to stop.
+  bool (*hold) (void *opaque, guint64 id, int fd, bool encrypted);
+  /* It has become the export's.  Of one that may have or not when we let it go,
+   * that must be found out before the job ends: QEMU 7.2 waits for ever for a
+   * client that still negotiates when its server is to stop.
    */
   void (*settle) (void *opaque, guint64 id);
   /* We receive nothing more on it.  What still comes must be received, since
@@ -75,7 +75,7 @@ bool nbd_life_has_holder (const NbdLife *life);
 /* Have a connection held before it asks for an export; who it is of is its key.
  * True without a holder.  Any thread.
  */
-bool nbd_life_hold (NbdLife *life, const void *key, int fd);
+bool nbd_life_hold (NbdLife *life, const void *key, int fd, bool encrypted);
 /* It has its export, and negotiates no more.  Any thread. */
 void nbd_life_settle (NbdLife *life, const void *key);
 /* To be called before it is closed, for each key; held or not.  Any thread. */

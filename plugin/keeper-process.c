@@ -299,10 +299,19 @@ be_silent (void *opaque, virErrorPtr error)
   (void) error;
 }
 
+/* All that ends a job that was served from comes here. */
+static void
+end_job (Process *process, GError **error)
+{
+  if (process->stage >= STAGE_BEGUN)
+    held_wait (process->held);
+  job_end (&process->job, &process->hypervisor, process->served, error);
+}
+
 static void
 end_job_again (Process *process)
 {
-  job_end (&process->job, &process->hypervisor, process->served, NULL);
+  end_job (process, NULL);
   process->next_try
     = g_get_monotonic_time () + TRY_AGAIN_S * G_TIME_SPAN_SECOND;
 }
@@ -359,7 +368,9 @@ keeper_process_run (int fd, int held_fd)
 
   detach (fd, held_fd);
   virSetErrorFunc (NULL, be_silent);
-  if (!held_start (held_fd) || virInitialize () < 0 || virEventRegisterDefaultImpl () < 0
+  process.held = held_start (held_fd);
+  if (!process.held || virInitialize () < 0
+      || virEventRegisterDefaultImpl () < 0
       || virEventAddHandle (fd, VIR_EVENT_HANDLE_READABLE
                             | VIR_EVENT_HANDLE_HANGUP, on_message, &process,
                             NULL) < 0
@@ -370,7 +381,7 @@ keeper_process_run (int fd, int held_fd)
     end_lost_job (&process);
   hear_last_words (&process);
   process_notice_loss (&process);
-  job_end (&process.job, &process.hypervisor, process.served, &trouble);
+  end_job (&process, &trouble);
   take_leave (&process, trouble);
   persist (&process);
   _exit (EXIT_SUCCESS);

@@ -22,9 +22,10 @@ enum {
   KEEPER_SERVED,
   KEEPER_PROVE,                 /* target */
   /* to the keeper, on the socket for connections; KEEPER_ADOPT, too */
-  KEEPER_HOLD,                  /* ID; with a descriptor */
+  KEEPER_HOLD,                  /* ID, encrypted ("1", ""); with a descriptor */
   KEEPER_SETTLE,                /* ID */
   KEEPER_LET_GO,                /* ID */
+  KEEPER_CALM,                  /* none negotiates any more, or will */
   /* from the keeper */
   KEEPER_FAILED,                /* errno, message */
   KEEPER_CHECKPOINT,            /* document */
@@ -87,9 +88,12 @@ typedef enum {
   STAGE_ADOPTED,
 } Stage;
 
+typedef struct Held Held;
+
 /* The keeper itself. */
 typedef struct {
   int fd;
+  Held *held;
   Stage stage;
   Hypervisor hypervisor;
   Job job;
@@ -229,9 +233,14 @@ bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
 
 /* Hold connections open that are told of on that socket, as long as the process
  * lives, and throw away what still comes on those that nobody else receives on.
- * Starts a thread.
+ * Starts a thread; NULL: there is none.
  */
-bool held_start (int server_fd);
+Held *held_start (int server_fd);
+
+/* Wait until none of them may still negotiate; seconds at most.  Before a job is
+ * ended that was served from, once its server is gone or has been told to end.
+ */
+void held_wait (Held *held);
 
 /* What the process does until its server is gone; never returns.  held_fd: for
  * held_start.

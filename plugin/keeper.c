@@ -228,6 +228,23 @@ keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
   return true;
 }
 
+/* For any thread. */
+static bool
+tell (Keeper *keeper, int fd, guint kind, const char *text)
+{
+  const char *const texts[] = { text, NULL };
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
+
+  return message_send (fd, kind, texts);
+}
+
+/* Whoever was told that the job ends, or has ended, connects no more. */
+static void
+say_calm (Keeper *keeper)
+{
+  tell (keeper, keeper->held_fd, KEEPER_CALM, NULL);
+}
+
 static void
 forward (Keeper *keeper, const Message *message)
 {
@@ -236,7 +253,9 @@ forward (Keeper *keeper, const Message *message)
   switch (message->kind) {
   case KEEPER_LOST:
     event.kind = KEEPER_EVENT_LOST;
-    break;
+    keeper->notify (keeper->opaque, &event);
+    say_calm (keeper);
+    return;
   case KEEPER_WARNING:
     event.kind = KEEPER_EVENT_WARNING;
     break;
@@ -321,22 +340,13 @@ watch (gpointer data)
       continue;
     if (pollfds[1].revents) {
       keeper->notify (keeper->opaque, &ending);
+      say_calm (keeper);
       shutdown (keeper->fd, SHUT_WR);
       pollfds[1].fd = -1;
     }
     if (pollfds[0].revents && !receive_news (keeper, KEEPER_ANSWER_MS))
       return NULL;
   }
-}
-
-/* For any thread. */
-static bool
-tell (Keeper *keeper, int fd, guint kind, const char *text, int attached)
-{
-  const char *const texts[] = { text, NULL };
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
-
-  return message_send_fd (fd, kind, texts, attached);
 }
 
 void
@@ -347,8 +357,8 @@ keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
   keeper->notify = notify;
   keeper->opaque = opaque;
   keeper->quit_fd = on_quit_fd ();
-  tell (keeper, keeper->held_fd, KEEPER_ADOPT, pid, -1);
-  tell (keeper, keeper->fd, KEEPER_ADOPT, pid, -1);
+  tell (keeper, keeper->held_fd, KEEPER_ADOPT, pid);
+  tell (keeper, keeper->fd, KEEPER_ADOPT, pid);
   keeper->watch = g_thread_new ("keeper", watch, keeper);
 }
 
@@ -357,21 +367,23 @@ keeper_served (Keeper *keeper)
 {
   if (!g_atomic_int_get (&keeper->served)
       && !g_atomic_int_exchange (&keeper->served, 1))
-    tell (keeper, keeper->fd, KEEPER_SERVED, NULL, -1);
+    tell (keeper, keeper->fd, KEEPER_SERVED, NULL);
 }
 
 bool
 keeper_look_for_life (Keeper *keeper, const char *target)
 {
-  return tell (keeper, keeper->fd, KEEPER_PROVE, target, -1);
+  return tell (keeper, keeper->fd, KEEPER_PROVE, target);
 }
 
 bool
-keeper_hold (Keeper *keeper, guint64 id, int fd)
+keeper_hold (Keeper *keeper, guint64 id, int fd, bool encrypted)
 {
   g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
+  const char *const texts[] = { number, encrypted ? "1" : "", NULL };
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
 
-  return tell (keeper, keeper->held_fd, KEEPER_HOLD, number, fd);
+  return message_send_fd (keeper->held_fd, KEEPER_HOLD, texts, fd);
 }
 
 static void
@@ -379,7 +391,7 @@ tell_of_connection (Keeper *keeper, guint kind, guint64 id)
 {
   g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
 
-  tell (keeper, keeper->held_fd, kind, number, -1);
+  tell (keeper, keeper->held_fd, kind, number);
 }
 
 void
@@ -431,6 +443,7 @@ keeper_end (Keeper *keeper)
 
   if (g_atomic_int_get (&keeper->given_up))
     return NULL;
+  say_calm (keeper);
   shutdown (keeper->fd, SHUT_WR);
   trouble = wait_for_end (keeper) ? g_steal_pointer (&keeper->trouble)
     : not_confirmed (keeper);

@@ -113,7 +113,7 @@ bool keeper_look_for_life (Keeper *keeper, const char *target);
  * keeper_settle: it has its export.  keeper_let_go: from here on nobody receives
  * on it any more.  Any thread.  See NbdHolder.
  */
-bool keeper_hold (Keeper *keeper, guint64 id, int fd);
+bool keeper_hold (Keeper *keeper, guint64 id, int fd, bool encrypted);
 void keeper_settle (Keeper *keeper, guint64 id);
 void keeper_let_go (Keeper *keeper, guint64 id);
 

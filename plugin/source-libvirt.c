@@ -78,11 +78,11 @@ libvirt_add_witness (LibvirtSource *self, const char *target)
 }
 
 static bool
-hold (void *opaque, guint64 id, int fd)
+hold (void *opaque, guint64 id, int fd, bool encrypted)
 {
   const LibvirtSource *self = opaque;
 
-  return keeper_hold (self->keeper, id, fd);
+  return keeper_hold (self->keeper, id, fd, encrypted);
 }
 
 static void
@@ -247,6 +247,7 @@ on_event (void *opaque, const KeeperEvent *event)
     nbd_life_end (self->source.life);
     say_error ("%s: %s; the backup is over, and every read fails from "
                "here on", self->who, event->text);
+    nbd_life_end_calmly (self->source.life, CALM_MS);
     break;
   case KEEPER_EVENT_ENDING:
     nbd_life_end_calmly (self->source.life, CALM_MS);

@@ -305,10 +305,11 @@ typedef struct {
 } Holding;
 
 static bool
-hold (void *opaque, guint64 id, int fd)
+hold (void *opaque, guint64 id, int fd, bool encrypted)
 {
   Holding *holding = opaque;
 
+  (void) encrypted;
   g_assert_cmpint (fd, ==, 17);
   g_assert_cmpuint (id, >, holding->held);
   holding->held = id;
@@ -344,23 +345,23 @@ test_holder (void)
   const int first = 0, second = 0;
 
   g_assert_false (nbd_life_has_holder (life));
-  g_assert_true (nbd_life_hold (life, &first, 17));
+  g_assert_true (nbd_life_hold (life, &first, 17, false));
   nbd_life_let_go (life, &first);
   nbd_life_set_holder (life, &holder, &holding);
   g_assert_true (nbd_life_has_holder (life));
-  g_assert_true (nbd_life_hold (life, &first, 17));
+  g_assert_true (nbd_life_hold (life, &first, 17, false));
   const guint64 id = holding.held;
-  g_assert_true (nbd_life_hold (life, &second, 17));
+  g_assert_true (nbd_life_hold (life, &second, 17, false));
   nbd_life_settle (life, &first);
   g_assert_cmpuint (holding.settled, ==, id);
-  g_assert_true (nbd_life_hold (life, &second, 17)); /* it is */
+  g_assert_true (nbd_life_hold (life, &second, 17, false)); /* it is */
   g_assert_cmpuint (holding.holds, ==, 2);
   nbd_life_let_go (life, &first);
   g_assert_cmpuint (holding.let_go, ==, id);
   nbd_life_let_go (life, &first); /* once only */
   g_assert_cmpuint (holding.let_goes, ==, 1);
   holding.refuse = true;
-  g_assert_false (nbd_life_hold (life, &first, 17));
+  g_assert_false (nbd_life_hold (life, &first, 17, false));
   g_assert_cmpuint (holding.holds, ==, 3);
   nbd_life_let_go (life, &second);
   g_assert_cmpuint (holding.let_go, ==, id + 1);
