@@ -7,7 +7,7 @@
 # (QEMU 7.2 dies where a connection to a job is closed before the job.)
 . "$(dirname "$0")/libvirt-lab.sh"
 
-rounds=${ROUNDS:-2}
+rounds=${ENDINGS:-2}               # of every ending
 export PYTHONPATH=$srcdir/tests
 lab_start
 
