@@ -37,7 +37,7 @@
  * itself that negotiates for 10 s (NBD_DEFAULT_HANDSHAKE_MAX_SECS, QEMU 7.2.14 and
  * 9.1).
  */
-#define SETTLES_WITHIN_MS 15000
+#define SETTLES_WITHIN_MS 12000
 #define HEARD_WITHIN_MS (SETTLES_WITHIN_MS + 2000)
 
 typedef struct {

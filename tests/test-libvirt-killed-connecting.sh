@@ -7,43 +7,15 @@
 # A guest whose disk has an iothread lives.  (QEMU 7.2 dies where the second is
 # closed before the job has ended, and hangs where the first is not.)
 . "$(dirname "$0")/libvirt-lab.sh"
+. "$srcdir/tests/killed-connecting.sh"
 
-late=$(realpath "$builddir")/tests/.libs/late-ready.so
-export LATE=$tmpdir/late
-# A sanitizer's runtime must come first.
-case $sanitizers in '') preload=LD_PRELOAD ;; *) preload=NBDKIT_PRELOAD ;; esac
 lab_start
 guest_disk disk.qcow2
 guest_disk other.qcow2
+guest=guest
 guest_iothread=virtio guest_define guest disk.qcow2 other.qcow2
 guest_start guest
 virsh resume guest
-
-kill_when_late ()
-{
-  wait_until 30 test -e "$LATE.met"
-  kill -KILL "$nbdkit_pid"
-  wait "$nbdkit_pid" || :
-  rm "$LATE.met"
-  wait_until 20 no_job guest
-  [[ $(virsh domstate guest) == running* ]] || fail "the guest died: $1"
-  wait_until 20 lab_no_keeper
-}
-
-lab_no_keeper () { ! lab_find_keeper; }
-
-# killed_as_it_starts CHECKPOINT INSTANT
-killed_as_it_starts ()
-{
-  touch "$LATE.$2"
-  env "$preload=$late" nbdkit -f -U n.sock "$plugin" libvirt="$connect" \
-    domain=guest create="$1" 2>start.log &
-  nbdkit_pid=$!
-  pids+=("$nbdkit_pid")
-  kill_when_late "nbdkit was killed as it started ($2)"
-  ! virsh checkpoint-info guest "$1" 2>/dev/null \
-    || fail "$1 is left, of a start that served nothing"
-}
 
 killed_as_a_client_comes ()
 {

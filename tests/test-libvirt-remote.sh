@@ -4,9 +4,11 @@
 #
 # A libvirt on another machine, reached over TLS in a network namespace: the
 # data comes over TCP, encrypted as nbd-tls= says, which must be said.  When
-# the client's certificates are not accepted, job and checkpoint are undone.
+# the client's certificates are not accepted, job and checkpoint are undone.  A
+# guest whose disk has an iothread lives where nbdkit is killed as it connects.
 LAB_ROOT_ONLY=1
 . "$(dirname "$0")/libvirt-lab.sh"
+. "$srcdir/tests/killed-connecting.sh"
 
 # certificate NAME server|client|ca
 certificate ()
@@ -46,7 +48,8 @@ lab_libvirtd_options+=(--listen)
 
 guest_disk vda.qcow2
 lab_start
-guest_define web1 vda.qcow2
+guest=web1
+guest_iothread=virtio guest_define web1 vda.qcow2
 guest_start web1
 virsh checkpoint-create-as web1 monday
 guest_write web1 vda "write -P 2 1M 64k"
@@ -88,6 +91,14 @@ pids+=($!)
 wait_until 10 test -e listening
 one_backup nbd-tls=no
 grep -q "port='10810'" job || fail "not the next port"
+
+connecting=$remote
+for instant in go ready; do
+  virsh resume web1
+  killed_as_it_starts killed $instant nbd-tls="$tmpdir/pki"
+  virsh suspend web1
+  lab_state web1 | diff -u before - || fail "a killed start left something"
+done
 
 mkdir nothing
 refuses 'guest web1 .*, disk vda \(nbds://127.0.0.1:10810/vda.*' \

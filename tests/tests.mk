@@ -217,6 +217,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/rogue_tls.py \
 	tests/rogue_wire.py \
 	tests/kill-at-random.py \
+	tests/killed-connecting.sh \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
