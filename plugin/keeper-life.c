@@ -168,6 +168,8 @@ life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
   return true;
 }
 
+static const char not_told[] = "QEMU has not told of a backup job of ours";
+
 /* NULL if QEMU has told of a job of that disk, and of the end of none. */
 static const char *
 why_not_alive (const Job *job, const char *target)
@@ -185,7 +187,7 @@ why_not_alive (const Job *job, const char *target)
       return "QEMU tells that our backup job has ended";
     found = true;
   }
-  return !found ? "QEMU has not told of a backup job of ours"
+  return !found ? not_told
     : job->unsure ? "QEMU tells of jobs in a way that is not understood" : NULL;
 }
 
@@ -219,7 +221,8 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
            && g_get_monotonic_time () < deadline);
   if (!why)
     return KEEPER_ALIVE;
-  error_set (error, EIO, "disk %s: %s", target, why);
+  error_set (error, why == not_told && moved == JOB_MOVED ? ENOMSG : EIO,
+             "disk %s: %s", target, why);
   return KEEPER_DEAD;
 }
 

@@ -227,7 +227,9 @@ bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);
 KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
                       const char *target, GError **error);
 
-/* The same for all disks of the job; xml is libvirt's description of it. */
+/* The same for all disks of the job; xml is libvirt's description of it.  ENOMSG:
+ * libvirt sees the job at work, but has not told of its beginning.
+ */
 bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
                        const char *xml, GError **error);
 

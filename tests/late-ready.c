@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Preloaded by test-libvirt-killed-connecting: nbdkit is late at one of two
- * instants, once for each time that a file is made.  With $LATE.go, a connection
- * is about to ask for its export; with $LATE.ready, it has just got it.
- * Meanwhile the file is called $LATE.met.
+ * Preloaded into nbdkit by tests that need an instant which is rare: once for each
+ * time that a file is made, nbdkit is late.  With $LATE.go, a connection is about
+ * to ask for its export; with $LATE.ready, it has just got it.  With $LATE.deaf, it
+ * is told of no jobs by libvirt; with $LATE.deaf-again, on the next connection.  From then on the file is called $LATE.met.
  */
 #include <config.h>
 
 #include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -16,18 +17,17 @@
 
 #define LATE_S 30               /* the test kills us before */
 
-static void
-be_late (const char *instant)
+static bool
+is_armed (const char *instant)
 {
   const char *late = getenv ("LATE");
   char armed[4096], met[4096];
 
-  if (late
-      && snprintf (armed, sizeof armed, "%s.%s", late, instant)
-         < (int) sizeof armed
-      && snprintf (met, sizeof met, "%s.met", late) < (int) sizeof met
-      && rename (armed, met) == 0)
-    sleep (LATE_S);
+  return late
+    && snprintf (armed, sizeof armed, "%s.%s", late, instant)
+       < (int) sizeof armed
+    && snprintf (met, sizeof met, "%s.met", late) < (int) sizeof met
+    && rename (armed, met) == 0;
 }
 
 int
@@ -36,7 +36,8 @@ nbd_aio_opt_go (struct nbd_handle *nbd, nbd_completion_callback completion)
   int (*real) (struct nbd_handle *, nbd_completion_callback);
 
   *(void **) &real = dlsym (RTLD_NEXT, "nbd_aio_opt_go");
-  be_late ("go");
+  if (is_armed ("go"))
+    sleep (LATE_S);
   return real (nbd, completion);
 }
 
@@ -47,7 +48,27 @@ nbd_aio_is_ready (struct nbd_handle *nbd)
 
   *(void **) &real = dlsym (RTLD_NEXT, "nbd_aio_is_ready");
   const int is_ready = real (nbd);
-  if (is_ready == 1)
-    be_late ("ready");
+  if (is_ready == 1 && is_armed ("ready"))
+    sleep (LATE_S);
   return is_ready;
+}
+
+/* Of libvirt-qemu, without its types: it may be built without. */
+int virConnectDomainQemuMonitorEventRegister (void *, void *, const char *,
+                                              void *, void *, void *,
+                                              unsigned);
+
+int
+virConnectDomainQemuMonitorEventRegister (void *connection, void *domain,
+                                          const char *event, void *callback,
+                                          void *opaque, void *release,
+                                          unsigned flags)
+{
+  int (*real) (void *, void *, const char *, void *, void *, void *, unsigned);
+
+  *(void **) &real
+    = dlsym (RTLD_NEXT, "virConnectDomainQemuMonitorEventRegister");
+  const bool deaf = is_armed ("deaf") || is_armed ("deaf-again");
+  return real (connection, domain, deaf ? "NEVER" : event, callback, opaque,
+               release, flags);
 }

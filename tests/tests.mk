@@ -54,6 +54,7 @@ script_tests = \
 	tests/test-libvirt-keeper-words.sh \
 	tests/test-libvirt-live-full.sh \
 	tests/test-libvirt-look.sh \
+	tests/test-libvirt-not-told.sh \
 	tests/test-libvirt-on-missing.sh \
 	tests/test-libvirt-refuses.sh \
 	tests/test-libvirt-remote.sh \
