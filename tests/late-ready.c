@@ -4,7 +4,8 @@
  * Preloaded into nbdkit by tests that need an instant which is rare: once for each
  * time that a file is made, nbdkit is late.  With $LATE.go, a connection is about
  * to ask for its export; with $LATE.ready, it has just got it.  With $LATE.deaf, it
- * is told of no jobs by libvirt; with $LATE.deaf-again, on the next connection.  From then on the file is called $LATE.met.
+ * is told of no jobs by libvirt; with $LATE.deaf-again, on the next connection.  From
+ * then on the file is called $LATE.met.
  */
 #include <config.h>
 
