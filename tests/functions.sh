@@ -275,6 +275,45 @@ EOF' >refused.log 2>&1 || status=$?
   grep -Eq -- "$regex" refused.log || fail "no '$regex' for export '$export'"
 }
 
+# printed BEFORE [AFTER [LOG]]: $printed is the command that the last such message
+# prints between these regular expressions; without AFTER, up to its end.
+printed ()
+{
+  local log=${3:-refused.log} cut=
+  [ -z "${2:-}" ] || cut=$'s\a'"$2"$'.*\a\a;T;'
+  printed=$(sed -nE $'s\a.*'"$1"$'\a\a;T;'"${cut}p" "$log" | tail -n 1)
+  [ -n "$printed" ] || fail "nothing to type after '$1': $(cat "$log")"
+}
+
+# type_printed BEFORE [AFTER [LOG]]: types it as it is printed.
+type_printed ()
+{
+  printed "$@"
+  type_it "$printed"
+}
+
+# type_it COMMAND: in a shell of its own, where plugin and filter, which are not
+# installed, are found all the same.
+type_it ()
+(
+  echo "typed: $1" >&2
+  nbdkit ()
+  {
+    local word words=()
+    for word; do
+      case $word in
+        checkpoint) word=$plugin ;;
+        --filter=bitmap-merge) word=--filter=$filter ;;
+      esac
+      words+=("$word")
+    done
+    command nbdkit "${words[@]}"
+  }
+  export -f nbdkit
+  export plugin filter
+  bounded bash -c "$1" </dev/null
+)
+
 # guest_disk FILE [SIZE]: a qcow2 disk with data in it.
 guest_disk ()
 {
