@@ -255,7 +255,8 @@ ask (const char *path, int mode, const User *user, Verdict *verdict)
 }
 
 /* The command that lets the user use a file.  Not chmod where it would let
- * everybody write, or where an ACL's mask would be meant by it. */
+ * everybody write, or where an ACL's mask would be meant by it; but of its owner,
+ * an ACL says nothing. */
 static char *
 remedy (const char *path, int mode, const User *user)
 {
@@ -265,12 +266,15 @@ remedy (const char *path, int mode, const User *user)
     = g_strconcat (mode & R_OK ? "r" : "", mode & W_OK ? "w" : "",
                    mode & X_OK ? "x" : "", NULL);
   struct stat st;
+  const bool found = stat (path, &st) == 0;
+  const bool owns = found && st.st_uid == user->uid;
 
-  if (mode & W_OK || stat (path, &st) < 0 || getxattr (path, ACL, NULL, 0) > 0)
-    return g_strdup_printf ("setfacl -m u:%s:%s %s",
-                            user->name ? user->name : id, letters, word);
-  return g_strdup_printf ("chmod %s+%s %s",
-                          st.st_uid == user->uid ? "u"
+  if (!owns && (mode & W_OK || !found || getxattr (path, ACL, NULL, 0) > 0))
+    return g_strdup_printf ("type \"setfacl -m u:%s:%s %s\", or choose another "
+                            "folder", user->name ? user->name : id, letters,
+                            word);
+  return g_strdup_printf ("type \"chmod %s+%s %s\", or choose another folder",
+                          owns ? "u"
                           : user_in_group (user, st.st_gid) ? "g" : "o",
                           letters, word);
 }
@@ -286,10 +290,11 @@ failed_piece (const char *path, const Verdict *verdict)
   return piece;
 }
 
-/* What the user lacks at piece is mode; need: " (needed for ...)" or "". */
+/* What the user lacks at piece is mode; need: " (needed for ...)" or ""; advice:
+ * NULL, or instead of the command. */
 static bool
 set_error (const char *purpose, const char *piece, int mode, const char *need,
-           const User *user, int failure, GError **error)
+           const char *advice, const User *user, int failure, GError **error)
 {
   g_autofree char *who
     = user->name ? g_strdup_printf ("user %s (uid %u)", user->name,
@@ -305,11 +310,10 @@ set_error (const char *purpose, const char *piece, int mode, const char *need,
     return error_set (error, ENOTDIR, "%s: %s is not a folder%s; choose "
                       "another", purpose, piece, need);
   case EACCES:
-    fix = remedy (piece, mode, user);
+    fix = advice ? g_strdup (advice) : remedy (piece, mode, user);
     return error_set (error, EACCES, "%s: QEMU runs as %s, which cannot %s "
-                      "%s%s; type \"%s\", or choose another folder", purpose,
-                      who, mode & W_OK ? "write to" : mode & R_OK ? "read"
-                      : "enter", piece, need, fix);
+                      "%s%s; %s", purpose, who, mode & W_OK ? "write to"
+                      : mode & R_OK ? "read" : "enter", piece, need, fix);
   default:
     return error_set (error, failure, "%s: QEMU runs as %s, which cannot use "
                       "%s%s: %s; choose another folder", purpose, who, piece,
@@ -321,8 +325,8 @@ set_error (const char *purpose, const char *piece, int mode, const char *need,
  * that which must be named; mode bits do not even see it.  Asked again, the
  * path has no links. */
 static bool
-explain (const char *purpose, const char *path, int mode, const User *user,
-         const Verdict *verdict, GError **error)
+explain (const char *purpose, const char *path, int mode, const char *advice,
+         const User *user, const Verdict *verdict, GError **error)
 {
   const bool last = path[verdict->length] == '\0';
   g_autofree char *need
@@ -339,19 +343,22 @@ explain (const char *purpose, const char *path, int mode, const User *user,
     failure = behind.error;
     g_free (piece);
     piece = failed_piece (real, &behind);
-    if (real[behind.length] != '\0')
+    if (real[behind.length] != '\0') {
       wanted = X_OK;
+      advice = NULL;
+    }
     g_free (need);
     need = g_strdup_printf (" (needed for %s)", path);
   }
   free (real);
   return failure == 0
-    || set_error (purpose, piece, wanted, need, user, failure, error);
+    || set_error (purpose, piece, wanted, need, last ? advice : NULL, user,
+                  failure, error);
 }
 
 bool
 reach_check (const char *purpose, const char *path, uid_t uid, gid_t gid,
-             int mode, GError **error)
+             int mode, const char *advice, GError **error)
 {
   g_auto (User) user = { 0 };
   Verdict verdict = { 0 };
@@ -378,5 +385,5 @@ reach_check (const char *purpose, const char *path, uid_t uid, gid_t gid,
                       purpose, path, g_strerror (failure));
   if (verdict.error == 0 && may_become (&user))
     return true;
-  return explain (purpose, path, mode, &user, &verdict, error);
+  return explain (purpose, path, mode, advice, &user, &verdict, error);
 }

@@ -19,6 +19,8 @@
  * uid, gid: of the user; other groups come from the user database.
  * mode: of R_OK, W_OK and X_OK, or F_OK; for the last component, which must be
  *   a folder if X_OK is among them.
+ * advice: what to do where it is path itself that the user may not use so; NULL:
+ *   the command that changes that, or to choose another folder.
  *
  * If the caller is root or the user, the kernel is asked, in a process that
  * becomes the user.  Else the mode bits decide, and what they cannot tell (a
@@ -33,6 +35,6 @@
  * For the time of the call there is a child process, reaped before it returns
  * (unless the file system hangs).  Only for a process with a single thread. */
 bool reach_check (const char *purpose, const char *path, uid_t uid, gid_t gid,
-                  int mode, GError **error);
+                  int mode, const char *advice, GError **error);
 
 #endif /* COMMON_REACH_H */

@@ -47,6 +47,12 @@ give_folder (int fd, const char *folder, uid_t user, gid_t group,
   return true;
 }
 
+/* Whoever reads this, the folder is gone: there is nothing to type. */
+static const char is_gone_soon[]
+  = "that folder is made anew for each backup, so run nbdkit as root, or choose "
+  "with socket-dir= one whose group both users have, and that hands it down "
+  "(chmod g+s)";
+
 static bool
 make_folder (Job *job, const char *const *texts, GError **error)
 {
@@ -62,7 +68,8 @@ make_folder (Job *job, const char *const *texts, GError **error)
     return true;
   g_autofree char *purpose = g_strconcat ("socket-dir=", socket_dir, NULL);
   return give_folder (job->folder.fd, folder, user, group, error)
-    && reach_check (purpose, folder, user, group, W_OK | X_OK, error);
+    && reach_check (purpose, folder, user, group, W_OK | X_OK, is_gone_soon,
+                    error);
 }
 
 /* ── Begin ── */

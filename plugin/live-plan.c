@@ -71,7 +71,7 @@ choose_socket (LivePlan *plan, const Settings *settings,
                       "shorter one", folder, plan->backup->socket);
   g_autofree char *purpose = g_strconcat ("socket-dir=", folder, NULL);
   return !qemu_user (look, &user, &group)
-    || reach_check (purpose, folder, user, group, X_OK, error);
+    || reach_check (purpose, folder, user, group, X_OK, NULL, error);
 }
 
 static bool
@@ -124,7 +124,7 @@ check_scratch (const char *path, const GuestLook *look, GError **error)
   g_autofree char *purpose = g_strconcat ("scratch-dir=", folder, NULL);
   return !qemu_user (look, &user, &group)
     || reach_check (purpose, folder, user, group,
-                    look->privileged ? X_OK : W_OK | X_OK, error);
+                    look->privileged ? X_OK : W_OK | X_OK, NULL, error);
 }
 
 /* libvirt keeps bitmaps in qcow2 only, and would begin nothing at all if asked

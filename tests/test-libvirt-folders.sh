@@ -3,10 +3,11 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # With a system daemon, QEMU runs as a user of its own.  Folders that this user
-# cannot reach are refused by name before the job is begun; those that it can
-# are used.
+# cannot reach are refused by name before the job is begun, and what is then
+# printed helps; those that it can are used.
 LAB_ROOT_ONLY=1
 . "$(dirname "$0")/libvirt-lab.sh"
+requires setfacl
 
 chmod 755 "$tmpdir"
 guest_disk vda.qcow2
@@ -25,6 +26,32 @@ for dir in socket scratch; do
 done
 lab_state web1 | diff -u before - || fail "a refusal left something"
 
+# What is printed is typed: where others, a group or an ACL decide.
+type_enter ()
+{
+  local dir
+  for dir in socket scratch; do
+    cp -a "$1" "$1.new"
+    refuses "$dir-dir=.*cannot enter $tmpdir/$1.new .needed for .*; type \"$2 .*new'?\", or choose" \
+      libvirt="$connect" domain=web1 checkpoint=monday $dir-dir="$1.new/in"
+    type_printed '; type "' '", or choose'
+    serve libvirt="$connect" domain=web1 checkpoint=monday \
+      $dir-dir="$1.new/in" -- 'nbdinfo --size "$uri"'
+    rm -r "$1.new"
+  done
+}
+mkdir -p of-group/in has-acl/in "it's a/in"
+chmod 755 */in
+chgrp "$(id -gn libvirt-qemu)" of-group
+chmod 700 of-group has-acl "it's a"
+setfacl -m u:nobody:x has-acl
+type_enter shut 'chmod o\+x'
+type_enter of-group 'chmod g\+x'
+type_enter has-acl 'setfacl -m u:libvirt-qemu:x'
+type_enter "it's a" 'chmod o\+x'
+rm -r shut of-group has-acl "it's a"
+lab_state web1 | diff -u before - || fail "something is left"
+
 serve libvirt="$connect" domain=web1 checkpoint=monday socket-dir=open \
   scratch-dir=open -- '
   nbdinfo --size "$uri"
@@ -40,7 +67,8 @@ chmod 711 .
 serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'
 lab_state web1 | diff -u before - || fail "something is left"
 
-# An ordinary user shares a group with QEMU, and a folder that hands it down.
+# An ordinary user shares a group with QEMU, and a folder that hands it down: that
+# is what is said where there is none.
 cp /etc/passwd passwd
 cp /etc/group group
 echo 'alice:x:15000:15000::/nonexistent:/usr/sbin/nologin' >>passwd
@@ -69,5 +97,7 @@ alice socket-dir="$tmpdir/shared"
 cat log
 grep -q 'socket-dir=/tmp: QEMU runs as user libvirt-qemu' log \
   || fail "it does not say who cannot reach what"
+grep -q 'made anew for each backup, .* one whose group both users have, and that hands it down (chmod g+s)$' log \
+  || fail "it does not say what helps"
 lab_state web1 | grep -v shared | diff -u <(grep -v shared before) - \
   || fail "something is left"

@@ -49,10 +49,12 @@ done
 refuses 'socket-dir=.*: the path of a socket .* is too long' \
   libvirt="$connect" domain=web1 checkpoint=monday socket-dir="$long"
 if [ "$(id -u)" -ne 0 ]; then
-  refuses 'scratch-dir=.*/closed: QEMU runs as user .*, which cannot .*closed' \
-    libvirt="$connect" domain=web1 checkpoint=monday scratch-dir=closed
   refuses 'cannot make the folder .*/closed/.*: Permission denied; .*socket-dir=' \
     libvirt="$connect" domain=web1 checkpoint=monday socket-dir=closed
+  refuses 'scratch-dir=.*/closed: QEMU runs as user .*, which cannot .*closed; type "chmod u.wx ' \
+    libvirt="$connect" domain=web1 checkpoint=monday scratch-dir=closed
+  type_printed '; type "' '", or choose'
+  serve libvirt="$connect" domain=web1 checkpoint=monday scratch-dir=closed -- true
 fi
 refuses 'create=monday: no disk in the backup is qcow2' \
   libvirt=test:///default domain=test create=monday scratch-dir=.

@@ -95,7 +95,7 @@ check (const char *name, uid_t uid, int mode, int code, const char *part)
 {
   g_autofree char *path = g_build_filename (root, name, NULL);
   g_autoptr (GError) error = NULL;
-  const bool ok = reach_check ("dir=x", path, uid, group, mode, &error);
+  const bool ok = reach_check ("dir=x", path, uid, group, mode, NULL, &error);
 
   assert_no_children ();
   if (code == 0) {
@@ -316,6 +316,84 @@ test_acl (void)
   tear_down ();
 }
 
+/* What is printed is typed, and nothing is lacking any more. */
+static void
+check_typed (const char *name, uid_t uid, int mode, const char *program)
+{
+  g_autofree char *path = g_build_filename (root, name, NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (reach_check ("dir=x", path, uid, group, mode, NULL, &error));
+  g_test_message ("%s", error->message);
+  g_auto (GStrv) pieces = g_strsplit (error->message, "\"", -1);
+  g_assert_cmpuint (g_strv_length (pieces), ==, 3);
+  g_assert_true (g_str_has_suffix (pieces[0], "; type "));
+  g_assert_true (g_str_has_prefix (pieces[1], program));
+  g_assert_cmpint (system (pieces[1]), ==, 0);
+  check (name, uid, mode, 0, NULL);
+}
+
+static bool
+has_acls (void)
+{
+  g_autofree char *command
+    = g_strdup_printf ("setfacl -m u:%u:r %s/file", STRANGER, root);
+
+  return system (command) == 0;
+}
+
+static void
+test_typed (void)
+{
+  const uid_t owner = geteuid () == 0 ? nobody : geteuid ();
+  g_autofree char *open = NULL;
+  g_autofree char *spaced = NULL;
+
+  set_up ();
+  open = g_build_filename (root, "open", NULL);
+  spaced = g_build_filename (root, "a 'b", NULL);
+  check_typed ("shut/in", STRANGER, R_OK, "chmod o+x ");
+  if (geteuid () == 0)
+    g_assert_cmpint (chown (open, nobody, 0), ==, 0);
+  g_assert_cmpint (g_chmod (open, 0555), ==, 0);
+  check_typed ("open", owner, W_OK | X_OK, "chmod u+wx ");
+  if (has_acls ()) {
+    check_typed ("open", STRANGER, W_OK | X_OK, "setfacl -m ");
+    /* Of the owner, an ACL says nothing; of others, this is the mask. */
+    g_assert_cmpint (g_chmod (open, 0555), ==, 0);
+    check_typed ("open", owner, W_OK | X_OK, "chmod u+wx ");
+    if (geteuid () == 0)
+      check_typed ("open", STRANGER, W_OK | X_OK, "setfacl -m ");
+  }
+  g_assert_cmpint (g_rename (open, spaced), ==, 0);
+  g_assert_cmpint (g_chmod (spaced, 0), ==, 0);
+  check_typed ("a 'b/in", owner, R_OK, "chmod u+x ");
+  g_assert_cmpint (g_chmod (spaced, 0700), ==, 0);
+  g_assert_cmpint (g_rename (spaced, open), ==, 0);
+  tear_down ();
+}
+
+/* The caller may know better. */
+static void
+test_remedy (void)
+{
+  g_autofree char *path = NULL;
+  g_autoptr (GError) error = NULL;
+
+  set_up ();
+  path = g_build_filename (root, "open", NULL);
+  g_assert_false (reach_check ("dir=x", path, STRANGER, group, W_OK, "do this",
+                               &error));
+  g_assert_true (g_str_has_suffix (error->message, "/open; do this"));
+  g_clear_error (&error);
+  g_clear_pointer (&path, g_free);
+  path = g_build_filename (root, "shut/in", NULL);
+  g_assert_false (reach_check ("dir=x", path, STRANGER, group, R_OK, "do this",
+                               &error));
+  g_assert_null (strstr (error->message, "do this"));
+  tear_down ();
+}
+
 static void
 test_quoting (void)
 {
@@ -342,11 +420,11 @@ test_refused (void)
   check (fill, STRANGER, R_OK, ENAMETOOLONG, "4095 is the limit");
   check (name, STRANGER, R_OK, ENAMETOOLONG, "cannot use ROOT/bbb");
   check ("open", (uid_t) -1, R_OK, EINVAL, "for user -1");
-  g_assert_false (reach_check ("a=b", "c", STRANGER, 1, R_OK, NULL));
-  g_assert_false (reach_check ("a=b", "", STRANGER, 1, R_OK, NULL));
-  g_assert_false (reach_check ("a=b", "/", STRANGER, (gid_t) -1, 0, NULL));
-  g_assert_true (reach_check ("a=b", "/", STRANGER, 1, X_OK, NULL));
-  g_assert_true (reach_check ("a=b", "//", STRANGER, 1, X_OK, NULL));
+  g_assert_false (reach_check ("a=b", "c", STRANGER, 1, R_OK, NULL, NULL));
+  g_assert_false (reach_check ("a=b", "", STRANGER, 1, R_OK, NULL, NULL));
+  g_assert_false (reach_check ("a=b", "/", STRANGER, (gid_t) -1, 0, NULL, NULL));
+  g_assert_true (reach_check ("a=b", "/", STRANGER, 1, X_OK, NULL, NULL));
+  g_assert_true (reach_check ("a=b", "//", STRANGER, 1, X_OK, NULL, NULL));
   tear_down ();
 }
 
@@ -419,6 +497,8 @@ main (int argc, char **argv)
   g_test_add_func ("/reach/owner", test_owner);
   g_test_add_func ("/reach/link", test_link);
   g_test_add_func ("/reach/acl", test_acl);
+  g_test_add_func ("/reach/typed", test_typed);
+  g_test_add_func ("/reach/remedy", test_remedy);
   g_test_add_func ("/reach/quoting", test_quoting);
   g_test_add_func ("/reach/refused", test_refused);
   g_test_add_func ("/reach/signals", test_signals);
