@@ -36,10 +36,14 @@ mkdir 'a b'
 cd 'a b'
 qemu-img create -q -f qcow2 -o compat=0.10 v2.qcow2 1M
 warned "qcow2 version 2" "qemu-img amend .* '$PWD/v2.qcow2'$" v2.qcow2
+type_printed ', type: '
+qemu-img info v2.qcow2 | grep -q 'compat: 1.1' || fail "not amended"
 cp ../disk.qcow2 corrupt.qcow2
 printf '\2' | dd of=corrupt.qcow2 bs=1 seek=79 conv=notrunc status=none
 warned "marked corrupt" "qemu-img check -r all '$PWD/corrupt.qcow2'$" \
   corrupt.qcow2
+type_printed ', type: '
+serve corrupt.qcow2 -- true
 qemu-img create -q -f qcow2 -b ../disk.qcow2 -F qcow2 top.qcow2
 qemu-img create -q -f qcow2 -b ../disk.qcow2 -F qcow2 noformat.qcow2
 "$python" - noformat.qcow2 <<'END'
@@ -51,6 +55,12 @@ END
 warned "does not record the format" \
   "qemu-img rebase -u -f qcow2 -b ../disk.qcow2 -F FORMAT '$PWD/noformat.qcow2'$" \
   noformat.qcow2
+printed ', type: '
+type_it "${printed/FORMAT/qcow2}"
+qemu-img bitmap --add noformat.qcow2 monday
+nbdkit_options=(--filter="$filter")
+serve noformat.qcow2 -- true
+nbdkit_options=()
 qemu-img create -q -f qcow2 -b ../disk.qcow2 -F qcow2 top.qcow2
 qemu-img create -q -f qcow2 -b top.qcow2 -F qcow2 loop.qcow2
 qemu-img rebase -u -f qcow2 -b loop.qcow2 -F qcow2 top.qcow2

@@ -44,8 +44,8 @@ END
 refuses "unknown.qcow2 does not record the format.*$PWD/base.qcow2.*qemu-img rebase -u .*FORMAT" \
   unknown.qcow2
 # The remedy works.
-remedy=$(grep -o 'qemu-img rebase .*' refused.log)
-${remedy/FORMAT/qcow2}
+printed ', type: '
+type_it "${printed/FORMAT/qcow2}"
 serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
 
 # Formats that the plugin does not read.
@@ -110,5 +110,7 @@ END
 chmod +x fake/qemu-storage-daemon
 PATH=$PWD/fake:$PATH refuses 'away.qcow2: QEMU finds a backing file where .* none' \
   away.qcow2
+type_printed '; check it with: ' >typed
+grep -q '^image: .*/away.qcow2' typed || fail "$(cat typed)"
 
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"

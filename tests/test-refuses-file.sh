@@ -27,13 +27,28 @@ done
 guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 head -c 600 disk.qcow2 >cut.qcow2
-refuses "cannot read $PWD/cut.qcow2: .*; ." cut.qcow2
+refuses "QEMU cannot read $PWD/cut.qcow2: .*; is the image whole\?  Try: " cut.qcow2
+# not_whole REGEX: what is printed finds out that it is not.
+not_whole ()
+{
+  ! type_printed 'Try: ' >typed 2>&1 || fail "it says that the image is whole"
+  grep -Eq "$1" typed || fail "it does not say what is wrong: $(cat typed)"
+}
+not_whole "qemu-img: Could not open '.*cut.qcow2'"
+# Within its header; and a table is where none can be.
+head -c 90 disk.qcow2 >"a header.qcow2"
+refuses "cannot read $PWD/a header.qcow2: .*; is the image whole\?  Try: " \
+  "a header.qcow2"
+not_whole "qemu-img: Could not open '.*a header.qcow2'"
+cp disk.qcow2 table.qcow2
+printf '\3' | dd of=table.qcow2 bs=1 seek=47 conv=notrunc status=none
+refuses "QEMU cannot read $PWD/table.qcow2: .*L1 table" table.qcow2
+not_whole "L1 table"
 
 qemu-img create -q -f qcow2 -o compat=0.10 old.qcow2 1M
 refuses "$PWD/old.qcow2 is qcow2 version 2, .*qemu-img amend " old.qcow2
 # The remedy works.
-remedy=$(grep -o 'qemu-img amend .*' refused.log)
-$remedy
+type_printed ', type: '
 qemu-img bitmap --add old.qcow2 monday
 serve old.qcow2 -- 'nbdinfo --size "$uri"'
 
@@ -50,6 +65,9 @@ qemu-img bitmap --add corrupt.qcow2 monday
 printf '\2' | dd of=corrupt.qcow2 bs=1 seek=79 conv=notrunc status=none
 refuses "$PWD/corrupt.qcow2 is marked corrupt.*qemu-img check -r all " \
   corrupt.qcow2
+type_printed ', type: '
+qemu-img bitmap --add corrupt.qcow2 tuesday
+serve corrupt.qcow2 checkpoint=tuesday -- 'nbdinfo --size "$uri"'
 cp disk.qcow2 encrypted.qcow2
 printf '\2' | dd of=encrypted.qcow2 bs=1 seek=35 conv=notrunc status=none
 refuses "$PWD/encrypted.qcow2 is encrypted.*; .*use uri=" encrypted.qcow2

@@ -43,6 +43,8 @@ refuses 'error: bitmap=a is given twice' uri=nbd://a/ bitmap=a bitmap=b bitmap=a
 
 # Unknown ones.
 refuses 'unknown parameter chekpoint=; .*--help' disk.qcow2 chekpoint=monday
+type_printed 'chekpoint=; ' ' lists them all' >typed
+grep -q '^checkpoint=NAME' typed || fail "no list: $(cat typed)"
 refuses 'no view=overlays; views are: overlay, sparse, guard' \
   disk.qcow2 view=overlays
 refuses 'disk=a/b is not the name of a disk such as vda' disk.qcow2 disk=a/b
@@ -70,6 +72,10 @@ refuses 'nbd-tls=maybe is neither yes, no nor a folder' disk.qcow2 \
   nbd-tls=maybe
 refuses 'libvirt=test:///default: which guest\?  Add domain=NAME; .* type virsh -c test:///default list --all$' \
   libvirt=test:///default
+if command -v virsh >/dev/null; then
+  type_printed 'to see their names, type ' >typed
+  grep -q ' test  *running' typed || fail "no guests: $(cat typed)"
+fi
 refuses 'tree= goes with file= and uri=; with libvirt= the tree is libvirt' \
   libvirt=test:///default domain=test tree=.
 refuses 'file= and libvirt= are both given' disk.qcow2 \

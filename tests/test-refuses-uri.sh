@@ -17,10 +17,9 @@ refuses 'uri=nbd\+unix:///vda: .*socket.*; .' uri=nbd+unix:///vda
 # Nobody there.
 gone="nbd+unix:///vda?socket=$PWD/none.sock"
 refuses 'none.sock: .*No such file or directory; .' "uri=$gone" bitmap=monday
-command=$(sed -n 's/.*, type //p' refused.log)
-! eval "$command" 2>typed || fail "there is a server"
-grep -q 'none.sock.*No such file\|connect: No such file' typed \
-  || fail "$command: $(cat typed)"
+! type_printed 'what it exports, type ' 2>typed || fail "there is a server"
+grep -q 'connect: No such file\|connect.*none.sock.*No such file' typed \
+  || fail "$(cat typed)"
 for bad in vda unix:/run/vda.sock nbd+unix:///vda; do
   refuses 'write it as nbd.unix:///EXPORT.socket=PATH or nbd://HOST/EXPORT$' \
     "uri=$bad"
@@ -88,8 +87,12 @@ for more in bitmap=monday checkpoint=monday disk=vda; do
   refuses "nbd\+unix:///vdb\?socket=.*no export named .vdb.*; ." \
     "uri=nbd+unix:///vdb?socket=$PWD/qemu.sock" $more
 done
+type_printed 'what it exports, type ' >typed
+grep -q '^export="vda"' typed || fail "it does not show the export: $(cat typed)"
 refuses "no export named ''.*; ." \
   "uri=nbd+unix:///?socket=$PWD/qemu.sock" bitmap=monday
+type_printed 'what it exports, type ' >typed
+grep -q '^export="vda"' typed || fail "it does not show the export: $(cat typed)"
 serve "uri=nbd+unix:///vda?socket=$PWD/qemu.sock" -- 'nbdinfo --size "$uri"'
 
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
