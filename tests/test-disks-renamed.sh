@@ -111,10 +111,9 @@ done
 # By its name of then, the image tells: what is printed, when no guest runs.
 typed ()
 {
-  local words
-  eval "words=($(sed -n 's/.* read it as [a-z]*: nbdkit checkpoint //p' refused.log))"
-  [ ${#words[@]} -eq 2 ] || fail "nothing to type: $(cat refused.log)"
-  dirty "$1" "${words[@]}"
+  printed "read it as $1: "
+  type_it "$printed"' view=sparse -U - --run '\''nbdinfo --map --json "$uri"'\' \
+    2>log | jq -c '[.[] | select(.type == 0) | .offset / 1048576]'
 }
 define vda=b.qcow2 vdb=a.qcow2 vdc=c.qcow2
 refuses 'disk vda is not the disk' "${here[@]}" checkpoint=c0 disk=vda

@@ -121,3 +121,10 @@ guest_start web1
 lost "the connection to libvirt was lost.*" lab_kill
 grep -q 'its backup job cannot be ended, for libvirt does not answer' nbdkit.log \
   || fail "it does not say that the job is left"
+# Its keeper would go on trying for ten minutes.
+find_keeper
+kill -KILL "$keeper"
+lab_daemon
+type_printed '; once it does, type ' '' nbdkit.log
+nothing_left
+serve libvirt="$connect" domain=web1 checkpoint=monday -- 'nbdinfo --size "$uri"'

@@ -341,6 +341,9 @@ bash -e -c "$remedy" || fail "the remedy failed: $remedy"
 [ -z "$(layer_list vdb monday)" ] || fail "the remedy left a bitmap"
 both "disk vdb: bitmap monday is not in $PWD/vdb.4.qcow2 nor below it .there are: tuesday" \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vdb
+type_printed ', and forget the checkpoint with: '
+both 'there is no checkpoint monday; known are: tuesday$' \
+  libvirt="$connect" domain=web1 checkpoint=monday disk=vdb
 # The full backup, and a record that begins with it.
 guest_start web1
 checkpoint wednesday

@@ -72,8 +72,9 @@ qemu-img bitmap --add disabled.qcow2 wednesday
 refuses "$off" disabled.qcow2 checkpoint=tuesday
 serve disabled.qcow2 checkpoint=wednesday -- 'nbdinfo --size "$uri"'
 
-# The tool that is named as the remedy does remedy it.
-qemu-img bitmap --remove killed.qcow2 tuesday
+# What is printed as the remedy does remedy it.
+refuses "$broken" killed.qcow2
+type_printed ', type: '
 qemu-img bitmap --add killed.qcow2 wednesday
 serve killed.qcow2 -- 'nbdinfo --size "$uri"'
 

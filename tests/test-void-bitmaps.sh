@@ -129,11 +129,34 @@ while read -r command; do
       || fail "$bitmap is served after: $command"
   done
 done <commands
-qemu-img bitmap --add 0.qcow2 n
-qemu-io -f qcow2 -c 'write -q -P 9 4M 64k' 0.qcow2
-serve 0.qcow2 checkpoint=n -- 'nbdinfo --map --json "$uri"' \
-  | jq -e '[.[] | select(.type == 0) | .offset] == [4194304]' \
-  || fail "a new bitmap is not served"
+has_new_record ()
+{
+  qemu-img bitmap --add 0.qcow2 n
+  qemu-io -f qcow2 -c 'write -q -P 9 4M 64k' 0.qcow2
+  serve 0.qcow2 checkpoint=n -- 'nbdinfo --map --json "$uri"' \
+    | jq -e '[.[] | select(.type == 0) | .offset] == [4194304]' \
+    || fail "a new bitmap is not served"
+}
+has_new_record
+# As one.
+layers 2
+make_void 1.qcow2
+refused_void 1.qcow2 0.qcow2 checkpoint=m
+type_printed ', type: '
+has_new_record
+
+# A writer that cleared the sign of the loss, too: by the document, this was the disk
+# at the checkpoint.
+layers 2
+make_void 1.qcow2
+qemu-img check -q -r leaks 1.qcow2
+tree "$PWD/1.qcow2"
+refuses "bitmap m is not in $PWD/1.qcow2, which was the disk when the bitmap was made, so what was written to it since is lost; make a full backup" \
+  0.qcow2 tree=tree checkpoint=m
+type_printed ', type: '
+[ -z "$(qemu-img info --output=json 0.qcow2 \
+  | jq -r '."format-specific".data.bitmaps[]?.name')" ] || fail "a bitmap is left"
+has_new_record
 
 # In the middle, above a good record: what is allocated there is dirty.
 layers 3
