@@ -245,12 +245,18 @@ delete_checkpoint (const Job *job, const Hypervisor *hypervisor,
     ok = !strstr (xml, job->mark)
       || virDomainCheckpointDelete (checkpoint, 0) == 0;
   if (!ok) {
-    g_autofree char *command
+    g_autofree char *delete
       = hypervisor_virsh (hypervisor, "checkpoint-delete", job->created);
+    g_autofree char *forget
+      = hypervisor_virsh (hypervisor, "checkpoint-delete --metadata",
+                          job->created);
+    g_autofree char *commands
+      = g_strdup_printf ("%s; if that finds no bitmap, since QEMU was killed "
+                         "before it saved it, type %s", delete, forget);
     hypervisor_error (error, "guest %s: the checkpoint %s was made with a "
                       "backup that failed, and cannot be deleted",
                       hypervisor->domain_name, job->created);
-    hypervisor_advise (error, "once the guest runs, type", command);
+    hypervisor_advise (error, "once the guest runs, type", commands);
   }
   free (xml);
   if (checkpoint)

@@ -66,3 +66,39 @@ wait_until 10 grep -q 'the backup is over' nbdkit.log
 ! nbdinfo "nbd+unix:///vda?socket=n.sock" || fail "it can be opened"
 stop_nbdkit
 was_undone "a job that was lost before it was served"
+
+# The guest ends before a client comes, and libvirt deletes checkpoints of running
+# guests only: what is printed then is typed later.  A QEMU that was killed has not
+# saved the checkpoint's bitmap, and libvirt then misses it.
+quit () { virsh qemu-monitor-command web1 '{"execute": "quit"}' || :; }
+crash ()
+{
+  local pid
+  for pid in $(pgrep -f 'guest=web1,'); do
+    ! is_ours "$pid" || kill -KILL "$pid"
+  done
+}
+for end in quit crash; do
+  rm -f nbdkit.log
+  start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
+    create=tuesday
+  $end
+  wait_until 20 grep -q 'the backup is over' nbdkit.log
+  wait_until 20 eval '[[ $(virsh domstate web1) == "shut off"* ]]'
+  stop_nbdkit
+  cat nbdkit.log
+  grep -q 'guest web1: the checkpoint tuesday was made with a backup that failed, and cannot be deleted: .*; once the guest runs, type ' \
+    nbdkit.log || fail "$end: it does not say that the checkpoint is left"
+  guest_start web1
+  delete () { type_printed '; once the guest runs, type ' '; if' nbdkit.log; }
+  if [ $end = quit ]; then
+    delete
+    was_undone "a guest that was shut down"
+  else
+    ! delete || fail "libvirt deletes it, so nothing else need be said"
+    type_printed 'before it saved it, type ' '' nbdkit.log
+  fi
+  [ "$(virsh checkpoint-list web1 --name | grep .)" = monday ] \
+    || fail "$end: $(virsh checkpoint-list web1)"
+done
+serve libvirt="$connect" domain=web1 create=tuesday -- 'nbdinfo --size "$uri"'
