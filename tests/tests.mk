@@ -14,6 +14,7 @@ script_tests = \
 	tests/test-libvirt-aborted.sh \
 	tests/test-stalled-daemon.sh \
 	tests/test-libvirt-lost.sh \
+	tests/test-libvirt-hangs.sh \
 	tests/test-libvirt-live-guest.sh \
 	tests/test-libvirt-merge.sh \
 	tests/test-libvirt-session.sh \
