@@ -120,12 +120,14 @@ missing_from_server (const Disk *disk, const char *bitmap, GError **error)
       offered = name;
   }
   /* One of a job's bitmaps is no checkpoint, but another disk's. */
-  if (offered && !g_str_has_prefix (bitmap, "backup-"))
+  if (offered && !g_str_has_prefix (bitmap, "backup-")) {
+    g_autofree char *word = error_shell_word (offered);
     return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, "
                       "but %s, as libvirt's pull-mode jobs do whatever the "
                       "checkpoint; if the job was begun since %s, add "
                       "bitmap=%s", disk->target, top_path (disk), bitmap,
-                      offered, bitmap, offered);
+                      offered, bitmap, word);
+  }
   return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s; it "
                     "offers: %s; choose with bitmap=, or export it (qemu-nbd "
                     "-B %s)", disk->target, top_path (disk), bitmap, nearest,

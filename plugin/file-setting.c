@@ -89,10 +89,11 @@ file_setting_add (GPtrArray *files, const char *value, GError **error)
 
   if (!check_meaning (files, value, error))
     return false;
+  g_autofree char *word = error_shell_word (value);
   if (target && access (path, F_OK) < 0 && access (value, F_OK) == 0)
     return error_set (error, EINVAL, "file=%s means disk %s in %s, which "
                       "does not exist; for the file %s write file=./%s",
-                      value, target, path, value, value);
+                      value, target, path, value, word);
   char *absolute = path[0] ? nbdkit_absolute_path (path) : NULL;
   if (!absolute)
     return error_set (error, EINVAL, "file=%s names no file; write "

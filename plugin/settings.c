@@ -320,11 +320,13 @@ check_libvirt (const Settings *settings, GError **error)
 bool
 settings_check (const Settings *settings, GError **error)
 {
-  if (settings->bitmaps->len > 0 && settings->uris->len == 0)
+  if (settings->bitmaps->len > 0 && settings->uris->len == 0) {
+    g_autofree char *word
+      = error_shell_word (g_ptr_array_index (settings->bitmaps, 0));
     return error_set (error, EINVAL, "bitmap= goes with uri=; else say "
                       "checkpoint=%s, which with file= and no tree= means "
-                      "the bitmap of that name",
-                      (const char *) g_ptr_array_index (settings->bitmaps, 0));
+                      "the bitmap of that name", word);
+  }
   if (settings->domain && !settings->tree && !settings->libvirt)
     return error_set (error, EINVAL, "domain= says which guest's documents "
                       "in tree= to use; add tree=/var/lib/libvirt/qemu/"

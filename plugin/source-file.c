@@ -117,8 +117,9 @@ choose_target (const Settings *settings, const Forest *tree, guint index,
   if (single && targets->len == 1)
     return g_strdup (g_ptr_array_index (targets, 0));
   g_autofree char *known = nearest_names (NULL, targets, 8);
+  g_autofree char *word = error_shell_word (file->path);
   error_set (error, EINVAL, "file=%s: which disk of the tree is it?  Known "
-             "are: %s; write file=TARGET:%s", file->path, known, file->path);
+             "are: %s; write file=TARGET:%s", file->path, known, word);
   return NULL;
 }
 

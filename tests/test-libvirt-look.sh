@@ -42,3 +42,10 @@ grep -q 'error: guest web1 .* is running and no backup was begun, .* checkpoint=
   log || fail "reading does not say what to type"
 
 lab_state web1 | diff -u before - || fail "the look left something"
+
+# A backup has one base: what is said of another is typed.
+refuses_export 'the running backup was begun since monday, and has no other base; for another, start with checkpoint=' \
+  vda@tuesday libvirt="$connect" domain=web1 checkpoint=monday
+printed 'for another, start with '
+serve libvirt="$connect" domain=web1 "$printed" -- \
+  'nbdinfo --size "nbd+unix:///vda@tuesday?socket=$unixsocket"'
