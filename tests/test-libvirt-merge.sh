@@ -358,4 +358,14 @@ serve libvirt="$connect" domain=web1 checkpoint=wednesday disk=vdb -- '
 jq -r '.exports[0].description' info | grep '^2 parts united'
 qemu-img compare -q -f qcow2 -F qcow2 vdb.5.qcow2 now.qcow2 \
   || fail "the increment since the record was begun again is not the disk"
+# Without libvirt=, virsh is left to find the daemon.
+nbdkit_options=()
+for layer in $(layer_list vdb tuesday); do
+  qemu-img bitmap --remove "$layer" tuesday
+done
+refuses 'bitmap tuesday is not in .*, and forget the checkpoint with: virsh checkpoint-delete ' \
+  vdb:"${top[vdb]}" tree="$documents" checkpoint=tuesday
+type_printed ', and forget the checkpoint with: '
+[ "$(virsh checkpoint-list web1 --name | grep .)" = wednesday ] \
+  || fail "not forgotten: $(virsh checkpoint-list web1)"
 leaves_nothing
