@@ -15,7 +15,6 @@ virsh checkpoint-create-as web1 c1
 virsh checkpoint-create-as web1 c2 --diskspec vda,checkpoint=no --diskspec vdb
 guest_write web1 vda "write -P 2 1M 64k"
 
-type_it () { bash -ec "$(sed -n 's/.* with: //p' refused.log)"; }
 dirty ()
 {
   serve libvirt="$connect" domain=web1 checkpoint="$1" disk=vda -- \
@@ -42,7 +41,7 @@ lab_state web1 >before
 refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s: choose another name with create=, or .*delete it with: ' \
   libvirt="$connect" domain=web1 create=c1
 lab_state web1 | diff -u before - || fail "the refusal left something"
-type_it
+type_printed ' with: '
 [ -z "$(virsh checkpoint-list web1 --name | grep c1)" ] || fail "c1 is known"
 serve libvirt="$connect" domain=web1 create=c1 -- 'nbdinfo "$uri" >/dev/null
   nbdinfo "nbd+unix:///vda?socket=$unixsocket"' >/dev/null
@@ -52,7 +51,7 @@ dirty c1
 # One that libvirt knows, as the only and as one of many: deleted as it is told, and
 # whether all its disks have it or one has lost it.
 known='create=c3: .* has a checkpoint of that name; choose another, or delete it with: '
-simple () { bash -ec "$(sed -n 's/.* or delete it with: \(.*\); if that .*/\1/p' refused.log)"; }
+simple () { type_printed ' or delete it with: ' '; if that '; }
 for lost in '' vda vdb; do
   virsh checkpoint-create-as web1 c3
   [ -z "$lost" ] || remove_bitmap $lost c3
@@ -61,7 +60,7 @@ for lost in '' vda vdb; do
     simple
   else
     ! simple || fail "libvirt deletes it, so nothing else need be said"
-    type_it
+    type_printed ' with: '
   fi
   ! lab_state web1 | grep c3 || fail "c3 is still there"
   dirty c1
@@ -73,12 +72,12 @@ virsh destroy web1
 guest_start web1
 forgotten='libvirt does not know checkpoint c1, but disk vda, vdb has a bitmap of that name .*; tell it again with: '
 refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
-type_it
+type_printed ' with: '
 dirty c1
 virsh checkpoint-delete --metadata web1 c1
 virsh destroy web1
 refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
-type_it
+type_printed ' with: '
 dirty c1
 # One that was not recording all the time is not believed after that, either.
 virsh checkpoint-delete --metadata web1 c1
@@ -87,7 +86,7 @@ qemu-img bitmap --disable vdb.qcow2 c1
 refuses 'no checkpoint c1' libvirt="$connect" domain=web1 checkpoint=c1
 guest_start web1
 refuses "$forgotten" libvirt="$connect" domain=web1 checkpoint=c1
-type_it
+type_printed ' with: '
 refuses 'c1' libvirt="$connect" domain=web1 checkpoint=c1
 virsh destroy web1
 refuses 'c1 .*not recording' libvirt="$connect" domain=web1 checkpoint=c1 disk=vda
