@@ -57,6 +57,7 @@ struct Held {
   bool adopted;
   GMutex lock;                  /* guards what follows */
   GCond news;
+  bool has_begun;               /* a job, or is about to */
   bool heard_all;               /* there will be no connections but these */
   guint unsettled;
 };
@@ -139,13 +140,32 @@ drain (Connection *connection)
   connection->drained = true;
 }
 
-/* Nobody else receives on any of them. */
+/* libvirt's calls have no limit, and nobody waits for them any more. */
+static void
+leave_unless_begun (Held *held)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&held->lock);
+
+  if (!held->has_begun)
+    _exit (EXIT_SUCCESS);
+}
+
+void
+held_begin (Held *held)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&held->lock);
+
+  held->has_begun = true;
+}
+
+/* The server is gone: nobody else receives on any of them. */
 static void
 drain_all (Held *held)
 {
   GHashTableIter iter;
   gpointer value;
 
+  leave_unless_begun (held);
   g_hash_table_iter_init (&iter, held->connections);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     drain (value);

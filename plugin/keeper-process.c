@@ -89,6 +89,7 @@ begin (Process *process, const Message *message)
   g_autoptr (GError) error = NULL;
   g_autofree char *xml = NULL, *broken = NULL;
 
+  held_begin (process->held);
   if (begin_job (process, message, &xml, &broken, &error)
       || begin_again (process, message, &xml, &broken, &error)) {
     process->stage = STAGE_BEGUN;

@@ -239,6 +239,11 @@ bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
  */
 Held *held_start (int server_fd);
 
+/* A job is about to begin.  Until then the process ends where its server does,
+ * whatever it waits for.
+ */
+void held_begin (Held *held);
+
 /* Wait until none of them may still negotiate; seconds at most.  Before a job is
  * ended that was served from, once its server is gone or has been told to end.
  */

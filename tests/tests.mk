@@ -19,6 +19,9 @@ script_tests = \
 	tests/test-libvirt-merge.sh \
 	tests/test-libvirt-session.sh \
 	tests/test-libvirt-start-fails.sh \
+	tests/test-libvirt-silent-qemu.sh \
+	tests/test-libvirt-silent-start.sh \
+	tests/test-libvirt-silent-daemon.sh \
 	tests/test-libvirt-exits.sh \
 	tests/test-libvirt-iothread.sh \
 	tests/test-libvirt-monitor.sh \
