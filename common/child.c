@@ -207,3 +207,13 @@ child_stop (Child *child, unsigned grace_ms)
   close_fd (&child->guard);
   child->pid = 0;
 }
+
+void
+child_disown (Child *child)
+{
+  close_fd (&child->in);
+  close_fd (&child->out);
+  close_fd (&child->err);
+  close_fd (&child->guard);
+  child->pid = 0;
+}

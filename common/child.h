@@ -50,4 +50,9 @@ char *child_says (Child *child);
  */
 void child_stop (Child *child, unsigned grace_ms);
 
+/* In a process that has forked and will not stop the child: hold it no longer, so
+ * that it ends with the other one.  Nothing happens when it was never started.
+ */
+void child_disown (Child *child);
+
 #endif /* COMMON_CHILD_H */

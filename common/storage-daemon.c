@@ -150,6 +150,12 @@ storage_daemon_stop (StorageDaemon *daemon)
   g_free (daemon);
 }
 
+void
+storage_daemon_disown (StorageDaemon *daemon)
+{
+  child_disown (&daemon->child);
+}
+
 /* One that does not answer may have said why. */
 static bool
 with_last_words (StorageDaemon *daemon, const GError *refusal, GError **error)

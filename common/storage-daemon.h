@@ -14,8 +14,7 @@ typedef struct StorageDaemon StorageDaemon;
 
 /* Start it, without waiting until it is ready.  Its socket has no name in any
  * folder, so nothing is left behind however we end; see child_start for how it
- * ends with us, also when we have forked meanwhile.  (With nbdkit --run, the
- * process that waits for the command counts, too.)
+ * ends with us, also when we have forked meanwhile.
  */
 StorageDaemon *storage_daemon_start (NbdLife *life, GError **error);
 
@@ -24,6 +23,9 @@ bool storage_daemon_is_ours (const StorageDaemon *daemon);
 
 /* End it and free.  NULL is fine. */
 void storage_daemon_stop (StorageDaemon *daemon);
+
+/* See child_disown. */
+void storage_daemon_disown (StorageDaemon *daemon);
 
 /* Open a disk's layers; see storage_nodes_open. */
 bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);

@@ -162,6 +162,13 @@ checkpoint_thread_model (void)
     : THREAD_MODEL;
 }
 
+static void
+disown (void)
+{
+  if (source->ops->disown)
+    source->ops->disown (source);
+}
+
 /* Errors are still seen on the terminal here. */
 static int
 checkpoint_get_ready (void)
@@ -187,7 +194,7 @@ checkpoint_get_ready (void)
   }
   cache = served_cache_new (source, settings->view, settings->coalesce);
   if (connect_early (&error)) {
-    starter_note ();
+    starter_note (disown);
     return 0;
   }
   fail (error);

@@ -301,6 +301,12 @@ file_endpoint (Source *source, const Disk *disk, const Part *part,
                                 part_bitmap_name (part), endpoint, error);
 }
 
+static void
+file_disown (Source *source)
+{
+  storage_daemon_disown (((FileSource *) source)->daemon);
+}
+
 const SourceOps source_file_ops = {
   .name      = "file",
   .is_wanted = is_wanted,
@@ -308,5 +314,6 @@ const SourceOps source_file_ops = {
   .start     = file_start,
   .endpoint  = file_endpoint,
   .direct    = file_direct,
+  .disown    = file_disown,
   .free      = file_free,
 };

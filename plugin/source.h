@@ -49,6 +49,11 @@ typedef struct {
    */
   const DirectRead *(*direct) (Source *source, const Disk *disk);
 
+  /* In the process that nbdkit leaves to wait for --run's command: hold nothing
+   * that must end with the one that serves.  NULL: nothing must.
+   */
+  void (*disown) (Source *source);
+
   /* A client has opened an export.  NULL: nothing to do.  Any thread. */
   void (*served) (Source *source);
 

@@ -12,7 +12,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <unistd.h>
 #include <glib.h>
 
@@ -25,6 +27,8 @@
 
 static int fds[2] = { -1, -1 };
 static pid_t starter;
+static bool serves;
+static void (*disown) (void);
 
 static void __attribute__ ((destructor))
 say_farewell (void)
@@ -34,10 +38,23 @@ say_farewell (void)
       ;
 }
 
+/* nbdkit forks once from here on (server/captive.c, background.c): the child
+ * serves, and we wait for --run's command or end.  With -f it does not, and what
+ * is forked later is not the server.
+ */
+static void
+forked (void)
+{
+  if (!serves && getpid () == starter)
+    disown ();
+}
+
 void
-starter_note (void)
+starter_note (void (*disown_all) (void))
 {
   starter = getpid ();
+  disown = disown_all;
+  pthread_atfork (NULL, forked, NULL);
   if (pipe2 (fds, O_CLOEXEC) < 0)
     fds[0] = fds[1] = -1;
 }
@@ -65,6 +82,7 @@ watch (gpointer unused)
 void
 starter_watch (void)
 {
+  serves = true;
   if (fds[1] >= 0)
     close (fds[1]);
   fds[1] = -1;
