@@ -32,11 +32,14 @@ nbd_check_export (struct nbd_handle *nbd, bool want_zeroes, const char *dirty,
   const gint64 size = nbd_get_size (nbd);
 
   if (size < 0) {
-    /* libnbd hands on what is over 2^63 as it is, which is no error to it. */
+    /* libnbd 1.14 hands on what is over 2^63 as it is, without an error; 1.22
+     * calls it EOVERFLOW.
+     */
     const char *why = nbd_get_error ();
     return error_set (error, EOVERFLOW, "%s: the server tells no size of the "
                       "export that a disk can have (%s)", what,
                       why && g_str_has_prefix (why, "nbd_get_size: ")
+                      && nbd_get_errno () != EOVERFLOW
                       ? why + strlen ("nbd_get_size: ")
                       : "more than 2^63 bytes");
   }
