@@ -48,7 +48,7 @@ for twice in 1 2; do
 done
 # What cannot be served is summed up, in one line for each disk.
 cat log
-[ "$(grep -c "error:" log)" -eq 2 ] || fail "not two warnings"
+[ "$(grep -c "cannot be served for disk" log)" -eq 2 ] || fail "not two warnings"
 grep -q '1997 of 2000 checkpoints .*disk vda .*bitmap c0002 is not in' log \
   || fail "vda's are not reported"
 grep -q '998 of 1000 checkpoints .*disk vdb .*bitmap c0003 is not in' log \
