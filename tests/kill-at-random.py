@@ -113,8 +113,8 @@ class Case:
                 if name == "nbdkit"]
 
     def is_over(self):
-        self.first.poll()
-        return not processes(self.word)
+        """A process that is just being executed has no environment."""
+        return self.first.poll() is not None and not processes(self.word)
 
     def wait(self, seconds):
         deadline = time.monotonic() + seconds
