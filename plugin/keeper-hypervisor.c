@@ -290,6 +290,8 @@ connect_anew (Hypervisor *hypervisor, int limit_ms, GError **error)
   hypervisor->connection = anew.connection;
   hypervisor->domain = anew.domain;
   hypervisor->watched = false;
+  hypervisor->lifecycle_id = hypervisor->completed_id
+    = hypervisor->status_id = -1;
   return true;
 }
 

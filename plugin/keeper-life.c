@@ -92,9 +92,23 @@ on_job_status (virConnectPtr connection, virDomainPtr domain,
 bool
 life_watch (Process *process)
 {
-  return virConnectDomainQemuMonitorEventRegister (
-    process->hypervisor.connection, process->hypervisor.domain,
-    "JOB_STATUS_CHANGE", on_job_status, process, NULL, 0) >= 0;
+  Hypervisor *hypervisor = &process->hypervisor;
+
+  hypervisor->status_id = virConnectDomainQemuMonitorEventRegister (
+    hypervisor->connection, hypervisor->domain, "JOB_STATUS_CHANGE",
+    on_job_status, process, NULL, 0);
+  return hypervisor->status_id >= 0;
+}
+
+void
+life_unwatch (Process *process)
+{
+  Hypervisor *hypervisor = &process->hypervisor;
+
+  if (hypervisor->status_id >= 0)
+    virConnectDomainQemuMonitorEventDeregister (hypervisor->connection,
+                                                hypervisor->status_id);
+  hypervisor->status_id = -1;
 }
 
 static void

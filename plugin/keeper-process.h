@@ -56,8 +56,12 @@ typedef struct {
   virConnectPtr connection;
   virDomainPtr domain;
   bool remote;
-  bool watched;                 /* its events come in, on this connection */
+  bool watched;                 /* its events come in, on this connection: */
+  int lifecycle_id, completed_id, status_id; /* -1: that one does not */
 } Hypervisor;
+
+#define HYPERVISOR_INIT \
+  { .lifecycle_id = -1, .completed_id = -1, .status_id = -1 }
 
 /* The job, as far as it was begun. */
 typedef struct {
@@ -195,6 +199,9 @@ bool process_tell (Process *process, guint kind, const char *first,
  */
 bool process_watch_guest (Process *process, GError **error);
 
+/* Have libvirt tell of nothing more on this connection. */
+void process_unwatch_guest (Process *process);
+
 /* Look at the job some times more, at the clock: its end may have been told
  * while nobody was interested yet.
  */
@@ -216,6 +223,7 @@ void process_recheck (Process *process);
 
 /* Have QEMU's events on its jobs handed on.  Before a job begins. */
 bool life_watch (Process *process);
+void life_unwatch (Process *process);
 
 /* Forget what was heard of jobs before: ours is to begin now. */
 bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);

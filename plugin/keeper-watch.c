@@ -146,24 +146,54 @@ process_recheck (Process *process)
     lose (process, process->doubt);
 }
 
+/* Ask for an event, unless *id says that it was; false if it cannot be had. */
+static bool
+watch_event (Process *process, int event,
+             virConnectDomainEventGenericCallback callback, int *id)
+{
+  if (*id < 0)
+    *id = virConnectDomainEventRegisterAny (process->hypervisor.connection,
+                                            process->hypervisor.domain, event,
+                                            callback, process, NULL);
+  return *id >= 0;
+}
+
 bool
 process_watch_guest (Process *process, GError **error)
 {
-  virConnectPtr connection = process->hypervisor.connection;
-  virDomainPtr domain = process->hypervisor.domain;
+  Hypervisor *hypervisor = &process->hypervisor;
 
-  if (process->hypervisor.watched
-      || (virConnectRegisterCloseCallback (connection, on_closed, process,
-                                           NULL) == 0
-          && virConnectDomainEventRegisterAny (
-            connection, domain, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-            VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), process, NULL) >= 0
-          && virConnectDomainEventRegisterAny (
-            connection, domain, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
-            VIR_DOMAIN_EVENT_CALLBACK (on_job_completed), process,
-            NULL) >= 0
+  if (hypervisor->watched
+      || (virConnectRegisterCloseCallback (hypervisor->connection, on_closed,
+                                           process, NULL) == 0
+          && watch_event (process, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                          VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
+                          &hypervisor->lifecycle_id)
+          && watch_event (process, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                          VIR_DOMAIN_EVENT_CALLBACK (on_job_completed),
+                          &hypervisor->completed_id)
           && life_watch (process)))
-    return process->hypervisor.watched = true;
+    return hypervisor->watched = true;
   return hypervisor_error (error, "guest %s: cannot be told of its events",
-                           process->hypervisor.domain_name);
+                           hypervisor->domain_name);
+}
+
+static void
+unwatch_event (const Hypervisor *hypervisor, int *id)
+{
+  if (*id >= 0)
+    virConnectDomainEventDeregisterAny (hypervisor->connection, *id);
+  *id = -1;
+}
+
+void
+process_unwatch_guest (Process *process)
+{
+  Hypervisor *hypervisor = &process->hypervisor;
+
+  life_unwatch (process);
+  unwatch_event (hypervisor, &hypervisor->completed_id);
+  unwatch_event (hypervisor, &hypervisor->lifecycle_id);
+  virConnectUnregisterCloseCallback (hypervisor->connection, on_closed);
+  hypervisor->watched = false;
 }
