@@ -19,6 +19,7 @@
 #include "nbd-check.h"
 #include "nbd-connect.h"
 #include "nbd-handshake.h"
+#include "nbd-peer.h"
 #include "nbd-trust.h"
 
 /* More names of bitmaps, or longer ones, are refused.  QEMU's are of at most
@@ -173,6 +174,11 @@ look (NbdLife *life, const char *uri, const char *what,
     error_set (error, ESTALE, "%s: another server has taken the socket "
                "meanwhile, and may show another disk; start nbdkit again if it "
                "is to be read", what);
+    nbd_connect_drop (life, nbd);
+    return NULL;
+  }
+  if (!nbd_life_has_holder (life)
+      && !nbd_peer_bears_leaving (nbd_aio_get_fd (nbd), what, error)) {
     nbd_connect_drop (life, nbd);
     return NULL;
   }

@@ -107,6 +107,7 @@ script_tests = \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
 	tests/test-tree.sh \
+	tests/test-uri-iothread.sh \
 	tests/test-uri-layers.sh \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls-authority.sh \

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Who is at the other end of a connection, and does it bear that we leave?
+ */
+#ifndef COMMON_NBD_PEER_H
+#define COMMON_NBD_PEER_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+/* QEMU 7.2 dies, and its guest with it, when a client of an export leaves that runs
+ * in an iothread (nbd_blockdev_client_closed; from 8.2 on it does not, as clients
+ * are closed in the main loop).  False
+ * (EPERM) if that is to be feared of the server; what: its name, for messages.  To
+ * be asked while the connection still negotiates, for then it may be closed.  Any
+ * thread; a few seconds at most.
+ *
+ * Known of Unix sockets only, whose listener unix(7), SO_PEERCRED, tells: true for
+ * all others.  What processes say of themselves is not to be trusted, and nothing
+ * is let in by it.
+ */
+bool nbd_peer_bears_leaving (int fd, const char *what, GError **error);
+
+#endif /* COMMON_NBD_PEER_H */
