@@ -6,10 +6,12 @@
 #include "error.h"
 #include "redefine.h"
 
+#define REDEFINE "checkpoint-create --redefine"
+
 /* "printf … | virsh checkpoint-create": words of the shell in target stay. */
 static char *
 redefine (const char *uri, const char *guest, const char *checkpoint,
-          const char *disks)
+          const char *disks, const char *create)
 {
   g_autofree char *text
     = g_markup_printf_escaped ("<domaincheckpoint><name>%s</name>"
@@ -17,16 +19,16 @@ redefine (const char *uri, const char *guest, const char *checkpoint,
                                checkpoint);
   g_autofree char *word = error_shell_word (text);
   g_autofree char *virsh
-    = error_virsh (uri, "checkpoint-create --redefine", guest, "/dev/stdin");
+    = error_virsh (uri, create, guest, "/dev/stdin");
 
   return g_strdup_printf ("printf %%s %s%s'</disks></domaincheckpoint>' | %s",
                           word,
                           disks, virsh);
 }
 
-char *
-redefine_command (const char *uri, const char *guest, const char *checkpoint,
-                  const GPtrArray *targets)
+static char *
+redefine_all (const char *uri, const char *guest, const char *checkpoint,
+              const GPtrArray *targets, const char *create)
 {
   g_autoptr (GString) disks = g_string_new ("'");
 
@@ -34,7 +36,22 @@ redefine_command (const char *uri, const char *guest, const char *checkpoint,
     g_string_append_printf (disks, "<disk name=\"%s\" checkpoint=\"bitmap\"/>",
                             (char *) g_ptr_array_index (targets, i));
   g_string_append_c (disks, '\'');
-  return redefine (uri, guest, checkpoint, disks->str);
+  return redefine (uri, guest, checkpoint, disks->str, create);
+}
+
+char *
+redefine_command (const char *uri, const char *guest, const char *checkpoint,
+                  const GPtrArray *targets)
+{
+  return redefine_all (uri, guest, checkpoint, targets, REDEFINE);
+}
+
+char *
+redefine_checked (const char *uri, const char *guest, const char *checkpoint,
+                  const GPtrArray *targets)
+{
+  return redefine_all (uri, guest, checkpoint, targets,
+                       REDEFINE " --redefine-validate");
 }
 
 char *
@@ -44,7 +61,8 @@ redefine_and_delete (const char *uri, const char *guest,
   g_autoptr (GString) names = g_string_new (NULL);
   g_autofree char *define
     = redefine (uri, guest, checkpoint,
-                "'<disk name=\"'$disk'\" checkpoint=\"bitmap\"/>'");
+                "'<disk name=\"'$disk'\" checkpoint=\"bitmap\"/>'",
+                REDEFINE);
   g_autofree char *delete
     = error_virsh (uri, "checkpoint-delete", guest, checkpoint);
   g_autofree char *forget

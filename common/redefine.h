@@ -17,6 +17,12 @@
 char *redefine_command (const char *uri, const char *guest,
                         const char *checkpoint, const GPtrArray *targets);
 
+/* The same for a running guest; refused by libvirt unless each of targets has such
+ * a bitmap (--redefine-validate, libvirt 6.10).
+ */
+char *redefine_checked (const char *uri, const char *guest,
+                        const char *checkpoint, const GPtrArray *targets);
+
 /* Rid a running guest of the bitmaps, on those of targets that have one: libvirt
  * deletes only what it knows, and refuses where one disk has none.  One command;
  * the caller's.

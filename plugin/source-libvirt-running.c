@@ -303,6 +303,31 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
   return begin_job (self, settings, look, warn, found, error);
 }
 
+/* A bitmap that was made since QEMU was started is in no image yet. */
+static bool
+not_in_images (const Settings *settings, const GuestLook *look,
+               GError **error)
+{
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+  g_autoptr (GError) unknown = NULL;
+
+  for (guint i = 0; i < look->guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
+    if (g_strcmp0 (disk->format, "qcow2") == 0
+        && (!settings->disk || strcmp (settings->disk, disk->target) == 0))
+      g_ptr_array_add (targets, disk->target);
+  }
+  parts_unknown_checkpoint (look->tree, settings->checkpoint, &unknown);
+  g_autofree char *command
+    = redefine_checked (settings->libvirt, look->guest->name,
+                        settings->checkpoint, targets);
+  return error_set (error, unknown->code, "%s%s%s", unknown->message,
+                    targets->len ? "; if libvirt may have forgotten it "
+                    "(migration, --metadata), tell it again, which libvirt "
+                    "refuses where a disk has no such bitmap, with: " : "",
+                    targets->len ? command : "");
+}
+
 /* The images tell what libvirt may have forgotten, if they are here. */
 static bool
 unknown_checkpoint (const Settings *settings, const GuestLook *look,
@@ -317,7 +342,7 @@ unknown_checkpoint (const Settings *settings, const GuestLook *look,
       g_ptr_array_add (targets, disk->target);
   }
   if (targets->len == 0)
-    return parts_unknown_checkpoint (look->tree, settings->checkpoint, error);
+    return not_in_images (settings, look, error);
   g_autofree char *command
     = redefine_command (settings->libvirt, look->guest->name,
                         settings->checkpoint, targets);

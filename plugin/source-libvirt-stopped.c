@@ -11,7 +11,10 @@
 
 #include "error.h"
 #include "image-chain.h"
+#include "nearest.h"
 #include "source-libvirt.h"
+
+#define NAMES_SHOWN 8
 
 static char *
 copy_command (const GuestDisk *disk, const char *guest)
@@ -108,6 +111,55 @@ find_strays (const Source *source, const Guest *guest)
   }
 }
 
+/* What is a full view while the guest runs would be one since a checkpoint now. */
+static bool
+refuse_full (const Settings *settings, const Guest *guest, const char *who,
+             GError **error)
+{
+  g_autoptr (GString) commands = g_string_new (NULL);
+
+  for (guint i = 0; i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    if (!disk->source
+        || (settings->disk && strcmp (settings->disk, disk->target) != 0))
+      continue;
+    g_autofree char *command = copy_command (disk, guest->name);
+    g_string_append_printf (commands, "%s%s", commands->len ? " && " : "",
+                            command);
+  }
+  return error_set (error, ENOTSUP, "on-missing=full without checkpoint= is a "
+                    "full view of a running guest, and %s is not running: name "
+                    "a checkpoint, or copy its disks whole%s%s", who,
+                    commands->len ? ": " : "", commands->str);
+}
+
+/* None of the wanted disks is read.  unread: target → why. */
+static void
+refuse_all (const Settings *settings, const Guest *guest, const char *who,
+            GHashTable *unread, GError **error)
+{
+  GHashTableIter iter;
+  gpointer target, why;
+
+  if (settings->disk && !guest_disk (guest, settings->disk)) {
+    g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+    for (guint i = 0; i < guest->disks->len; i++)
+      g_ptr_array_add (targets, ((const GuestDisk *) g_ptr_array_index (
+                                   guest->disks, i))->target);
+    g_autofree char *names
+      = nearest_names (settings->disk, targets, NAMES_SHOWN);
+    error_set (error, ENOENT, "%s has no disk %s that can be read; there are: "
+               "%s", who, settings->disk, names);
+    return;
+  }
+  g_hash_table_iter_init (&iter, unread);
+  if (g_hash_table_iter_next (&iter, &target, &why))
+    error_set (error, ENOTSUP, "%s: none of its disks can be read; the first, "
+               "%s: %s", who, (char *) target, (char *) why);
+  else
+    error_set (error, ENOENT, "%s has no disk that can be read", who);
+}
+
 Source *
 libvirt_open_stopped (const Settings *settings, GuestLook *look,
                       const char *who, Warn warn, GError **error)
@@ -128,6 +180,10 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
                "create= out", settings->create, who);
     return NULL;
   }
+  if (settings->on_missing_full && !settings->checkpoint) {
+    refuse_full (settings, look->guest, who, error);
+    return NULL;
+  }
   g_autoptr (GHashTable) unread
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   stopped.files = files;
@@ -136,14 +192,7 @@ libvirt_open_stopped (const Settings *settings, GuestLook *look,
                    look->guest->name, who, unread, error))
       return NULL;
   if (files->len == 0) {
-    GHashTableIter iter;
-    gpointer target, why = NULL;
-    g_hash_table_iter_init (&iter, unread);
-    if (g_hash_table_iter_next (&iter, &target, &why))
-      error_set (error, ENOTSUP, "%s: none of its disks can be read; the first, "
-                 "%s: %s", who, (char *) target, (char *) why);
-    else
-      error_set (error, ENOENT, "%s has no disk that can be read", who);
+    refuse_all (settings, look->guest, who, unread, error);
     return NULL;
   }
   source = source_file_ops.inspect (&stopped, g_steal_pointer (&look->tree),

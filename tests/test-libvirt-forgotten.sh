@@ -66,6 +66,21 @@ for lost in '' vda vdb; do
   dirty c1
 done
 
+# Its bitmap is in QEMU only.
+virsh checkpoint-create-as web1 new
+guest_write web1 vda "write -P 9 3M 64k"
+virsh checkpoint-delete --metadata web1 new
+refuses 'there is no checkpoint new; known are: .*; if libvirt may have forgotten it .*, tell it again, .*, with: ' \
+  libvirt="$connect" domain=web1 checkpoint=new
+type_printed ' with: '
+serve libvirt="$connect" domain=web1 checkpoint=new -- \
+  'nbdinfo --map --json "nbd+unix:///vda?socket=$unixsocket" | jq -c "[.[] | select(.type == 0) | .offset]"' >dirty
+[ "$(cat dirty)" = "[3145728]" ] || fail "since new: $(cat dirty)"
+virsh checkpoint-delete web1 new
+refuses 'there is no checkpoint none; ' libvirt="$connect" domain=web1 checkpoint=none
+! type_printed ' with: ' || fail "libvirt believes what no disk has"
+[ -z "$(virsh checkpoint-list web1 --name | grep -x none)" ] || fail "none is known"
+
 # To be read since: the guest runs, and does not.
 virsh checkpoint-delete --metadata web1 c1
 virsh destroy web1
