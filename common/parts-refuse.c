@@ -217,7 +217,8 @@ parts_missing (const Forest *forest, const Disk *disk,
     = error_virsh (disk->libvirt_uri, "checkpoint-delete --metadata", domain,
                    checkpoint->name);
   g_autofree char *forget
-    = g_strconcat (", and forget the checkpoint with: ", command, NULL);
+    = g_strconcat ("; once no other disk needs the checkpoint, forget it with: ",
+                   command, NULL);
   g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
   return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
                     "it (there are: %s), so what changed since checkpoint %s "

@@ -221,7 +221,7 @@ read_as_then (const Roster *roster, const Checkpoint *checkpoint,
   g_autofree char *word = error_shell_word (file);
   g_autofree char *name = error_shell_word (bitmap);
   return g_strdup_printf (", or, once no guest runs from it, read it as %s: "
-                          "nbdkit checkpoint %s checkpoint=%s", target, word,
+                          "nbdkit -U ./nbd.sock checkpoint %s checkpoint=%s", target, word,
                           name);
 }
 

@@ -52,16 +52,15 @@ check_since (const Source *source, const Settings *settings, const Disk *disk,
     : parts_plan (source->forest, disk, settings->checkpoint, &refusal);
   if (refusal) {
     g_autofree char *message
-      = g_strdup_printf ("disk %s is served whole: %s", disk->target,
-                         refusal->message);
+      = source_served_whole (disk->target, refusal->message);
     warn (message);
   }
   return true;
 }
 
-/* Of no checkpoint is a record known by the disk's name. */
-static bool
-nothing_recorded (const Source *source, const Disk *disk, GError **error)
+bool
+exports_nothing_recorded (const Source *source, const Disk *disk,
+                          GError **error)
 {
   const GPtrArray *all = forest_all (source->forest);
 
@@ -71,8 +70,10 @@ nothing_recorded (const Source *source, const Disk *disk, GError **error)
       return false;
   if (source->look_only)
     return error_set (error, ENOENT, "disk %s: no checkpoint covers it by that "
-                      "name, so nothing was recorded; make a full backup, "
-                      "with a new checkpoint", disk->target);
+                      "name, so nothing was recorded; make a full backup "
+                      "with create=NAME, which records it from then on if it "
+                      "is qcow2; one that is not, on-missing=full serves whole",
+                      disk->target);
   return parts_nothing_recorded (disk, error);
 }
 
@@ -104,7 +105,7 @@ check_any (const Source *source, const Disk *disk,
   if (disk->full)
     return true;
   if (good == 0 && bad == 0)
-    return nothing_recorded (source, disk, error);
+    return exports_nothing_recorded (source, disk, error);
   if (good == 0) {
     g_propagate_error (error, g_steal_pointer (&first));
     return false;

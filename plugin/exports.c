@@ -124,7 +124,8 @@ default_checkpoint (const Source *source, const Settings *settings,
     return NULL;
   g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
   if (names->len == 0)
-    parts_nothing_recorded (disk, error);
+    source->look_only ? exports_nothing_recorded (source, disk, error)
+      : parts_nothing_recorded (disk, error);
   else
     error_set (error, ENOENT, "disk %s has the checkpoints %s; start with "
                "checkpoint=NAME, or ask for the export %s@NAME",
@@ -132,7 +133,9 @@ default_checkpoint (const Source *source, const Settings *settings,
   return NULL;
 }
 
-/* Name the layers that must be united, and how. */
+/* Name the layers that must be united, and how.  Without -U, nbdkit would listen on
+ * all networks.
+ */
 static bool
 several_parts (const ExportChoice *choice, const Settings *settings,
                GError **error)
@@ -151,7 +154,7 @@ several_parts (const ExportChoice *choice, const Settings *settings,
     g_string_append_printf (list, " and %u more", choice->parts->len - shown);
   return error_set (error, ENOTSUP, "disk %s since %s is spread over %u parts "
                     "and complete only when they are united: %s; start with: "
-                    "nbdkit --filter=bitmap-merge checkpoint%s",
+                    "nbdkit -U ./nbd.sock --filter=bitmap-merge checkpoint%s",
                     choice->disk->target, choice->checkpoint->name,
                     choice->parts->len, list->str, settings->words->str);
 }

@@ -59,6 +59,12 @@ bool exports_check (Source *source, const Settings *settings,
 char *exports_default (const Source *source, const Settings *settings,
                        GError **error);
 
+/* Say why there is nothing that the disk could be served since: of no checkpoint is
+ * a record known by its name.  Returns false.
+ */
+bool exports_nothing_recorded (const Source *source, const Disk *disk,
+                               GError **error);
+
 /* Call add for every export that can be served, at most 10,000 (nbdkit's
  * own limit).  Stops and fails when add does.
  */

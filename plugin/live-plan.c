@@ -291,6 +291,36 @@ start_create (LivePlan *plan, const char *name)
     = g_strdup_printf ("made with a backup by nbdkit (%s)", plan->mark);
 }
 
+/* "; disk vda is of version 2: once the guest is off, type …", or "". */
+static char *
+what_to_amend (const LivePlan *plan, const GuestLook *look)
+{
+  for (guint i = 0; !look->host && i < plan->backup->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
+    const GuestDisk *disk = guest_disk (look->guest, wanted->target);
+    if (!disk || !disk->source || g_strcmp0 (disk->format, "qcow2") != 0
+        || !image_is_version_2 (disk->source))
+      continue;
+    g_autofree char *word = error_shell_word (disk->source);
+    return g_strdup_printf ("; disk %s is of version 2: to change that, once "
+                            "its guest is off, type: qemu-img amend -f qcow2 "
+                            "-o compat=1.1 %s", disk->target, word);
+  }
+  return g_strdup ("");
+}
+
+static bool
+refuse_create (const LivePlan *plan, const GuestLook *look, const char *name,
+               GError **error)
+{
+  g_autofree char *amend = what_to_amend (plan, look);
+
+  return error_set (error, ENOTSUP, "create=%s: no disk in the backup is qcow2 "
+                    "of version 3 (qemu-img info -U calls it compat 1.1), and "
+                    "only there can a checkpoint be recorded; on-missing=full "
+                    "alone serves all without one%s", name, amend);
+}
+
 bool
 live_plan_make (LivePlan *plan, const Settings *settings,
                 const GuestLook *look, GHashTable *broken,
@@ -312,14 +342,9 @@ live_plan_make (LivePlan *plan, const Settings *settings,
       || !choose_disks (plan, settings, look, broken, error))
     return false;
   g_ptr_array_add (plan->scratch, NULL);
-  if (plan->create && plan->create->disks->len == 0
-      && plan->backup->disks->len > 0)
-    return error_set (error, ENOTSUP, "create=%s: no disk in the backup is "
-                      "qcow2 of version 3 (qemu-img info -U calls it compat "
-                      "1.1), and only there can a checkpoint be recorded; "
-                      "on-missing=full alone serves all without one",
-                      settings->create);
-  return true;
+  return !plan->create || plan->create->disks->len > 0
+    || plan->backup->disks->len == 0
+    || refuse_create (plan, look, settings->create, error);
 }
 
 /* Unlisted disks would be backed up, too. */

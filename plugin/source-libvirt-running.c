@@ -244,7 +244,8 @@ refuse_all (const LibvirtSource *self, const Settings *settings,
                       self->source.missing_remedy, (const char *) reason);
   return error_set (error, ENOENT, "%s: checkpoint %s covers none of the "
                     "wanted disks, so nothing was recorded; add "
-                    "on-missing=full for a full view", self->who,
+                    "on-missing=full for a full view (without create= if none "
+                    "is qcow2)", self->who,
                     settings->checkpoint ? settings->checkpoint : "(none)");
 }
 
@@ -257,9 +258,25 @@ warn_of_useless (const LivePlan *plan, Warn warn)
 
   g_hash_table_iter_init (&iter, plan->useless);
   while (g_hash_table_iter_next (&iter, &target, &reason)) {
+    g_autofree char *message = source_served_whole (target, reason);
+    warn (message);
+  }
+}
+
+/* Disks that are in this backup, and would not be in the next one. */
+static void
+warn_of_unrecorded (const LivePlan *plan, Warn warn)
+{
+  for (guint i = 0; plan->create && i < plan->backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (plan->backup->disks, i);
+    if (checkpoint_bitmap (plan->create, disk->target))
+      continue;
     g_autofree char *message
-      = g_strdup_printf ("disk %s is served whole: %s", (char *) target,
-                         (char *) reason);
+      = g_strdup_printf ("disk %s is copied whole, but checkpoint %s does not "
+                         "record it, for it is not qcow2 of version 3; a "
+                         "backup since %s has it only with on-missing=full",
+                         disk->target, plan->create->name,
+                         plan->create->name);
     warn (message);
   }
 }
@@ -290,6 +307,7 @@ begin_job (LibvirtSource *self, const Settings *settings, GuestLook *look,
                        &refusal)) {
     if (settings->on_missing_full)
       warn_of_useless (&plan, warn);
+    warn_of_unrecorded (&plan, warn);
     libvirt_leave_out (&self->source, settings, look->guest->left_out, false,
                        warn);
     return serve_job (self, settings, &plan, backup, look, error);

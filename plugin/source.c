@@ -142,3 +142,16 @@ source_clear (Source *source)
   g_clear_pointer (&source->look_only, g_free);
   g_clear_pointer (&source->left_out, g_ptr_array_unref);
 }
+
+char *
+source_served_whole (const char *target, const char *reason)
+{
+  g_autofree char *named = g_strdup_printf ("disk %s: ", target);
+  const char *bare
+    = g_str_has_prefix (reason, named) ? reason + strlen (named) : reason;
+  const char *advice = g_strrstr (bare, "; make a full backup");
+  g_autofree char *why
+    = advice ? g_strndup (bare, (gsize) (advice - bare)) : g_strdup (bare);
+
+  return g_strdup_printf ("disk %s is served whole: %s", target, why);
+}

@@ -128,6 +128,11 @@ typedef struct {
 void source_leave_out (Source *source, const char *target, const char *why,
                        bool belongs, Warn warn);
 
+/* For the log, the caller's: such a disk has no usable record, and why; without the
+ * advice to make a full backup, which this is.
+ */
+char *source_served_whole (const char *target, const char *reason);
+
 /* The disk of that target that is left out, or NULL.  target: NULL: the first that
  * belongs into a backup.
  */

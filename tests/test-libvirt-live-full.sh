@@ -55,8 +55,18 @@ lab_state web1 | diff -u before - || fail "something is left"
 # A checkpoint is made where there can be one, and the disks without are served.
 refuses 'create=monday: no disk in the backup is qcow2 of version 3.*on-missing=full alone' \
   libvirt="$connect" domain=web1 create=monday disk=vdb
+# Typed for a copy, since the guest runs.
+printed 'once its guest is off, type: '
+cp vdb.qcow2 old.qcow2
+type_it "${printed/vdb.qcow2/old.qcow2}"
+qemu-img info old.qcow2 | grep -q 'compat: 1.1' || fail "not amended"
 serve libvirt="$connect" domain=web1 create=first -- '
-  qemu-img convert -f raw -O raw "nbd+unix:///vdb?socket=$unixsocket" vdb.first'
+  qemu-img convert -f raw -O raw "nbd+unix:///vdb?socket=$unixsocket" vdb.first' 2>log
+for disk in vda vdb; do
+  grep -q "error: disk $disk is copied whole, but checkpoint first does not record it, .*on-missing=full" \
+    log || fail "it is not said that $disk will be missing: $(cat log)"
+done
+! grep -q 'disk vdd is copied whole, but' log || fail "$(cat log)"
 cmp vdb.copy vdb.first || fail "vdb differs"
 virsh checkpoint-dumpxml web1 first --no-domain >first.xml
 grep -q "<disk name='vdd' checkpoint='bitmap'" first.xml || fail "$(cat first.xml)"

@@ -296,7 +296,7 @@ size[vda]=16
 guest_start web1
 writes vda
 guest_quit
-both "NOT in this backup .on-missing=full serves it whole.: disk vda: bitmap tuesday is not in $PWD/alternate.qcow2 nor below it .there are: monday., so what changed since checkpoint tuesday is lost; make a full backup of all disks, and forget the checkpoint with: virsh -c $connect checkpoint-delete --metadata web1 tuesday\$" \
+both "NOT in this backup .on-missing=full serves it whole.: disk vda: bitmap tuesday is not in $PWD/alternate.qcow2 nor below it .there are: monday., so what changed since checkpoint tuesday is lost; make a full backup of all disks; once no other disk needs the checkpoint, forget it with: virsh -c $connect checkpoint-delete --metadata web1 tuesday\$" \
   libvirt="$connect" domain=web1 checkpoint=tuesday disk=vda
 both "bitmap tuesday is not in $PWD/alternate.qcow2 nor below it .there are: monday., .*virsh checkpoint-delete --metadata web1 tuesday\$" \
   vda:alternate.qcow2 tree="$documents" checkpoint=tuesday
@@ -341,7 +341,7 @@ bash -e -c "$remedy" || fail "the remedy failed: $remedy"
 [ -z "$(layer_list vdb monday)" ] || fail "the remedy left a bitmap"
 both "disk vdb: bitmap monday is not in $PWD/vdb.4.qcow2 nor below it .there are: tuesday" \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vdb
-type_printed ', and forget the checkpoint with: '
+type_printed ' forget it with: '
 both 'there is no checkpoint monday; known are: tuesday$' \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vdb
 # The full backup, and a record that begins with it.
@@ -363,9 +363,9 @@ nbdkit_options=()
 for layer in $(layer_list vdb tuesday); do
   qemu-img bitmap --remove "$layer" tuesday
 done
-refuses 'bitmap tuesday is not in .*, and forget the checkpoint with: virsh checkpoint-delete ' \
+refuses 'bitmap tuesday is not in .* forget it with: virsh checkpoint-delete ' \
   vdb:"${top[vdb]}" tree="$documents" checkpoint=tuesday
-type_printed ', and forget the checkpoint with: '
+type_printed ' forget it with: '
 [ "$(virsh checkpoint-list web1 --name | grep .)" = wednesday ] \
   || fail "not forgotten: $(virsh checkpoint-list web1)"
 leaves_nothing

@@ -106,7 +106,7 @@ serve top.qcow2 checkpoint=tuesday -- 'nbdinfo --json "$uri"' \
 
 # Without the filter, who asks for the plain name is told what to type.
 nbdkit_options=()
-refuses_export 'start with: nbdkit --filter=bitmap-merge checkpoint file=top.qcow2 checkpoint=monday$' \
+refuses_export 'start with: nbdkit -U ./nbd.sock --filter=bitmap-merge checkpoint file=top.qcow2 checkpoint=monday$' \
   vda top.qcow2 checkpoint=monday
 sha256sum -c --quiet sums || fail "an image was changed"
 leaves_nothing

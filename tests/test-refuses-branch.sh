@@ -118,7 +118,7 @@ document line tuesday 3 monday
 refused "$lost$all" missing.qcow2 tuesday line
 qemu-img create -q -f qcow2 fresh.qcow2 1M
 qemu-img bitmap --add fresh.qcow2 monday
-refused "is lost; make a full backup of all disks, and forget the checkpoint with: virsh checkpoint-delete --metadata web1 tuesday\$" \
+refused "is lost; make a full backup of all disks; once no other disk needs the checkpoint, forget it with: virsh checkpoint-delete --metadata web1 tuesday\$" \
   fresh.qcow2 tuesday line
 
 # Other trees are not branches: what is in them says nothing of this one.

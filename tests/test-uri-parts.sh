@@ -47,7 +47,7 @@ serve "${layers[@]}" checkpoint=monday -- '
     nbdcopy "nbd+unix:///vda@monday/$part?socket=$unixsocket" $part.img
   done'
 for part in 0 1 2; do qemu-img compare -f raw -F qcow2 $part.img top.qcow2; done
-refuses_export '3 parts.*; start with: nbdkit --filter=bitmap-merge checkpoint '"'?uri=" \
+refuses_export '3 parts.*; start with: nbdkit -U ./nbd.sock --filter=bitmap-merge checkpoint '"'?uri=" \
   vda "${layers[@]}" checkpoint=monday
 
 # A layer without the bitmap must tell what is allocated in it.
