@@ -420,7 +420,7 @@ void
 nbd_connect_drop (NbdLife *life, struct nbd_handle *nbd)
 {
   if (nbd)
-    nbd_life_let_go (life, nbd);
+    nbd_life_let_go (life, nbd, nbd_aio_get_fd (nbd));
   nbd_close (nbd);
 }
 

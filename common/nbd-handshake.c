@@ -45,7 +45,7 @@ wait_for (Between *between, int fd, short events)
   struct pollfd pollfd = { .fd = fd, .events = events };
 
   while (nbd_budget_left (between->deadline) > 0
-         && !nbd_life_is_stopped (between->life))
+         && !nbd_life_is_over (between->life))
     if (poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (between->deadline)))
         > 0)
       return true;
@@ -88,6 +88,7 @@ static int
 why_cut_short (const Between *between)
 {
   return nbd_life_is_stopped (between->life) ? ESHUTDOWN
+    : nbd_life_is_over (between->life) ? EIO
     : nbd_budget_left (between->deadline) == 0 ? ETIMEDOUT
     : between->left == 0 ? E2BIG : 0;
 }
@@ -137,8 +138,8 @@ connect_first (struct nbd_handle *nbd, NbdIsPending pending,
                const NbdLife *life, gint64 deadline)
 {
   while (pending (nbd) == 1 && !is_connected (nbd_aio_get_fd (nbd))) {
-    if (nbd_life_is_stopped (life))
-      return ESHUTDOWN;
+    if (nbd_life_is_over (life))
+      return nbd_life_is_stopped (life) ? ESHUTDOWN : EIO;
     if (nbd_budget_left (deadline) == 0)
       return ETIMEDOUT;
     if (nbd_poll (nbd, MIN (TICK_MS, nbd_budget_left (deadline))) == -1)

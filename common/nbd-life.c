@@ -189,19 +189,21 @@ nbd_life_settle (NbdLife *life, const void *key)
 }
 
 void
-nbd_life_let_go (NbdLife *life, const void *key)
+nbd_life_let_go (NbdLife *life, const void *key, int fd)
 {
   gpointer id = NULL;
 
   if (!life->holder)
     return;
-  end_negotiating (life, key);
   g_mutex_lock (&life->lock);
   g_hash_table_steal_extended (life->held, key, NULL, &id);
   g_mutex_unlock (&life->lock);
   if (id)
     life->holder->let_go (life->holder_opaque, *(const guint64 *) id);
+  else if (fd >= 0)
+    shutdown (fd, SHUT_RDWR);
   g_free (id);
+  end_negotiating (life, key);
 }
 
 bool

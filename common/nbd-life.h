@@ -78,8 +78,11 @@ bool nbd_life_has_holder (const NbdLife *life);
 bool nbd_life_hold (NbdLife *life, const void *key, int fd, bool encrypted);
 /* It has its export, and negotiates no more.  Any thread. */
 void nbd_life_settle (NbdLife *life, const void *key);
-/* To be called before it is closed, for each key; held or not.  Any thread. */
-void nbd_life_let_go (NbdLife *life, const void *key);
+/* To be called before it is closed, for each key; held or not.  One that is not held
+ * is shut down, so that the server sees its end before anybody is told that it does
+ * not negotiate any more; fd -1: it was never connected.  Any thread.
+ */
+void nbd_life_let_go (NbdLife *life, const void *key, int fd);
 
 /* Where there is a holder: a connection begins to negotiate, which must be over
  * before the job ends, since QEMU 7.2 waits for ever for a client that does when

@@ -244,7 +244,10 @@ heed_message (Held *held, Message *message)
   }
 }
 
-/* Under --run, the process that waits holds the socket open, too. */
+/* One that was stopped in the middle of a message, or sends nonsense, is heeded no
+ * more; but it lives and receives, so what it receives on is left alone until its
+ * end is told by its pidfd.
+ */
 static void
 heed_server (Held *held)
 {
@@ -254,8 +257,11 @@ heed_server (Held *held)
     heed_message (held, &message);
     return;
   }
+  const bool is_gone = errno == ECONNRESET;
+  close (held->server_fd);
   held->server_fd = -1;
-  drain_all (held);
+  if (is_gone)
+    drain_all (held);
 }
 
 /* Is the answer to our question among these bytes, or has it begun before? */

@@ -220,7 +220,7 @@ job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
   if (job_end (job, hypervisor, false, &trouble))
     g_propagate_error (error, g_steal_pointer (&refusal));
   else
-    error_set (error, refusal->code, "%s; and then: %s", refusal->message,
+    error_set (error, trouble->code, "%s; and then: %s", refusal->message,
                trouble->message);
   return false;
 }

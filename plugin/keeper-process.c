@@ -205,9 +205,9 @@ on_clock (int timer, void *opaque)
   process_tell (process, KEEPER_WARNING, text, NULL);
 }
 
-/* A parent of --run's holds the socket open, too, so its end alone would not
- * tell of the server's.  (glibc has pidfd_open from 2.36, Linux from 5.3;
- * without, there is still the socket.)
+/* A second sign of the server's end, should anybody else hold the socket open.
+ * (glibc has pidfd_open from 2.36, Linux from 5.3; without, there is still the
+ * socket.)
  */
 static void
 adopt (Process *process, const Message *message)

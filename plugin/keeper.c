@@ -288,9 +288,14 @@ note_end (Keeper *keeper, char *trouble)
 static void
 report_gone (Keeper *keeper)
 {
+  g_autofree char *advice
+    = g_strdup_printf ("its job goes on, and QEMU before 8.2 dies, if a disk has "
+                       "an iothread, when nbdkit ends first; so before you end "
+                       "nbdkit, type %s", keeper->end_job);
   const KeeperEvent event = {
     .kind = KEEPER_EVENT_LOST,
     .text = "the process that watches it is gone",
+    .advice = advice,
   };
 
   if (keeper->notify)
@@ -456,13 +461,27 @@ keeper_end (Keeper *keeper)
   return trouble;
 }
 
+static void
+close_fd (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+void
+keeper_disown (Keeper *keeper)
+{
+  close_fd (&keeper->fd);
+  close_fd (&keeper->held_fd);
+}
+
 void
 keeper_free (Keeper *keeper)
 {
   if (!keeper)
     return;
-  close (keeper->fd);
-  close (keeper->held_fd);
+  keeper_disown (keeper);
   g_free (keeper->trouble);
   g_free (keeper->where);
   g_free (keeper->look_at_job);

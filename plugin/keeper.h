@@ -68,6 +68,7 @@ typedef enum {
 typedef struct {
   KeeperEventKind kind;
   const char *text;
+  const char *advice;           /* what to do about it; NULL: nothing */
   guint64 used, left;
   KeeperLife life;
 } KeeperEvent;
@@ -122,6 +123,11 @@ void keeper_let_go (Keeper *keeper, guint64 id);
  * Connections must still be open: they are closed after.
  */
 char *keeper_end (Keeper *keeper);
+
+/* In a process that has forked and does not serve: hold the keeper no longer, so
+ * that it sees the end of the one that does.
+ */
+void keeper_disown (Keeper *keeper);
 
 /* After keeper_end.  NULL is fine. */
 void keeper_free (Keeper *keeper);

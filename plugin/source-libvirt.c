@@ -114,6 +114,12 @@ libvirt_stop (Source *source)
 }
 
 static void
+libvirt_disown (Source *source)
+{
+  keeper_disown (((LibvirtSource *) source)->keeper);
+}
+
+static void
 libvirt_free (Source *source)
 {
   LibvirtSource *self = (LibvirtSource *) source;
@@ -246,7 +252,8 @@ on_event (void *opaque, const KeeperEvent *event)
   case KEEPER_EVENT_LOST:
     nbd_life_end (self->source.life);
     say_error ("%s: %s; the backup is over, and every read fails from "
-               "here on", self->who, event->text);
+               "here on%s%s", self->who, event->text,
+               event->advice ? "; " : "", event->advice ? event->advice : "");
     nbd_life_end_calmly (self->source.life, CALM_MS);
     break;
   case KEEPER_EVENT_ENDING:
@@ -337,6 +344,7 @@ const SourceOps source_libvirt_ops = {
   .inspect   = libvirt_inspect,
   .start     = libvirt_start,
   .endpoint  = libvirt_endpoint,
+  .disown    = libvirt_disown,
   .served    = libvirt_served,
   .describe  = libvirt_describe,
   .stop      = libvirt_stop,

@@ -5,11 +5,13 @@
  * time that a file is made, nbdkit is late.  With $LATE.go, a connection is about
  * to ask for its export; with $LATE.ready, it has just got it.  With $LATE.deaf, it
  * is told of no jobs by libvirt; with $LATE.deaf-again, on the next connection.  From
- * then on the file is called $LATE.met.
+ * then on the file is called $LATE.met.  With $LATE.fork, the server of --run is
+ * killed as it is forked.
  */
 #include <config.h>
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,12 +33,15 @@ is_armed (const char *instant)
     && rename (armed, met) == 0;
 }
 
+static bool has_connected;
+
 int
 nbd_aio_opt_go (struct nbd_handle *nbd, nbd_completion_callback completion)
 {
   int (*real) (struct nbd_handle *, nbd_completion_callback);
 
   *(void **) &real = dlsym (RTLD_NEXT, "nbd_aio_opt_go");
+  has_connected = true;
   if (is_armed ("go"))
     sleep (LATE_S);
   return real (nbd, completion);
@@ -52,6 +57,20 @@ nbd_aio_is_ready (struct nbd_handle *nbd)
   if (is_ready == 1 && is_armed ("ready"))
     sleep (LATE_S);
   return is_ready;
+}
+
+/* Once the job is there, the next fork is nbdkit's own, of the server. */
+pid_t
+fork (void)
+{
+  pid_t (*real) (void);
+
+  *(void **) &real = dlsym (RTLD_NEXT, "fork");
+  const bool armed = has_connected && is_armed ("fork");
+  const pid_t pid = real ();
+  if (pid == 0 && armed)
+    raise (SIGKILL);
+  return pid;
 }
 
 /* Of libvirt-qemu, without its types: it may be built without. */

@@ -138,6 +138,17 @@ every_ending ()
   check_dirty "after clients that were killed"
   stop_nbdkit; ended "clients that were killed"
 
+  # The keeper is killed: what is printed at once is typed before nbdkit ends.
+  write; since
+  begin
+  find_keeper
+  kill -KILL "$keeper"
+  wait_until 20 grep -q 'so before you end nbdkit, type ' nbdkit.log
+  type_printed 'so before you end nbdkit, type ' '' nbdkit.log
+  wait_until 20 no_job "$guest"
+  stop_nbdkit; ended "a keeper that was killed"
+  rm nbdkit.log
+
   # While it starts: its checkpoint goes again, so the next is since $name, too.
   for i in 1 2 3 4; do
     seconds=0.$(printf %03d $((RANDOM % 400)))

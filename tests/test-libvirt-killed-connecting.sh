@@ -39,6 +39,20 @@ for i in 1 2 3; do
   done
 done
 
+# As --run forks the server, which the keeper does not know yet; its command goes on.
+touch "$LATE.fork"
+env "$preload=$late" nbdkit -U - "$plugin" libvirt="$connect" domain=guest \
+  create=forked --run 'exec sleep 60' 2>start.log &
+nbdkit_pid=$!
+pids+=("$nbdkit_pid")
+wait_until 30 test -e "$LATE.met"
+wait_until 40 no_job guest
+wait_until 20 lab_no_keeper
+kill -0 "$nbdkit_pid" || fail "the command has ended, so that tells nothing"
+! virsh checkpoint-info guest forked 2>/dev/null || fail "its checkpoint is left"
+kill "$(pgrep -P "$nbdkit_pid" -x sleep)"
+wait "$nbdkit_pid" || :
+
 # Its chain goes on.
 guest_write guest vda 'write -P 7 8M 64k' >/dev/null
 serve libvirt="$connect" domain=guest disk=vda create=last -- 'nbdcopy "$uri" null:' \

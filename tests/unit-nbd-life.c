@@ -346,7 +346,7 @@ test_holder (void)
 
   g_assert_false (nbd_life_has_holder (life));
   g_assert_true (nbd_life_hold (life, &first, 17, false));
-  nbd_life_let_go (life, &first);
+  nbd_life_let_go (life, &first, -1);
   nbd_life_set_holder (life, &holder, &holding);
   g_assert_true (nbd_life_has_holder (life));
   g_assert_true (nbd_life_hold (life, &first, 17, false));
@@ -356,14 +356,14 @@ test_holder (void)
   g_assert_cmpuint (holding.settled, ==, id);
   g_assert_true (nbd_life_hold (life, &second, 17, false)); /* it is */
   g_assert_cmpuint (holding.holds, ==, 2);
-  nbd_life_let_go (life, &first);
+  nbd_life_let_go (life, &first, -1);
   g_assert_cmpuint (holding.let_go, ==, id);
-  nbd_life_let_go (life, &first); /* once only */
+  nbd_life_let_go (life, &first, -1); /* once only */
   g_assert_cmpuint (holding.let_goes, ==, 1);
   holding.refuse = true;
   g_assert_false (nbd_life_hold (life, &first, 17, false));
   g_assert_cmpuint (holding.holds, ==, 3);
-  nbd_life_let_go (life, &second);
+  nbd_life_let_go (life, &second, -1);
   g_assert_cmpuint (holding.let_go, ==, id + 1);
   nbd_life_free (life);
 }
@@ -390,7 +390,7 @@ test_negotiating (void)
   nbd_life_set_holder (life, &holder, &holding);
   g_assert_true (nbd_life_negotiate (life, &first));
   g_assert_true (nbd_life_negotiate (life, &second));
-  nbd_life_let_go (life, &second);
+  nbd_life_let_go (life, &second, -1);
   gpointer both[] = { life, &first };
   GThread *thread = g_thread_new ("settle", settle_later, both);
   gint64 began = g_get_monotonic_time ();
