@@ -203,9 +203,7 @@ child_stop (Child *child, unsigned grace_ms)
   if (!wait_for_end (child, deadline))
     kill (child->pid, SIGKILL);
   reap (child, MAX (deadline, g_get_monotonic_time ()) + DEATH_MS * 1000LL);
-  close_fd (&child->err);
-  close_fd (&child->guard);
-  child->pid = 0;
+  child_disown (child);
 }
 
 void

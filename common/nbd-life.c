@@ -9,11 +9,10 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "nbd-life.h"
+#include "nbd-peer.h"
 
 #define TICK_US 100000
 #define TICKS_AWAKE 10
@@ -235,21 +234,17 @@ bool
 nbd_life_meets_same (NbdLife *life, int fd)
 {
   struct sockaddr_un name;
-  struct ucred listener;
-  socklen_t name_size = sizeof name, size = sizeof listener;
+  pid_t listener;
   gpointer first;
 
-  memset (&name, 0, sizeof name);
-  if (getpeername (fd, (struct sockaddr *) &name, &name_size) < 0
-      || name.sun_family != AF_UNIX
-      || getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0)
+  if (!nbd_peer_listener (fd, &name, &listener))
     return true;
   g_autofree char *path = g_strndup (name.sun_path, sizeof name.sun_path);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
   if (g_hash_table_lookup_extended (life->met, path, NULL, &first))
-    return GPOINTER_TO_INT (first) == listener.pid;
+    return GPOINTER_TO_INT (first) == listener;
   g_hash_table_insert (life->met, g_steal_pointer (&path),
-                       GINT_TO_POINTER (listener.pid));
+                       GINT_TO_POINTER (listener));
   return true;
 }
 

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -101,14 +100,14 @@ knows_extended_headers (int fd)
 }
 
 static bool
-is_newer (const struct sockaddr_un *name, socklen_t size)
+is_newer (const struct sockaddr_un *name)
 {
   const struct timeval limit = { .tv_sec = ANSWERS_WITHIN_S };
   const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const bool newer = fd >= 0
     && setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0
     && setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0
-    && connect (fd, (const struct sockaddr *) name, size) == 0
+    && connect (fd, (const struct sockaddr *) name, sizeof *name) == 0
     && knows_extended_headers (fd);
 
   if (fd >= 0)
@@ -117,23 +116,34 @@ is_newer (const struct sockaddr_un *name, socklen_t size)
 }
 
 bool
+nbd_peer_listener (int fd, struct sockaddr_un *name, pid_t *pid)
+{
+  struct ucred listener;
+  socklen_t name_size = sizeof *name, size = sizeof listener;
+
+  memset (name, 0, sizeof *name);
+  if (getpeername (fd, (struct sockaddr *) name, &name_size) < 0
+      || name->sun_family != AF_UNIX
+      || getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0)
+    return false;
+  *pid = listener.pid;
+  return true;
+}
+
+bool
 nbd_peer_bears_leaving (int fd, const char *what, GError **error)
 {
-  struct sockaddr_un name = { 0 };
-  struct ucred listener;
-  socklen_t name_size = sizeof name, size = sizeof listener;
+  struct sockaddr_un name;
+  pid_t pid;
 
-  if (getpeername (fd, (struct sockaddr *) &name, &name_size) < 0
-      || name.sun_family != AF_UNIX
-      || getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &listener, &size) < 0
-      || listener.pid == 0)
+  if (!nbd_peer_listener (fd, &name, &pid) || pid == 0)
     return true;
-  g_autoptr (GByteArray) arguments = command_line (listener.pid);
-  if (!arguments || !has_iothread (arguments) || is_newer (&name, name_size))
+  g_autoptr (GByteArray) arguments = command_line (pid);
+  if (!arguments || !has_iothread (arguments) || is_newer (&name))
     return true;
   return error_set (error, EPERM, "%s: not connected, for its guest could die: "
                     "QEMU there (process %ld) has an iothread and is older than "
                     "8.2, and may crash when a client of an export leaves; with "
                     "libvirt= and domain=, nbdkit begins the backup itself, and "
-                    "ends it before it leaves", what, (long) listener.pid);
+                    "ends it before it leaves", what, (long) pid);
 }

@@ -20,7 +20,6 @@ kill_when_late ()
   wait_until 20 lab_no_keeper
 }
 
-lab_no_keeper () { ! lab_find_keeper; }
 connecting=$connect
 
 # killed_as_it_starts CHECKPOINT INSTANT PARAMETER…: by $connecting, or else $connect.

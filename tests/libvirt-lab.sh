@@ -378,6 +378,15 @@ lab_find_keeper ()
   return 1
 }
 
+lab_no_keeper () { ! lab_find_keeper; }
+
+# guest_pid NAME: of its QEMU.
+guest_pid ()
+{
+  cat "$lab_sockets/libvirt/qemu/run/$1.pid" 2>/dev/null \
+    || cat "$lab_sockets/libvirt/qemu/$1.pid"
+}
+
 # no_job NAME: whether no job runs in it.
 no_job ()
 {

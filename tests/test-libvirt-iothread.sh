@@ -11,9 +11,6 @@ rounds=${ENDINGS:-2}               # of every ending
 export PYTHONPATH=$srcdir/tests
 lab_start
 
-guest_pid () { cat "$lab_sockets/libvirt/qemu/run/$1.pid" 2>/dev/null \
-  || cat "$lab_sockets/libvirt/qemu/$1.pid"; }
-
 alive ()
 {
   [[ $(virsh domstate "$guest") == running* && $(guest_pid "$guest") == "$pid" ]] \
@@ -164,8 +161,6 @@ every_ending ()
     ended "SIGKILL $seconds s after the start"
   done
 }
-
-lab_no_keeper () { ! lab_find_keeper; }
 
 for bus in virtio scsi; do
   guest=$bus-guest disk=vda backups=0 name=monday

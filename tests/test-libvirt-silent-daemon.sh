@@ -14,7 +14,6 @@ guest_start web1
 virsh checkpoint-create-as web1 monday
 lab_state web1 >before
 as_before () { lab_state web1 >after && cmp -s before after; }
-lab_no_keeper () { ! lab_find_keeper; }
 
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday view=sparse
 kill -STOP "$lab_pid"

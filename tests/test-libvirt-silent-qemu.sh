@@ -13,8 +13,7 @@ guest_define web1 vda.qcow2
 guest_start web1
 virsh checkpoint-create-as web1 monday
 lab_state web1 >before
-qemu=$(cat "$lab_sockets/libvirt/qemu/run/web1.pid" 2>/dev/null \
-  || cat "$lab_sockets/libvirt/qemu/web1.pid")
+qemu=$(guest_pid web1)
 as_before () { lab_state web1 >after && cmp -s before after; }
 
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
@@ -27,7 +26,6 @@ grep -q "guest web1 .*: libvirt did not end the backup job within 45 s; to see w
   nbdkit.log || fail "it is not said what is left"
 kill -CONT "$qemu"
 wait_until 60 as_before
-lab_no_keeper () { ! lab_find_keeper; }
 wait_until 30 lab_no_keeper
 
 # The chain goes on.

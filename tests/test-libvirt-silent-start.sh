@@ -12,7 +12,6 @@ guest_define web1 vda.qcow2
 guest_start web1
 virsh checkpoint-create-as web1 monday
 lab_state web1 >before
-lab_no_keeper () { ! lab_find_keeper; }
 kill -STOP "$lab_pid"
 
 # Told to end while it waits.
