@@ -17,8 +17,9 @@ nbd_check_reason (int failure)
 {
   const char *text = nbd_get_error ();
 
-  /* It may be of an earlier call. */
-  if (!text || (nbd_get_errno () && nbd_get_errno () != failure))
+  /* It may be of an earlier call, such as that of nbd-tls.c, which must fail. */
+  if (!text || (nbd_get_errno () && nbd_get_errno () != failure)
+      || g_str_has_prefix (text, "nbd_aio_connect_tcp: "))
     return g_strerror (failure);
   const char *colon = g_str_has_prefix (text, "nbd_")
     ? strstr (text, ": ") : NULL;

@@ -20,6 +20,7 @@
 #include "nbd-connect.h"
 #include "nbd-handshake.h"
 #include "nbd-peer.h"
+#include "nbd-tls.h"
 #include "nbd-trust.h"
 
 /* More names of bitmaps, or longer ones, are refused.  QEMU's are of at most
@@ -89,6 +90,9 @@ connect_failed (const char *where, int failure, GError **error)
                       "raise the limit as root (ulimit -n NUMBER, or "
                       "LimitNOFILE= of a systemd unit)", where,
                       g_strerror (failure));
+  if (failure == ENODATA)
+    return error_set (error, EHOSTUNREACH, "%s: no address is found for this "
+                      "host's name", where);
   if (failure == EOWNERDEAD)
     return error_set (error, EIO, "%s: the process that keeps its connections "
                       "and ends its job is gone", where);
@@ -138,6 +142,17 @@ connect_unix (struct nbd_handle *nbd, const char *path)
   return 0;
 }
 
+/* 0, or an errno. */
+static int
+begin (struct nbd_handle *nbd, const char *uri, const NbdLife *life,
+       gint64 deadline)
+{
+  if (nbd_tls_is_for (uri))
+    return nbd_tls_connect (nbd, uri, life, deadline);
+  return nbd_aio_connect_uri (nbd, uri) == 0 ? 0
+    : nbd_get_errno () ? nbd_get_errno () : EINVAL;
+}
+
 static struct nbd_handle *
 look (NbdLife *life, const char *uri, const char *what,
       gint64 deadline, GError **error)
@@ -153,10 +168,11 @@ look (NbdLife *life, const char *uri, const char *what,
     failure = ESHUTDOWN;
   else if (!nbd || nbd_set_opt_mode (nbd, true) == -1
       || nbd_set_pread_initialize (nbd, false) == -1
-      || nbd_set_uri_allow_local_file (nbd, true) == -1
-      || nbd_aio_connect_uri (nbd, uri) == -1)
+      || nbd_set_uri_allow_local_file (nbd, true) == -1)
     failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
   else
+    failure = begin (nbd, uri, life, deadline);
+  if (!failure)
     failure = nbd_handshake (nbd, is_created, life, HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
     failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;

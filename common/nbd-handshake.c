@@ -130,8 +130,8 @@ is_connected (int fd)
   return getpeername (fd, (struct sockaddr *) &peer, &length) == 0;
 }
 
-/* Until the socket is connected: libnbd itself does nothing yet that could
- * last.
+/* Until the socket is connected.  libnbd only learns what has failed: it would go
+ * on at once, as far as the server has answered, and try TLS without a bound.
  */
 static int
 connect_first (struct nbd_handle *nbd, NbdIsPending pending,
@@ -142,7 +142,10 @@ connect_first (struct nbd_handle *nbd, NbdIsPending pending,
       return nbd_life_is_stopped (life) ? ESHUTDOWN : EIO;
     if (nbd_budget_left (deadline) == 0)
       return ETIMEDOUT;
-    if (nbd_poll (nbd, MIN (TICK_MS, nbd_budget_left (deadline))) == -1)
+    struct pollfd pollfd = { .fd = nbd_aio_get_fd (nbd), .events = POLLOUT };
+    if ((pollfd.fd < 0
+         || poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (deadline))) > 0)
+        && !is_connected (pollfd.fd) && nbd_poll (nbd, 0) == -1)
       return nbd_get_errno () ? nbd_get_errno () : EIO;
   }
   return 0;

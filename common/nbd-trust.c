@@ -21,11 +21,8 @@
 
 #define AUTHORITY "ca-cert.pem"
 
-/* The last value of a parameter, as libnbd takes it; NULL: none.  The
- * caller's.
- */
-static char *
-parameter (const char *query, const char *name)
+char *
+nbd_trust_parameter (const char *query, const char *name)
 {
   g_auto (GStrv) pairs = g_strsplit_set (query ? query : "", "&;", -1);
   char *found = NULL;
@@ -47,7 +44,7 @@ parameter (const char *query, const char *name)
 static bool
 is_verifiable (const xmlURI *uri)
 {
-  g_autofree char *key = parameter (uri->query_raw, "tls-psk-file");
+  g_autofree char *key = nbd_trust_parameter (uri->query_raw, "tls-psk-file");
 
   return g_strcmp0 (uri->scheme, "nbds") == 0 && !(key && key[0]);
 }
@@ -57,7 +54,7 @@ static GPtrArray *
 folders (const xmlURI *uri)
 {
   GPtrArray *list = g_ptr_array_new_with_free_func (g_free);
-  char *named = parameter (uri->query_raw, "tls-certificates");
+  char *named = nbd_trust_parameter (uri->query_raw, "tls-certificates");
   const char *home = g_getenv ("HOME");
 
   if (named)

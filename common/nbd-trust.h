@@ -19,4 +19,9 @@
 bool nbd_trust_check (struct nbd_handle *nbd, const char *uri,
                       const char *what, GError **error);
 
+/* The last value of a parameter in the query of a URI, as libnbd takes it, the
+ * caller's; NULL: none.  query: as it stands in the URI, NULL for none.
+ */
+char *nbd_trust_parameter (const char *query, const char *name);
+
 #endif /* COMMON_NBD_TRUST_H */

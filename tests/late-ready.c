@@ -7,18 +7,25 @@
  * is told of no jobs by libvirt; with $LATE.deaf-again, on the next connection.  From
  * then on the file is called $LATE.met.  With $LATE.fork, the server of --run is
  * killed as it is forked.
+ *
+ * Where there is a file $LATE.recv, nbdkit is late at first when it takes what a
+ * server sent, so that all is there by then.
  */
 #include <config.h>
 
 #include <dlfcn.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <libnbd.h>
 
 #define LATE_S 30               /* the test kills us before */
+#define LATE_RECV_US 100000
+#define LATE_RECVS 30           /* the first connection, and more of its TLS */
 
 static bool
 is_armed (const char *instant)
@@ -57,6 +64,22 @@ nbd_aio_is_ready (struct nbd_handle *nbd)
   if (is_ready == 1 && is_armed ("ready"))
     sleep (LATE_S);
   return is_ready;
+}
+
+ssize_t
+recv (int fd, void *bytes, size_t length, int flags)
+{
+  ssize_t (*real) (int, void *, size_t, int);
+  static atomic_int count;
+  const char *late = getenv ("LATE");
+  char file[4096];
+
+  *(void **) &real = dlsym (RTLD_NEXT, "recv");
+  if (late && atomic_fetch_add (&count, 1) < LATE_RECVS
+      && snprintf (file, sizeof file, "%s.recv", late) < (int) sizeof file
+      && access (file, F_OK) == 0)
+    usleep (LATE_RECV_US);
+  return real (fd, bytes, length, flags);
 }
 
 /* Once the job is there, the next fork is nbdkit's own, of the server. */

@@ -8,7 +8,8 @@
 #
 # ONLY=TEXT takes the rows with that in their names, VERBOSE=1 tells what became
 # of each.  JOBS=N are done at a time, and besides, WAITING=N of those in which
-# nothing happens but that a limit is waited for.
+# nothing happens but that a limit is waited for.  NBDKIT_PRELOAD=FILE is
+# preloaded into nbdkit.
 
 import importlib
 import multiprocessing
@@ -88,13 +89,17 @@ class Nbdkit:
                    self.pid_file]
         if fault.get("patience"):
             options += ["-D", "checkpoint.patience=%d" % fault["patience"]]
+        environment = dict(os.environ)
+        if "NBDKIT_PRELOAD" in environment and not SANITIZED:
+            environment["LD_PRELOAD"] = environment["NBDKIT_PRELOAD"]
         self.before = 1.1 * resource.getrusage(
             resource.RUSAGE_SELF).ru_maxrss
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 ["nbdkit", "-f"] + options
                 + [plugin, "uri=" + uri, "checkpoint=monday", "view=" + view],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=environment)
         self.peak, self.status = 0, None
 
     def has_ended(self):

@@ -5,46 +5,7 @@
 # uri=: a server that breaks TLS, or the protocol within, is refused, or its
 # requests fail, in bounded time and without a busy wait.
 . "$(dirname "$0")/functions.sh"
-requires certtool
+. "$srcdir/tests/rogue-certificates.sh"
 export PYTHONPATH=$srcdir/tests sanitizers
-
-# authority NAME: NAME-cert.pem and NAME-key.pem.
-authority ()
-{
-  certtool --generate-privkey --key-type ecdsa --outfile "$1-key.pem"
-  printf '%s\n' 'cn = "rogue test"' ca cert_signing_key expiration_days=100 \
-    >template
-  certtool --generate-self-signed --load-privkey "$1-key.pem" \
-    --template template --outfile "$1-cert.pem"
-}
-
-# server NAME AUTHORITY LINE…: the same for a server; lines for its template.
-server ()
-{
-  local name=$1 authority=$2
-  shift 2
-  certtool --generate-privkey --key-type ecdsa --outfile "$name-key.pem"
-  printf '%s\n' 'cn = "rogue server"' tls_www_server signing_key "$@" \
-    >template
-  certtool --generate-certificate --load-privkey "$name-key.pem" \
-    --load-ca-certificate "$authority-cert.pem" \
-    --load-ca-privkey "$authority-key.pem" \
-    --template template --outfile "$name-cert.pem"
-}
-
-certificates ()
-{
-  mkdir pki
-  cd pki
-  authority ca
-  authority other
-  here='ip_address = "127.0.0.1"'
-  server server ca "$here" expiration_days=100
-  server elsewhere ca 'dns_name = "nbd.example.org"' expiration_days=100
-  server stranger other "$here" expiration_days=100
-  server expired ca "$here" 'activation_date = "2020-01-01 00:00:00"' \
-    'expiration_date = "2021-01-01 00:00:00"'
-}
-(certificates) >pki.log 2>&1 || { cat pki.log; fail "no certificates"; }
 
 bounded "$python" "$srcdir/tests/rogue-cases.py" "$plugin" tls

@@ -53,6 +53,8 @@ for folder in empty mispelt; do
 done
 refuses "$not_found" checkpoint=monday uri="$uri?tls%2dcertificates=$PWD/empty"
 refuses "$not_found" checkpoint=monday uri="$uri"
+refuses "no address is found for this host's name" checkpoint=monday \
+  uri="nbds://no-such-host.invalid/$certificates/pki"
 # One that vouches for others.
 refuses 'ertificate' checkpoint=monday uri="$uri$certificates/other"
 

@@ -111,6 +111,7 @@ script_tests = \
 	tests/test-uri-layers.sh \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls-authority.sh \
+	tests/test-uri-tls-late.sh \
 	tests/test-uri-tls.sh \
 	tests/test-wrong-words.sh \
 	tests/test-uri.sh \
@@ -224,6 +225,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/rogue_wire.py \
 	tests/kill-at-random.py \
 	tests/killed-connecting.sh \
+	tests/rogue-certificates.sh \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
