@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <malloc.h>
 
-#include "dirty-map.h"
+#include "map/dirty-map.h"
 
 #define KiB G_GUINT64_CONSTANT (1024)
 #define MiB (1024 * KiB)

@@ -4,9 +4,6 @@
 # Measurements, never part of make check.  make bench runs them.
 
 EXTRA_PROGRAMS = bench/bench-dirty-map
-bench_bench_dirty_map_SOURCES = bench/bench-dirty-map.c
-bench_bench_dirty_map_CFLAGS = $(common_cflags)
-bench_bench_dirty_map_LDADD = libcommon.la $(common_libs)
 CLEANFILES += bench/bench-dirty-map
 
 .PHONY: bench
@@ -24,7 +21,6 @@ EXTRA_DIST += bench/libvirt-start.py bench/libvirt-start.sh
 # installed as a shared one.
 EXTRA_PROGRAMS += bench/bench-client
 bench_bench_client_SOURCES = bench/bench-client.c
-bench_bench_client_CFLAGS = $(AM_CFLAGS) $(LIBNBD_CFLAGS)
 bench_bench_client_LDADD = $(LIBNBD_LIBS)
 bench_bench_client_LDFLAGS = $(AM_LDFLAGS) -pthread
 EXTRA_LTLIBRARIES = bench/nbdkit-bench-plugin.la

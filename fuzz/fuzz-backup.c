@@ -13,9 +13,8 @@
 
 #include <glib.h>
 
-#include "backup-xml.h"
-#include "checkpoint.h"
-#include "disk.h"
+#include "libvirt/backup-xml.h"
+#include "tree/checkpoint.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 

@@ -12,7 +12,7 @@
 
 #include <glib.h>
 
-#include "checkpoint.h"
+#include "tree/checkpoint.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 

@@ -14,8 +14,8 @@
 
 #include <glib.h>
 
-#include "export-name.h"
-#include "part-text.h"
+#include "parts/export-name.h"
+#include "parts/part-text.h"
 
 #define MAX_CHECKPOINTS 64
 

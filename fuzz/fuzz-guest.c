@@ -13,9 +13,8 @@
 
 #include <glib.h>
 
-#include "checkpoint.h"
-#include "disk.h"
-#include "guest-xml.h"
+#include "libvirt/guest-xml.h"
+#include "tree/checkpoint.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 

@@ -16,7 +16,7 @@
 
 #include <glib.h>
 
-#include "qcow2-bitmaps.h"
+#include "image/qcow2-bitmaps.h"
 
 /* The header of version 3. */
 #define LEAST 104

@@ -18,17 +18,11 @@ fuzz_fuzz_export_name_SOURCES = fuzz/fuzz-export-name.c
 fuzz_fuzz_guest_SOURCES = fuzz/fuzz-guest.c
 fuzz_fuzz_qcow2_header_SOURCES = fuzz/fuzz-qcow2-header.c
 
-fuzz_fuzz_backup_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
-fuzz_fuzz_checkpoint_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
-fuzz_fuzz_export_name_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
-fuzz_fuzz_guest_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
-fuzz_fuzz_qcow2_header_CFLAGS = $(common_cflags) $(FUZZER_CFLAGS)
-
-fuzz_fuzz_backup_LDADD = libcommon.la $(common_libs)
-fuzz_fuzz_checkpoint_LDADD = libcommon.la $(common_libs)
-fuzz_fuzz_export_name_LDADD = libcommon.la $(common_libs)
-fuzz_fuzz_guest_LDADD = libcommon.la $(common_libs)
-fuzz_fuzz_qcow2_header_LDADD = libcommon.la $(common_libs)
+fuzz_fuzz_backup_CFLAGS = $(AM_CFLAGS) $(FUZZER_CFLAGS)
+fuzz_fuzz_checkpoint_CFLAGS = $(AM_CFLAGS) $(FUZZER_CFLAGS)
+fuzz_fuzz_export_name_CFLAGS = $(AM_CFLAGS) $(FUZZER_CFLAGS)
+fuzz_fuzz_guest_CFLAGS = $(AM_CFLAGS) $(FUZZER_CFLAGS)
+fuzz_fuzz_qcow2_header_CFLAGS = $(AM_CFLAGS) $(FUZZER_CFLAGS)
 
 if LIBFUZZER
 FUZZER_CFLAGS = -fsanitize=fuzzer

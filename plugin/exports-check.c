@@ -8,14 +8,14 @@
 #include <errno.h>
 #include <string.h>
 
-#include "error.h"
-#include "exports.h"
-#include "redefine.h"
+#include "base/error.h"
+#include "plugin/exports.h"
+#include "tree/redefine.h"
 
 /* Layers that were merged by hand leave no other trace. */
 static bool
-warn_of_stray (const Disk *disk, const Checkpoint *checkpoint,
-               void (*warn) (const char *message))
+warn_of_stray (const Source *source, const Disk *disk,
+               const Checkpoint *checkpoint)
 {
   const char *path = roster_strayed (disk->roster, checkpoint, disk->target);
   g_autofree char *who
@@ -26,34 +26,34 @@ warn_of_stray (const Disk *disk, const Checkpoint *checkpoint,
   if (!path && !disk->stray)
     return false;
   g_autofree char *message = parts_strayed (who, path ? path : disk->stray);
-  warn (message);
+  reporter_warn (source->reporter, "%s", message);
   return true;
 }
 
 /* With checkpoint=: the disk must be servable since it. */
 static bool
-check_since (const Source *source, const Settings *settings, const Disk *disk,
-             void (*warn) (const char *message), GError **error)
+check_since (const Source *source, const SourceRequest *request,
+             const Disk *disk, GError **error)
 {
   g_autoptr (GError) refusal = NULL;
   g_autoptr (GPtrArray) parts
-    = exports_parts (source, disk, settings->checkpoint, error);
+    = exports_parts (source, disk, request->checkpoint, error);
   const Checkpoint *since
-    = forest_lookup (source->forest, settings->checkpoint);
+    = forest_lookup (source->forest, request->checkpoint);
 
   if (!parts || ((const Part *) g_ptr_array_index (parts, 0))->kind
       != PART_WHOLE) {
     if (parts)
-      warn_of_stray (disk, since, warn);
+      warn_of_stray (source, disk, since);
     return parts != NULL;
   }
   g_autoptr (GPtrArray) record
     = disk->full ? NULL
-    : parts_plan (source->forest, disk, settings->checkpoint, &refusal);
+    : parts_plan (source->forest, disk, request->checkpoint, &refusal);
   if (refusal) {
     g_autofree char *message
       = source_served_whole (disk->target, refusal->message);
-    warn (message);
+    reporter_warn (source->reporter, "%s", message);
   }
   return true;
 }
@@ -79,8 +79,7 @@ exports_nothing_recorded (const Source *source, const Disk *disk,
 
 /* Without: one checkpoint must be; the others are reported together. */
 static bool
-check_any (const Source *source, const Disk *disk,
-           void (*warn) (const char *message), GError **error)
+check_any (const Source *source, const Disk *disk, GError **error)
 {
   const GPtrArray *all = forest_all (source->forest);
   g_autoptr (GError) first = NULL;
@@ -97,7 +96,7 @@ check_any (const Source *source, const Disk *disk,
       = parts_plan (source->forest, disk, checkpoint->name, &refusal);
     if (parts) {
       good++;
-      warned = warned || warn_of_stray (disk, checkpoint, warn);
+      warned = warned || warn_of_stray (source, disk, checkpoint);
     }
     else if (bad++ == 0)
       first = g_steal_pointer (&refusal);
@@ -110,13 +109,10 @@ check_any (const Source *source, const Disk *disk,
     g_propagate_error (error, g_steal_pointer (&first));
     return false;
   }
-  if (bad > 0) {
-    g_autofree char *message
-      = g_strdup_printf ("%u of %u checkpoints cannot be served for disk %s "
-                         "and are not listed; the first: %s", bad,
-                         good + bad, disk->target, first->message);
-    warn (message);
-  }
+  if (bad > 0)
+    reporter_warn (source->reporter, "%u of %u checkpoints cannot be served for "
+                   "disk %s and are not listed; the first: %s", bad,
+                   good + bad, disk->target, first->message);
   return true;
 }
 
@@ -137,10 +133,10 @@ targets_with (const Source *source, const char *bitmap)
 
 /* It may have been a bitmap that is void, or a checkpoint that was forgotten. */
 static bool
-unknown_checkpoint (const Source *source, const Settings *settings,
+unknown_checkpoint (const Source *source, const SourceRequest *request,
                     GError **error)
 {
-  const char *checkpoint = settings->checkpoint;
+  const char *checkpoint = request->checkpoint;
   g_autoptr (GPtrArray) targets = targets_with (source, checkpoint);
 
   for (guint i = 0; i < source->disks->len; i++) {
@@ -149,37 +145,36 @@ unknown_checkpoint (const Source *source, const Settings *settings,
     if (layer)
       return parts_void (disk, layer, checkpoint, error);
   }
-  if (targets->len == 0 || settings->uris->len > 0)
+  if (targets->len == 0 || request->uris->len > 0)
     return parts_unknown_checkpoint (source->forest, checkpoint, error);
-  g_autofree char *command = settings->libvirt
-    ? redefine_command (settings->libvirt, settings->domain, checkpoint,
+  g_autofree char *command = request->libvirt
+    ? redefine_command (request->libvirt, request->domain, checkpoint,
                         targets) : NULL;
   return parts_forgotten (checkpoint, targets, command, error);
 }
 
 bool
-exports_check (Source *source, const Settings *settings,
-               void (*warn) (const char *message), GError **error)
+exports_check (Source *source, const SourceRequest *request, GError **error)
 {
   g_autoptr (GPtrArray) targets = g_ptr_array_new ();
   g_autoptr (GPtrArray) refusals
     = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   guint good = 0;
 
-  if (settings->disk && !exports_find_disk (source, settings->disk, error))
+  if (request->disk && !exports_find_disk (source, request->disk, error))
     return false;
-  if (settings->checkpoint
-      && !forest_lookup (source->forest, settings->checkpoint))
-    return unknown_checkpoint (source, settings, error);
+  if (request->checkpoint
+      && !forest_lookup (source->forest, request->checkpoint))
+    return unknown_checkpoint (source, request, error);
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
     g_autoptr (GError) refusal = NULL;
 
-    if (settings->disk && strcmp (settings->disk, disk->target) != 0)
+    if (request->disk && strcmp (request->disk, disk->target) != 0)
       continue;
-    if (settings->checkpoint
-        ? check_since (source, settings, disk, warn, &refusal)
-        : check_any (source, disk, warn, &refusal))
+    if (request->checkpoint
+        ? check_since (source, request, disk, &refusal)
+        : check_any (source, disk, &refusal))
       good++;
     else {
       g_ptr_array_add (targets, disk->target);
@@ -189,7 +184,7 @@ exports_check (Source *source, const Settings *settings,
   for (guint i = good > 0 ? 0 : 1; i < refusals->len; i++) {
     const GError *refusal = g_ptr_array_index (refusals, i);
     source_leave_out (source, g_ptr_array_index (targets, i),
-                      refusal->message, true, warn);
+                      refusal->message, true);
   }
   if (good == 0 && refusals->len > 0)
     g_propagate_error (error, g_ptr_array_steal_index (refusals, 0));

@@ -10,10 +10,10 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "error.h"
-#include "exports.h"
-#include "part-text.h"
-#include "printable.h"
+#include "base/error.h"
+#include "base/printable.h"
+#include "parts/part-text.h"
+#include "plugin/exports.h"
 
 /* A server that is lost is so for all who read; the client that asked for the
  * description is the only one who would see it.

@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "error.h"
-#include "exports.h"
-#include "nearest.h"
-#include "part-text.h"
+#include "base/error.h"
+#include "base/nearest.h"
+#include "parts/part-text.h"
+#include "plugin/exports.h"
 
 #define EXPORTS_LIMIT 10000
 #define NAMES_SHOWN 8
@@ -85,8 +85,8 @@ default_disk (const Source *source, const Settings *settings, GError **error)
    */
   const LeftOut *missing = source_left_out (source, NULL);
 
-  if (settings->disk)
-    return exports_find_disk (source, settings->disk, error);
+  if (settings->request.disk)
+    return exports_find_disk (source, settings->request.disk, error);
   if (source->disks->len == 1 && !missing)
     return g_ptr_array_index (source->disks, 0);
   if (source->disks->len == 1) {
@@ -111,8 +111,8 @@ default_checkpoint (const Source *source, const Settings *settings,
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   const GPtrArray *all = forest_all (source->forest);
 
-  if (settings->checkpoint)
-    return settings->checkpoint;
+  if (settings->request.checkpoint)
+    return settings->request.checkpoint;
   for (guint i = 0; i < all->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
     if (checkpoint_bitmap (checkpoint, disk->target))

@@ -6,9 +6,10 @@
 #ifndef PLUGIN_EXPORTS_H
 #define PLUGIN_EXPORTS_H
 
-#include "export-name.h"
-#include "served.h"
-#include "source.h"
+#include "parts/export-name.h"
+#include "plugin/served.h"
+#include "plugin/settings.h"
+#include "source/source.h"
 
 /* What an export name stands for. */
 typedef struct {
@@ -48,10 +49,9 @@ GPtrArray *exports_parts (const Source *source, const Disk *disk,
                           const char *checkpoint, GError **error);
 
 /* Can what was asked for at start-up be served at all?  Disks and
- * checkpoints that can't while others can are reported through warn.
+ * checkpoints that can't while others can are reported.
  */
-bool exports_check (Source *source, const Settings *settings,
-                    void (*warn) (const char *message), GError **error);
+bool exports_check (Source *source, const SourceRequest *request, GError **error);
 
 /* The name that the empty one stands for, the caller's; NULL with an error
  * if that is ambiguous.

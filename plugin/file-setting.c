@@ -15,9 +15,9 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "disk.h"
-#include "error.h"
-#include "file-setting.h"
+#include "base/error.h"
+#include "plugin/file-setting.h"
+#include "tree/checkpoint.h"
 
 static bool
 is_nbd_uri (const char *value)
@@ -51,12 +51,12 @@ check_meaning (const GPtrArray *files, const char *value, GError **error)
 }
 
 static bool
-is_new (const GPtrArray *files, const FileSetting *file, GError **error)
+is_new (const GPtrArray *files, const RequestedFile *file, GError **error)
 {
   struct stat ours, theirs;
 
   for (guint i = 0; i < files->len; i++) {
-    const FileSetting *other = g_ptr_array_index (files, i);
+    const RequestedFile *other = g_ptr_array_index (files, i);
     if (stat (file->path, &ours) == 0 && stat (other->path, &theirs) == 0
         && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
       return error_set (error, EINVAL, "file=%s is given twice (%s is the same "
@@ -98,7 +98,7 @@ file_setting_add (GPtrArray *files, const char *value, GError **error)
   if (!absolute)
     return error_set (error, EINVAL, "file=%s names no file; write "
                       "file=TARGET:PATH", value);
-  FileSetting *file = g_new0 (FileSetting, 1);
+  RequestedFile *file = g_new0 (RequestedFile, 1);
   file->target = g_steal_pointer (&target);
   file->path = g_strdup (absolute);
   free (absolute);
@@ -106,6 +106,6 @@ file_setting_add (GPtrArray *files, const char *value, GError **error)
     g_ptr_array_add (files, file);
     return true;
   }
-  file_setting_free (file);
+  requested_file_free (file);
   return false;
 }

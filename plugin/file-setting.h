@@ -4,10 +4,11 @@
 #ifndef PLUGIN_FILE_SETTING_H
 #define PLUGIN_FILE_SETTING_H
 
-#include "settings.h"
+#include "plugin/settings.h"
 
-/* Add what file=VALUE (or VALUE alone) names to files, which are of FileSetting.
- * EINVAL for what is meant for another parameter, or is there already.
+/* Add what file=VALUE (or VALUE alone) names to files, which are of
+ * RequestedFile.  EINVAL for what is meant for another parameter, or is there
+ * already.
  */
 bool file_setting_add (GPtrArray *files, const char *value, GError **error);
 

@@ -7,7 +7,7 @@
  */
 #include <config.h>
 
-#include "handle.h"
+#include "plugin/handle.h"
 
 void
 handle_free (Handle *handle)

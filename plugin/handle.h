@@ -6,7 +6,7 @@
 #ifndef PLUGIN_HANDLE_H
 #define PLUGIN_HANDLE_H
 
-#include "exports.h"
+#include "plugin/exports.h"
 
 typedef struct {
   ServedCache *cache;

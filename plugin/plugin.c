@@ -20,12 +20,12 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "handle.h"
-#include "on-quit.h"
-#include "printable.h"
-#include "settings.h"
-#include "starter.h"
-#include "tree-load.h"
+#include "base/on-quit.h"
+#include "base/printable.h"
+#include "plugin/handle.h"
+#include "plugin/settings.h"
+#include "plugin/starter.h"
+#include "tree/load.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -64,10 +64,18 @@ fail_request (int errnum, const GError *error)
  * the message is "error": it says itself what it means for the backup.
  */
 static void
-warn (const char *message)
+warn (const char *line)
 {
-  say_error ("%s", message);
+  say_error ("%s", line);
 }
+
+static void
+debug (const char *line)
+{
+  say_debug ("%s", line);
+}
+
+static const Reporter reporter = { warn, debug };
 
 static void
 checkpoint_load (void)
@@ -109,7 +117,7 @@ checkpoint_config_complete (void)
 {
   g_autoptr (GError) error = NULL;
 
-  if (!source_choose (settings, &error)
+  if (!source_choose (&settings->request, &error)
       || !settings_check (settings, &error))
     return fail (error);
   return 0;
@@ -123,7 +131,8 @@ load_tree (GError **error)
 
   if (!settings->tree)
     return NULL;
-  Forest *tree = tree_load (settings->tree, settings->domain, skipped, error);
+  Forest *tree = tree_load (settings->tree, settings->request.domain, skipped,
+                            error);
   if (!tree)                    /* the error names the files itself */
     return NULL;
   for (guint i = 0; i < skipped->len; i++)
@@ -156,7 +165,7 @@ connect_early (GError **error)
 static int
 checkpoint_thread_model (void)
 {
-  const SourceOps *ops = source_choose (settings, NULL);
+  const SourceOps *ops = source_choose (&settings->request, NULL);
 
   return ops && !ops->direct ? NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
     : THREAD_MODEL;
@@ -174,7 +183,7 @@ static int
 checkpoint_get_ready (void)
 {
   g_autoptr (GError) error = NULL;
-  const SourceOps *ops = source_choose (settings, &error);
+  const SourceOps *ops = source_choose (&settings->request, &error);
 
   /* A program of ours that ends is told of by its pipe, as later, when nbdkit
    * itself ignores the signal.
@@ -186,8 +195,11 @@ checkpoint_get_ready (void)
   Forest *tree = load_tree (&error);
   if (error)
     return fail (error);
-  source = ops->inspect (settings, tree, warn, &error);
-  if (!source || !exports_check (source, settings, warn, &error)) {
+  settings->request.patience_ms
+    = (guint) MAX (0, checkpoint_debug_patience) * 1000;
+  source = ops->inspect (&settings->request, tree, &reporter, &error);
+  if (!source
+      || !exports_check (source, &settings->request, &error)) {
     fail (error);
     release_source ();
     return -1;

@@ -9,7 +9,7 @@
 
 #include <sys/resource.h>
 
-#include "served.h"
+#include "plugin/served.h"
 
 #define IDLE_LIMIT 8
 #define IDLE_MEMORY_LIMIT (64 * 1024 * 1024)

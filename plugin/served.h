@@ -7,9 +7,10 @@
 #ifndef PLUGIN_SERVED_H
 #define PLUGIN_SERVED_H
 
-#include "map-reader.h"
-#include "read-ahead.h"
-#include "source.h"
+#include "nbd/map-reader.h"
+#include "nbd/read-ahead.h"
+#include "plugin/view.h"
+#include "source/source.h"
 
 typedef struct ServedCache ServedCache;
 

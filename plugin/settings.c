@@ -12,11 +12,10 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "checkpoint.h"
-#include "disk.h"
-#include "error.h"
-#include "file-setting.h"
-#include "settings.h"
+#include "base/error.h"
+#include "plugin/file-setting.h"
+#include "plugin/settings.h"
+#include "tree/checkpoint.h"
 
 const char settings_help[] =
   "[file=][TARGET:]PATH  A stopped guest's qcow2 disk (repeat for more).\n"
@@ -50,7 +49,7 @@ set_file (Settings *settings, const char *value, char **member,
           GError **error)
 {
   (void) member;
-  return file_setting_add (settings->files, value, error);
+  return file_setting_add (settings->request.files, value, error);
 }
 
 static bool
@@ -77,7 +76,7 @@ static bool
 set_uri (Settings *settings, const char *value, char **member, GError **error)
 {
   (void) member;
-  return add_text (settings->uris, "uri", value, error);
+  return add_text (settings->request.uris, "uri", value, error);
 }
 
 static bool
@@ -85,7 +84,7 @@ set_bitmap (Settings *settings, const char *value, char **member,
             GError **error)
 {
   (void) member;
-  return add_text (settings->bitmaps, "bitmap", value, error);
+  return add_text (settings->request.bitmaps, "bitmap", value, error);
 }
 
 static bool
@@ -194,8 +193,8 @@ set_on_missing (Settings *settings, const char *value, char **member,
                 GError **error)
 {
   (void) member;
-  settings->on_missing_full = strcmp (value, "full") == 0;
-  return settings->on_missing_full || strcmp (value, "refuse") == 0
+  settings->request.on_missing_full = strcmp (value, "full") == 0;
+  return settings->request.on_missing_full || strcmp (value, "refuse") == 0
     || error_set (error, EINVAL, "on-missing=%s is neither refuse nor full",
                   value);
 }
@@ -205,8 +204,8 @@ set_take_over (Settings *settings, const char *value, char **member,
                GError **error)
 {
   (void) member;
-  settings->take_over = strcmp (value, "yes") == 0;
-  return settings->take_over || strcmp (value, "no") == 0
+  settings->request.take_over = strcmp (value, "yes") == 0;
+  return settings->request.take_over || strcmp (value, "no") == 0
     || error_set (error, EINVAL, "take-over=%s is neither yes nor no", value);
 }
 
@@ -223,6 +222,7 @@ set_nbd_tls (Settings *settings, const char *value, char **member,
   return set_text (settings, value, member, error);
 }
 
+#define MEMBER(path) G_STRUCT_OFFSET (Settings, path)
 #define NO_MEMBER (-1)
 
 static const struct {
@@ -233,23 +233,20 @@ static const struct {
 } parameters[] = {
   { "file",       set_file,       NO_MEMBER, true },
   { "uri",        set_uri,        NO_MEMBER, true },
-  { "libvirt",    set_libvirt,    G_STRUCT_OFFSET (Settings, libvirt), false },
-  { "tree",       set_path,       G_STRUCT_OFFSET (Settings, tree), false },
-  { "domain",     set_text,       G_STRUCT_OFFSET (Settings, domain), false },
-  { "checkpoint", set_text,       G_STRUCT_OFFSET (Settings, checkpoint),
-    false },
-  { "disk",       set_target,     G_STRUCT_OFFSET (Settings, disk), false },
+  { "libvirt",    set_libvirt,    MEMBER (request.libvirt), false },
+  { "tree",       set_path,       MEMBER (tree), false },
+  { "domain",     set_text,       MEMBER (request.domain), false },
+  { "checkpoint", set_text,       MEMBER (request.checkpoint), false },
+  { "disk",       set_target,     MEMBER (request.disk), false },
   { "bitmap",     set_bitmap,     NO_MEMBER, true },
   { "view",       set_view,       NO_MEMBER, false },
   { "coalesce",   set_coalesce,   NO_MEMBER, false },
-  { "create",     set_create,     G_STRUCT_OFFSET (Settings, create), false },
+  { "create",     set_create,     MEMBER (request.create), false },
   { "on-missing", set_on_missing, NO_MEMBER, false },
-  { "socket-dir", set_path,       G_STRUCT_OFFSET (Settings, socket_dir),
-    false },
-  { "scratch-dir", set_path,      G_STRUCT_OFFSET (Settings, scratch_dir),
-    false },
+  { "socket-dir", set_path,       MEMBER (request.socket_dir), false },
+  { "scratch-dir", set_path,      MEMBER (request.scratch_dir), false },
   { "take-over",  set_take_over,  NO_MEMBER, false },
-  { "nbd-tls",    set_nbd_tls,    G_STRUCT_OFFSET (Settings, nbd_tls), false },
+  { "nbd-tls",    set_nbd_tls,    MEMBER (request.nbd_tls), false },
 };
 
 bool
@@ -291,11 +288,12 @@ check_libvirt (const Settings *settings, GError **error)
     "libvirt", "domain", "socket-dir", "scratch-dir",
   };
 
-  for (guint i = 0; !settings->libvirt && i < G_N_ELEMENTS (needing); i++)
+  const bool is_given = settings->request.libvirt != NULL;
+  for (guint i = 0; !is_given && i < G_N_ELEMENTS (needing); i++)
     if (g_hash_table_contains (settings->given, needing[i]))
       return error_set (error, EINVAL, "%s= goes with libvirt=, which is not "
                         "given", needing[i]);
-  if (!settings->libvirt)
+  if (!settings->request.libvirt)
     return true;
   /* They go into XML. */
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++) {
@@ -304,12 +302,12 @@ check_libvirt (const Settings *settings, GError **error)
       return error_set (error, EINVAL, "%s= is not valid UTF-8, which libvirt "
                         "requires", texts[i]);
   }
-  if (!settings->domain) {
+  if (!settings->request.domain) {
     g_autofree char *list
-      = error_virsh (settings->libvirt, "list --all", NULL, NULL);
+      = error_virsh (settings->request.libvirt, "list --all", NULL, NULL);
     return error_set (error, EINVAL, "libvirt=%s: which guest?  Add "
                       "domain=NAME; to see their names, type %s",
-                      settings->libvirt, list);
+                      settings->request.libvirt, list);
   }
   if (settings->tree)
     return error_set (error, EINVAL, "tree= goes with file= and uri=; with "
@@ -320,26 +318,18 @@ check_libvirt (const Settings *settings, GError **error)
 bool
 settings_check (const Settings *settings, GError **error)
 {
-  if (settings->bitmaps->len > 0 && settings->uris->len == 0) {
+  if (settings->request.bitmaps->len > 0 && settings->request.uris->len == 0) {
     g_autofree char *word
-      = error_shell_word (g_ptr_array_index (settings->bitmaps, 0));
+      = error_shell_word (g_ptr_array_index (settings->request.bitmaps, 0));
     return error_set (error, EINVAL, "bitmap= goes with uri=; else say "
                       "checkpoint=%s, which with file= and no tree= means "
                       "the bitmap of that name", word);
   }
-  if (settings->domain && !settings->tree && !settings->libvirt)
+  if (settings->request.domain && !settings->tree && !settings->request.libvirt)
     return error_set (error, EINVAL, "domain= says which guest's documents "
                       "in tree= to use; add tree=/var/lib/libvirt/qemu/"
                       "checkpoint, or libvirt=qemu:///system");
   return check_libvirt (settings, error);
-}
-
-void
-file_setting_free (FileSetting *file)
-{
-  g_free (file->target);
-  g_free (file->path);
-  g_free (file);
 }
 
 Settings *
@@ -347,10 +337,7 @@ settings_new (void)
 {
   Settings *settings = g_new0 (Settings, 1);
 
-  settings->files
-    = g_ptr_array_new_with_free_func ((GDestroyNotify) file_setting_free);
-  settings->uris = g_ptr_array_new_with_free_func (g_free);
-  settings->bitmaps = g_ptr_array_new_with_free_func (g_free);
+  source_request_init (&settings->request);
   settings->words = g_string_new (NULL);
   settings->view = view_lookup (NULL);
   settings->given
@@ -363,19 +350,9 @@ settings_free (Settings *settings)
 {
   if (!settings)
     return;
-  g_ptr_array_unref (settings->files);
+  source_request_clear (&settings->request);
   g_hash_table_unref (settings->given);
-  g_ptr_array_unref (settings->uris);
-  g_ptr_array_unref (settings->bitmaps);
   g_string_free (settings->words, TRUE);
   g_free (settings->tree);
-  g_free (settings->domain);
-  g_free (settings->checkpoint);
-  g_free (settings->disk);
-  g_free (settings->libvirt);
-  g_free (settings->create);
-  g_free (settings->socket_dir);
-  g_free (settings->scratch_dir);
-  g_free (settings->nbd_tls);
   g_free (settings);
 }

@@ -9,35 +9,17 @@
 #include <stdbool.h>
 #include <glib.h>
 
-#include "view.h"
+#include "plugin/view.h"
+#include "source/request.h"
 
 typedef struct {
-  char *target;                 /* NULL: not said */
-  char *path;                   /* absolute */
-} FileSetting;
-
-typedef struct {
-  GPtrArray *files;             /* of FileSetting: file=[TARGET:]PATH */
-  GPtrArray *uris;              /* of char *: layers, top first */
+  SourceRequest request;
   char *tree;                   /* absolute */
-  char *domain;
-  char *checkpoint;
-  char *disk;
-  GPtrArray *bitmaps;           /* of char * */
   const View *view;
   guint64 coalesce;             /* bytes */
-  char *libvirt;                /* URI */
-  char *create;
-  bool on_missing_full;
-  char *socket_dir;             /* absolute */
-  char *scratch_dir;            /* absolute */
-  bool take_over;
-  char *nbd_tls;                /* "yes", "no" or a folder's path */
   GHashTable *given;            /* parameter → text, of those given */
   GString *words;               /* all of them, as a shell takes them */
 } Settings;
-
-void file_setting_free (FileSetting *file);
 
 /* One line per parameter, for --help. */
 extern const char settings_help[];

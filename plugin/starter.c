@@ -21,9 +21,9 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "on-quit.h"
-#include "printable.h"
-#include "starter.h"
+#include "base/on-quit.h"
+#include "base/printable.h"
+#include "plugin/starter.h"
 
 static int fds[2] = { -1, -1 };
 static pid_t starter;

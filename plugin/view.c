@@ -14,7 +14,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
-#include "view.h"
+#include "plugin/view.h"
 
 static const View views[] = {
   {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dirty-map.h"
+#include "map/dirty-map.h"
 
 typedef struct {
   const char *name;             /* view=NAME */

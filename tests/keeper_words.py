@@ -7,12 +7,12 @@
 
 import ctypes, os, re, select, signal, socket, struct, subprocess, sys, time
 
-LOOK, BEGIN, ADOPT = 1, 2, 3   # plugin/keeper-process.h
+LOOK, BEGIN, ADOPT = 1, 2, 3   # common/keeper/process.h
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
 
 
 def frame(kind, *texts):
-    """As common/message.c: GVariant's serialization of (uaay)."""
+    """As common/keeper/message.c: GVariant's serialization of (uaay)."""
     strings = [t.encode() + b"\0" for t in texts]
     body, ends = b"".join(strings), []
     for s in strings:

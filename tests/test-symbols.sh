@@ -14,15 +14,17 @@ symbols=$(nm -D --defined-only "$plugin" | awk '{ print $NF }' \
 readelf -d "$plugin" | grep -q NODELETE || fail "not linked -z nodelete"
 
 # One file opens and closes connections, so that none of a job is closed before
-# it (nbd-life.h).  plugin.c asks for libnbd's version.
-for object in "$builddir"/common/.libs/*.o "$builddir"/plugin/.libs/*.o; do
-  case $object in *nbd-connect.o) continue ;; esac
+# it (nbd/life.h).  plugin.c asks for libnbd's version.
+while read -r object; do
+  case $object in */nbd/*-connect.o) continue ;; esac
   used=$(nm -u "$object" | awk '
     $NF ~ /^nbd_(close|shutdown|aio_disconnect)$/ { print $NF }
     $NF ~ /^nbd_(aio_)?connect_(uri|unix|tcp|vsock|socket|command|systemd)/ { print $NF }' \
     | paste -sd' ')
   case $object:$used in
     *:'' | *plugin.o:nbd_close) ;;
+    # nbds:, for connect.c alone.
+    */nbd/*-tls.o:'nbd_aio_connect_socket'*) ;;
     *) fail "$object needs $used" ;;
   esac
-done
+done < <(find "$builddir/common" "$builddir/plugin" -path '*/.libs/*.o')

@@ -36,6 +36,7 @@ script_tests = \
 	tests/test-disks-renamed.sh \
 	tests/test-chain-surgery.sh \
 	tests/test-clean-exit.sh \
+	tests/test-common-alone.sh \
 	tests/test-block-status-4g.sh \
 	tests/test-client-vanishes-busy.sh \
 	tests/test-client-vanishes.sh \
@@ -122,31 +123,31 @@ script_tests = \
 	tests/test-view-sparse.sh
 
 unit_tests = \
-	tests/unit-attendant \
-	tests/unit-backup-xml \
-	tests/unit-checkpoint \
-	tests/unit-child \
-	tests/unit-direct-read \
-	tests/unit-dirty-map \
-	tests/unit-dirty-map-union \
-	tests/unit-export-name \
-	tests/unit-forest \
-	tests/unit-guest-xml \
-	tests/unit-map-answer \
-	tests/unit-message \
-	tests/unit-nbd-life \
-	tests/unit-nbd-read \
-	tests/unit-nbd-witness \
-	tests/unit-nbd-witness-death \
-	tests/unit-nearest \
-	tests/unit-parts \
-	tests/unit-parts-legacy \
-	tests/unit-parts-simulation \
-	tests/unit-qcow2-bitmaps \
-	tests/unit-qcow2-header \
-	tests/unit-reach \
-	tests/unit-roster \
-	tests/unit-tree-load
+	tests/unit/attendant \
+	tests/unit/backup-xml \
+	tests/unit/checkpoint \
+	tests/unit/child \
+	tests/unit/direct-read \
+	tests/unit/dirty-map \
+	tests/unit/dirty-map-union \
+	tests/unit/export-name \
+	tests/unit/forest \
+	tests/unit/guest-xml \
+	tests/unit/map-answer \
+	tests/unit/message \
+	tests/unit/nbd-life \
+	tests/unit/nbd-read \
+	tests/unit/nbd-witness \
+	tests/unit/nbd-witness-death \
+	tests/unit/nearest \
+	tests/unit/parts \
+	tests/unit/parts-legacy \
+	tests/unit/parts-simulation \
+	tests/unit/qcow2-bitmaps \
+	tests/unit/qcow2-header \
+	tests/unit/reach \
+	tests/unit/roster \
+	tests/unit/tree-load
 
 # Where clients, the readers of maps and what reads ahead meet.  (unit-dirty-map
 # takes three minutes.)
@@ -174,11 +175,11 @@ threaded_tests = \
 	tests/test-shared-map.sh \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
-	tests/unit-attendant \
-	tests/unit-message \
-	tests/unit-nbd-life \
-	tests/unit-nbd-witness \
-	tests/unit-nbd-witness-death
+	tests/unit/attendant \
+	tests/unit/message \
+	tests/unit/nbd-life \
+	tests/unit/nbd-witness \
+	tests/unit/nbd-witness-death
 
 # LOG_COMPILER is for those without an extension.
 TEST_EXTENSIONS = .sh
@@ -197,7 +198,7 @@ tests/test-rogue-handshake.log: tests/test-rogue-status.log
 tests/test-rogue-reads.log: tests/test-rogue-handshake.log
 tests/test-rogue-tls.log: tests/test-rogue-reads.log
 endif
-check_PROGRAMS = $(unit_tests) $(fuzz_programs)
+check_PROGRAMS = $(unit_tests) $(fuzz_programs) tests/print-map
 AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
 EXTRA_DIST += $(script_tests) \
@@ -232,112 +233,18 @@ EXTRA_DIST += $(script_tests) \
 	tests/two-servers.sh \
 	tests/vanishing-clients.sh
 
-tests_unit_attendant_SOURCES = tests/unit-attendant.c
-tests_unit_attendant_CFLAGS = $(common_cflags)
-tests_unit_attendant_LDADD = libcommon.la $(common_libs)
-
-tests_unit_backup_xml_SOURCES = tests/unit-backup-xml.c
-tests_unit_backup_xml_CFLAGS = $(common_cflags)
-tests_unit_backup_xml_LDADD = libcommon.la $(common_libs)
-
-tests_unit_checkpoint_SOURCES = tests/unit-checkpoint.c
-tests_unit_checkpoint_CFLAGS = $(common_cflags)
-tests_unit_checkpoint_LDADD = libcommon.la $(common_libs)
-
-tests_unit_child_SOURCES = tests/unit-child.c
-tests_unit_child_CFLAGS = $(common_cflags)
-tests_unit_child_LDADD = libcommon.la $(common_libs)
-
-tests_unit_direct_read_SOURCES = tests/unit-direct-read.c
-tests_unit_direct_read_CFLAGS = $(common_cflags)
-tests_unit_direct_read_LDADD = libcommon.la $(common_libs)
-
-tests_unit_dirty_map_SOURCES = tests/unit-dirty-map.c
-tests_unit_dirty_map_CFLAGS = $(common_cflags)
-tests_unit_dirty_map_LDADD = libcommon.la $(common_libs)
-
-tests_unit_dirty_map_union_SOURCES = tests/unit-dirty-map-union.c
-tests_unit_dirty_map_union_CFLAGS = $(common_cflags)
-tests_unit_dirty_map_union_LDADD = libcommon.la $(common_libs)
-
-tests_unit_export_name_SOURCES = tests/unit-export-name.c
-tests_unit_export_name_CFLAGS = $(common_cflags)
-tests_unit_export_name_LDADD = libcommon.la $(common_libs)
-
-tests_unit_forest_SOURCES = tests/unit-forest.c
-tests_unit_forest_CFLAGS = $(common_cflags)
-tests_unit_forest_LDADD = libcommon.la $(common_libs)
-
-tests_unit_guest_xml_SOURCES = tests/unit-guest-xml.c
-tests_unit_guest_xml_CFLAGS = $(common_cflags)
-tests_unit_guest_xml_LDADD = libcommon.la $(common_libs)
-
-tests_unit_map_answer_SOURCES = tests/unit-map-answer.c
-tests_unit_map_answer_CFLAGS = $(common_cflags)
-tests_unit_map_answer_LDADD = libcommon.la $(common_libs)
-
-tests_unit_message_SOURCES = tests/unit-message.c
-tests_unit_message_CFLAGS = $(common_cflags)
-tests_unit_message_LDADD = libcommon.la $(common_libs)
-
-tests_unit_nbd_life_SOURCES = tests/unit-nbd-life.c
-tests_unit_nbd_life_CFLAGS = $(common_cflags)
-tests_unit_nbd_life_LDADD = libcommon.la $(common_libs)
-
-tests_unit_nbd_read_SOURCES = tests/unit-nbd-read.c
-tests_unit_nbd_read_CFLAGS = $(common_cflags)
-tests_unit_nbd_read_LDADD = libcommon.la $(common_libs)
-
-tests_unit_nbd_witness_SOURCES = tests/unit-nbd-witness.c
-tests_unit_nbd_witness_CFLAGS = $(common_cflags)
-tests_unit_nbd_witness_LDADD = libcommon.la $(common_libs)
-
-tests_unit_nbd_witness_death_SOURCES = tests/unit-nbd-witness-death.c
-tests_unit_nbd_witness_death_CFLAGS = $(common_cflags)
-tests_unit_nbd_witness_death_LDADD = libcommon.la $(common_libs)
-
-tests_unit_nearest_SOURCES = tests/unit-nearest.c
-tests_unit_nearest_CFLAGS = $(common_cflags)
-tests_unit_nearest_LDADD = libcommon.la $(common_libs)
-
-parts_models = tests/parts-models.c tests/parts-models.h
-tests_unit_parts_SOURCES = tests/unit-parts.c $(parts_models)
-tests_unit_parts_CFLAGS = $(common_cflags)
-tests_unit_parts_LDADD = libcommon.la $(common_libs)
-
-tests_unit_parts_legacy_SOURCES = tests/unit-parts-legacy.c $(parts_models)
-tests_unit_parts_legacy_CFLAGS = $(common_cflags)
-tests_unit_parts_legacy_LDADD = libcommon.la $(common_libs)
-
-tests_unit_parts_simulation_SOURCES = tests/unit-parts-simulation.c \
+# Each unit test is one file, tests/unit/NAME.c, but for these.
+parts_models = tests/unit/parts-models.c tests/unit/parts-models.h
+tests_unit_parts_SOURCES = tests/unit/parts.c $(parts_models)
+tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
+tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
 	$(parts_models)
-tests_unit_parts_simulation_CFLAGS = $(common_cflags)
-tests_unit_parts_simulation_LDADD = libcommon.la $(common_libs)
+EXTRA_DIST += tests/unit/qcow2-put.h
 
-tests_unit_qcow2_bitmaps_SOURCES = tests/unit-qcow2-bitmaps.c \
-	tests/qcow2-put.h
-tests_unit_qcow2_bitmaps_CFLAGS = $(common_cflags)
-tests_unit_qcow2_bitmaps_LDADD = libcommon.la $(common_libs)
-tests_unit_qcow2_header_SOURCES = tests/unit-qcow2-header.c \
-	tests/qcow2-put.h
-tests_unit_qcow2_header_CFLAGS = $(common_cflags)
-tests_unit_qcow2_header_LDADD = libcommon.la $(common_libs)
-
-tests_unit_reach_SOURCES = tests/unit-reach.c
-tests_unit_reach_CFLAGS = $(common_cflags)
-tests_unit_reach_LDADD = libcommon.la $(common_libs)
-
-tests_unit_roster_SOURCES = tests/unit-roster.c
-tests_unit_roster_CFLAGS = $(common_cflags)
-tests_unit_roster_LDADD = libcommon.la $(common_libs)
-
-tests_unit_tree_load_SOURCES = tests/unit-tree-load.c
-tests_unit_tree_load_CFLAGS = $(common_cflags)
-tests_unit_tree_load_LDADD = libcommon.la $(common_libs)
+tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 
 check_LTLIBRARIES = tests/late-ready.la
 tests_late_ready_la_SOURCES = tests/late-ready.c
-tests_late_ready_la_CFLAGS = $(common_cflags)
 tests_late_ready_la_LDFLAGS = -module -avoid-version -shared \
 	-rpath /nowhere $(AM_LDFLAGS)
 # For dlsym to find the real ones.
@@ -346,7 +253,6 @@ tests_late_ready_la_LIBADD = $(LIBNBD_LIBS) -ldl
 if SANITIZERS
 check_LTLIBRARIES += tests/sanitizers/preload.la
 tests_sanitizers_preload_la_SOURCES = tests/sanitizers/preload.c
-tests_sanitizers_preload_la_CFLAGS = $(common_cflags)
 tests_sanitizers_preload_la_LDFLAGS = -module -avoid-version -shared \
 	-rpath /nowhere $(AM_LDFLAGS)
 tests_sanitizers_preload_la_LIBADD = $(GLIB_LIBS)

@@ -16,9 +16,9 @@
 
 #include <nbdkit-filter.h>
 
-#include "part-text.h"
-#include "printable.h"
-#include "union.h"
+#include "base/printable.h"
+#include "bitmap-merge/union.h"
+#include "parts/part-text.h"
 
 typedef struct {
   const Union *united;          /* NULL: passed through unchanged */

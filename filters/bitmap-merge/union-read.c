@@ -14,10 +14,10 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
-#include "dirty-map-union.h"
-#include "part-text.h"
-#include "printable.h"
-#include "union-read.h"
+#include "base/printable.h"
+#include "bitmap-merge/union-read.h"
+#include "map/dirty-map-union.h"
+#include "parts/part-text.h"
 
 /* nbdkit keeps at most a million extents of an answer, and cuts the rest. */
 #define SLICE (1ULL << 30)

@@ -6,7 +6,7 @@
 #ifndef BITMAP_MERGE_UNION_READ_H
 #define BITMAP_MERGE_UNION_READ_H
 
-#include "union.h"
+#include "bitmap-merge/union.h"
 
 /* The names of the parts of a view, told by the description of the first; the
  * caller's.  NULL on failure, which is logged.

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "union-read.h"
+#include "bitmap-merge/union-read.h"
 
 #define IDLE_MEMORY_LIMIT ((gsize) 64 * 1024 * 1024)
 

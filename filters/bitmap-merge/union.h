@@ -7,7 +7,7 @@
 #ifndef BITMAP_MERGE_UNION_H
 #define BITMAP_MERGE_UNION_H
 
-#include "dirty-map.h"
+#include "map/dirty-map.h"
 #include <nbdkit-filter.h>
 
 typedef struct {

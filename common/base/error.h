@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The one GError domain of this project.  Its code is always an errno value,
+ * so that a plugin callback can hand it to nbdkit_set_error () unchanged; its
+ * message is one line that says what is wrong, where, and what to do.
+ */
+
+#ifndef COMMON_BASE_ERROR_H
+#define COMMON_BASE_ERROR_H
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#define CHECKPOINT_ERROR (checkpoint_error_quark ())
+
+/* The domain's quark.  Any thread; cannot fail. */
+GQuark checkpoint_error_quark (void);
+
+/* Set *error to a new error of domain CHECKPOINT_ERROR.
+ *
+ * error: where to put it, owned by the caller afterwards (g_error_free).
+ *   NULL discards it.  *error must be NULL before, as with g_set_error ().
+ * errnum: an errno value; 0 is turned into EIO, for code 0 would read as
+ *   success to those who pass the code on.
+ * format: one line without a final newline.  What comes in through
+ *   arguments is made printable (printable.h).
+ *
+ * Always returns false, for "return error_set (...)".  Preserves errno.
+ * Any thread. */
+bool error_set (GError **error, int errnum, const char *format, ...)
+  G_GNUC_PRINTF (3, 4);
+
+/* A word as a shell takes it, for commands that messages suggest: quoted if
+ * need be.  Returns a new string; g_free (). */
+char *error_shell_word (const char *word);
+
+/* Who we are, for messages: "root", "user backup", or "user 1234" where the
+ * system knows no name.  Returns a new string; g_free (). */
+char *error_user (void);
+
+/* What to type: "virsh -c URI COMMAND GUEST NAME".
+ *
+ * uri: of libvirt; NULL: not known, and left to virsh.
+ * command: as it is to be typed.
+ * guest, name: words of any kind, or NULL for none.
+ *
+ * Returns a new string; g_free (). */
+char *error_virsh (const char *uri, const char *command, const char *guest,
+                   const char *name);
+
+/* What to type to change images, never without saying when that is harmless: a
+ * guest may have them open where no lock shows it (NFS without locks, another
+ * host, file.locking=off), and its image would be destroyed.
+ *
+ * command: one that error_shell_word has quoted the words of.
+ *
+ * Returns a new string that ends in the command; g_free (). */
+char *error_change_images (const char *command);
+
+#endif /* COMMON_BASE_ERROR_H */

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * See nearest.h.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <glib.h>
+
+#include "base/nearest.h"
+#include "base/printable.h"
+
+#define COMPARED_BYTES 64
+#define COMPARED_NAMES 100000
+
+/* One edit counts EDIT; one that only changes case counts a little less.  The
+ * whole saving of 64 such edits stays below one edit, so the order is that of
+ * the plain edit distance, and case decides only between equals. */
+#define EDIT 128
+#define CASE_EDIT (EDIT - 1)
+
+typedef struct Candidate {
+  guint distance;
+  guint index;
+} Candidate;
+
+static guint
+substitution_cost (char a, char b)
+{
+  if (a == b)
+    return 0;
+  return g_ascii_tolower (a) == g_ascii_tolower (b) ? CASE_EDIT : EDIT;
+}
+
+/* Levenshtein distance with one row, both names cut to COMPARED_BYTES. */
+static guint
+distance (const char *a, const char *b)
+{
+  const gsize a_length = strnlen (a, COMPARED_BYTES);
+  const gsize b_length = strnlen (b, COMPARED_BYTES);
+  guint row[COMPARED_BYTES + 1];
+
+  for (gsize j = 0; j <= b_length; j++)
+    row[j] = j * EDIT;
+  for (gsize i = 0; i < a_length; i++) {
+    guint diagonal = row[0];
+
+    row[0] = (i + 1) * EDIT;
+    for (gsize j = 0; j < b_length; j++) {
+      const guint substituted = diagonal + substitution_cost (a[i], b[j]);
+
+      diagonal = row[j + 1];
+      row[j + 1] = MIN (substituted, MIN (diagonal, row[j]) + EDIT);
+    }
+  }
+  return row[b_length];
+}
+
+static int
+compare (const void *first, const void *second)
+{
+  const Candidate *a = first, *b = second;
+
+  if (a->distance != b->distance)
+    return a->distance < b->distance ? -1 : 1;
+  return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static void
+append_printable (GString *out, const char *name)
+{
+  g_autofree char *text = printable_format ("%s", name);
+
+  g_string_append (out, text);
+}
+
+char *
+nearest_names (const char *wanted, const GPtrArray *names, guint most)
+{
+  const guint total = names ? names->len : 0;
+  const guint considered = MIN (total, COMPARED_NAMES);
+  const guint shown = MIN (most, total);
+  g_autofree Candidate *candidates = NULL;
+  GString *out;
+
+  if (total == 0)
+    return g_strdup ("(none)");
+  if (most == 0)
+    return g_strdup_printf ("%u name%s", total, total == 1 ? "" : "s");
+
+  candidates = g_new (Candidate, considered);
+  for (guint i = 0; i < considered; i++) {
+    candidates[i].index = i;
+    candidates[i].distance =
+      wanted ? distance (wanted, g_ptr_array_index (names, i)) : 0;
+  }
+  if (wanted != NULL)
+    qsort (candidates, considered, sizeof *candidates, compare);
+
+  out = g_string_new (NULL);
+  for (guint i = 0; i < shown; i++) {
+    const guint index = i < considered ? candidates[i].index : i;
+
+    if (i > 0)
+      g_string_append (out, ", ");
+    append_printable (out, g_ptr_array_index (names, index));
+  }
+  if (shown < total)
+    g_string_append_printf (out, " and %u more", total - shown);
+  return g_string_free (out, FALSE);
+}

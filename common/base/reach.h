@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Can QEMU's user get at a path?  libvirt gives a socket or a scratch file
+ * away to that user, but not the folders above it; asked beforehand, the
+ * answer names the folder and the remedy, which QEMU's own error does not.
+ */
+#ifndef COMMON_BASE_REACH_H
+#define COMMON_BASE_REACH_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <glib.h>
+
+/* Tell whether a user may use path with mode, and enter each folder above it.
+ *
+ * purpose: what the path is for, "socket-dir=/run": the message starts so.
+ * path: absolute.
+ * uid, gid: of the user; other groups come from the user database.
+ * mode: of R_OK, W_OK and X_OK, or F_OK; for the last component, which must be
+ *   a folder if X_OK is among them.
+ * advice: what to do where it is path itself that the user may not use so; NULL:
+ *   the command that changes that, or to choose another folder.
+ *
+ * If the caller is root or the user, the kernel is asked, in a process that
+ * becomes the user.  Else the mode bits decide, and what they cannot tell (a
+ * folder that has an ACL or that the caller may not enter) passes.  Neither
+ * knows what AppArmor or SELinux forbid, nor a user 0 without capabilities.
+ *
+ * False with EACCES, ENOENT, ENOTDIR or another errno of access(2), each
+ * naming the first component that fails; ETIMEDOUT if the file system does
+ * not answer within some seconds; EINVAL for a path that is not absolute or
+ * an id of -1; ENAMETOOLONG; or the errno of a failed pipe or fork.
+ *
+ * For the time of the call there is a child process, reaped before it returns
+ * (unless the file system hangs).  Only for a process with a single thread. */
+bool reach_check (const char *purpose, const char *path, uid_t uid, gid_t gid,
+                  int mode, const char *advice, GError **error);
+
+#endif /* COMMON_BASE_REACH_H */

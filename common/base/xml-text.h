@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * libvirt's XML documents: reading them safely, asking elements, and writing
+ * text so that it is read back as it was.  Documents are untrusted input.
+ * For the parsers in common/ only: it makes them depend on libxml2.
+ */
+
+#ifndef COMMON_BASE_XML_TEXT_H
+#define COMMON_BASE_XML_TEXT_H
+
+#include <stdbool.h>
+
+#include <glib.h>
+#include <libxml/tree.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
+
+/* Elements and attributes that a tree may have; more are refused with EFBIG.
+ * A document of 1 MiB cannot have as many, nor can any of libvirt's. */
+#define XML_MAX_NODES (512 * 1024)
+
+/* How a kind of document is read. */
+typedef struct {
+  const char *what;             /* "checkpoint XML": messages start with it */
+  gsize max_bytes;
+  guint domain_depth;           /* if not 0: of a <domain> at this depth (the
+                                 * root's is 1) only name, uuid, DAC labels
+                                 * and disks are read, and there are no
+                                 * comments in the tree */
+} XmlRules;
+
+/* Parse length bytes of UTF-8, which need not end in NUL.  Nothing outside
+ * text is ever read, nothing is printed.
+ *
+ * Returns a new document (xmlFreeDoc), or NULL with EFBIG (over max_bytes or
+ * XML_MAX_NODES), ENOMEM, or EINVAL: not well-formed, not UTF-8, with a
+ * DOCTYPE, or nested too deeply (libxml2's own limit: 256 levels, 2048 from
+ * 2.13).  Any thread. */
+xmlDoc *xml_parse (const char *text, gsize length, const XmlRules *rules,
+                   GError **error);
+
+/* Is node the element of that name, in no namespace? */
+bool xml_is_element (const xmlNode *node, const char *name);
+
+/* The first such child, or NULL.  Borrowed. */
+const xmlNode *xml_child (const xmlNode *parent, const char *name);
+
+/* Find the child that the schema allows at most once: *result is NULL if
+ * there is none.  False with EINVAL if there are several, for taking one
+ * would be a guess at which of two truths the document means. */
+bool xml_sole_child (const XmlRules *rules, const xmlNode *parent,
+                     const char *name, const xmlNode **result,
+                     GError **error);
+
+/* The text directly in an element, a new string, perhaps empty. */
+char *xml_text (const xmlNode *element);
+
+/* An attribute's value as a new string, or NULL if there is no such. */
+char *xml_attribute (const xmlNode *element, const char *name);
+
+/* xs:unsignedLong as libvirt reads it: white space around it is fine. */
+bool xml_unsigned (const char *text, guint64 *value);
+
+/* Append text as it must stand in an element or an attribute.  What XML
+ * cannot hold (most control characters, invalid UTF-8) becomes U+FFFD. */
+void xml_append_escaped (GString *out, const char *text, bool in_attribute);
+
+/* Append " name='value'". */
+void xml_append_attribute (GString *out, const char *name, const char *value);
+
+#endif /* COMMON_BASE_XML_TEXT_H */

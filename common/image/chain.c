@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The chain is walked one image at a time, not by qemu-img's own
+ * --backing-chain: each name is looked at before it is opened, so an image
+ * cannot make us connect to a server, and a format is never guessed from
+ * contents that a guest could write.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "image/chain.h"
+#include "image/qcow2-bitmaps.h"
+#include "image/qcow2-header.h"
+
+/* Far above any chain that performs, far below where QEMU's recursion over
+ * the layers becomes a risk.
+ */
+#define LAYERS_LIMIT 200
+
+/* The first bytes of the file, as many as the header needs. */
+static guint8 *
+read_header (const char *path, int fd, gsize *length, GError **error)
+{
+  guint8 begin[128];
+  gsize needed;
+  ssize_t n = pread (fd, begin, sizeof begin, 0);
+
+  if (n >= 0 && !qcow2_header_begins (begin, (gsize) n, &needed)) {
+    error_set (error, EINVAL, "%s is not a qcow2 image, and only qcow2 can "
+               "hold dirty bitmaps; name the guest's qcow2 disk, or use uri= "
+               "for a running QEMU", path);
+    return NULL;
+  }
+  g_autofree guint8 *bytes = n >= 0 ? g_malloc (needed) : NULL;
+  if (bytes)
+    n = pread (fd, bytes, needed, 0);
+  if (n < 0) {
+    error_set (error, errno, "cannot read %s: %s", path, g_strerror (errno));
+    return NULL;
+  }
+  *length = (gsize) n;
+  return g_steal_pointer (&bytes);
+}
+
+/* What is wrong, and the command that changes the image for the better. */
+static bool G_GNUC_PRINTF (5, 6)
+refuse_with (GError **error, int errnum, const char *command,
+             const char *path, const char *format, ...)
+{
+  g_autofree char *word = error_shell_word (path);
+  g_autofree char *whole
+    = g_strdup_printf ("qemu-img %s %s", command, word);
+  g_autofree char *advice = error_change_images (whole);
+  va_list arguments;
+
+  va_start (arguments, format);
+  g_autofree char *what = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  return error_set (error, errnum, "%s %s", what, advice);
+}
+
+/* All that an image's header may refuse it for. */
+static bool
+check_header (const Qcow2Header *header, const char *path, bool top,
+              GError **error)
+{
+  if (header->version == 2 && top)
+    return refuse_with (error, EINVAL, "amend -f qcow2 -o compat=1.1", path,
+                        "%s is qcow2 version 2, which cannot hold dirty "
+                        "bitmaps; make a full backup, and to have bitmaps "
+                        "from then on,", path);
+  if (header->external_data)
+    return error_set (error, ENOTSUP, "%s keeps its data in an external data "
+                      "file, which file= does not follow; export the disk "
+                      "with qemu-storage-daemon and use uri=", path);
+  if (header->corrupt)
+    return refuse_with (error, EINVAL, "check -r all", path,
+                        "%s is marked corrupt, so its bitmaps prove nothing; "
+                        "make a full backup, with a new checkpoint, once it is "
+                        "repaired (no bitmap records what that changes); to "
+                        "repair it,", path);
+  if (header->encrypted)
+    return error_set (error, EINVAL, "%s is encrypted, which file= cannot "
+                      "read; export it with qemu-storage-daemon and its "
+                      "secret, and use uri=", path);
+  return true;
+}
+
+/* The name as QEMU understands it: relative to the folder of the image. */
+static char *
+backing_path (const char *path, const char *name)
+{
+  const char *colon_or_slash = name + strcspn (name, ":/");
+
+  if (*name == '/' || *colon_or_slash == ':')
+    return g_strdup (g_str_has_prefix (name, "file:/")
+                     ? name + strlen ("file:") : name);
+  const int folder_length = (int) (strrchr (path, '/') + 1 - path);
+  return g_strdup_printf ("%.*s%s", folder_length, path, name);
+}
+
+static bool
+is_locked (int fd, off_t byte)
+{
+  struct flock flock = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
+                         .l_start = byte, .l_len = 1 };
+
+  return fcntl (fd, F_OFD_GETLK, &flock) == 0 && flock.l_type != F_UNLCK;
+}
+
+/* Lock the file as QEMU does for reading, and for keeping others from writing;
+ * false if others keep us from reading, or write already.  Each permission has
+ * a byte that is locked by those who use it, and another by those who do not
+ * share it.  QEMU alone would not do: it does not mind who writes to a raw
+ * image below others, and lets go when it is killed, before its connections
+ * break.  Locks of this kind go with the open file, not with the process; where
+ * the file system has none, QEMU has none, either.  Source: QEMU 7.2
+ * block/file-posix.c, raw_apply_lock_bytes and raw_check_lock_bytes.
+ */
+static bool
+lock (int fd)
+{
+  static const struct { off_t take, look; } bytes[] = {
+    { 100, 200 },               /* read consistent data */
+    { 201, 101 },               /* none may write */
+    { 203, 103 },               /* none may resize */
+  };
+  bool ok = true;
+
+  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++) {
+    struct flock flock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+                           .l_start = bytes[i].take, .l_len = 1 };
+    ok = ok && (fcntl (fd, F_OFD_SETLK, &flock) == 0
+                || (errno != EAGAIN && errno != EACCES));
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++)
+    ok = ok && !is_locked (fd, bytes[i].look);
+  return ok;
+}
+
+static bool
+inspect_header (Layer *layer, bool top, GError **error)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  const char *why;
+  gsize length;
+  g_autofree guint8 *bytes
+    = read_header (layer->path, layer->fd, &length, error);
+
+  if (!bytes)
+    return false;
+  if (!qcow2_header_parse (bytes, length, &header, &why)) {
+    g_autofree char *word = error_shell_word (layer->path);
+    return error_set (error, EINVAL, "cannot read %s: %s; is the image whole?  "
+                      "Try: qemu-img check -f qcow2 %s", layer->path, why,
+                      word);
+  }
+  if (!check_header (&header, layer->path, top, error))
+    return false;
+  layer->backing_name = g_strdup (header.backing_path);
+  if (header.backing_path)
+    layer->backing_path = backing_path (layer->path, header.backing_path);
+  layer->backing_format = g_steal_pointer (&header.backing_format);
+  layer->void_bitmaps = header.void_bitmaps;
+  if (layer->void_bitmaps)
+    layer->void_names = qcow2_bitmap_names (layer->fd, &header);
+  return true;
+}
+
+static bool
+is_file (const Layer *layer, GError **error)
+{
+  if (S_ISREG (layer->stamp.st_mode) || S_ISBLK (layer->stamp.st_mode))
+    return true;
+  return error_set (error, EINVAL, "%s is %s; name the guest's qcow2 disk",
+                    layer->path, S_ISDIR (layer->stamp.st_mode)
+                    ? "a directory" : "neither a file nor a block device");
+}
+
+static Layer *
+inspect_layer (const char *path, const char *format, bool top, GError **error)
+{
+  g_autoptr (Layer) layer = layer_new (path);
+
+  layer->format = g_strdup (format);
+  /* O_NONBLOCK: never wait for a FIFO's writer. */
+  layer->fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (layer->fd < 0 || fstat (layer->fd, &layer->stamp) < 0) {
+    const int failure = errno;
+    g_autofree char *user = error_user ();
+    error_set (error, failure, "cannot open %s: %s; check the path, and that "
+               "%s may read it", path, g_strerror (failure), user);
+    return NULL;
+  }
+  if (!is_file (layer, error))
+    return NULL;
+  const bool locked = lock (layer->fd);
+  if (strcmp (format, "qcow2") == 0 && !inspect_header (layer, top, error))
+    return NULL;
+  if (locked)
+    return g_steal_pointer (&layer);
+  error_set (error, EBUSY, "%s is in use by another program, such as a running "
+             "guest, whose bitmaps are in its memory, not in the file; use "
+             "libvirt= or uri= for a running guest, or stop it", path);
+  return NULL;
+}
+
+/* QEMU stands in another folder, and is spoken to in JSON. */
+static bool
+check_path (const char *path, GError **error)
+{
+  if (*path != '/')
+    return error_set (error, EINVAL, "%s is not an absolute path; begin it "
+                      "with /", path);
+  if (!g_utf8_validate (path, -1, NULL))
+    return error_set (error, EINVAL, "%s: QEMU cannot be told a name that is "
+                      "not UTF-8; use a link to it", path);
+  return true;
+}
+
+/* Is what lies below a local file of a known format? */
+static bool
+check_backing (const Layer *layer, GError **error)
+{
+  if (layer->backing_path[0] != '/')
+    return error_set (error, ENOTSUP, "%s: its backing file \"%s\" is not a "
+                      "local file; export the disk with qemu-storage-daemon "
+                      "and use uri=", layer->path, layer->backing_path);
+  if (!layer->backing_format) {
+    g_autofree char *name = error_shell_word (layer->backing_name);
+    g_autofree char *command
+      = g_strdup_printf ("rebase -u -f qcow2 -b %s -F FORMAT", name);
+    return refuse_with (error, EINVAL, command, layer->path, "%s does not "
+                        "record the format of its backing file %s, and "
+                        "guessing it is unsafe; to record it (FORMAT is qcow2 "
+                        "or raw),", layer->path, layer->backing_path);
+  }
+  if (strcmp (layer->backing_format, "qcow2") != 0
+      && strcmp (layer->backing_format, "raw") != 0)
+    return error_set (error, ENOTSUP, "%s: its backing file %s has format "
+                      "%s; only qcow2 and raw are supported here, export the "
+                      "disk with qemu-storage-daemon and use uri=",
+                      layer->path, layer->backing_path,
+                      layer->backing_format);
+  return true;
+}
+
+static bool
+is_in_chain (const GPtrArray *layers, const Layer *layer)
+{
+  for (guint i = 0; i < layers->len; i++) {
+    const Layer *other = g_ptr_array_index (layers, i);
+    if (other->stamp.st_dev == layer->stamp.st_dev
+        && other->stamp.st_ino == layer->stamp.st_ino)
+      return true;
+  }
+  return false;
+}
+
+GPtrArray *
+image_chain_inspect (const char *path, GError **error)
+{
+  g_autoptr (GPtrArray) layers
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
+  const char *next = path, *format = "qcow2";
+
+  if (!check_path (path, error))
+    return NULL;
+  while (next) {
+    g_autoptr (Layer) layer
+      = inspect_layer (next, format, layers->len == 0, error);
+    if (!layer && layers->len > 0)
+      g_prefix_error (error, "backing file of %s: ",
+                      ((const Layer *)
+                       g_ptr_array_index (layers, layers->len - 1))->path);
+    if (!layer || (layer->backing_path && !check_backing (layer, error)))
+      return NULL;
+    if (is_in_chain (layers, layer)) {
+      g_autofree char *advice
+        = error_change_images ("qemu-img rebase -u -f qcow2 -b BASE -F FORMAT "
+                               "IMAGE");
+      error_set (error, ELOOP, "%s: the backing chain comes back to %s; to set "
+                 "the right backing file (BASE) of the wrong layer (IMAGE), %s",
+                 path, layer->path, advice);
+      return NULL;
+    }
+    if (layers->len == LAYERS_LIMIT) {
+      error_set (error, E2BIG, "%s: more than %d layers in the backing "
+                 "chain; shorten it with virsh blockcommit, which carries "
+                 "bitmaps along (qemu-img commit and rebase do not: after them "
+                 "make a full backup)", path, LAYERS_LIMIT);
+      return NULL;
+    }
+    next = layer->backing_path;
+    format = layer->backing_format;
+    g_ptr_array_add (layers, g_steal_pointer (&layer));
+  }
+  return g_steal_pointer (&layers);
+}
+
+static const char *
+void_bitmap_at (const char *path, int fd, const char *bitmap, bool needed,
+                int *unseen)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  g_autoptr (GError) refusal = NULL;
+  const char *why;
+  gsize length;
+  g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
+
+  *unseen = !refusal || refusal->code == EINVAL ? 0 : refusal->code;
+  if (*unseen)
+    return NULL;
+  if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
+    return needed ? "it is not qcow2 any more" : NULL;
+  if (needed && !header.bitmaps)
+    return "it has none any more";
+  if (needed || !header.void_bitmaps)
+    return header.void_bitmaps;
+  g_autoptr (GPtrArray) names = qcow2_bitmap_names (fd, &header);
+  return disk_names_lack (names, bitmap) ? NULL : header.void_bitmaps;
+}
+
+const char *
+image_void_bitmap (const char *path, const char *bitmap, bool needed,
+                   int *unseen)
+{
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+  *unseen = fd < 0 ? errno : 0;
+  if (fd < 0)
+    return NULL;
+  const char *why = void_bitmap_at (path, fd, bitmap, needed, unseen);
+  close (fd);
+  return why;
+}
+
+/* Nothing is locked, and no reason given: -1, or what is the caller's to close. */
+static int
+open_qcow2 (const char *path, Qcow2Header *header)
+{
+  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const char *why;
+  gsize length;
+
+  if (fd < 0)
+    return -1;
+  g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
+  if (bytes && qcow2_header_parse (bytes, length, header, &why))
+    return fd;
+  close (fd);
+  return -1;
+}
+
+bool
+image_is_version_2 (const char *path)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  const int fd = open_qcow2 (path, &header);
+
+  if (fd < 0)
+    return false;
+  close (fd);
+  return header.version == 2;
+}
+
+bool
+image_has_bitmap (const char *path, const char *bitmap)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  const int fd = open_qcow2 (path, &header);
+
+  if (fd < 0)
+    return false;
+  g_autoptr (GPtrArray) names
+    = header.bitmaps && !header.void_bitmaps
+    ? qcow2_bitmap_names (fd, &header) : NULL;
+  close (fd);
+  return names && !disk_names_lack (names, bitmap);
+}
+
+bool
+image_chain_unchanged (const Layer *layer, GError **error)
+{
+  g_autoptr (Layer) now
+    = inspect_layer (layer->path, layer->format, false, error);
+
+  if (!now)
+    return false;
+  /* The time of change is coarse, and block devices have none. */
+  if (now->stamp.st_dev != layer->stamp.st_dev
+      || now->stamp.st_ino != layer->stamp.st_ino
+      || now->stamp.st_size != layer->stamp.st_size
+      || now->stamp.st_mtim.tv_sec != layer->stamp.st_mtim.tv_sec
+      || now->stamp.st_mtim.tv_nsec != layer->stamp.st_mtim.tv_nsec
+      || g_strcmp0 (now->backing_path, layer->backing_path) != 0
+      || g_strcmp0 (now->backing_format, layer->backing_format) != 0)
+    return error_set (error, EBUSY, "%s changed while it was being opened; "
+                      "is a guest using it?  Try again", layer->path);
+  return true;
+}

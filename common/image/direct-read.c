@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * L1 tables are read once; L2 entries with each request, from the page cache,
+ * which costs less than a cache of our own would be worth.  Nothing found in
+ * a table is trusted: an entry that is odd in any way is QEMU's to judge.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image/direct-read.h"
+#include "image/qcow2-format.h"
+
+/* Incompatible features that do not change what standard clusters mean: 0 is
+ * "refcounts may be wrong", 3 another compression.
+ */
+#define HARMLESS_FEATURES ((1U << 0) | (1U << 3))
+
+#define OFFSET_MASK G_GUINT64_CONSTANT (0x00fffffffffffe00)
+#define L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
+#define L2_RESERVED G_GUINT64_CONSTANT (0x3f000000000001fe)
+#define L2_COMPRESSED (G_GUINT64_CONSTANT (1) << 62)
+#define L2_ZERO G_GUINT64_CONSTANT (1)
+
+#define L1_LIMIT (4 * 1024 * 1024) /* entries; QEMU's own limit */
+#define L2_BATCH 64             /* entries read at once */
+
+typedef struct {
+  int fd;                       /* the layer's */
+  guint64 size;                 /* virtual */
+  guint64 file_size;            /* 0: a block device, which has no end here */
+  bool raw;
+  bool tells_zeroes;            /* not in version 2 */
+  guint cluster_bits;
+  guint32 l1_size;
+  guint64 *l1;                  /* offsets of L2 tables, 0: none; or NULL */
+} LayerFile;
+
+struct DirectRead {
+  guint count;
+  LayerFile *layers;            /* top first */
+};
+
+typedef enum {
+  HERE,                         /* in a layer's file, at host */
+  ZERO,
+  BELOW,                        /* the layer says nothing of it */
+  OTHERS                        /* QEMU must be asked */
+} Kind;
+
+typedef struct {
+  Kind kind;
+  int fd;
+  guint64 host;
+  guint64 length;
+} Run;
+
+static bool
+read_whole (int fd, void *buffer, gsize count, guint64 offset)
+{
+  guint8 *next = buffer;
+
+  while (count > 0) {
+    const ssize_t got = pread (fd, next, count, (off_t) offset);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got <= 0)
+      return false;
+    next += got;
+    offset += (guint64) got;
+    count -= (gsize) got;
+  }
+  return true;
+}
+
+static bool
+read_l1 (LayerFile *layer, guint64 offset)
+{
+  const gsize length = (gsize) layer->l1_size * sizeof (guint64);
+
+  layer->l1 = g_malloc (MAX (length, 1));
+  if (!read_whole (layer->fd, layer->l1, length, offset))
+    return false;
+  for (guint32 i = 0; i < layer->l1_size; i++) {
+    layer->l1[i] = GUINT64_FROM_BE (layer->l1[i]);
+    if (layer->l1[i] & L1_RESERVED)
+      return false;
+    layer->l1[i] &= OFFSET_MASK;
+    if (layer->l1[i] & ((G_GUINT64_CONSTANT (1) << layer->cluster_bits) - 1))
+      return false;
+  }
+  return true;
+}
+
+static bool
+read_header (LayerFile *layer)
+{
+  guint8 header[QCOW2_LENGTH_3];
+
+  if (!read_whole (layer->fd, header, sizeof header, 0)
+      || memcmp (header, QCOW2_MAGIC, QCOW2_MAGIC_LENGTH) != 0)
+    return false;
+  const guint64 version = qcow2_number (header + QCOW2_AT_VERSION, 4);
+  const guint64 features
+    = version >= 3 ? qcow2_number (header + QCOW2_AT_INCOMPATIBLE, 8) : 0;
+  const guint64 l1_size = qcow2_number (header + QCOW2_AT_L1_SIZE, 4);
+  const guint64 cluster_bits = qcow2_number (header + QCOW2_AT_CLUSTER_BITS, 4);
+
+  if (version < 2 || version > 3 || (features & ~(guint64) HARMLESS_FEATURES)
+      || qcow2_number (header + QCOW2_AT_CRYPT_METHOD, 4) != 0
+      || cluster_bits < QCOW2_CLUSTER_BITS_LEAST
+      || cluster_bits > QCOW2_CLUSTER_BITS_MOST || l1_size > L1_LIMIT
+      || qcow2_number (header + QCOW2_AT_SIZE, 8) != layer->size)
+    return false;
+  layer->tells_zeroes = version >= 3;
+  layer->cluster_bits = (guint) cluster_bits;
+  layer->l1_size = (guint32) l1_size;
+  return read_l1 (layer, qcow2_number (header + QCOW2_AT_L1_OFFSET, 8));
+}
+
+static bool
+open_layer (LayerFile *file, const Layer *layer)
+{
+  file->fd = layer->fd;
+  file->size = layer->size;
+  file->file_size = S_ISREG (layer->stamp.st_mode)
+    ? (guint64) layer->stamp.st_size : 0;
+  file->raw = strcmp (layer->format, "raw") == 0;
+  return file->raw || read_header (file);
+}
+
+DirectRead *
+direct_read_open (const Disk *disk)
+{
+  g_autoptr (DirectRead) direct = g_new0 (DirectRead, 1);
+
+  direct->count = disk->layers->len;
+  direct->layers = g_new0 (LayerFile, direct->count);
+  for (guint i = 0; i < direct->count; i++)
+    if (!open_layer (&direct->layers[i], disk_layer (disk, i)))
+      return NULL;
+  return g_steal_pointer (&direct);
+}
+
+void
+direct_read_free (DirectRead *direct)
+{
+  if (!direct)
+    return;
+  for (guint i = 0; i < direct->count; i++)
+    g_free (direct->layers[i].l1);
+  g_free (direct->layers);
+  g_free (direct);
+}
+
+/* What an L2 entry says of its cluster. */
+static Kind
+entry_kind (const LayerFile *layer, guint64 entry)
+{
+  const guint64 host = entry & OFFSET_MASK;
+  const guint64 cluster = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
+
+  if ((entry & (L2_COMPRESSED | L2_RESERVED))
+      || (host & (cluster - 1))
+      || (!layer->tells_zeroes && (entry & L2_ZERO)))
+    return OTHERS;
+  if (entry & L2_ZERO)
+    return ZERO;
+  if (host == 0)
+    return BELOW;
+  return layer->file_size > 0 && host + cluster > layer->file_size
+    ? OTHERS : HERE;
+}
+
+/* As long as entries go on as the first does. */
+static Run
+run_of_entries (const LayerFile *layer, const guint64 *entries, guint count,
+                guint64 within, guint64 length)
+{
+  const guint64 cluster = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
+  const guint64 first = GUINT64_FROM_BE (entries[0]);
+  const Kind kind = entry_kind (layer, first);
+  const guint64 host = first & OFFSET_MASK;
+  guint i = 1;
+
+  for (; i < count; i++) {
+    const guint64 entry = GUINT64_FROM_BE (entries[i]);
+    if (entry_kind (layer, entry) != kind
+        || (kind == HERE && (entry & OFFSET_MASK) != host + i * cluster))
+      break;
+  }
+  return (Run) { kind, layer->fd, host + within,
+                 MIN (length, i * cluster - within) };
+}
+
+/* What a layer says of the bytes from offset on, at most length. */
+static Run
+look_up (const LayerFile *layer, guint64 offset, guint64 length)
+{
+  if (offset >= layer->size)    /* beyond a shorter layer, all is zero */
+    return (Run) { ZERO, -1, 0, length };
+  length = MIN (length, layer->size - offset);
+  if (layer->raw)
+    return (Run) { HERE, layer->fd, offset, length };
+
+  const guint table_bits = layer->cluster_bits - 3;
+  const guint64 cluster = offset >> layer->cluster_bits;
+  const guint64 table = cluster >> table_bits;
+  const guint64 index = cluster & ((G_GUINT64_CONSTANT (1) << table_bits) - 1);
+  const guint64 within = offset - (cluster << layer->cluster_bits);
+  const guint64 table_end = (table + 1) << (table_bits + layer->cluster_bits);
+
+  length = MIN (length, table_end - offset);
+  if (table >= layer->l1_size || layer->l1[table] == 0)
+    return (Run) { BELOW, -1, 0, length };
+  const guint64 wanted
+    = ((within + length - 1) >> layer->cluster_bits) + 1;
+  const guint count = (guint) MIN (wanted, L2_BATCH);
+  guint64 entries[L2_BATCH] = { 0 };
+  if (!read_whole (layer->fd, entries, count * sizeof entries[0],
+                   layer->l1[table] + index * sizeof entries[0]))
+    return (Run) { OTHERS, -1, 0, length };
+  return run_of_entries (layer, entries, count, within, length);
+}
+
+static Run
+find (const DirectRead *direct, guint64 offset, guint64 length)
+{
+  for (guint i = 0; i < direct->count; i++) {
+    const Run run = look_up (&direct->layers[i], offset, length);
+    if (run.kind != BELOW)
+      return run;
+    length = run.length;
+  }
+  return (Run) { ZERO, -1, 0, length };
+}
+
+guint32
+direct_read (const DirectRead *direct, void *buffer, guint32 count,
+             guint64 offset, guint32 *others)
+{
+  guint32 done = 0;
+
+  *others = 0;
+  while (done < count) {
+    guint8 *next = (guint8 *) buffer + done;
+    const Run run = find (direct, offset + done, count - done);
+    if (run.kind == OTHERS
+        || (run.kind == HERE
+            && !read_whole (run.fd, next, run.length, run.host))) {
+      *others = (guint32) run.length;
+      break;
+    }
+    if (run.kind == ZERO)
+      memset (next, 0, run.length);
+    done += (guint32) run.length;
+  }
+  if (done > 0)
+    *others = 0;
+  return done;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Plain data clusters of a stopped guest's disk, read straight from the files
+ * that hold them: without a second process, and a copy, on the way.
+ *
+ * What is not plain (compressed clusters, or anything that is not as expected)
+ * is left to QEMU.  Nobody may write to the images meanwhile: they are locked
+ * (image_chain_inspect).
+ *
+ * Source: QEMU 7.2 docs/interop/qcow2.txt, L1 and L2 tables, standard cluster
+ * descriptors.
+ */
+#ifndef COMMON_IMAGE_DIRECT_READ_H
+#define COMMON_IMAGE_DIRECT_READ_H
+
+#include "image/disk.h"
+
+typedef struct DirectRead DirectRead;
+
+/* Read the layers through their descriptors, which must stay until this is
+ * freed.  NULL if this disk cannot be read so (subclusters, an unknown feature):
+ * that is no error.
+ */
+DirectRead *direct_read_open (const Disk *disk);
+void direct_read_free (DirectRead *direct);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DirectRead, direct_read_free)
+
+/* Read bytes at offset, which must lie on the disk.  Returns how many of the
+ * count bytes are in buffer now; if none, *others is how many must be read
+ * through QEMU instead.  One of both is at least 1 if count is.  Any thread.
+ */
+guint32 direct_read (const DirectRead *direct, void *buffer, guint32 count,
+                     guint64 offset, guint32 *others);
+
+#endif /* COMMON_IMAGE_DIRECT_READ_H */

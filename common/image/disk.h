@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What is known of a guest's disk: its layers, top first, and the bitmaps
+ * in each.  Filled by a source before serving begins and only read after.
+ */
+#ifndef COMMON_IMAGE_DISK_H
+#define COMMON_IMAGE_DISK_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <glib.h>
+
+typedef struct {
+  char *name;
+  guint64 granularity;          /* bytes; 0: not known (NBD does not tell) */
+  guint64 dirty_bytes;          /* valid if counted */
+  bool counted;
+  bool recording;               /* QEMU's "recording", qcow2's "auto" */
+  bool inconsistent;            /* qcow2's "in-use": lost in a crash */
+} Bitmap;
+
+typedef struct {
+  char *path;                   /* absolute, or the NBD URI */
+  bool is_nbd;                  /* an export: its server tells of it, and no
+                                 * file can be looked at */
+  char *format;                 /* "qcow2" or "raw"; NULL for an NBD export */
+  guint64 size;                 /* virtual size, bytes */
+  GPtrArray *bitmaps;           /* of Bitmap */
+  const char *void_bitmaps;     /* it had bitmaps that nobody can trust any
+                                 * more, and this is why; NULL: no sign of
+                                 * that; static.  QEMU leaves them out of
+                                 * what it lists */
+  GPtrArray *void_names;        /* of char *: what those were called; NULL:
+                                 * not known */
+  char *backing_path;           /* NULL: the chain ends here */
+  char *backing_name;           /* the same as it is written there */
+  char *backing_format;         /* NULL: not recorded in the image */
+  int fd;                       /* of a file, which is locked by it against
+                                 * writers; or -1 */
+  struct stat stamp;            /* the file as it was when inspected */
+} Layer;
+
+typedef struct Roster Roster;   /* roster.h */
+
+typedef struct {
+  char *target;                 /* "vda" */
+  GPtrArray *layers;            /* of Layer, top first */
+  const Roster *roster;         /* where the guest's disks lie; NULL: that is
+                                 * not known; borrowed from the source */
+  bool full;                    /* served whole: all of it counts as dirty */
+  char *stray;                  /* a file that the guest's definition names
+                                 * below it, and that is not there; or NULL */
+  char *useless;                /* why its record is of no use, whatever the
+                                 * tree says of it; NULL: nothing is known
+                                 * against it */
+  bool recording_untold;        /* whether its bitmaps record is not known */
+  char *libvirt_uri;            /* where its guest is; NULL: not known */
+  GPtrArray *also;              /* of char *: bitmaps that every view needs,
+                                 * too; or NULL */
+} Disk;
+
+Bitmap *bitmap_new (const char *name);
+void bitmap_free (Bitmap *bitmap);
+Layer *layer_new (const char *path);
+void layer_free (Layer *layer);
+Disk *disk_new (const char *target);
+void disk_free (Disk *disk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Bitmap, bitmap_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Layer, layer_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
+
+/* The bitmap of that name in that layer, or NULL.  Borrowed. */
+const Bitmap *layer_bitmap (const Layer *layer, const char *name);
+/* Is it certain that none of these, as of Layer's void_names, is that name?  Not
+ * if they are not known (NULL).
+ */
+bool disk_names_lack (const GPtrArray *names, const char *bitmap);
+/* May a void bitmap of that name be in the layer? */
+bool layer_may_have_lost (const Layer *layer, const char *bitmap);
+/* The first layer whose bitmaps are void, or NULL.  Borrowed. */
+const Layer *disk_void_layer (const Disk *disk);
+/* The layer at an index, 0 on top.  Borrowed. */
+const Layer *disk_layer (const Disk *disk, guint index);
+/* The names of the bitmaps in all layers, each once, borrowed. */
+GPtrArray *disk_bitmap_names (const Disk *disk);
+
+#endif /* COMMON_IMAGE_DISK_H */

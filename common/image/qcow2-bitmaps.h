@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What the bitmaps in a qcow2 image are called, also those that QEMU does not
+ * tell of since they are void.
+ */
+#ifndef COMMON_IMAGE_QCOW2_BITMAPS_H
+#define COMMON_IMAGE_QCOW2_BITMAPS_H
+
+#include "image/qcow2-header.h"
+
+/* The names in the bitmap directory of the image open at fd: of char *, the
+ * caller's.  NULL where it cannot be read whole, or is not certain to be one (it
+ * may have been written over): then any name may have been there.  Any thread.
+ * Source: docs/interop/qcow2.txt of QEMU 7.2, "Bitmaps extension".
+ */
+GPtrArray *qcow2_bitmap_names (int fd, const Qcow2Header *header);
+
+#endif /* COMMON_IMAGE_QCOW2_BITMAPS_H */

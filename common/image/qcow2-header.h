@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What a qcow2 image says of itself, read before QEMU is let at it: the image
+ * of a guest may name any file or server as what lies below it.
+ */
+#ifndef COMMON_IMAGE_QCOW2_HEADER_H
+#define COMMON_IMAGE_QCOW2_HEADER_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+/* No image needs more to be looked at: its first cluster, of at most 2 MiB. */
+#define QCOW2_HEADER_MOST (2 * 1024 * 1024)
+
+typedef struct {
+  guint32 version;
+  bool corrupt;                 /* marked so by QEMU */
+  bool external_data;           /* its data are in another file */
+  bool encrypted;
+  bool bitmaps;                 /* it has some, be they void */
+  guint32 bitmap_count;         /* valid with bitmaps, as what follows: where */
+  guint64 directory_offset, directory_size; /* their directory is, bytes */
+  const char *void_bitmaps;     /* why the bitmaps in it say nothing any more;
+                                 * NULL: they do, or there are none; static */
+  char *backing_path;           /* as it is written; NULL: none */
+  char *backing_format;         /* NULL: not recorded */
+} Qcow2Header;
+
+void qcow2_header_clear (Qcow2Header *header);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Qcow2Header, qcow2_header_clear)
+
+/* Is this the beginning of a qcow2 image?  If so, *needed is how many bytes of
+ * it qcow2_header_parse wants to see, at most QCOW2_HEADER_MOST.
+ */
+bool qcow2_header_begins (const guint8 *bytes, gsize length, gsize *needed);
+
+/* Read it into header, which is all zero before, and to be cleared also after
+ * a failure.  False with *why, a static text, where QEMU would refuse the
+ * image or where it is not certain that QEMU would read the same: what lies
+ * below an image is never guessed.  Of a version other than 2 and 3, only the
+ * version is read.  Any thread.  Source: docs/interop/qcow2.txt and
+ * block/qcow2.c (qcow2_do_open, qcow2_read_extensions) of QEMU 7.2.
+ */
+bool qcow2_header_parse (const guint8 *bytes, gsize length,
+                         Qcow2Header *header, const char **why);
+
+#endif /* COMMON_IMAGE_QCOW2_HEADER_H */

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The keeper's connection to libvirt, and what it reads there.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <libxml/uri.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "keeper/message.h"
+#include "keeper/process.h"
+
+#define NAMES_SHOWN 8
+/* The server waits for each message. */
+#define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
+#define CONNECT_LIMIT_MS (KEEPER_ANSWER_MS - 5000)
+/* For a daemon that restarts. */
+#define RECONNECT_MS 15000
+#define RECONNECT_INTERVAL_MS 200
+
+static int
+errno_of (const virError *reason)
+{
+  switch (reason ? reason->code : VIR_ERR_INTERNAL_ERROR) {
+  case VIR_ERR_NO_DOMAIN:
+  case VIR_ERR_NO_DOMAIN_CHECKPOINT:
+  case VIR_ERR_NO_DOMAIN_BACKUP:
+    return ENOENT;
+  case VIR_ERR_AUTH_FAILED:
+  case VIR_ERR_AUTH_CANCELLED:
+  case VIR_ERR_AUTH_UNAVAILABLE:
+  case VIR_ERR_ACCESS_DENIED:
+  case VIR_ERR_OPERATION_DENIED:
+    return EACCES;
+  case VIR_ERR_NO_SUPPORT:
+  case VIR_ERR_OPERATION_UNSUPPORTED:
+  case VIR_ERR_CONFIG_UNSUPPORTED:
+  case VIR_ERR_ARGUMENT_UNSUPPORTED:
+    return ENOTSUP;
+  case VIR_ERR_OPERATION_TIMEOUT:
+    return EBUSY;               /* another job holds the guest */
+  case VIR_ERR_INVALID_ARG:
+  case VIR_ERR_XML_ERROR:
+  case VIR_ERR_XML_INVALID_SCHEMA:
+    return EINVAL;
+  default:
+    return EIO;
+  }
+}
+
+bool
+hypervisor_error (GError **error, const char *format, ...)
+{
+  const virError *reason = virGetLastError ();
+  va_list arguments;
+
+  va_start (arguments, format);
+  g_autofree char *what = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  return error_set (error, errno_of (reason), "%s: %s", what,
+                    reason && reason->message
+                    ? reason->message : "libvirt does not say why");
+}
+
+bool
+hypervisor_advise (GError **error, const char *advice, const char *command)
+{
+  g_autoptr (GError) reason = error ? g_steal_pointer (error) : NULL;
+
+  return reason && error_set (error, reason->code, "%s; %s %s",
+                              reason->message, advice, command);
+}
+
+char *
+hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
+                  const char *name)
+{
+  return error_virsh (hypervisor->uri, command, hypervisor->domain_name,
+                      name);
+}
+
+bool
+hypervisor_guest_is_off (const Hypervisor *hypervisor)
+{
+  const int active = virDomainIsActive (hypervisor->domain);
+  const virError *reason = active < 0 ? virGetLastError () : NULL;
+
+  return active == 0 || (reason && reason->code == VIR_ERR_NO_DOMAIN);
+}
+
+bool
+hypervisor_guest_answers (const Hypervisor *hypervisor)
+{
+  virDomainBlockStatsStruct counters;
+
+  return virDomainBlockStats (hypervisor->domain, "", &counters,
+                              sizeof counters) == 0;
+}
+
+void
+hypervisor_look_on (void)
+{
+  alarm (LOOK_LIMIT_S);
+}
+
+static bool
+tell (int fd, guint kind, const char *const *texts, GError **error)
+{
+  hypervisor_look_on ();
+  return message_send (fd, kind, texts)
+    || error_set (error, errno, "cannot tell nbdkit of the guest: %s",
+                  g_strerror (errno));
+}
+
+/* The names of all guests, for a message. */
+static char *
+known_guests (virConnectPtr connection)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  virDomainPtr *domains = NULL;
+  const int count = virConnectListAllDomains (connection, &domains, 0);
+
+  for (int i = 0; i < count; i++) {
+    g_ptr_array_add (names, g_strdup (virDomainGetName (domains[i])));
+    virDomainFree (domains[i]);
+  }
+  free (domains);
+  return nearest_names (NULL, names, NAMES_SHOWN);
+}
+
+static bool
+find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
+{
+  virConnectPtr connection = hypervisor->connection;
+
+  hypervisor->domain = virDomainLookupByName (connection, domain);
+  if (!hypervisor->domain && g_uuid_string_is_valid (domain))
+    hypervisor->domain = virDomainLookupByUUIDString (connection, domain);
+  if (hypervisor->domain) {
+    hypervisor->domain_name
+      = g_strdup (virDomainGetName (hypervisor->domain));
+    return virDomainGetUUIDString (hypervisor->domain, hypervisor->uuid) == 0;
+  }
+  const virError *reason = virGetLastError ();
+  if (reason && reason->code != VIR_ERR_NO_DOMAIN)
+    return hypervisor_error (error, "domain=%s", domain);
+  g_autofree char *known = known_guests (connection);
+  return error_set (error, ENOENT, "there is no guest %s on %s; there are: %s",
+                    domain, hypervisor->uri, known);
+}
+
+/* One message each, with the guest's definition of its time: it tells which
+ * file was which disk.
+ */
+static bool
+tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
+{
+  virDomainCheckpointPtr *all = NULL;
+  const int count
+    = virDomainListAllCheckpoints (hypervisor->domain, &all, 0);
+  bool ok = count >= 0;
+
+  if (!ok)
+    hypervisor_error (error, "guest %s: cannot list its checkpoints",
+                      hypervisor->domain_name);
+  for (int i = 0; i < count; i++) {
+    char *xml = ok ? virDomainCheckpointGetXMLDesc (all[i], 0) : NULL;
+    const char *const texts[] = { xml, NULL };
+    const virError *reason = virGetLastError ();
+
+    if (xml)
+      ok = ok && tell (fd, KEEPER_CHECKPOINT, texts, error);
+    /* One that was deleted since it was listed is no failure. */
+    else if (ok && reason && reason->code != VIR_ERR_NO_DOMAIN_CHECKPOINT)
+      ok = hypervisor_error (error, "guest %s: cannot read its checkpoint %s",
+                             hypervisor->domain_name,
+                             virDomainCheckpointGetName (all[i]));
+    free (xml);
+    virDomainCheckpointFree (all[i]);
+  }
+  free (all);
+  return ok;
+}
+
+/* "qemu+tls://host/system" → host (without the brackets of IPv6), and whether
+ * it is a system daemon.
+ */
+static char *
+split_uri (const char *text, bool *privileged)
+{
+  xmlURIPtr uri = text ? xmlParseURI (text) : NULL;
+  const char *server = uri && uri->server ? uri->server : "";
+  const gsize length = strlen (server);
+  char *host = length == 0 ? NULL
+    : server[0] == '[' && server[length - 1] == ']'
+    ? g_strndup (server + 1, length - 2) : g_strdup (server);
+
+  *privileged = uri && uri->path && strcmp (uri->path, "/system") == 0;
+  xmlFreeURI (uri);
+  return host;
+}
+
+static void
+add_sizes (GPtrArray *texts, virDomainPtr domain, const char *xml)
+{
+  g_autoptr (Guest) guest = guest_parse (xml, strlen (xml), NULL);
+
+  for (guint i = 0; guest && i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    virDomainBlockInfo info;
+    if (virDomainGetBlockInfo (domain, disk->target, &info, 0) < 0)
+      continue;
+    g_ptr_array_add (texts, g_strdup (disk->target));
+    g_ptr_array_add (texts, g_strdup_printf ("%llu", info.capacity));
+  }
+}
+
+static bool
+tell_guest (Hypervisor *hypervisor, int fd, GError **error)
+{
+  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+  virDomainPtr domain = hypervisor->domain;
+  const int active = virDomainIsActive (domain);
+  char *xml = virDomainGetXMLDesc (domain, 0);
+  char *uri = virConnectGetURI (hypervisor->connection);
+  bool privileged;
+  g_autofree char *host = split_uri (uri, &privileged);
+  bool ok = false;
+
+  hypervisor->remote = host != NULL;
+  if (active < 0 || !xml)
+    hypervisor_error (error, "guest %s: cannot read its definition",
+                      hypervisor->domain_name);
+  else {
+    g_ptr_array_add (texts, g_strdup (xml));
+    g_ptr_array_add (texts, g_strdup (active ? "1" : ""));
+    g_ptr_array_add (texts, g_strdup (host ? host : ""));
+    g_ptr_array_add (texts, g_strdup (uri ? uri : hypervisor->uri));
+    g_ptr_array_add (texts, g_strdup (privileged ? "1" : ""));
+    if (active)
+      add_sizes (texts, domain, xml);
+    g_ptr_array_add (texts, NULL);
+    ok = tell (fd, KEEPER_GUEST, (const char *const *) texts->pdata, error);
+  }
+  free (xml);
+  free (uri);
+  return ok;
+}
+
+bool
+hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
+                 const char *domain, bool writable, GError **error)
+{
+  hypervisor->uri = g_strdup (uri);
+  hypervisor->connection
+    = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
+  return hypervisor->connection && find_guest (hypervisor, domain, error)
+    && tell_checkpoints (hypervisor, fd, error)
+    && tell_guest (hypervisor, fd, error);
+}
+
+/* What was there is let go only when all is found anew; until then its names and
+ * handles stay good for messages.
+ */
+static bool
+connect_anew (Hypervisor *hypervisor, int limit_ms, GError **error)
+{
+  Hypervisor anew = {
+    .connection = hypervisor_open (hypervisor->uri, true, limit_ms, error),
+  };
+
+  if (!anew.connection)
+    return false;
+  anew.domain
+    = virDomainLookupByUUIDString (anew.connection, hypervisor->uuid);
+  if (!anew.domain) {
+    hypervisor_error (error, "guest %s", hypervisor->domain_name);
+    virConnectClose (anew.connection);
+    return false;
+  }
+  virDomainFree (hypervisor->domain);
+  virConnectClose (hypervisor->connection);
+  hypervisor->connection = anew.connection;
+  hypervisor->domain = anew.domain;
+  hypervisor->watched = false;
+  hypervisor->lifecycle_id = hypervisor->completed_id
+    = hypervisor->status_id = -1;
+  return true;
+}
+
+bool
+hypervisor_reconnect (Hypervisor *hypervisor, GError **error)
+{
+  const gint64 deadline = g_get_monotonic_time () + RECONNECT_MS * 1000LL;
+  int left_ms = RECONNECT_MS;
+
+  for (;;) {
+    g_autoptr (GError) refusal = NULL;
+
+    if (connect_anew (hypervisor, left_ms, &refusal))
+      return true;
+    left_ms = (int) ((deadline - g_get_monotonic_time ()) / 1000);
+    if (refusal->code == ENOENT || left_ms <= 0) {
+      g_propagate_error (error, g_steal_pointer (&refusal));
+      return false;
+    }
+    g_usleep (RECONNECT_INTERVAL_MS * 1000);
+  }
+}

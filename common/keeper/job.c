@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The backup job, from libvirt's side: begun whole or not at all, and ended
+ * only if it is ours.  A checkpoint is ours if its description bears the mark.
+ *
+ * Facts: libvirt's src/qemu/qemu_backup.c.  A checkpoint made with a job
+ * stays when exporting then fails; virDomainAbortJob returns before the job
+ * is gone; scratch files are removed by libvirt when it ends the job.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "base/reach.h"
+#include "keeper/process.h"
+#include "libvirt/backup-xml.h"
+#include "tree/redefine.h"
+
+#define SCRATCH_GONE_MS 2000
+#define SETTLE_MS 3000
+#define POLL_MS 10
+#define NAMES_SHOWN 8
+
+/* ── The folder for the socket ── */
+
+static bool
+give_folder (int fd, const char *folder, uid_t user, gid_t group,
+             GError **error)
+{
+  if (user == geteuid ())
+    return true;
+  /* Not ours to give away: a folder that hands its group down may do. */
+  const int failure = geteuid () == 0
+    ? fchown (fd, user, group) : fchmod (fd, 02770);
+  if (failure < 0)
+    return error_set (error, errno, "cannot make %s a folder for QEMU's "
+                      "socket: %s; choose another with socket-dir=", folder,
+                      g_strerror (errno));
+  return true;
+}
+
+/* Whoever reads this, the folder is gone: there is nothing to type. */
+static const char is_gone_soon[]
+  = "that folder is made anew for each backup, so run nbdkit as root, or choose "
+  "with socket-dir= one whose group both users have, and that hands it down "
+  "(chmod g+s)";
+
+static bool
+make_folder (Job *job, const char *const *texts, GError **error)
+{
+  const uid_t user = (uid_t) g_ascii_strtoull (texts[BEGIN_USER], NULL, 10);
+  const gid_t group = (gid_t) g_ascii_strtoull (texts[BEGIN_GROUP], NULL, 10);
+  const char *folder = texts[BEGIN_FOLDER];
+
+  g_autofree char *socket_dir = g_path_get_dirname (folder);
+  own_folder_sweep (socket_dir, user);
+  if (!own_folder_make (&job->folder, folder, error))
+    return hypervisor_advise (error, "choose where with", "socket-dir=");
+  if (!texts[BEGIN_NEEDS_FOLDER][0])
+    return true;
+  g_autofree char *purpose = g_strconcat ("socket-dir=", socket_dir, NULL);
+  return give_folder (job->folder.fd, folder, user, group, error)
+    && reach_check (purpose, folder, user, group, W_OK | X_OK, is_gone_soon,
+                    error);
+}
+
+/* ── Begin ── */
+
+/* Which disks' bitmaps are usable?  libvirt gives the size of those only. */
+static char *
+what_is_broken (virDomainPtr domain, const char *const *texts)
+{
+  g_autoptr (Backup) backup
+    = backup_parse (texts[BEGIN_BACKUP], strlen (texts[BEGIN_BACKUP]), NULL);
+  char *kept = NULL;
+
+  for (guint i = 0; backup && !kept && i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    virDomainCheckpointPtr checkpoint = disk->incremental
+      ? virDomainCheckpointLookupByName (domain, disk->incremental, 0) : NULL;
+    char *xml = checkpoint ? virDomainCheckpointGetXMLDesc (
+      checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN
+      | VIR_DOMAIN_CHECKPOINT_XML_SIZE) : NULL;
+    kept = g_strdup (xml);
+    free (xml);
+    if (checkpoint)
+      virDomainCheckpointFree (checkpoint);
+  }
+  return kept;
+}
+
+/* AppArmor and SELinux are not seen from here, but felt by QEMU; nor is a place
+ * for scratch files that takes no file.
+ */
+static void
+add_hint (GError **error)
+{
+  if (!error)
+    return;
+  const char *text = (*error)->message;
+  const bool is_denied = strstr (text, "ermission denied");
+  const bool is_full = strstr (text, "No space left");
+  if (!is_denied && !is_full && !strstr (text, ".scratch"))
+    return;
+  g_autoptr (GError) refusal = g_steal_pointer (error);
+  error_set (error, is_denied ? EACCES
+             : is_full ? ENOSPC : refusal->code, "%s; %s",
+             refusal->message, is_denied
+             ? "if AppArmor or SELinux confine QEMU, they must allow it "
+             "socket-dir= and scratch-dir="
+             : "choose another folder for scratch files with scratch-dir=");
+}
+
+/* libvirt has forgotten a checkpoint of that name, the disks have not. */
+static void
+add_way_out (const Hypervisor *hypervisor, const char *const *texts,
+             GError **error)
+{
+  const char *xml = texts[BEGIN_CHECKPOINT];
+  g_autoptr (Checkpoint) checkpoint = xml[0]
+    ? checkpoint_parse (xml, strlen (xml), CHECKPOINT_PARSE_DEFAULT, NULL)
+    : NULL;
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  if (!error || !checkpoint
+      || !strstr ((*error)->message, "Bitmap already exists"))
+    return;
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    g_ptr_array_add (targets, (char *) disk->name);
+  }
+  g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
+  g_autofree char *command
+    = redefine_and_delete (hypervisor->uri, hypervisor->domain_name,
+                           checkpoint->name, targets);
+  g_autoptr (GError) refusal = g_steal_pointer (error);
+  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap %s, "
+             "of a checkpoint that libvirt does not know any more, or of "
+             "another program's: choose another name with create=, or if "
+             "nobody needs that record, delete it with: %s", refusal->message, disks, checkpoint->name,
+             command);
+}
+
+static bool
+start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
+           char **broken, GError **error)
+{
+  const char *checkpoint = texts[BEGIN_CHECKPOINT];
+
+  if (checkpoint[0])
+    job->created = g_strdup (texts[BEGIN_NAME]);
+  job->tried = true;
+  if (virDomainBackupBegin (hypervisor->domain, texts[BEGIN_BACKUP],
+                            checkpoint[0] ? checkpoint : NULL, 0) == 0)
+    return true;
+  const virError *reason = virGetLastError ();
+  const bool is_broken
+    = reason && reason->code == VIR_ERR_CHECKPOINT_INCONSISTENT;
+  /* One that is broken may be left out, and the backup begin after all. */
+  hypervisor_error (error, is_broken ? "guest %s"
+                    : "guest %s: cannot begin the backup",
+                    hypervisor->domain_name);
+  add_hint (error);
+  add_way_out (hypervisor, texts, error);
+  if (is_broken)
+    *broken = what_is_broken (hypervisor->domain, texts);
+  return false;
+}
+
+/* What libvirt says of the job that was just begun. */
+static bool
+describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
+              GError **error)
+{
+  char *begun = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  guint64 used;
+  const char *tightest;
+
+  if (!begun || !strstr (begun, job->mark)) {
+    free (begun);
+    return error_set (error, EIO, "guest %s: the backup job was over at once; "
+                      "QEMU's log tells why (/var/log/libvirt/qemu)",
+                      hypervisor->domain_name);
+  }
+  *xml = g_strdup (begun);
+  free (begun);
+  job_scratch (job, &used, &job->room, &tightest);
+  /* The keeper's loop runs meanwhile, and must not tell of a job that the
+   * server has not been told of.
+   */
+  return job->begun = life_look_at_all (job, hypervisor, *xml, error);
+}
+
+bool
+job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
+           char **xml, char **broken, GError **error)
+{
+  g_autoptr (GError) refusal = NULL, trouble = NULL;
+
+  job->mark = g_strdup (texts[BEGIN_MARK]);
+  job->scratch = g_strdupv ((char **) texts + BEGIN_SCRATCH);
+  const uid_t qemu_user = texts[BEGIN_NEEDS_FOLDER][0]
+    ? (uid_t) g_ascii_strtoull (texts[BEGIN_USER], NULL, 10) : geteuid ();
+  if (owner_clear_way (hypervisor, texts[BEGIN_FOLDER],
+                       texts[BEGIN_TAKE_OVER][0] != '\0', qemu_user,
+                       &refusal)
+      && make_folder (job, texts, &refusal)
+      && life_begin (job, hypervisor, &refusal)
+      && start_job (job, hypervisor, texts, broken, &refusal)
+      && describe_job (job, hypervisor, xml, &refusal))
+    return true;
+  if (job_end (job, hypervisor, false, &trouble))
+    g_propagate_error (error, g_steal_pointer (&refusal));
+  else
+    error_set (error, trouble->code, "%s; and then: %s", refusal->message,
+               trouble->message);
+  return false;
+}
+
+/* ── End ── */
+
+/* Only one whose description bears the mark: another program may have made
+ * one of the same name.
+ */
+static bool
+delete_checkpoint (const Job *job, const Hypervisor *hypervisor,
+                   GError **error)
+{
+  virDomainCheckpointPtr checkpoint
+    = virDomainCheckpointLookupByName (hypervisor->domain, job->created, 0);
+  char *xml = checkpoint ? virDomainCheckpointGetXMLDesc (
+    checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN) : NULL;
+  const virError *reason = xml ? NULL : virGetLastError ();
+  bool ok = reason && reason->code == VIR_ERR_NO_DOMAIN_CHECKPOINT;
+
+  if (xml)
+    ok = !strstr (xml, job->mark)
+      || virDomainCheckpointDelete (checkpoint, 0) == 0;
+  if (!ok) {
+    g_autofree char *delete
+      = hypervisor_virsh (hypervisor, "checkpoint-delete", job->created);
+    g_autofree char *forget
+      = hypervisor_virsh (hypervisor, "checkpoint-delete --metadata",
+                          job->created);
+    g_autofree char *commands
+      = g_strdup_printf ("%s; if that finds no bitmap, since QEMU was killed "
+                         "before it saved it, type %s", delete, forget);
+    hypervisor_error (error, "guest %s: the checkpoint %s was made with a "
+                      "backup that failed, and cannot be deleted",
+                      hypervisor->domain_name, job->created);
+    hypervisor_advise (error, "once the guest runs, type", commands);
+  }
+  free (xml);
+  if (checkpoint)
+    virDomainCheckpointFree (checkpoint);
+  return ok;
+}
+
+/* libvirt removes them a moment after the job; after a crash of its daemon
+ * it does not.
+ */
+static void
+remove_scratch (const Job *job)
+{
+  const gint64 deadline = g_get_monotonic_time () + SCRATCH_GONE_MS * 1000LL;
+
+  for (guint i = 0; job->scratch && job->scratch[i]; i++) {
+    while (access (job->scratch[i], F_OK) == 0
+           && g_get_monotonic_time () < deadline)
+      g_usleep (POLL_MS * 1000);
+    unlink (job->scratch[i]);
+  }
+}
+
+/* A daemon that has just started answers before it knows its guests' jobs. */
+static void
+wait_until_known (const Job *job, const Hypervisor *hypervisor)
+{
+  const gint64 deadline = g_get_monotonic_time () + SETTLE_MS * 1000LL;
+
+  while (!job_is_running (job, hypervisor->domain)
+         && g_get_monotonic_time () < deadline)
+    g_usleep (POLL_MS * 1000);
+}
+
+static bool
+reconnect (const Job *job, Hypervisor *hypervisor, bool *is_gone,
+           GError **error)
+{
+  g_autoptr (GError) refusal = NULL;
+
+  if (virConnectIsAlive (hypervisor->connection) == 1)
+    return true;
+  if (hypervisor_reconnect (hypervisor, &refusal)) {
+    wait_until_known (job, hypervisor);
+    return true;
+  }
+  *is_gone = refusal->code == ENOENT;
+  g_autofree char *command
+    = hypervisor_virsh (hypervisor, "domjobabort", NULL);
+  return *is_gone
+    || error_set (error, refusal->code, "guest %s: its backup job cannot be "
+                  "ended, for libvirt does not answer (%s); once it does, "
+                  "type %s", hypervisor->domain_name, refusal->message,
+                  command);
+}
+
+/* Each step is tried, even if the one before failed. */
+static bool
+end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
+             GError **error)
+{
+  g_autoptr (GError) trouble = NULL;
+  bool is_gone = false;
+
+  if (!reconnect (job, hypervisor, &is_gone, error))
+    return false;
+  const bool ended
+    = is_gone || owner_abort_marked (job->mark, hypervisor, error);
+  if (ended && !hypervisor->remote)
+    remove_scratch (job);
+  /* Until then it tells whose the job is. */
+  if (ended)
+    own_folder_remove (&job->folder);
+  if (keep_checkpoint || !job->created || is_gone
+      || delete_checkpoint (job, hypervisor, &trouble))
+    return ended;
+  if (ended)
+    g_propagate_error (error, g_steal_pointer (&trouble));
+  else {
+    g_autoptr (GError) first = error ? g_steal_pointer (error) : NULL;
+    error_set (error, trouble->code, "%s; %s", first ? first->message : "",
+               trouble->message);
+  }
+  return false;
+}
+
+bool
+job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
+         GError **error)
+{
+  if (job->tried && !end_running (job, hypervisor, keep_checkpoint, error))
+    return false;
+  own_folder_remove (&job->folder);
+  g_clear_pointer (&job->created, g_free);
+  g_clear_pointer (&job->mark, g_free);
+  g_clear_pointer (&job->scratch, g_strfreev);
+  g_clear_pointer (&job->alive, g_hash_table_unref);
+  *job = (Job) JOB_INIT;
+  return true;
+}
+
+bool
+job_scratch (const Job *job, guint64 *used, guint64 *left,
+             const char **tightest)
+{
+  *used = *left = 0;
+  for (guint i = 0; job->scratch[i]; i++) {
+    struct stat file;
+    struct statvfs fs;
+    if (stat (job->scratch[i], &file) < 0
+        || statvfs (job->scratch[i], &fs) < 0)
+      return false;
+    const guint64 room = (guint64) fs.f_bavail * fs.f_frsize;
+    *used += (guint64) file.st_blocks * 512;
+    if (i == 0 || room < *left) {
+      *left = room;
+      *tightest = job->scratch[i];
+    }
+  }
+  return job->scratch[0] != NULL;
+}

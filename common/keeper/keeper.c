@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * nbdkit's side of the keeper.  The socket's end means the server's end.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/on-quit.h"
+#include "keeper/message.h"
+#include "keeper/process.h"
+
+/* For one that has nothing to undo. */
+#define KEEPER_GOODBYE_MS 2000
+
+struct Keeper {
+  int fd;
+  int held_fd;                  /* connections are told of there */
+  char *where;                  /* "guest web1 (qemu:///system)" */
+  char *look_at_job, *end_job, *list; /* what to type */
+  bool asked_to_begin;
+  GThread *watch;               /* from adoption on, the only reader of fd */
+  KeeperNotify notify;
+  void *opaque;
+  gint served;                  /* atomic: it has been told */
+  gint given_up;                /* atomic: its end is no news */
+  int quit_fd;                  /* readable when nbdkit is told to end */
+  GMutex sending;               /* held while a message is sent */
+  GMutex lock;                  /* guards what follows */
+  GCond ended;
+  bool has_ended;
+  char *trouble;
+};
+
+void
+guest_look_clear (GuestLook *look)
+{
+  g_clear_pointer (&look->guest, guest_free);
+  g_clear_pointer (&look->host, g_free);
+  g_clear_pointer (&look->connection, g_free);
+  g_clear_pointer (&look->sizes, g_hash_table_unref);
+  g_clear_pointer (&look->tree, forest_free);
+  g_clear_pointer (&look->skipped, g_ptr_array_unref);
+}
+
+/* Forks twice: init reaps the keeper, whichever of us still lives. */
+static bool
+spawn (const int fds[2], const int held_fds[2])
+{
+  const pid_t pid = fork ();
+  int status;
+
+  if (pid < 0)
+    return false;
+  if (pid == 0) {
+    const pid_t keeper = fork ();
+    if (keeper == 0)
+      keeper_process_run (fds[1], held_fds[1]);
+    _exit (keeper < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+  }
+  while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
+    ;
+  if (status != 0)
+    errno = EAGAIN;
+  return status == 0;
+}
+
+Keeper *
+keeper_start (GError **error)
+{
+  int fds[2], held_fds[2];
+
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0
+      || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, held_fds) < 0
+      || !spawn (fds, held_fds)) {
+    error_set (error, errno, "cannot start a process that talks to libvirt: "
+               "%s", g_strerror (errno));
+    return NULL;
+  }
+  close (fds[1]);
+  close (held_fds[1]);
+  Keeper *keeper = g_new0 (Keeper, 1);
+  keeper->fd = fds[0];
+  keeper->held_fd = held_fds[0];
+  g_mutex_init (&keeper->lock);
+  g_mutex_init (&keeper->sending);
+  g_cond_init (&keeper->ended);
+  return keeper;
+}
+
+/* Receive an answer; false for KEEPER_FAILED, too. */
+static bool
+answer (Keeper *keeper, const char *asked, Message *message, GError **error)
+{
+  if (!message_receive (keeper->fd, KEEPER_ANSWER_MS, message))
+    return error_set (error, errno, "%s: libvirt did not %s%s; see if its "
+                      "daemon is well with: %s", keeper->where, asked,
+                      errno == ETIMEDOUT ? " within a minute" : "",
+                      keeper->list);
+  if (message->kind == KEEPER_FAILED)
+    return error_set (error, atoi (message_text (message, 0)), "%s",
+                      message_text (message, 1));
+  return true;
+}
+
+static void
+add_checkpoint (GuestLook *look, const char *domain, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  Checkpoint *checkpoint
+    = checkpoint_parse (text, strlen (text), CHECKPOINT_PARSE_DEFAULT,
+                        &error);
+
+  /* Messages name the guest, also where the document does not. */
+  if (checkpoint && !checkpoint->domain_name)
+    checkpoint->domain_name = g_ref_string_new_intern (domain);
+  if (checkpoint && forest_add (look->tree, checkpoint, &error))
+    return;
+  checkpoint_free (checkpoint);
+  g_ptr_array_add (look->skipped,
+                   g_strdup_printf ("a checkpoint that libvirt tells of is "
+                                    "left out: %s", error->message));
+}
+
+static bool
+take_guest (GuestLook *look, const Message *message, GError **error)
+{
+  const char *xml = message_text (message, 0);
+  const char *host = message_text (message, 2);
+
+  look->guest = guest_parse (xml, strlen (xml), error);
+  look->running = message_text (message, 1)[0] != '\0';
+  look->host = host[0] ? g_strdup (host) : NULL;
+  look->connection = g_strdup (message_text (message, 3));
+  look->privileged = message_text (message, 4)[0] != '\0';
+  for (guint i = 5; message_text (message, i)[0]; i += 2) {
+    guint64 *size = g_new (guint64, 1);
+    *size = g_ascii_strtoull (message_text (message, i + 1), NULL, 10);
+    g_hash_table_insert (look->sizes, g_strdup (message_text (message, i)),
+                         size);
+  }
+  forest_link (look->tree);
+  return look->guest != NULL;
+}
+
+bool
+keeper_look (Keeper *keeper, const char *uri, const char *domain,
+             bool writable, GuestLook *look, GError **error)
+{
+  const char *const texts[] = { uri, domain, writable ? "1" : "", NULL };
+  g_auto (Message) message = { 0 };
+
+  keeper->where = g_strdup_printf ("guest %s (%s)", domain, uri);
+  keeper->look_at_job = error_virsh (uri, "domjobinfo", domain, NULL);
+  keeper->end_job = error_virsh (uri, "domjobabort", domain, NULL);
+  keeper->list = error_virsh (uri, "list", NULL, NULL);
+  look->tree = forest_new ();
+  look->skipped = g_ptr_array_new_with_free_func (g_free);
+  look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       g_free);
+  if (!message_send (keeper->fd, KEEPER_LOOK, texts))
+    return error_set (error, errno, "%s: cannot ask for it: %s",
+                      keeper->where, g_strerror (errno));
+  for (;;) {
+    if (!answer (keeper, "tell of it", &message, error))
+      return false;
+    if (message.kind == KEEPER_GUEST)
+      return take_guest (look, &message, error);
+    if (message.kind == KEEPER_CHECKPOINT)
+      add_checkpoint (look, domain, message_text (&message, 0));
+  }
+}
+
+static bool
+send_begin (Keeper *keeper, const JobRequest *request)
+{
+  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+
+  g_ptr_array_add (texts, g_strdup (request->backup_xml));
+  g_ptr_array_add (texts, g_strdup (request->checkpoint_xml
+                                    ? request->checkpoint_xml : ""));
+  g_ptr_array_add (texts, g_strdup (request->checkpoint_name
+                                    ? request->checkpoint_name : ""));
+  g_ptr_array_add (texts, g_strdup (request->mark));
+  g_ptr_array_add (texts, g_strdup (request->folder));
+  g_ptr_array_add (texts, g_strdup (request->qemu_needs_folder ? "1" : ""));
+  g_ptr_array_add (texts, g_strdup_printf ("%ju",
+                                           (uintmax_t) request->qemu_user));
+  g_ptr_array_add (texts, g_strdup_printf ("%ju",
+                                           (uintmax_t) request->qemu_group));
+  g_ptr_array_add (texts, g_strdup (request->take_over ? "1" : ""));
+  for (guint i = 0; request->scratch[i]; i++)
+    g_ptr_array_add (texts, g_strdup (request->scratch[i]));
+  g_ptr_array_add (texts, NULL);
+  return message_send (keeper->fd, KEEPER_BEGIN,
+                       (const char *const *) texts->pdata);
+}
+
+bool
+keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
+              Checkpoint **broken, GError **error)
+{
+  g_auto (Message) message = { 0 };
+
+  keeper->asked_to_begin = true;
+  if (!send_begin (keeper, request))
+    return error_set (error, errno, "%s: cannot ask for a backup: %s",
+                      keeper->where, g_strerror (errno));
+  if (!answer (keeper, "begin the backup", &message, error))
+    return false;
+  if (message.kind == KEEPER_BROKEN) {
+    const char *text = message_text (&message, 1);
+    *broken = checkpoint_parse (text, strlen (text),
+                                CHECKPOINT_PARSE_DEFAULT, NULL);
+    return error_set (error, EIO, "%s", message_text (&message, 0));
+  }
+  *xml = g_strdup (message_text (&message, 0));
+  return true;
+}
+
+/* For any thread. */
+static bool
+tell (Keeper *keeper, int fd, guint kind, const char *text)
+{
+  const char *const texts[] = { text, NULL };
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
+
+  return message_send (fd, kind, texts);
+}
+
+/* Whoever was told that the job ends, or has ended, connects no more. */
+static void
+say_calm (Keeper *keeper)
+{
+  tell (keeper, keeper->held_fd, KEEPER_CALM, NULL);
+}
+
+static void
+forward (Keeper *keeper, const Message *message)
+{
+  KeeperEvent event = { .text = message_text (message, 0) };
+
+  switch (message->kind) {
+  case KEEPER_LOST:
+    event.kind = KEEPER_EVENT_LOST;
+    keeper->notify (keeper->opaque, &event);
+    say_calm (keeper);
+    return;
+  case KEEPER_WARNING:
+    event.kind = KEEPER_EVENT_WARNING;
+    break;
+  case KEEPER_PROOF:
+    event.kind = KEEPER_EVENT_LIFE;
+    event.life = (KeeperLife) atoi (message_text (message, 1));
+    break;
+  case KEEPER_SCRATCH:
+    event.kind = KEEPER_EVENT_SCRATCH;
+    event.used = g_ascii_strtoull (event.text, NULL, 10);
+    event.left = g_ascii_strtoull (message_text (message, 1), NULL, 10);
+    break;
+  default:
+    return;
+  }
+  keeper->notify (keeper->opaque, &event);
+}
+
+static void
+note_end (Keeper *keeper, char *trouble)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
+
+  keeper->has_ended = true;
+  keeper->trouble = trouble;
+  g_cond_signal (&keeper->ended);
+}
+
+/* The keeper crashed or was killed, and nobody ends the job. */
+static void
+report_gone (Keeper *keeper)
+{
+  g_autofree char *advice
+    = g_strdup_printf ("its job goes on, and QEMU before 8.2 dies, if a disk has "
+                       "an iothread, when nbdkit ends first; so before you end "
+                       "nbdkit, type %s", keeper->end_job);
+  const KeeperEvent event = {
+    .kind = KEEPER_EVENT_LOST,
+    .text = "the process that watches it is gone",
+    .advice = advice,
+  };
+
+  if (keeper->notify)
+    keeper->notify (keeper->opaque, &event);
+  note_end (keeper, g_strdup_printf (
+    "%s: the process that was to end the backup job is gone; to see whether "
+    "one is left, type %s, and to end it %s", keeper->where,
+    keeper->look_at_job, keeper->end_job));
+}
+
+/* One message; false after the last.  Silence is no end. */
+static bool
+receive_news (Keeper *keeper, int timeout_ms)
+{
+  g_auto (Message) message = { 0 };
+
+  if (!message_receive (keeper->fd, timeout_ms, &message)) {
+    if (errno != ETIMEDOUT && !g_atomic_int_get (&keeper->given_up))
+      report_gone (keeper);
+    return false;
+  }
+  if (message.kind == KEEPER_ENDED) {
+    const char *trouble = message_text (&message, 0);
+    note_end (keeper, trouble[0] ? g_strdup (trouble) : NULL);
+    return false;
+  }
+  if (keeper->notify)
+    forward (keeper, &message);
+  return true;
+}
+
+/* When nbdkit is told to end, the job ends, too: its clients, for which it
+ * waits, may stay as long as they like.
+ */
+static gpointer
+watch (gpointer data)
+{
+  static const KeeperEvent ending = { .kind = KEEPER_EVENT_ENDING };
+  Keeper *keeper = data;
+  struct pollfd pollfds[] = {
+    { .fd = keeper->fd, .events = POLLIN },
+    { .fd = keeper->quit_fd, .events = POLLIN },
+  };
+
+  for (;;) {
+    if (poll (pollfds, G_N_ELEMENTS (pollfds), -1) < 0)
+      continue;
+    if (pollfds[1].revents) {
+      keeper->notify (keeper->opaque, &ending);
+      say_calm (keeper);
+      shutdown (keeper->fd, SHUT_WR);
+      pollfds[1].fd = -1;
+    }
+    if (pollfds[0].revents && !receive_news (keeper, KEEPER_ANSWER_MS))
+      return NULL;
+  }
+}
+
+void
+keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque)
+{
+  g_autofree char *pid = g_strdup_printf ("%ld", (long) getpid ());
+
+  keeper->notify = notify;
+  keeper->opaque = opaque;
+  keeper->quit_fd = on_quit_fd ();
+  tell (keeper, keeper->held_fd, KEEPER_ADOPT, pid);
+  tell (keeper, keeper->fd, KEEPER_ADOPT, pid);
+  keeper->watch = g_thread_new ("keeper", watch, keeper);
+}
+
+void
+keeper_served (Keeper *keeper)
+{
+  if (!g_atomic_int_get (&keeper->served)
+      && !g_atomic_int_exchange (&keeper->served, 1))
+    tell (keeper, keeper->fd, KEEPER_SERVED, NULL);
+}
+
+bool
+keeper_look_for_life (Keeper *keeper, const char *target)
+{
+  return tell (keeper, keeper->fd, KEEPER_PROVE, target);
+}
+
+bool
+keeper_hold (Keeper *keeper, guint64 id, int fd, bool encrypted)
+{
+  g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
+  const char *const texts[] = { number, encrypted ? "1" : "", NULL };
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
+
+  return message_send_fd (keeper->held_fd, KEEPER_HOLD, texts, fd);
+}
+
+static void
+tell_of_connection (Keeper *keeper, guint kind, guint64 id)
+{
+  g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
+
+  tell (keeper, keeper->held_fd, kind, number);
+}
+
+void
+keeper_settle (Keeper *keeper, guint64 id)
+{
+  tell_of_connection (keeper, KEEPER_SETTLE, id);
+}
+
+void
+keeper_let_go (Keeper *keeper, guint64 id)
+{
+  tell_of_connection (keeper, KEEPER_LET_GO, id);
+}
+
+/* With the thread, for it to end; without, read ourselves. */
+static bool
+wait_for_end (Keeper *keeper)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + KEEPER_STOP_MS * 1000LL;
+
+  if (!keeper->watch) {
+    while (!keeper->has_ended
+           && receive_news (keeper, keeper->asked_to_begin
+                            ? KEEPER_STOP_MS : KEEPER_GOODBYE_MS))
+      ;
+    return keeper->has_ended;
+  }
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->lock);
+  while (!keeper->has_ended)
+    if (!g_cond_wait_until (&keeper->ended, &keeper->lock, deadline))
+      return false;
+  return true;
+}
+
+static char *
+not_confirmed (const Keeper *keeper)
+{
+  return g_strdup_printf ("%s: libvirt did not end the backup job within %d s; "
+                          "to see whether it is left, type %s, and to end it "
+                          "%s", keeper->where, KEEPER_STOP_MS / 1000,
+                          keeper->look_at_job, keeper->end_job);
+}
+
+char *
+keeper_end (Keeper *keeper)
+{
+  char *trouble;
+
+  if (g_atomic_int_get (&keeper->given_up))
+    return NULL;
+  say_calm (keeper);
+  shutdown (keeper->fd, SHUT_WR);
+  trouble = wait_for_end (keeper) ? g_steal_pointer (&keeper->trouble)
+    : not_confirmed (keeper);
+  if (!keeper->asked_to_begin)  /* it had nothing to undo */
+    g_clear_pointer (&trouble, g_free);
+  g_atomic_int_set (&keeper->given_up, 1);
+  shutdown (keeper->fd, SHUT_RD);
+  if (keeper->watch)
+    g_thread_join (keeper->watch);
+  return trouble;
+}
+
+static void
+close_fd (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+void
+keeper_disown (Keeper *keeper)
+{
+  close_fd (&keeper->fd);
+  close_fd (&keeper->held_fd);
+}
+
+void
+keeper_free (Keeper *keeper)
+{
+  if (!keeper)
+    return;
+  keeper_disown (keeper);
+  g_free (keeper->trouble);
+  g_free (keeper->where);
+  g_free (keeper->look_at_job);
+  g_free (keeper->end_job);
+  g_free (keeper->list);
+  g_mutex_clear (&keeper->lock);
+  g_mutex_clear (&keeper->sending);
+  g_cond_clear (&keeper->ended);
+  g_free (keeper);
+}

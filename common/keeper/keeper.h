@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The keeper: a process of ours that talks to libvirt, and that ends the
+ * backup job whenever the server that it was begun for is gone.
+ *
+ * Why a process: libvirt's calls have no time limit, and its events need
+ * threads that would not survive nbdkit's fork into the background.  And it
+ * outlives the server, even one that was killed: nothing stays behind.
+ */
+#ifndef COMMON_KEEPER_KEEPER_H
+#define COMMON_KEEPER_KEEPER_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+#include "libvirt/guest-xml.h"
+#include "tree/forest.h"
+
+typedef struct Keeper Keeper;
+
+/* What libvirt says of a guest. */
+typedef struct {
+  Guest *guest;
+  bool running;
+  char *host;                   /* libvirt runs there; NULL: on this machine */
+  char *connection;             /* the URI it answers for, canonical */
+  bool privileged;              /* a system daemon: QEMU may have a user of
+                                 * its own */
+  GHashTable *sizes;            /* target → guint64 *, bytes; of a running
+                                 * guest's disks */
+  Forest *tree;
+  GPtrArray *skipped;           /* of char *: documents left out, and why */
+} GuestLook;
+
+void guest_look_clear (GuestLook *look);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GuestLook, guest_look_clear)
+
+/* A job to begin. */
+typedef struct {
+  const char *backup_xml;
+  const char *checkpoint_xml;   /* NULL: create none */
+  const char *checkpoint_name;
+  const char *mark;             /* in names and texts of all we make */
+  const char *folder;           /* to be made, for the socket; absolute */
+  bool qemu_needs_folder;
+  uid_t qemu_user;
+  gid_t qemu_group;
+  bool take_over;               /* end a job that a crash of ours left */
+  const char *const *scratch;   /* files we may find left over, and remove */
+} JobRequest;
+
+typedef enum {
+  KEEPER_EVENT_LOST,            /* the job is over; text says why */
+  KEEPER_EVENT_ENDING,          /* it is being ended, as nbdkit is */
+  KEEPER_EVENT_WARNING,
+  KEEPER_EVENT_SCRATCH,         /* bytes used, bytes that are left */
+  KEEPER_EVENT_LIFE,            /* what keeper_look_for_life asked; text is the
+                                 * target */
+} KeeperEventKind;
+
+typedef enum {
+  KEEPER_ALIVE,                 /* the job was, after it was asked */
+  KEEPER_DEAD,
+  KEEPER_UNKNOWN,               /* libvirt could not look just now */
+} KeeperLife;
+
+typedef struct {
+  KeeperEventKind kind;
+  const char *text;
+  const char *advice;           /* what to do about it; NULL: nothing */
+  guint64 used, left;
+  KeeperLife life;
+} KeeperEvent;
+
+typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
+
+/* Start the process.  Call before there are threads (.get_ready). */
+Keeper *keeper_start (GError **error);
+
+/* Connect (read-only unless a job is to be begun), find the guest by name or
+ * UUID, and fill in look.
+ */
+bool keeper_look (Keeper *keeper, const char *uri, const char *domain,
+                  bool writable, GuestLook *look, GError **error);
+
+/* Begin the job.  *xml is what libvirt then says it is; the caller's.
+ * *broken: if that is why it failed, the checkpoint as libvirt sees it,
+ * where a disk without a size has no usable bitmap; the caller's.
+ */
+bool keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
+                   Checkpoint **broken, GError **error);
+
+/* The calling process serves the job from here on, and the job ends with it,
+ * or when nbdkit is told to end (it waits for its clients then, which may stay
+ * as long as they like).  notify is called in a thread of its own.
+ * (.after_fork)
+ */
+void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
+
+/* A client can read: a checkpoint that was made with the job stays from here
+ * on.  Once is enough.  Any thread.
+ */
+void keeper_served (Keeper *keeper);
+
+/* Ask whether the job still lives on the disk of that target; a
+ * KEEPER_EVENT_LIFE will tell.  After keeper_adopt.  False if the keeper is
+ * gone. Any thread.
+ */
+bool keeper_look_for_life (Keeper *keeper, const char *target);
+
+/* Keep a copy of a connection to the job's server until the job has ended, even
+ * if the calling process is killed meanwhile.  False if the keeper is gone.
+ * keeper_settle: it has its export.  keeper_let_go: from here on nobody receives
+ * on it any more.  Any thread.  See NbdHolder.
+ */
+bool keeper_hold (Keeper *keeper, guint64 id, int fd, bool encrypted);
+void keeper_settle (Keeper *keeper, guint64 id);
+void keeper_let_go (Keeper *keeper, guint64 id);
+
+/* End the job if there is one, and the process.  NULL, or what could not be
+ * undone, with what to type; the caller's.  Waits for KEEPER_STOP_MS at most.
+ * Connections must still be open: they are closed after.
+ */
+char *keeper_end (Keeper *keeper);
+
+/* In a process that has forked and does not serve: hold the keeper no longer, so
+ * that it sees the end of the one that does.
+ */
+void keeper_disown (Keeper *keeper);
+
+/* After keeper_end.  NULL is fine. */
+void keeper_free (Keeper *keeper);
+
+#define KEEPER_ANSWER_MS 60000
+#define KEEPER_STOP_MS 45000
+
+#endif /* COMMON_KEEPER_KEEPER_H */

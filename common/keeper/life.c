@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Does the backup still hold, as QEMU itself tells?  QEMU has a job for each
+ * disk, and an event, JOB_STATUS_CHANGE, for each step of its life; libvirt
+ * hands such events on as they are.
+ *
+ * Facts: QEMU tells that a job is aborting, or pending, before the job lets go
+ * of its disk (job.c, job_finalize_single_locked, of 7.2 and 10.0), and its
+ * monitor tells events and answers in order.  libvirt queues an event before
+ * it hears what QEMU says next (qemu_process.c, qemuProcessHandleEvent, of 9.0
+ * and 11.3), and calls the job backup-TARGET-NODE (qemu_blockjob.c).  A speed
+ * set for the job would be a shorter proof, but since libvirt 11.1 a backup
+ * keeps that call waiting.
+ *
+ * Limit: with libvirt's access driver polkit, an event that polkit does not let
+ * through is dropped.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <libvirt/libvirt-qemu.h>
+
+#include "base/error.h"
+#include "base/json-text.h"
+#include "keeper/process.h"
+#include "libvirt/backup-xml.h"
+
+/* What libvirt's daemon has heard before it answered a question is sent by its
+ * main loop, at the latest in the second turn after the one that wrote the
+ * answer.  Each further question takes a turn at least: the first may be read,
+ * and answered, in the very turn in which the event is still to be sent; the
+ * answer to the second comes after the event.  A daemon between (virtproxyd)
+ * takes two more.
+ */
+#define TURNS 4
+
+#define MOVES_WITHIN_MS 5000
+#define MOVES_POLL_MS 10
+
+static bool
+is_at_work (const char *status)
+{
+  static const char *const states[]
+    = { "created", "running", "paused", "ready", "standby", NULL };
+
+  return g_strv_contains (states, status);
+}
+
+/* Once over, always over: a later job of the same name is not ours. */
+static void
+note_status (GHashTable *alive, const char *id, const char *status)
+{
+  if (!is_at_work (status))
+    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (false));
+  else if (!g_hash_table_contains (alive, id))
+    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (true));
+}
+
+static const char *
+member (JsonObject *object, const char *name)
+{
+  return object
+    ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
+}
+
+static void
+on_job_status (virConnectPtr connection, virDomainPtr domain,
+               const char *event, long long seconds, unsigned int micros,
+               const char *details, void *opaque)
+{
+  Process *process = opaque;
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  JsonObject *object = details
+    ? json_text_parse (parser, details, strlen (details)) : NULL;
+  const char *id = member (object, "id"), *status = member (object, "status");
+
+  (void) connection;
+  (void) domain;
+  (void) event;
+  (void) seconds;
+  (void) micros;
+  if (!process->job.alive)
+    return;
+  if (id && status)
+    note_status (process->job.alive, id, status);
+  else                          /* whose was it? */
+    process->job.unsure = true;
+}
+
+bool
+life_watch (Process *process)
+{
+  Hypervisor *hypervisor = &process->hypervisor;
+
+  hypervisor->status_id = virConnectDomainQemuMonitorEventRegister (
+    hypervisor->connection, hypervisor->domain, "JOB_STATUS_CHANGE",
+    on_job_status, process, NULL, 0);
+  return hypervisor->status_id >= 0;
+}
+
+void
+life_unwatch (Process *process)
+{
+  Hypervisor *hypervisor = &process->hypervisor;
+
+  if (hypervisor->status_id >= 0)
+    virConnectDomainQemuMonitorEventDeregister (hypervisor->connection,
+                                                hypervisor->status_id);
+  hypervisor->status_id = -1;
+}
+
+static void
+on_turn (int timer, void *opaque)
+{
+  int *turns = opaque;
+
+  (void) timer;
+  --*turns;
+}
+
+/* What libvirt's client has read, it hands on in the loop's next turn; the second
+ * is for safety.
+ */
+static bool
+turn_loop (void)
+{
+  int turns = 2;
+  const int timer = virEventAddTimeout (0, on_turn, &turns, NULL);
+
+  while (timer >= 0 && turns > 0 && virEventRunDefaultImpl () == 0)
+    ;
+  if (timer >= 0)
+    virEventRemoveTimeout (timer);
+  return timer >= 0 && turns <= 0;
+}
+
+/* Hear what libvirt's daemon has read from QEMU before this was called. */
+static bool
+hear_daemon (const Hypervisor *hypervisor)
+{
+  unsigned long version;
+
+  for (int i = 0; i < TURNS; i++)
+    if (virConnectGetLibVersion (hypervisor->connection, &version) < 0)
+      return false;
+  return turn_loop ();
+}
+
+typedef enum { JOB_NONE, JOB_NOT_MOVED, JOB_MOVED } JobMoved;
+
+/* Hear what QEMU has told before this was called, if libvirt knows of a backup
+ * of that disk: QEMU is then asked for its figures.  (virDomainGetJobStats would
+ * ask as well, but could crash libvirt before 10.8 as a job ended.)  libvirt
+ * says 0 of 1 of a job that has not run yet (qemuBlockJobInfoTranslate of 11.3),
+ * but also of one of which QEMU does not know any more.
+ */
+static bool
+hear_qemu (const Hypervisor *hypervisor, const char *target, JobMoved *moved)
+{
+  virDomainBlockJobInfo figures = { 0 };
+  const int told = virDomainGetBlockJobInfo (hypervisor->domain, target,
+                                             &figures, 0);
+
+  *moved = told <= 0 || figures.type != VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+    ? JOB_NONE : figures.cur == 0 && figures.end == 1
+    ? JOB_NOT_MOVED : JOB_MOVED;
+  return told >= 0 && hear_daemon (hypervisor);
+}
+
+/* After a question that libvirt answered when the job before ours was gone. */
+bool
+life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
+{
+  if (!hear_daemon (hypervisor))
+    return hypervisor_error (error, "guest %s: its jobs cannot be watched",
+                             hypervisor->domain_name);
+  job->unsure = false;
+  g_clear_pointer (&job->alive, g_hash_table_unref);
+  job->alive = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  return true;
+}
+
+static const char not_told[] = "QEMU has not told of a backup job of ours";
+
+/* NULL if QEMU has told of a job of that disk, and of the end of none. */
+static const char *
+why_not_alive (const Job *job, const char *target)
+{
+  g_autofree char *prefix = g_strdup_printf ("backup-%s-", target);
+  GHashTableIter iter;
+  gpointer id, value;
+  bool found = false;
+
+  g_hash_table_iter_init (&iter, job->alive);
+  while (g_hash_table_iter_next (&iter, &id, &value)) {
+    if (!g_str_has_prefix (id, prefix))
+      continue;
+    if (!value)
+      return "QEMU tells that our backup job has ended";
+    found = true;
+  }
+  return !found ? not_told
+    : job->unsure ? "QEMU tells of jobs in a way that is not understood" : NULL;
+}
+
+KeeperLife
+life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
+           GError **error)
+{
+  static const char *const words[] = {
+    [JOB_NONE] = "libvirt knows of no backup job of ours any more",
+    [JOB_NOT_MOVED] = "QEMU does not run our backup job",
+    [JOB_MOVED] = NULL,
+  };
+  const gint64 deadline = g_get_monotonic_time () + MOVES_WITHIN_MS * 1000LL;
+  const char *why = NULL;
+  JobMoved moved;
+
+  /* The job runs in the disk's iothread, which may be busy. */
+  do {
+    if (why)
+      g_usleep (MOVES_POLL_MS * 1000);
+    if (!hear_qemu (hypervisor, target, &moved)) {
+      const virError *reason = virGetLastError ();
+      const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
+      hypervisor_error (error, "disk %s", target);
+      return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
+    }
+    why = why_not_alive (job, target);
+    if (!why)
+      why = words[moved];
+  } while (why == words[JOB_NOT_MOVED]
+           && g_get_monotonic_time () < deadline);
+  if (!why)
+    return KEEPER_ALIVE;
+  error_set (error, why == not_told && moved == JOB_MOVED ? ENOMSG : EIO,
+             "disk %s: %s", target, why);
+  return KEEPER_DEAD;
+}
+
+/* One question lets all be heard that QEMU has told of any disk's job. */
+static bool
+look_at_all (const Job *job, const Hypervisor *hypervisor,
+             const GPtrArray *disks, GError **error)
+{
+  for (guint i = 0; i < disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (disks, i);
+
+    if (i == 0 && life_look (job, hypervisor, disk->target, error)
+        != KEEPER_ALIVE)
+      return false;
+    const char *why = i > 0 ? why_not_alive (job, disk->target) : NULL;
+    if (why)
+      return error_set (error, EIO, "disk %s: %s", disk->target, why);
+  }
+  return true;
+}
+
+bool
+life_look_at_all (const Job *job, const Hypervisor *hypervisor,
+                  const char *xml, GError **error)
+{
+  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), error);
+  g_autoptr (GError) reason = NULL;
+
+  if (!backup || look_at_all (job, hypervisor, backup->disks, &reason))
+    return backup != NULL;
+  return error_set (error, reason->code, "guest %s: the backup began, but that "
+                    "it lives cannot be seen, so nothing that is read could be "
+                    "trusted: %s", hypervisor->domain_name, reason->message);
+}

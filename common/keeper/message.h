@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Messages between two of our own processes on one machine, over a stream
+ * socket: a kind and some texts each.
+ */
+#ifndef COMMON_KEEPER_MESSAGE_H
+#define COMMON_KEEPER_MESSAGE_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+/* Larger messages are neither sent nor received (EMSGSIZE). */
+#define MESSAGE_MAX_BYTES (32 * 1024 * 1024)
+
+typedef struct {
+  guint kind;                   /* what the two agreed on */
+  char **texts;                 /* NULL-terminated, owned */
+  bool has_fd;
+  int fd;                       /* that came with it, owned */
+} Message;
+
+void message_clear (Message *message);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Message, message_clear)
+
+/* Send a message; texts is NULL-terminated.  Waits while the other
+ * side does not read.  False with errno set: EPIPE when it is gone (no
+ * signal is raised).
+ */
+bool message_send (int fd, guint kind, const char *const *texts);
+
+/* The same, with a descriptor, of which the other side gets a copy
+ * (unix(7), SCM_RIGHTS): from when this returns, even if it has not received
+ * the message yet.
+ */
+bool message_send_fd (int fd, guint kind, const char *const *texts,
+                      int attached);
+
+/* The descriptor that came with a message, the caller's from now on; -1: none.
+ */
+int message_take_fd (Message *message);
+
+/* Receive the next message, waiting for timeout_ms at most (-1: for ever).
+ * False with errno set: ETIMEDOUT, ECONNRESET when the other side is gone,
+ * EPROTO when it sends something else.
+ */
+bool message_receive (int fd, int timeout_ms, Message *message);
+
+/* The text at an index, "" beyond the last.  Borrowed. */
+const char *message_text (const Message *message, guint index);
+
+#endif /* COMMON_KEEPER_MESSAGE_H */

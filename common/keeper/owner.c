@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Whose is a guest's backup job?  Ours is what bears our mark in the names of
+ * its socket and scratch files; and its owner is alive as long as the folder
+ * of its socket is locked.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "keeper/process.h"
+#include "libvirt/backup-xml.h"
+
+#define POLL_MS 10
+
+/* Somebody may have ended ours, and begun another since. */
+static bool
+is_marked (const char *mark, virDomainPtr domain, bool *known)
+{
+  char *xml = virDomainBackupGetXMLDesc (domain, 0);
+  const virError *reason = xml ? NULL : virGetLastError ();
+  const bool ours = xml && strstr (xml, mark);
+
+  *known = xml || (reason && reason->code == VIR_ERR_NO_DOMAIN_BACKUP);
+  free (xml);
+  return ours;
+}
+
+bool
+job_is_running (const Job *job, virDomainPtr domain)
+{
+  bool known;
+
+  return is_marked (job->mark, domain, &known);
+}
+
+/* Abort the job that bears the mark; true if there is none (any more). */
+bool
+owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
+                    GError **error)
+{
+  const gint64 deadline = g_get_monotonic_time () + JOB_GONE_MS * 1000LL;
+  g_autofree char *command
+    = hypervisor_virsh (hypervisor, "domjobabort", NULL);
+  bool known, aborted = false;
+
+  for (;;) {
+    const bool running = is_marked (mark, hypervisor->domain, &known);
+    if (!running && (known || hypervisor_guest_is_off (hypervisor)))
+      return true;
+    if (!aborted && running
+        && virDomainAbortJob (hypervisor->domain) == 0)
+      aborted = true;
+    if (g_get_monotonic_time () > deadline) {
+      hypervisor_error (error, "guest %s: its backup job %s",
+                        hypervisor->domain_name, aborted
+                        ? "was aborted but is not gone" : "cannot be ended");
+      return hypervisor_advise (error, "try", command);
+    }
+    g_usleep (POLL_MS * 1000);
+  }
+}
+
+typedef enum { OWNER_ALIVE, OWNER_DEAD, OWNER_UNKNOWN } Owner;
+
+/* What a job says of itself, which anybody may have written who may begin one:
+ * checked against what only we can have made.
+ */
+typedef struct {
+  char *mark;                   /* NULL: it is another program's */
+  char *folder;                 /* as the job names it */
+  int fd;                       /* of the folder, locked; -1: none */
+  const char *why;              /* nothing is known of its owner; NULL */
+} Claim;
+
+static void
+claim_clear (Claim *claim)
+{
+  g_free (claim->mark);
+  g_free (claim->folder);
+  if (claim->fd >= 0)
+    close (claim->fd);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Claim, claim_clear)
+
+/* The mark in the name of a scratch file: "MARK.TARGET.scratch".  NULL: it is
+ * not ours.  The caller's.
+ */
+static char *
+mark_of (const BackupDisk *disk, const char *name)
+{
+  g_autofree char *mark = g_strndup (name, strcspn (name, "."));
+  g_autofree char *ours = g_strdup_printf ("%s.%s.scratch", mark,
+                                           disk->target);
+
+  return own_folder_is_name (mark) && strcmp (name, ours) == 0
+    ? g_steal_pointer (&mark) : NULL;
+}
+
+/* All scratch files that we have named bear the same mark (libvirt may have named
+ * some), and the socket is in a folder of that name.
+ */
+static void
+read_claim (Claim *claim, const Backup *backup, const char *socket_dir)
+{
+  g_autofree char *mark = NULL;
+
+  for (guint i = 0; backup && i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    g_autofree char *name = g_path_get_basename (disk->scratch
+                                                 ? disk->scratch : "");
+    if (!g_str_has_prefix (name, OWN_PREFIX))
+      continue;
+    g_autofree char *found = mark_of (disk, name);
+    if (!found || (mark && strcmp (mark, found) != 0))
+      return;
+    if (!mark)
+      mark = g_steal_pointer (&found);
+  }
+  if (!mark)
+    return;
+  claim->folder = backup->socket ? g_path_get_dirname (backup->socket)
+    : g_build_filename (socket_dir, mark, NULL);
+  g_autofree char *name = g_path_get_basename (claim->folder);
+  if (strcmp (name, mark) == 0)
+    claim->mark = g_steal_pointer (&mark);
+}
+
+/* The folder must be no link, directly in the place where ours are, and of a
+ * user who can have it from us.
+ */
+static int
+open_folder (const Claim *claim, const char *socket_dir, uid_t qemu_user,
+             const char **why)
+{
+  g_autofree char *path = g_build_filename (socket_dir, claim->mark, NULL);
+  const int fd
+    = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat ours, theirs;
+
+  if (fd < 0 || fstat (fd, &ours) < 0 || lstat (claim->folder, &theirs) < 0)
+    *why = g_strerror (errno);
+  else if (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
+    *why = "another folder than that in socket-dir=";
+  else if (ours.st_uid != geteuid () && ours.st_uid != qemu_user)
+    *why = "another user's folder";
+  if (!*why)
+    return fd;
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+/* The nbdkit that made this folder holds a lock on it as long as it is at
+ * work.  One of another user's, or on another machine, cannot be looked at.
+ */
+static Owner
+owner_of (Claim *claim, const char *socket_dir, uid_t qemu_user)
+{
+  claim->fd = open_folder (claim, socket_dir, qemu_user, &claim->why);
+  if (claim->fd < 0)
+    return OWNER_UNKNOWN;
+  if (flock (claim->fd, LOCK_EX | LOCK_NB) == 0)
+    return OWNER_DEAD;
+  if (errno == EWOULDBLOCK)
+    return OWNER_ALIVE;
+  claim->why = g_strerror (errno);
+  return OWNER_UNKNOWN;
+}
+
+static bool
+refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
+            GError **error)
+{
+  const char *folder = claim->folder;
+  g_autofree char *word = error_shell_word (folder);
+  g_autofree char *command
+    = hypervisor_virsh (hypervisor, "domjobabort", NULL);
+
+  if (owner == OWNER_ALIVE)
+    return error_set (error, EBUSY, "guest %s is being served by another "
+                      "nbdkit (or one that libvirt did not answer is still "
+                      "ending its job), which holds %s; wait until it has "
+                      "ended; to see it, type pgrep -a nbdkit",
+                      hypervisor->domain_name, folder);
+  if (owner == OWNER_UNKNOWN)
+    return error_set (error, EBUSY, "guest %s has a backup job of an nbdkit "
+                      "that cannot be looked at from here (%s: %s), so it may "
+                      "be alive; wait until it has ended, or if it was "
+                      "killed: %s", hypervisor->domain_name, folder,
+                      claim->why, command);
+  return error_set (error, EBUSY, "guest %s has a backup job that an nbdkit "
+                    "left behind when it was killed; start with "
+                    "take-over=yes, or end it with: %s && rm -r %s",
+                    hypervisor->domain_name, command, word);
+}
+
+/* A job that is there already: take it over, or say whose it is. */
+bool
+owner_clear_way (const Hypervisor *hypervisor, const char *folder,
+                 bool take_over, uid_t qemu_user, GError **error)
+{
+  char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+
+  if (!xml)                     /* what else is wrong, beginning will tell */
+    return true;
+  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
+  free (xml);
+  g_autofree char *socket_dir = g_path_get_dirname (folder);
+  g_auto (Claim) claim = { .fd = -1 };
+  read_claim (&claim, backup, socket_dir);
+  if (!claim.mark) {
+    g_autofree char *command
+      = hypervisor_virsh (hypervisor, "domjobinfo", NULL);
+    return error_set (error, EBUSY, "guest %s has a backup job of another "
+                      "program; wait until it has ended; to see, type %s",
+                      hypervisor->domain_name, command);
+  }
+  const Owner owner = owner_of (&claim, socket_dir, qemu_user);
+  if (owner != OWNER_DEAD || !take_over)
+    return refuse_job (hypervisor, &claim, owner, error);
+  if (!owner_abort_marked (claim.mark, hypervisor, error))
+    return false;
+  OwnFolder dead = { g_strdup (claim.folder), claim.fd };
+  claim.fd = -1;
+  own_folder_remove (&dead);
+  return true;
+}

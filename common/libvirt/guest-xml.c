@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * See guest-xml.h.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/xml-text.h"
+#include "libvirt/guest-xml.h"
+#include "tree/checkpoint.h"
+#include "tree/source-key.h"
+
+/* LOGIN_NAME_MAX of Linux, and room for what one entry of the user database
+ * holds: a group may have thousands of members. */
+#define MAX_USER_NAME 255
+#define MAX_ENTRY (1024 * 1024)
+
+static const XmlRules rules = { "guest XML", GUEST_MAX_BYTES, 1 };
+
+static void
+guest_disk_free (void *data)
+{
+  GuestDisk *disk = data;
+
+  g_free (disk->target);
+  g_free (disk->type);
+  g_free (disk->source);
+  g_free (disk->format);
+  g_free (disk);
+}
+
+static void
+guest_chain_free (void *data)
+{
+  GuestChain *chain = data;
+
+  g_free (chain->target);
+  g_ptr_array_unref (chain->paths);
+  g_ptr_array_unref (chain->formats);
+  g_free (chain);
+}
+
+void
+guest_free (Guest *guest)
+{
+  if (!guest)
+    return;
+  g_free (guest->name);
+  g_free (guest->uuid);
+  g_ptr_array_unref (guest->disks);
+  g_hash_table_unref (guest->left_out);
+  g_ptr_array_unref (guest->chains);
+  g_free (guest);
+}
+
+const GuestChain *
+guest_chain (const Guest *guest, const char *target)
+{
+  for (guint i = 0; i < guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
+    if (strcmp (chain->target, target) == 0)
+      return chain;
+  }
+  return NULL;
+}
+
+const GuestDisk *
+guest_disk (const Guest *guest, const char *target)
+{
+  for (guint i = 0; i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    if (strcmp (disk->target, target) == 0)
+      return disk;
+  }
+  return NULL;
+}
+
+/* The highest id is no id: setresuid takes it for "leave as it is". */
+static bool
+parse_id (const char *text, guint32 *id)
+{
+  guint64 value;
+
+  if (!g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32 - 1, &value, NULL))
+    return false;
+  *id = (guint32) value;
+  return true;
+}
+
+static bool
+find_user (const char *name, guint32 *id)
+{
+  for (gsize size = 4096; size <= MAX_ENTRY; size *= 4) {
+    g_autofree char *buffer = g_malloc (size);
+    struct passwd entry, *found = NULL;
+    const int failure = getpwnam_r (name, &entry, buffer, size, &found);
+
+    if (found != NULL)
+      *id = found->pw_uid;
+    if (failure != ERANGE)
+      return found != NULL;
+  }
+  return false;
+}
+
+static bool
+find_group (const char *name, guint32 *id)
+{
+  for (gsize size = 4096; size <= MAX_ENTRY; size *= 4) {
+    g_autofree char *buffer = g_malloc (size);
+    struct group entry, *found = NULL;
+    const int failure = getgrnam_r (name, &entry, buffer, size, &found);
+
+    if (found != NULL)
+      *id = found->gr_gid;
+    if (failure != ERANGE)
+      return found != NULL;
+  }
+  return false;
+}
+
+/* virGetUserID, virGetGroupID: "+" marks a number; without, a name goes
+ * before a number. */
+static bool
+resolve (const char *text, bool (*find) (const char *name, guint32 *id),
+         guint32 *id)
+{
+  if (*text == '+')
+    return parse_id (text + 1, id);
+  if (*text == '\0' || strlen (text) > MAX_USER_NAME)
+    return false;
+  return find (text, id) || parse_id (text, id);
+}
+
+static bool
+parse_owner (const xmlNode *domain, Guest *guest, GError **error)
+{
+  const xmlNode *dac = NULL, *label;
+  g_autofree char *text = NULL;
+  guint32 owner, group;
+  char *colon;
+
+  for (const xmlNode *node = domain->children; node; node = node->next) {
+    g_autofree char *model
+      = xml_is_element (node, "seclabel") ? xml_attribute (node, "model")
+      : NULL;
+    if (g_strcmp0 (model, "dac") != 0)
+      continue;
+    if (dac != NULL)
+      return error_set (error, EINVAL, "%s, line %ld: second <seclabel "
+                        "model='dac'>; libvirt writes one", rules.what,
+                        xmlGetLineNo (node));
+    dac = node;
+  }
+  if (dac == NULL)
+    return true;
+  if (!xml_sole_child (&rules, dac, "label", &label, error))
+    return false;
+  if (label == NULL)
+    return true;
+  text = g_strstrip (xml_text (label));
+  colon = strchr (text, ':');
+  if (colon == NULL)
+    return true;
+  *colon = '\0';
+  guest->owner_known = resolve (text, find_user, &owner)
+    && resolve (colon + 1, find_group, &group);
+  if (guest->owner_known) {
+    guest->owner = owner;
+    guest->group = group;
+  }
+  return true;
+}
+
+/* Fill type and source.  False if there is no medium (virStorageSourceIsEmpty:
+ * local storage is empty without a path). */
+static bool
+parse_source (const xmlNode *node, GuestDisk *disk)
+{
+  static const char *const images[] = { "file", "block", NULL };
+  g_autofree char *key = source_key (node);
+
+  disk->type = xml_attribute (node, "type");
+  if (disk->type == NULL)
+    disk->type = g_strdup ("file");
+  if (key == NULL)
+    return false;
+  if (g_strv_contains (images, disk->type))
+    disk->source = g_steal_pointer (&key);
+  return true;
+}
+
+/* A hard disk with a medium? */
+static bool
+holds_data (const xmlNode *node, GuestDisk *disk)
+{
+  static const char *const devices[] = { "disk", "lun", NULL };
+  g_autofree char *device = xml_attribute (node, "device");
+
+  return g_strv_contains (devices, device ? device : "disk")
+    && parse_source (node, disk);
+}
+
+/* NULL if a backup can cover it. */
+static const char *
+why_not_covered (const xmlNode *node, const GuestDisk *disk)
+{
+  static const char *const no_jobs[] = { "vhostuser", "vhostvdpa", NULL };
+
+  return xml_child (node, "readonly") ? "it is read-only (<readonly/>)"
+    : xml_child (node, "transient")
+    ? "it is <transient/>, for which libvirt has no backups"
+    : g_strv_contains (no_jobs, disk->type)
+    ? "it is a vhost disk, for which QEMU has no backups" : NULL;
+}
+
+static bool
+parse_disk (const xmlNode *node, Guest *guest, GError **error)
+{
+  GuestDisk *disk = g_new0 (GuestDisk, 1);
+  const xmlNode *target = xml_child (node, "target");
+  const xmlNode *driver = xml_child (node, "driver");
+
+  g_ptr_array_add (guest->disks, disk);
+  const bool is_data = holds_data (node, disk);
+  const char *why = is_data ? why_not_covered (node, disk) : NULL;
+  disk->target = target ? xml_attribute (target, "dev") : NULL;
+  if (why && disk->target)
+    g_hash_table_insert (guest->left_out, g_strdup (disk->target),
+                         g_strdup (why));
+  if (why || !is_data) {
+    g_ptr_array_set_size (guest->disks, (gint) guest->disks->len - 1);
+    return true;
+  }
+  if (disk->target == NULL || !disk_target_is_valid (disk->target))
+    return error_set (error, EINVAL, "%s, line %ld: disk with target '%.64s'; "
+                      "a letter, then letters, digits, - _ and . make one",
+                      rules.what, xmlGetLineNo (node),
+                      disk->target ? disk->target : "");
+  if (guest_disk (guest, disk->target) != disk)
+    return error_set (error, EINVAL, "%s, line %ld: second disk with target "
+                      "'%.64s'; libvirt writes each once", rules.what,
+                      xmlGetLineNo (node), disk->target);
+  if (driver != NULL)
+    disk->format = xml_attribute (driver, "type");
+  return true;
+}
+
+/* The chain ends in an empty <backingStore/>, or where it is not told. */
+static void
+parse_chain (const xmlNode *node, Guest *guest)
+{
+  const xmlNode *target = xml_child (node, "target");
+  g_autofree char *name = target ? xml_attribute (target, "dev") : NULL;
+  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) formats = g_ptr_array_new_with_free_func (g_free);
+  const xmlNode *format = xml_child (node, "driver");
+  char *path;
+
+  while (node && (path = source_key (node))) {
+    char *type = format ? xml_attribute (format, "type") : NULL;
+    g_ptr_array_add (paths, path);
+    g_ptr_array_add (formats, type ? type : g_strdup (""));
+    node = xml_child (node, "backingStore");
+    format = node ? xml_child (node, "format") : NULL;
+  }
+  if (!name || paths->len == 0)
+    return;
+  GuestChain *chain = g_new0 (GuestChain, 1);
+  chain->target = g_steal_pointer (&name);
+  chain->paths = g_steal_pointer (&paths);
+  chain->formats = g_steal_pointer (&formats);
+  g_ptr_array_add (guest->chains, chain);
+}
+
+static bool
+parse_devices (const xmlNode *domain, Guest *guest, GError **error)
+{
+  guint count = 0;
+
+  for (const xmlNode *devices = domain->children; devices;
+       devices = devices->next) {
+    if (!xml_is_element (devices, "devices"))
+      continue;
+    for (const xmlNode *node = devices->children; node; node = node->next) {
+      if (!xml_is_element (node, "disk"))
+        continue;
+      if (++count > CHECKPOINT_MAX_DISKS)
+        return error_set (error, EFBIG, "%s has more than %d disks; is this "
+                          "the right document?", rules.what,
+                          CHECKPOINT_MAX_DISKS);
+      if (!parse_disk (node, guest, error))
+        return false;
+      parse_chain (node, guest);
+    }
+  }
+  return true;
+}
+
+static bool
+parse_word (const xmlNode *domain, const char *name, char **word,
+            GError **error)
+{
+  const xmlNode *node;
+
+  if (!xml_sole_child (&rules, domain, name, &node, error))
+    return false;
+  *word = node ? xml_text (node) : NULL;
+  if (*word == NULL || **word == '\0')
+    return error_set (error, EINVAL, "%s has no <%s>; is it from "
+                      "virDomainGetXMLDesc?", rules.what, name);
+  return true;
+}
+
+Guest *
+guest_parse (const char *text, gsize length, GError **error)
+{
+  g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, error);
+  g_autoptr (Guest) guest = NULL;
+  const xmlNode *root;
+
+  if (doc == NULL)
+    return NULL;
+  root = xmlDocGetRootElement (doc);
+  if (root == NULL || !xml_is_element (root, "domain")) {
+    error_set (error, EINVAL, "this is no guest: the document is a <%.64s>%s, "
+               "not a <domain>", root ? (const char *) root->name : "",
+               root && root->ns ? " in a namespace" : "");
+    return NULL;
+  }
+  guest = g_new0 (Guest, 1);
+  guest->disks = g_ptr_array_new_with_free_func (guest_disk_free);
+  guest->left_out
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  guest->chains = g_ptr_array_new_with_free_func (guest_chain_free);
+  if (!parse_word (root, "name", &guest->name, error)
+      || !parse_word (root, "uuid", &guest->uuid, error)
+      || !parse_devices (root, guest, error)
+      || !parse_owner (root, guest, error))
+    return NULL;
+  return g_steal_pointer (&guest);
+}

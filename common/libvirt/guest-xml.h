@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * libvirt's <domain> document (virDomainGetXMLDesc), as far as a backup needs
+ * it: which disks it covers, and as which user QEMU runs.  Sources: libvirt's
+ * docs/formatdomain.rst; src/conf/backup_conf.c, virDomainBackupAlignDisks;
+ * src/util/virutil.c, virParseOwnershipIds.
+ */
+#ifndef COMMON_LIBVIRT_GUEST_XML_H
+#define COMMON_LIBVIRT_GUEST_XML_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <glib.h>
+
+/* Longer documents are refused; libvirt's are some 10 KiB. */
+#define GUEST_MAX_BYTES (16 * 1024 * 1024)
+
+typedef struct {
+  char *target;                 /* "vda": disk_target_is_valid () */
+  char *type;                   /* "file", "block", "network", ... */
+  char *source;                 /* path, for file and block; else NULL */
+  char *format;                 /* "qcow2"; NULL if not said */
+} GuestDisk;
+
+/* What a drive of any kind lies in, as far as the document tells: the source
+ * and, of a running guest, what is below it.
+ */
+typedef struct {
+  char *target;
+  GPtrArray *paths;             /* of char *, top first; not empty: each as of
+                                 * source-key.h */
+  GPtrArray *formats;           /* of char *, for each path; "": not told */
+} GuestChain;
+
+typedef struct {
+  char *name;
+  char *uuid;                   /* as written there */
+  GPtrArray *disks;             /* of GuestDisk, in the document's order */
+  GHashTable *left_out;         /* target → why (char *): hard disks with a
+                                 * medium that no backup can cover */
+  GPtrArray *chains;            /* of GuestChain, of all drives with a source */
+  bool owner_known;             /* else owner and group are 0 */
+  uid_t owner;                  /* QEMU's user and group, on QEMU's host */
+  gid_t group;
+} Guest;
+
+/* Parse a <domain> document: length bytes of UTF-8, need not end in NUL.
+ *
+ * Disks are those that a backup can cover: hard disks (device 'disk', the
+ * default, and 'lun') with a medium, not <readonly/>, and of those for which
+ * QEMU can run block jobs (libvirt refuses them for <transient/> and vhost
+ * disks).  Floppy disks, which libvirt would cover, are left out too.
+ *
+ * The owner is that of <seclabel model='dac'>.  Only a running guest has one.
+ * It is not known either if this system has no such user or group, or if the
+ * label is not understood; it is never an error.  A label with names asks
+ * this system's user database, which may take time.
+ *
+ * Returns a new guest (guest_free), or NULL with EFBIG (over GUEST_MAX_BYTES,
+ * CHECKPOINT_MAX_DISKS or XML_MAX_NODES), ENOMEM or, for anything else wrong
+ * with it, EINVAL. */
+Guest *guest_parse (const char *text, gsize length, GError **error);
+
+/* The chain of that target, or NULL.  Borrowed. */
+const GuestChain *guest_chain (const Guest *guest, const char *target);
+
+/* The disk of that target, or NULL.  Borrowed. */
+const GuestDisk *guest_disk (const Guest *guest, const char *target);
+
+/* NULL is fine. */
+void guest_free (Guest *guest);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Guest, guest_free)
+
+#endif /* COMMON_LIBVIRT_GUEST_XML_H */

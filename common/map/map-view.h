@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What is known of a stretch of the disk: a part of the map that begins at its
+ * start, or a map of this stretch only.
+ */
+#ifndef COMMON_MAP_MAP_VIEW_H
+#define COMMON_MAP_MAP_VIEW_H
+
+#include "map/dirty-map.h"
+
+typedef struct {
+  const DirtyMap *map;          /* NULL: of nothing */
+  guint64 base;                 /* the offset at which map begins */
+  DirtyMap *own;                /* map, if it is of this stretch only */
+} MapView;
+
+/* The state at offset, as dirty_map_lookup; within what was asked for. */
+DirtyState map_view_lookup (const MapView *view, guint64 offset,
+                            guint64 limit, guint64 *end);
+void map_view_clear (MapView *view);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MapView, map_view_clear)
+
+#endif /* COMMON_MAP_MAP_VIEW_H */

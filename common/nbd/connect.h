@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * One NBD connection: every wait in it has an end.
+ */
+#ifndef COMMON_NBD_CONNECT_H
+#define COMMON_NBD_CONNECT_H
+
+#include <stdbool.h>
+#include <libnbd.h>
+
+#include "nbd/endpoint.h"
+
+/* Connect to a URI (as libnbd reads it) and stop before an export is
+ * chosen, to look around; messages call it `what`.  NULL with ECONNREFUSED
+ * and the like when nobody answers within NBD_CONNECT_TIMEOUT_MS.
+ */
+struct nbd_handle *nbd_connect_look (NbdLife *life, const char *uri,
+                                     const char *what, GError **error);
+
+/* The bitmaps offered for the export of a handle from nbd_connect_look:
+ * names without the context's prefix, the caller's.  E2BIG for more than
+ * 10,000: none is left out in silence.
+ */
+GPtrArray *nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
+                                const char *what, GError **error);
+
+/* Go on from nbd_connect_look to the export, with base:allocation and the
+ * bitmap context (may be NULL).  The export must be read-only: in a
+ * writable one, data and bitmap may change under our hands.
+ */
+bool nbd_connect_go (NbdLife *life, struct nbd_handle *nbd,
+                     const char *bitmap_context, const char *what,
+                     GError **error);
+
+/* Connect and go, as the endpoint says.  A map that is not needed
+ * (want_zeroes false) leaves base:allocation out.
+ */
+struct nbd_handle *nbd_connect_endpoint (const NbdEndpoint *endpoint,
+                                         bool want_zeroes, int timeout_ms,
+                                         GError **error);
+
+typedef enum {
+  NBD_ANSWERED,                 /* done, *errnum 0 */
+  NBD_REFUSED,                  /* done, *errnum is the server's */
+  NBD_UNANSWERED,               /* libnbd may still touch the buffer, until
+                                 * the handle is closed */
+} NbdAnswer;
+
+/* Wait until the command has ended, but not beyond the deadline (monotonic,
+ * microseconds; ETIMEDOUT), nor once we are told to end (ESHUTDOWN).
+ */
+NbdAnswer nbd_connect_wait (NbdLife *life, struct nbd_handle *nbd,
+                            gint64 cookie, gint64 deadline, int *errnum);
+
+/* Take leave of the servers, which would log broken connections otherwise, and
+ * close.  Waits for at most NBD_GOODBYE_MS for all of them, and hardly at all
+ * if life is over.  nbd_connect_close is for one; NULL is fine there.
+ */
+void nbd_connect_close_all (NbdLife *life, struct nbd_handle *const *handles,
+                            guint count);
+void nbd_connect_close (NbdLife *life, struct nbd_handle *nbd);
+
+/* Close without taking leave.  The only way to close a connection beside
+ * nbd_connect_close: one that is held (nbd-life.h) stays open where it leads
+ * to.  NULL is fine.
+ */
+void nbd_connect_drop (NbdLife *life, struct nbd_handle *nbd);
+
+#define NBD_GOODBYE_MS 200
+#define NBD_CONNECT_TIMEOUT_MS 10000
+
+#endif /* COMMON_NBD_CONNECT_H */

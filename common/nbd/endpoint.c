@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Ownership of an endpoint's strings and of its ready connection.
+ */
+#include <config.h>
+
+#include "nbd/connect.h"
+
+const char *
+nbd_endpoint_dirty_context (const NbdEndpoint *endpoint)
+{
+  return endpoint->told_to == 0 || endpoint->bits ? NULL
+    : endpoint->bitmap_context ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
+}
+
+void
+nbd_endpoint_clear (NbdEndpoint *endpoint)
+{
+  g_clear_pointer (&endpoint->uri, g_free);
+  g_clear_pointer (&endpoint->socket, g_free);
+  g_clear_pointer (&endpoint->export_name, g_free);
+  g_clear_pointer (&endpoint->bitmap_context, g_free);
+  g_clear_pointer (&endpoint->what, g_free);
+  if (endpoint->first)
+    nbd_connect_drop (endpoint->life, g_steal_pointer (&endpoint->first));
+  if (endpoint->bits) {
+    nbd_endpoint_clear (endpoint->bits);
+    g_clear_pointer (&endpoint->bits, g_free);
+  }
+}

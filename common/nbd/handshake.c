@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The descriptor may be exchanged at any moment at which libnbd is not running:
+ * it reads no further than the message that it expects, so all that it has not
+ * taken is still in the socket.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "nbd/handshake.h"
+
+#define PIECE 65536
+/* How soon it is noticed that we are told to end. */
+#define TICK_MS 100
+
+typedef struct {
+  const NbdLife *life;
+  gint64 deadline;
+  gsize left;                   /* bytes that may still come */
+  int server;
+  int ours;                     /* the other end of libnbd's */
+  int ended[2];                 /* a pipe, whose end tells of libnbd's */
+  int failure;                  /* why it was cut short */
+} Between;
+
+static void
+close_fd (int *fd)
+{
+  if (*fd >= 0)
+    close (*fd);
+  *fd = -1;
+}
+
+/* Wait until the descriptor may be read, or written, or there is no use. */
+static bool
+wait_for (Between *between, int fd, short events)
+{
+  struct pollfd pollfd = { .fd = fd, .events = events };
+
+  while (nbd_budget_left (between->deadline) > 0
+         && !nbd_life_is_over (between->life))
+    if (poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (between->deadline)))
+        > 0)
+      return true;
+  return false;
+}
+
+static bool
+send_all (Between *between, int fd, const char *bytes, gsize length)
+{
+  while (length > 0) {
+    const ssize_t n = send (fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0) {
+      bytes += n;
+      length -= (gsize) n;
+    }
+    else if ((errno != EAGAIN && errno != EINTR)
+             || !wait_for (between, fd, POLLOUT))
+      return false;
+  }
+  return true;
+}
+
+/* Pass on what has come.  False when no more will. */
+static bool
+pass (Between *between, int from, int to)
+{
+  char bytes[PIECE];
+  const gsize most = from == between->server
+    ? MIN (sizeof bytes, between->left) : sizeof bytes;
+  const ssize_t n = recv (from, bytes, most, MSG_DONTWAIT);
+
+  if (n < 0)
+    return errno == EAGAIN || errno == EINTR;
+  if (from == between->server)
+    between->left -= (gsize) n;
+  return n > 0 && send_all (between, to, bytes, (gsize) n);
+}
+
+static int
+why_cut_short (const Between *between)
+{
+  return nbd_life_is_stopped (between->life) ? ESHUTDOWN
+    : nbd_life_is_over (between->life) ? EIO
+    : nbd_budget_left (between->deadline) == 0 ? ETIMEDOUT
+    : between->left == 0 ? E2BIG : 0;
+}
+
+/* Until libnbd has ended, and all that it sent has gone on. */
+static void *
+stand_between (void *opaque)
+{
+  Between *between = opaque;
+  struct pollfd fds[] = {
+    { .fd = between->server, .events = POLLIN },
+    { .fd = between->ours, .events = POLLIN },
+    { .fd = between->ended[0], .events = POLLIN },
+  };
+
+  while (!(between->failure = why_cut_short (between))) {
+    poll (fds, G_N_ELEMENTS (fds),
+          MIN (TICK_MS, nbd_budget_left (between->deadline)));
+    if (fds[1].revents && !pass (between, between->ours, between->server))
+      fds[1].fd = -1;
+    else if (fds[2].revents && !fds[1].revents)
+      return NULL;
+    if (fds[0].revents && !pass (between, between->server, between->ours)) {
+      fds[0].fd = -1;
+      shutdown (between->ours, SHUT_WR);
+    }
+  }
+  shutdown (between->ours, SHUT_RDWR);
+  return NULL;
+}
+
+/* A connection by TCP is made without waiting, to one address after another. */
+static bool
+is_connected (int fd)
+{
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+
+  return getpeername (fd, (struct sockaddr *) &peer, &length) == 0;
+}
+
+/* Until the socket is connected.  libnbd only learns what has failed: it would go
+ * on at once, as far as the server has answered, and try TLS without a bound.
+ */
+static int
+connect_first (struct nbd_handle *nbd, NbdIsPending pending,
+               const NbdLife *life, gint64 deadline)
+{
+  while (pending (nbd) == 1 && !is_connected (nbd_aio_get_fd (nbd))) {
+    if (nbd_life_is_over (life))
+      return nbd_life_is_stopped (life) ? ESHUTDOWN : EIO;
+    if (nbd_budget_left (deadline) == 0)
+      return ETIMEDOUT;
+    struct pollfd pollfd = { .fd = nbd_aio_get_fd (nbd), .events = POLLOUT };
+    if ((pollfd.fd < 0
+         || poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (deadline))) > 0)
+        && !is_connected (pollfd.fd) && nbd_poll (nbd, 0) == -1)
+      return nbd_get_errno () ? nbd_get_errno () : EIO;
+  }
+  return 0;
+}
+
+static int
+run_libnbd (struct nbd_handle *nbd, NbdIsPending pending)
+{
+  while (pending (nbd) == 1)
+    if (nbd_poll (nbd, -1) == -1)
+      return nbd_get_errno () ? nbd_get_errno () : EIO;
+  return 0;
+}
+
+/* Put a pair of sockets in place of libnbd's. */
+static bool
+step_in (Between *between, int fd)
+{
+  int pair[2];
+
+  between->server = fcntl (fd, F_DUPFD_CLOEXEC, 0);
+  if (between->server < 0 || pipe2 (between->ended, O_CLOEXEC) < 0
+      || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    return false;
+  between->ours = pair[0];
+  const bool ok = dup3 (pair[1], fd, O_CLOEXEC) >= 0;
+  close (pair[1]);
+  return ok;
+}
+
+/* Whoever sends what nobody asked for would be a step ahead from then on. */
+static int
+step_out (Between *between, int fd)
+{
+  int unread = 0;
+
+  if (ioctl (fd, FIONREAD, &unread) < 0 || unread > 0)
+    return EPROTO;
+  return dup3 (between->server, fd, O_CLOEXEC) < 0 ? errno : 0;
+}
+
+int
+nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
+               const NbdLife *life, gsize most, gint64 deadline)
+{
+  Between between = { .life = life, .deadline = deadline, .left = most,
+                      .server = -1, .ours = -1, .ended = { -1, -1 } };
+  int failure = connect_first (nbd, pending, life, deadline);
+
+  if (failure || pending (nbd) != 1)
+    return failure;
+  const int fd = nbd_aio_get_fd (nbd);
+  GThread *thread = step_in (&between, fd)
+    ? g_thread_try_new ("handshake", stand_between, &between, NULL) : NULL;
+  if (!thread)
+    failure = errno ? errno : EAGAIN;
+  else {
+    failure = run_libnbd (nbd, pending);
+    close_fd (&between.ended[1]);
+    g_thread_join (thread);
+    if (between.failure)
+      failure = between.failure;
+    if (!failure && nbd_aio_is_dead (nbd) != 1
+        && nbd_aio_is_closed (nbd) != 1)
+      failure = step_out (&between, fd);
+  }
+  close_fd (&between.server);
+  close_fd (&between.ours);
+  close_fd (&between.ended[0]);
+  close_fd (&between.ended[1]);
+  return failure;
+}

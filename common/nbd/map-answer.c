@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Flags of the contexts: NBD protocol, doc/proto.md; QEMU
+ * docs/interop/nbd.txt.
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "nbd/endpoint.h"
+#include "nbd/map-answer.h"
+
+#define STATE_ZERO 2
+#define STATE_DIRTY 1
+
+void
+map_answer_init (MapAnswer *answer, const char *context, guint depth,
+                 bool wants_zeroes)
+{
+  *answer = (MapAnswer) {
+    .context = context,
+    .depth = depth,
+    .wants_zeroes = wants_zeroes,
+    .dirty = g_array_new (FALSE, FALSE, sizeof (uint32_t)),
+    .zeroes = g_array_new (FALSE, FALSE, sizeof (uint32_t)),
+  };
+}
+
+void
+map_answer_clear (MapAnswer *answer)
+{
+  g_clear_pointer (&answer->dirty, g_array_unref);
+  g_clear_pointer (&answer->zeroes, g_array_unref);
+}
+
+void
+map_answer_expect (MapAnswer *answer, guint64 offset, guint64 length,
+                   bool all)
+{
+  answer->offset = offset;
+  answer->length = length;
+  answer->asks_dirty = !all;
+  answer->asks_zeroes = answer->wants_zeroes;
+  g_array_set_size (answer->dirty, 0);
+  g_array_set_size (answer->zeroes, 0);
+  if (all) {                    /* in either context: a bit, a depth */
+    const uint32_t entry[] = { (uint32_t) length, STATE_DIRTY };
+    g_array_append_vals (answer->dirty, entry, G_N_ELEMENTS (entry));
+  }
+}
+
+/* One answer tells each context once.  A server may tell more than is asked
+ * of it: that of a lower layer knows other zeroes.
+ */
+bool
+map_answer_keep (void *opaque, const char *context, const uint32_t *entries,
+                 size_t count)
+{
+  MapAnswer *answer = opaque;
+  GArray *into = strcmp (context, answer->context) == 0 ? answer->dirty
+    : strcmp (context, NBD_CONTEXT_ALLOCATION) == 0 ? answer->zeroes : NULL;
+  const bool asked = into == answer->dirty
+    ? answer->asks_dirty : answer->asks_zeroes;
+
+  if (!into || !asked)
+    return true;
+  if (into->len > 0)
+    return false;
+  g_array_append_vals (into, entries, (guint) count);
+  return true;
+}
+
+/* One context of an answer, walked. */
+typedef struct {
+  const uint32_t *entry;        /* length, flags */
+  const uint32_t *end;
+  guint64 left;                 /* bytes left of *entry */
+} Cursor;
+
+static Cursor
+cursor_start (const GArray *array)
+{
+  const uint32_t *entry = (const uint32_t *) (void *) array->data;
+
+  return (Cursor) { entry, entry + array->len / 2 * 2,
+                    array->len >= 2 ? entry[0] : 0 };
+}
+
+static void
+cursor_advance (Cursor *cursor, guint64 length)
+{
+  cursor->left -= length;
+  if (cursor->left == 0) {
+    cursor->entry += 2;
+    cursor->left = cursor->entry < cursor->end ? cursor->entry[0] : 0;
+  }
+}
+
+/* An extent of no length ends what is told. */
+static guint64
+context_covers (const GArray *array, guint64 most)
+{
+  Cursor cursor = cursor_start (array);
+  guint64 covered = 0;
+
+  while (covered < most && cursor.left > 0) {
+    covered += cursor.left;
+    cursor_advance (&cursor, cursor.left);
+  }
+  return MIN (covered, most);
+}
+
+guint64
+map_answer_covers (const MapAnswer *answer)
+{
+  const guint64 covered = context_covers (answer->dirty, answer->length);
+
+  return answer->wants_zeroes
+    ? context_covers (answer->zeroes, covered) : covered;
+}
+
+static bool
+is_dirty (const MapAnswer *answer, uint32_t flags)
+{
+  /* A flag that no specification knows is no proof that a block is clean. */
+  if (answer->depth == 0)
+    return flags != 0;
+  /* Depth 0 is allocated nowhere, 1 on top, 2 in the layer below… */
+  return flags >= 1 && flags <= answer->depth;
+}
+
+void
+map_answer_append (const MapAnswer *answer, DirtyMap *map, guint64 length)
+{
+  Cursor dirty = cursor_start (answer->dirty);
+  Cursor zeroes = cursor_start (answer->zeroes);
+
+  while (length > 0) {
+    guint64 step = MIN (length, dirty.left);
+    bool zero = false;
+
+    if (answer->wants_zeroes) {
+      step = MIN (step, zeroes.left);
+      zero = (zeroes.entry[1] & STATE_ZERO) != 0;
+    }
+    dirty_map_append (map, step,
+                      !is_dirty (answer, dirty.entry[1]) ? DIRTY_MAP_CLEAN
+                      : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY);
+    cursor_advance (&dirty, step);
+    if (answer->wants_zeroes)
+      cursor_advance (&zeroes, step);
+    length -= step;
+  }
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The server works out the next slice while we take this one in, and while
+ * the client receives what it asked for: one more is asked for, on a connection
+ * of the reader's own, if there is one to spare and one server tells all.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "nbd/connect.h"
+#include "nbd/map-answer.h"
+#include "nbd/map-reader.h"
+
+/* About what clients ask for at once, which is less than 4 GiB.  With a part of
+ * it, most of their waiting would be for what was not asked ahead.
+ */
+#define SLICE (3584ULL * 1024 * 1024)
+/* A question for which more would have to be read than this is answered by
+ * itself, with so much around it at least.  Clients ask for less than 4 GiB at
+ * once, and those who read in order, also several at once, ask close to what
+ * is known.
+ */
+#define FAR (16 * SLICE)
+#define CLOSE (2 * SLICE)
+#define QUESTION_MOST (1ULL << 32)
+#define STRETCH (64ULL * 1024 * 1024)
+#define ALIGNMENT 65536
+#define STRETCH_MEMORY (4 * 1024 * 1024)
+/* Half a second at most is given, at a time, to what nobody waits for. */
+#define ATTEND_US 500000
+
+struct MapReader {
+  NbdPool *pool;
+  NbdPool *bits;                /* tells what is dirty; often the same */
+  char *context;                /* the one that tells dirty */
+  guint64 dirty_from;           /* all from here on, nobody is asked */
+  GMutex lock;                  /* held while a slice is read; guards: */
+  DirtyMap *map;                /* writing; reading needs no lock */
+  MapAnswer answers[2];         /* the latest, and the next */
+  MapAnswer aside;              /* of a question far away */
+  guint latest;
+  guint64 slice;                /* bytes to ask for: SLICE, if not cut */
+  struct nbd_handle *nbd;       /* borrowed from pool, or NULL; */
+  gint64 cookie;                /* the next is asked for there; or -1 */
+  bool alone;                   /* nothing is asked ahead (any more) */
+  gint64 used;                  /* when; monotonic, microseconds */
+  int failure;
+  _Atomic gint64 came;          /* when the latest answer did; monotonic */
+};
+
+static bool
+is_under_way (MapReader *reader)
+{
+  return reader->cookie != -1 && nbd_aio_in_flight (reader->nbd) > 0
+    && nbd_aio_is_dead (reader->nbd) != 1;
+}
+
+static NbdLife *
+life_of (const MapReader *reader)
+{
+  return nbd_pool_life (reader->pool);
+}
+
+/* As long as something comes every so often, and until then. */
+static void
+receive (MapReader *reader, gint64 until)
+{
+  NbdWait wait;
+
+  if (!is_under_way (reader))
+    return;
+  nbd_life_begin_wait (life_of (reader), &wait, nbd_aio_get_fd (reader->nbd),
+                       until + NBD_PATIENCE_MS * 1000LL);
+  while (is_under_way (reader) && g_get_monotonic_time () < until
+         && nbd_poll (reader->nbd, ATTENDANT_PATIENCE_MS) == 1)
+    ;
+  nbd_life_end_wait (life_of (reader), &wait);
+}
+
+static bool
+attend (void *opaque)
+{
+  MapReader *reader = opaque;
+
+  if (!g_mutex_trylock (&reader->lock))
+    return true;
+  if (g_get_monotonic_time () - reader->used >= ATTENDANT_IDLE_US)
+    receive (reader, g_get_monotonic_time () + ATTEND_US);
+  const bool more = is_under_way (reader);
+  g_mutex_unlock (&reader->lock);
+  return more;
+}
+
+MapReader *
+map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
+                bool want_zeroes, guint64 coalesce)
+{
+  MapReader *reader = g_new0 (MapReader, 1);
+  const NbdEndpoint *dirty = bits ? endpoint->bits : endpoint;
+
+  reader->pool = pool;
+  reader->bits = bits ? bits : pool;
+  reader->context = g_strdup (dirty->bitmap_context
+                              ? dirty->bitmap_context : NBD_CONTEXT_DEPTH);
+  reader->dirty_from = bits
+    ? MIN (dirty->told_to, nbd_pool_size (bits)) : dirty->told_to;
+  g_mutex_init (&reader->lock);
+  reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
+                               DIRTY_MAP_MEMORY_LIMIT);
+  const guint depth = dirty->bitmap_context ? 0 : dirty->depth;
+  for (guint i = 0; i < 2; i++)
+    map_answer_init (&reader->answers[i], reader->context, depth,
+                     want_zeroes);
+  map_answer_init (&reader->aside, reader->context, depth, want_zeroes);
+  reader->slice = SLICE;
+  reader->cookie = -1;
+  reader->alone = reader->bits != pool;
+  attendant_add (nbd_pool_attendant (pool), attend, reader);
+  return reader;
+}
+
+/* Nothing is asked ahead from here on.  A connection that failed is of no use
+ * to others.
+ */
+static void
+end_asking (MapReader *reader, bool failed)
+{
+  reader->alone = true;
+  if (reader->nbd && !failed)   /* or the server tells of a broken connection */
+    receive (reader, g_get_monotonic_time () + NBD_GOODBYE_MS * 1000);
+  if (reader->nbd && (failed || reader->cookie != -1))
+    nbd_connect_close (life_of (reader), reader->nbd);
+  else if (reader->nbd)
+    nbd_pool_return (reader->pool, reader->nbd);
+  reader->nbd = NULL;
+  reader->cookie = -1;
+}
+
+void
+map_reader_free (MapReader *reader)
+{
+  if (!reader)
+    return;
+  attendant_remove (nbd_pool_attendant (reader->pool), reader);
+  end_asking (reader, false);
+  dirty_map_free (reader->map);
+  for (guint i = 0; i < 2; i++)
+    map_answer_clear (&reader->answers[i]);
+  map_answer_clear (&reader->aside);
+  g_mutex_clear (&reader->lock);
+  g_free (reader->context);
+  g_free (reader);
+}
+
+/* The slice at offset, of at most so many bytes, of which all may be known to
+ * be dirty.  A request is for less than 4 GiB, whoever makes it.
+ */
+static guint64
+slice_length (const MapReader *reader, guint64 offset, guint64 most,
+              bool *all)
+{
+  const guint64 left = nbd_pool_size (reader->pool) - offset;
+
+  *all = offset >= reader->dirty_from;
+  return MIN (MIN (most, SLICE),
+              *all ? left : MIN (left, reader->dirty_from - offset));
+}
+
+/* Ask for the slice at offset, without waiting, where one request for it will
+ * do.
+ */
+static void
+begin_next (MapReader *reader, guint64 offset)
+{
+  MapAnswer *next = &reader->answers[!reader->latest];
+  bool all;
+
+  if (reader->alone || offset == nbd_pool_size (reader->pool))
+    return;
+  const guint64 length = slice_length (reader, offset, reader->slice, &all);
+  if (all)
+    return;
+  if (!reader->nbd)
+    reader->nbd = nbd_pool_borrow (reader->pool);
+  if (!reader->nbd)
+    return;
+  map_answer_expect (next, offset, length, false);
+  reader->cookie
+    = nbd_pool_begin_block_status (reader->nbd, (guint32) length, offset,
+                                   map_answer_keep, next);
+  if (reader->cookie == -1)
+    end_asking (reader, true);
+}
+
+/* The answer to what begin_next asked, or NULL if there is none: what it was
+ * asked for may be asked by others, who say why it fails.
+ */
+static int
+await_next (MapReader *reader, const MapAnswer **answer,
+            const NbdBudget *budget, GError **error)
+{
+  int errnum;
+
+  *answer = NULL;
+  if (reader->cookie == -1)
+    return 0;
+  const NbdAnswer ended
+    = nbd_connect_wait (life_of (reader), reader->nbd, reader->cookie,
+                        budget->deadline, &errnum);
+  if (ended == NBD_ANSWERED) {
+    reader->cookie = -1;
+    reader->latest = !reader->latest;
+    *answer = &reader->answers[reader->latest];
+    return 0;
+  }
+  if (errnum == ETIMEDOUT || errnum == ESHUTDOWN) {
+    struct nbd_handle *nbd = g_steal_pointer (&reader->nbd);
+    end_asking (reader, true);
+    return nbd_pool_lose (reader->pool, nbd, errnum, error);
+  }
+  end_asking (reader, true);
+  return 0;
+}
+
+/* Ask who must be asked; both contexts in one request if one server tells
+ * them.
+ */
+static int
+ask (MapReader *reader, MapAnswer *answer, guint64 offset, guint64 most,
+     NbdBudget *budget, GError **error)
+{
+  bool all;
+  const guint64 length = slice_length (reader, offset, most, &all);
+  int failure = 0;
+
+  map_answer_expect (answer, offset, length, all);
+  const bool apart
+    = answer->wants_zeroes && (all || reader->bits != reader->pool);
+  answer->asks_zeroes = answer->wants_zeroes && !apart;
+  if (!all)
+    failure = nbd_pool_block_status (reader->bits, (guint32) length, offset,
+                                     map_answer_keep, answer, budget, error);
+  if (failure || !apart)
+    return failure;
+  answer->asks_dirty = false;
+  answer->asks_zeroes = true;
+  return nbd_pool_block_status (reader->pool, (guint32) length, offset,
+                                map_answer_keep, answer, budget, error);
+}
+
+/* How far an answer tells anything at all, which it must. */
+static int
+measure (const MapReader *reader, const MapAnswer *answer, guint64 *covered,
+         GError **error)
+{
+  *covered = map_answer_covers (answer);
+  if (*covered > 0)
+    return 0;
+  error_set (error, EPROTO, "cannot read the dirty map: the server says "
+             "nothing of %s at %" G_GUINT64_FORMAT,
+             answer->offset >= reader->dirty_from ? NBD_CONTEXT_ALLOCATION
+             : reader->context, answer->offset);
+  return EPROTO;
+}
+
+static int
+read_slice (MapReader *reader, NbdBudget *budget, GError **error)
+{
+  guint64 covered;
+  const guint64 offset = dirty_map_appended (reader->map);
+
+  if (reader->cookie == -1)
+    begin_next (reader, offset);
+  const MapAnswer *answer;
+  int failure = await_next (reader, &answer, budget, error);
+  if (!failure && !answer) {
+    answer = &reader->answers[reader->latest];
+    failure = ask (reader, &reader->answers[reader->latest], offset,
+                   reader->slice, budget, error);
+  }
+  if (!failure)
+    failure = measure (reader, answer, &covered, error);
+  if (failure)
+    return failure;
+  /* QEMU works all of it out before it cuts an answer. */
+  reader->slice = MIN (SLICE, 2 * MAX (covered, SLICE / 64));
+  begin_next (reader, offset + covered);
+  /* Before others see it: what they release must have this time. */
+  atomic_store (&reader->came, g_get_monotonic_time ());
+  map_answer_append (answer, reader->map, covered);
+  return 0;
+}
+
+/* From the start on, under the lock.  A budget that is used up is no failure of
+ * the map: what was read of it is as good as before.
+ */
+static int
+read_up_to (MapReader *reader, guint64 end, NbdBudget *budget,
+            GError **error)
+{
+  while (dirty_map_frontier (reader->map) < end) {
+    const int spent = nbd_life_spend (life_of (reader), budget);
+    if (spent)
+      return spent;
+    reader->failure = read_slice (reader, budget, error);
+    if (reader->failure)
+      return EIO;
+  }
+  if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
+    end_asking (reader, false);
+    for (guint i = 0; i < 2; i++)
+      map_answer_clear (&reader->answers[i]);
+  }
+  return 0;
+}
+
+/* A stretch far away, under the lock, for one who asks. */
+static int
+read_stretch (MapReader *reader, guint64 offset, guint64 end,
+              NbdBudget *budget, MapView *view, GError **error)
+{
+  offset -= offset % ALIGNMENT;
+  const guint64 length = MIN (MAX (end - offset, STRETCH),
+                              nbd_pool_size (reader->pool) - offset);
+
+  view->base = offset;
+  view->map = view->own = dirty_map_new (length, 0, STRETCH_MEMORY);
+  for (guint64 at = 0, covered; at < length; at += covered) {
+    int failure = nbd_life_spend (life_of (reader), budget);
+    if (failure)
+      return failure;
+    failure = ask (reader, &reader->aside, offset + at, length - at, budget,
+                   error);
+    if (!failure)
+      failure = measure (reader, &reader->aside, &covered, error);
+    if (failure)
+      return reader->failure = EIO;
+    map_answer_append (&reader->aside, view->own, covered);
+  }
+  atomic_store (&reader->came, g_get_monotonic_time ());
+  return 0;
+}
+
+/* Is it too far from what is known, or are the steps in which maps of such
+ * large disks become known too large?
+ */
+static bool
+is_far (const MapReader *reader, guint64 offset, guint64 end)
+{
+  const guint64 known = dirty_map_appended (reader->map);
+
+  return end - offset <= QUESTION_MOST && end > known
+    && (offset > known + CLOSE
+        || dirty_map_needed (reader->map, end) > known + FAR);
+}
+
+/* All of need's reading, under the lock. */
+static int
+read_map (MapReader *reader, guint64 offset, guint64 end, NbdBudget *budget,
+          MapView *view, GError **error)
+{
+  if (reader->failure)
+    return EIO;
+  if (dirty_map_frontier (reader->map) < end
+      && is_far (reader, offset, end))
+    return read_stretch (reader, offset, end, budget, view, error);
+  view->map = reader->map;
+  return read_up_to (reader, end, budget, error);
+}
+
+int
+map_reader_need (MapReader *reader, guint64 offset, guint64 end,
+                 NbdBudget *budget, MapView *view, GError **error)
+{
+  int failure = 0;
+
+  *view = (MapView) { .map = reader->map };
+  if (dirty_map_frontier (reader->map) < end) {
+    g_mutex_lock (&reader->lock);
+    failure = read_map (reader, offset, end, budget, view, error);
+    const bool more = is_under_way (reader);
+    reader->used = g_get_monotonic_time ();
+    g_mutex_unlock (&reader->lock);
+    if (more)
+      attendant_wake (nbd_pool_attendant (reader->pool));
+  }
+  if (!failure)
+    failure = nbd_pool_release (reader->pool, atomic_load (&reader->came),
+                                budget, error);
+  if (failure)
+    map_view_clear (view);
+  return failure;
+}
+
+const DirtyMap *
+map_reader_map (const MapReader *reader)
+{
+  return reader->map;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The dirty map of one part, read from its server slice by slice as far as
+ * it is needed, once for all clients.  A question far beyond what is known is
+ * answered by itself, without reading all that comes before.
+ */
+#ifndef COMMON_NBD_MAP_READER_H
+#define COMMON_NBD_MAP_READER_H
+
+#include "map/map-view.h"
+#include "nbd/pool.h"
+
+typedef struct MapReader MapReader;
+
+/* endpoint says which context is dirty, pool is connected to it, and bits to
+ * endpoint->bits (NULL if that is); both are borrowed and must outlive the
+ * reader.  want_zeroes: tell dirty zeroes from dirty data.  coalesce in
+ * bytes, see dirty_map_new.
+ */
+MapReader *map_reader_new (NbdPool *pool, NbdPool *bits,
+                           const NbdEndpoint *endpoint, bool want_zeroes,
+                           guint64 coalesce);
+void map_reader_free (MapReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
+
+/* Make the map known from offset to end, and view tell of it until
+ * map_view_clear.  0, or an errno; a map that could not be read stays
+ * unreadable (EIO), so that no later request is answered from half of it.
+ * *error as in nbd_pool_pread.  Any thread; threads that need the same slice
+ * wait for the one that reads it.
+ */
+int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
+                     NbdBudget *budget, MapView *view, GError **error);
+
+/* What is known from the start on, however much that is. */
+const DirtyMap *map_reader_map (const MapReader *reader);
+
+#endif /* COMMON_NBD_MAP_READER_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What nbd-pool.c (the connections) and nbd-ask.c (what is asked there) share.
+ */
+#ifndef COMMON_NBD_POOL_INTERNAL_H
+#define COMMON_NBD_POOL_INTERNAL_H
+
+#include <libnbd.h>
+
+#include "nbd/pool.h"
+
+/* With fewer, threads wait for one another; more make nothing faster. */
+#define CONNECTIONS 8
+
+struct NbdPool {
+  char *what;
+  NbdLife *life;                /* borrowed */
+  NbdWitness *witness;          /* borrowed, or NULL */
+  Child *server;                /* if it is our own; borrowed */
+  guint64 size;
+  uint32_t minimum, preferred, maximum;
+  Attendant *attendant;
+  GMutex lock;                  /* guards what follows */
+  GCond freed;
+  struct nbd_handle *idle[CONNECTIONS];
+  guint n_idle;
+  guint n_kept;                 /* idle or in use, but not borrowed */
+  int watched_fd;               /* of the first connection, which is never
+                                 * borrowed, nor closed unless life is over
+                                 * before; -1: it is closed */
+  bool refusal_reported;
+  _Atomic gint64 checked;       /* when; monotonic, microseconds */
+};
+
+/* A connection, for one answer of the budget; NULL with *failure. */
+struct nbd_handle *nbd_pool_take (NbdPool *pool, NbdBudget *budget,
+                                  int *failure);
+void nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd);
+
+/* Why the server fails us, to follow errnum's text.  The caller's. */
+char *nbd_pool_reason (NbdPool *pool);
+
+#endif /* COMMON_NBD_POOL_INTERNAL_H */

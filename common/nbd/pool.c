@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A thread takes a connection, uses it alone, and gives it back: no thread
+ * is woken by another on the way of a request.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <libnbd.h>
+
+#include "base/error.h"
+#include "nbd/check.h"
+#include "nbd/connect.h"
+#include "nbd/pool-internal.h"
+
+/* As many are never borrowed. */
+#define KEPT 2
+/* A server at its limit of clients leaves the next one waiting in silence
+ * (qemu-nbd --shared); reading can do without it.
+ */
+#define EXTRA_TIMEOUT_MS 1000
+/* A server that was there so long ago counts as being there. */
+#define RECENT_US 1000
+/* How soon it is noticed that a connection will not become free. */
+#define TICK_US 100000
+
+static uint32_t
+block_size (struct nbd_handle *nbd, int which)
+{
+  const int64_t size = nbd_get_block_size (nbd, which);
+
+  return size > 0 && size <= UINT32_MAX ? (uint32_t) size : 0;
+}
+
+static bool
+two_sizes (const NbdPool *pool, GError **error)
+{
+  return error_set (error, EIO, "%s: the server tells two clients two sizes",
+                    pool->what);
+}
+
+static bool
+add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
+{
+  const int64_t size = nbd_get_size (nbd);
+
+  if (size < 0 || (pool->n_idle > 0 && (guint64) size != pool->size)) {
+    nbd_connect_drop (pool->life, nbd);
+    return two_sizes (pool, error);
+  }
+  pool->size = (guint64) size;
+  pool->minimum = block_size (nbd, LIBNBD_SIZE_MINIMUM);
+  pool->preferred = block_size (nbd, LIBNBD_SIZE_PREFERRED);
+  pool->maximum = block_size (nbd, LIBNBD_SIZE_MAXIMUM);
+  pool->idle[pool->n_idle++] = nbd;
+  pool->n_kept++;
+  return true;
+}
+
+static NbdPool *
+pool_new (const NbdEndpoint *endpoint)
+{
+  NbdPool *pool = g_new0 (NbdPool, 1);
+
+  g_mutex_init (&pool->lock);
+  g_cond_init (&pool->freed);
+  pool->what = g_strdup (endpoint->what);
+  pool->life = endpoint->life;
+  pool->witness = endpoint->witness;
+  pool->attendant = attendant_new ();
+  pool->server = endpoint->server;
+  pool->watched_fd = -1;
+  return pool;
+}
+
+/* What was connected now may be another server than what was before. */
+static bool
+is_same_life (NbdPool *pool, GError **error)
+{
+  if (nbd_life_is_over (pool->life))
+    return error_set (error, EIO, "%s: lost the server, as logged before",
+                      pool->what);
+  if (nbd_life_check (pool->life))
+    return true;
+  nbd_life_end (pool->life);
+  return error_set (error, EIO, "%s: lost the server: it has ended, and what "
+                    "answers now may be another; every read fails from here "
+                    "on, and this backup must be started again", pool->what);
+}
+
+NbdPool *
+nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
+{
+  g_autoptr (NbdPool) pool = pool_new (endpoint);
+  struct nbd_handle *first = g_steal_pointer (&endpoint->first);
+
+  if (!first)
+    first = nbd_connect_endpoint (endpoint, want_zeroes,
+                                  NBD_CONNECT_TIMEOUT_MS, error);
+  if (!first || !add_connection (pool, first, error))
+    return NULL;
+  pool->watched_fd = nbd_aio_get_fd (first);
+  nbd_life_add_sign (pool->life, pool->watched_fd);
+  for (guint i = 1; i < CONNECTIONS && !endpoint->single
+         && nbd_can_multi_conn (first) == 1; i++) {
+    g_autoptr (GError) refusal = NULL;
+    struct nbd_handle *nbd
+      = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
+                              &refusal);
+    if (!nbd && refusal->code == EOVERFLOW) { /* see nbd_check_export */
+      two_sizes (pool, error);
+      return NULL;
+    }
+    /* A server may let in fewer clients than multi-conn promises. */
+    if (!nbd)
+      break;
+    if (!add_connection (pool, nbd, error))
+      return NULL;
+  }
+  return is_same_life (pool, error) ? g_steal_pointer (&pool) : NULL;
+}
+
+void
+nbd_pool_free (NbdPool *pool)
+{
+  if (!pool)
+    return;
+  attendant_free (pool->attendant);
+  if (pool->watched_fd >= 0)
+    nbd_life_remove_sign (pool->life, pool->watched_fd);
+  nbd_connect_close_all (pool->life, pool->idle, pool->n_idle);
+  g_mutex_clear (&pool->lock);
+  g_cond_clear (&pool->freed);
+  g_free (pool->what);
+  g_free (pool);
+}
+
+guint64
+nbd_pool_size (const NbdPool *pool)
+{
+  return pool->size;
+}
+
+void
+nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
+                     uint32_t *preferred, uint32_t *maximum)
+{
+  *minimum = pool->minimum;
+  *preferred = pool->preferred;
+  *maximum = pool->maximum;
+}
+
+NbdLife *
+nbd_pool_life (const NbdPool *pool)
+{
+  return pool->life;
+}
+
+struct nbd_handle *
+nbd_pool_take (NbdPool *pool, NbdBudget *budget, int *failure)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  for (;;) {
+    *failure = nbd_life_spend (pool->life, budget);
+    if (!*failure && nbd_life_is_over (pool->life))
+      *failure = EIO;
+    if (*failure)
+      return NULL;
+    if (pool->n_idle > 0)
+      return pool->idle[--pool->n_idle];
+    g_cond_wait_until (&pool->freed, &pool->lock,
+                       g_get_monotonic_time () + TICK_US);
+  }
+}
+
+void
+nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  pool->idle[pool->n_idle++] = nbd;
+  g_cond_signal (&pool->freed);
+}
+
+struct nbd_handle *
+nbd_pool_borrow (NbdPool *pool)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  if (nbd_life_is_over (pool->life) || pool->n_kept <= KEPT)
+    return NULL;
+  for (guint i = pool->n_idle; i-- > 0;) {
+    struct nbd_handle *nbd = pool->idle[i];
+    if (nbd_aio_get_fd (nbd) == pool->watched_fd)
+      continue;
+    pool->idle[i] = pool->idle[--pool->n_idle];
+    pool->n_kept--;
+    return nbd;
+  }
+  return NULL;
+}
+
+Attendant *
+nbd_pool_attendant (NbdPool *pool)
+{
+  return pool->attendant;
+}
+
+void
+nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd)
+{
+  g_mutex_lock (&pool->lock);
+  pool->n_kept++;
+  g_mutex_unlock (&pool->lock);
+  nbd_pool_give_back (pool, nbd);
+}
+
+char *
+nbd_pool_reason (NbdPool *pool)
+{
+  g_autofree char *words = pool->server ? child_says (pool->server) : NULL;
+
+  return words ? g_strconcat (" (", words, ")", NULL) : g_strdup ("");
+}
+
+/* Nothing is asked of the server from here on.  Call with the lock held. */
+static int
+mark_lost (NbdPool *pool, const char *why, GError **error)
+{
+  if (nbd_life_is_stopped (pool->life))
+    return ESHUTDOWN;           /* no news: it is us who end */
+  if (nbd_life_end (pool->life)) {
+    g_autofree char *words = nbd_pool_reason (pool);
+    error_set (error, EIO, "%s: lost the server: %s%s; every read fails from "
+               "here on, and this backup must be started again", pool->what,
+               why, words);
+  }
+  atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
+  g_cond_broadcast (&pool->freed);
+  return EIO;
+}
+
+/* Close a connection that failed: libnbd must not touch the request's
+ * buffer any more once its caller returns.
+ */
+int
+nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
+               GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  /* Where the server breaks the protocol, only libnbd's words say how. */
+  const bool is_vague = errnum == EIO || errnum == EPROTO || errnum == EINVAL;
+  const int failure
+    = mark_lost (pool, is_vague ? nbd_check_reason (errnum)
+                 : g_strerror (errnum), error);
+
+  nbd_connect_drop (pool->life, nbd);
+  return failure;
+}
+
+int
+nbd_pool_check (NbdPool *pool, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  if (nbd_life_is_over (pool->life))
+    return nbd_life_is_stopped (pool->life) ? ESHUTDOWN : EIO;
+  /* Not POLLIN: under TLS, session tickets may wait there unread. */
+  struct pollfd pollfd = { .fd = pool->watched_fd, .events = POLLRDHUP };
+  if (poll (&pollfd, 1, 0) != 1)
+    return 0;
+  return mark_lost (pool, g_strerror (ENOTCONN), error);
+}
+
+/* The same, of a moment ago, which mostly costs nothing: for answers that are
+ * true whether or not it is there.
+ */
+static int
+check_recent (NbdPool *pool, GError **error)
+{
+  const gint64 now = g_get_monotonic_time ();
+
+  if (now - atomic_load_explicit (&pool->checked, memory_order_relaxed)
+      < RECENT_US)
+    return 0;
+  const int failure = nbd_pool_check (pool, error);
+  if (!failure)
+    atomic_store_explicit (&pool->checked, now, memory_order_relaxed);
+  return failure;
+}
+
+bool
+nbd_pool_may_release (NbdPool *pool, gint64 came)
+{
+  return nbd_witness_confirms (pool->witness, came);
+}
+
+int
+nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
+                  GError **error)
+{
+  const int failure = check_recent (pool, error);
+
+  return failure ? failure : nbd_witness_wait (pool->witness, came, budget);
+}
+
+bool
+nbd_pool_has_witness (const NbdPool *pool)
+{
+  return pool->witness != NULL;
+}

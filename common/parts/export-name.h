@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Export names: "", "vda", "vda@monday", "vda@monday/0".
+ */
+#ifndef COMMON_PARTS_EXPORT_NAME_H
+#define COMMON_PARTS_EXPORT_NAME_H
+
+#include "tree/forest.h"
+
+#define EXPORT_NAME_WHOLE (-1)
+
+typedef struct {
+  char *target;                 /* NULL: the one configured */
+  char *checkpoint;             /* NULL: the one configured */
+  int part;                     /* or EXPORT_NAME_WHOLE */
+} ExportName;
+
+void export_name_clear (ExportName *name);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportName, export_name_clear)
+
+/* Take a name from a client (untrusted) apart.  Bitmap names may hold any
+ * character, so "/1" is no part number if the name with it is a checkpoint of
+ * the forest; EINVAL if the name without it is one, too.
+ */
+bool export_name_parse (const char *text, const Forest *forest,
+                        ExportName *name, GError **error);
+
+/* The name of a view, or of one of its parts; the caller's. */
+char *export_name_format (const char *target, const char *checkpoint,
+                          int part);
+
+#endif /* COMMON_PARTS_EXPORT_NAME_H */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Names and descriptions of parts.
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "parts/part-text.h"
+
+#define DIGITS 4                /* of PART_COUNT_LIMIT */
+
+/* A number as we write it: no sign, no leading zeroes.  Returns what follows,
+ * or NULL.
+ */
+static const char *
+parse_number (const char *text, guint *number)
+{
+  const gsize digits = strspn (text, "0123456789");
+
+  if (digits == 0 || digits > DIGITS || (text[0] == '0' && digits > 1))
+    return NULL;
+  *number = (guint) g_ascii_strtoull (text, NULL, 10);
+  return text + digits;
+}
+
+static const char *
+skip (const char *text, const char *prefix)
+{
+  return text && g_str_has_prefix (text, prefix) ? text + strlen (prefix)
+    : NULL;
+}
+
+char *
+part_text_format (guint part, guint count)
+{
+  return g_strdup_printf ("part %u of %u: ", part, count);
+}
+
+bool
+part_text_parse (const char *text, guint *part, guint *count,
+                 const char **rest)
+{
+  text = skip (text, "part ");
+  text = text ? parse_number (text, part) : NULL;
+  text = skip (text, " of ");
+  text = text ? parse_number (text, count) : NULL;
+  *rest = skip (text, ": ");
+  return *rest && *part < *count && *count <= PART_COUNT_LIMIT;
+}
+
+char *
+part_name_format (const char *name, guint part)
+{
+  return g_strdup_printf ("%s/%u", name, part);
+}
+
+bool
+part_name_parse (const char *name, gsize *length, guint *part)
+{
+  const char *slash = strrchr (name, '/');
+  const char *end = slash ? parse_number (slash + 1, part) : NULL;
+
+  if (!end || *end)
+    return false;
+  *length = (gsize) (slash - name);
+  return true;
+}

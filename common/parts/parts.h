@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Which bitmaps, in which layers, together tell what changed on a disk
+ * since a checkpoint; and whether they can be trusted to.
+ */
+#ifndef COMMON_PARTS_PARTS_H
+#define COMMON_PARTS_PARTS_H
+
+#include "image/disk.h"
+#include "tree/forest.h"
+
+/* What counts as dirty in a part. */
+typedef enum {
+  PART_BITMAP,                  /* what the layer's bitmap says */
+  PART_ALLOCATION,              /* the layer has none: what is allocated in it,
+                                 * or above it */
+  PART_WHOLE,                   /* everything */
+} PartKind;
+
+typedef struct {
+  PartKind kind;
+  guint layer;                  /* index in disk->layers */
+  const Bitmap *bitmap;         /* of PART_BITMAP, else NULL; borrowed from the
+                                 * disk */
+} Part;
+
+/* Are these the same part of one disk?  The only comparison of parts there is:
+ * whoever keeps what was read of one asks it.
+ */
+bool part_equal (const Part *a, const Part *b);
+
+/* The bitmap's name, or NULL if the part has none.  Borrowed. */
+const char *part_bitmap_name (const Part *part);
+
+/* The parts of the view "disk since checkpoint", top layer first, each
+ * once; the caller's array of Part.  A block is clean only if it is clean in
+ * all of them.
+ *
+ * Refused, with reason and remedy, whenever that could not be proved:
+ * unknown checkpoint or one that does not cover the disk (ENOENT), a disk that
+ * was another then (EIO, see roster.h), bitmap missing (ENOENT), inconsistent,
+ * void in a layer that may have held the record (EIO), not offered by a layer's
+ * server (ENOENT), or not recording and not continued by its descendants' up to
+ * the current checkpoint (EIO).
+ *
+ * Facts: a modern bitmap is complete by itself over the contiguous layers
+ * that have it (libvirt docs/kbase/internals/incremental-backup.rst);
+ * libvirt before 6.5 disabled a parent's bitmap when it made a checkpoint's.
+ */
+GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
+                       const char *checkpoint, GError **error);
+
+/* The one part of a disk of which everything counts as dirty. */
+GPtrArray *parts_whole (void);
+
+/* A warning: who (a checkpoint, a definition) names a file that is not in the
+ * disk's chain any more, as after a merge of layers.  The caller's.
+ */
+char *parts_strayed (const char *who, const char *path);
+
+/* Always false (ENOENT): no document tells of the checkpoint, but these disks
+ * (char *) have a bitmap of its name.  command: tells libvirt of it again; NULL:
+ * there is no libvirt.
+ */
+bool parts_forgotten (const char *checkpoint, const GPtrArray *targets,
+                      const char *command, GError **error);
+
+/* Always false: ENOENT with the known names, the nearest first. */
+bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
+                               GError **error);
+
+/* Always false: EIO, a layer that may have held the record of a checkpoint has
+ * lost all of its bitmaps.  bitmap: the name of the record; NULL: any.
+ */
+bool parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
+                 GError **error);
+
+/* Always false: ENOENT, nothing at all is recorded for the disk. */
+bool parts_nothing_recorded (const Disk *disk, GError **error);
+
+/* A tree for disks without checkpoint documents: each bitmap name is a
+ * root, which covers the disks that have it in any layer.  libvirt's own
+ * temporary bitmaps are left out.
+ */
+Forest *parts_flat_tree (const GPtrArray *disks);
+
+#endif /* COMMON_PARTS_PARTS_H */

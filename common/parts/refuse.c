@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The words of parts.c's refusals.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "parts/parts.h"
+#include "parts/refuse.h"
+
+#define NAMES_SHOWN 8
+
+static const char *
+top_path (const Disk *disk)
+{
+  return disk_layer (disk, 0)->path;
+}
+
+static bool
+is_nbd (const Disk *disk)
+{
+  return disk_layer (disk, 0)->is_nbd;
+}
+
+char *
+parts_strayed (const char *who, const char *path)
+{
+  return g_strdup_printf ("%s names %s, which is not in its chain any more; if "
+                          "that was merged, rebased or copied by hand "
+                          "(qemu-img commit, rebase, convert), not by libvirt, "
+                          "changed blocks are missing from the record and a "
+                          "full backup is due", who, path);
+}
+
+bool
+parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
+                          GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autoptr (GPtrArray) names = forest_names (forest);
+  g_autofree char *nearest = nearest_names (checkpoint, names, NAMES_SHOWN);
+
+  return error_set (error, ENOENT, "there is no checkpoint %s; known are: %s",
+                    checkpoint, nearest);
+}
+
+bool
+parts_forgotten (const char *checkpoint, const GPtrArray *targets,
+                 const char *command, GError **error)
+{
+  g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
+
+  if (!command)
+    return error_set (error, ENOENT, "there is no document of checkpoint %s, "
+                      "but disk %s has a bitmap of that name; without tree=, "
+                      "it is a checkpoint by itself", checkpoint, disks);
+  return error_set (error, ENOENT, "libvirt does not know checkpoint %s, but "
+                    "disk %s has a bitmap of that name (libvirt may have "
+                    "forgotten it: migration, --metadata, a guest defined "
+                    "anew); tell it again with: %s", checkpoint, disks,
+                    command);
+}
+
+bool
+parts_nothing_recorded (const Disk *disk, GError **error)
+{
+  if (is_nbd (disk) && disk_layer (disk, 0)->bitmaps->len == 0)
+    return error_set (error, ENOENT, "disk %s: %s offers no dirty bitmap; "
+                      "export one with: qemu-nbd --read-only -B NAME, or with "
+                      "virsh backup-begin and <incremental>", disk->target,
+                      top_path (disk));
+  const Layer *layer = disk_void_layer (disk);
+  if (layer)
+    return parts_void (disk, layer, NULL, error);
+  return error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it "
+                    "(%s), so nothing was recorded; make a full backup",
+                    disk->target, top_path (disk));
+}
+
+bool
+parts_not_covered (const Forest *forest, const Disk *disk,
+                   const char *checkpoint, GError **error)
+{
+  if (!error)                   /* all checkpoints are looked at for words */
+    return false;
+
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const GPtrArray *all = forest_all (forest);
+
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *other = g_ptr_array_index (all, i);
+    if (checkpoint_bitmap (other, disk->target))
+      g_ptr_array_add (names, (char *) other->name);
+  }
+  g_autofree char *nearest = nearest_names (checkpoint, names, NAMES_SHOWN);
+  return error_set (error, ENOENT, "checkpoint %s does not cover disk %s, so "
+                    "nothing was recorded; checkpoints that do: %s",
+                    checkpoint, disk->target, nearest);
+}
+
+static bool
+missing_from_server (const Disk *disk, const char *bitmap, GError **error)
+{
+  g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
+  g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
+  g_autofree char *pull = g_strconcat ("backup-", disk->target, NULL);
+  const char *offered = NULL;
+
+  for (guint i = 0; i < names->len; i++) {
+    const char *name = g_ptr_array_index (names, i);
+    if (strcmp (name, pull) == 0
+        || (!offered && g_str_has_prefix (name, "backup-")))
+      offered = name;
+  }
+  /* One of a job's bitmaps is no checkpoint, but another disk's. */
+  if (offered && !g_str_has_prefix (bitmap, "backup-")) {
+    g_autofree char *word = error_shell_word (offered);
+    return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, "
+                      "but %s, as libvirt's pull-mode jobs do whatever the "
+                      "checkpoint; if the job was begun since %s, add "
+                      "bitmap=%s", disk->target, top_path (disk), bitmap,
+                      offered, bitmap, word);
+  }
+  return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s; it "
+                    "offers: %s; choose with bitmap=, or export it (qemu-nbd "
+                    "-B %s)", disk->target, top_path (disk), bitmap, nearest,
+                    bitmap);
+}
+
+/* A disabled bitmap is complete only with those of all checkpoints after
+ * it; were one of these forgotten, it would seem complete without.
+ */
+static bool
+has_disabled (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const Layer *layer = disk_layer (disk, i);
+    for (guint j = 0; j < layer->bitmaps->len; j++) {
+      const Bitmap *bitmap = g_ptr_array_index (layer->bitmaps, j);
+      if (!bitmap->recording && !bitmap->inconsistent)
+        return true;
+    }
+  }
+  return false;
+}
+
+static bool
+is_on_the_way (const Checkpoint *a, const Checkpoint *b)
+{
+  return a == b || forest_is_ancestor (a, b) || forest_is_ancestor (b, a);
+}
+
+/* Why it cannot be known what came after a checkpoint, if its tree has
+ * branches, as it has when a snapshot was reverted and the guest went on from
+ * there; else NULL.  The caller's.
+ */
+char *
+parts_branch_reason (const Forest *forest, const Disk *disk,
+               const Checkpoint *checkpoint)
+{
+  const GPtrArray *all = forest_all (forest);
+  const Checkpoint *root = checkpoint, *other = NULL;
+
+  while (root->parent)
+    root = root->parent;
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *at = g_ptr_array_index (all, i);
+    const char *name = checkpoint_bitmap (at, disk->target);
+    const Bitmap *bitmap
+      = name ? layer_bitmap (disk_layer (disk, 0), name) : NULL;
+    if (!forest_is_ancestor (root, at) || is_on_the_way (checkpoint, at))
+      continue;
+    if (bitmap && bitmap->recording && !bitmap->inconsistent)
+      return g_strdup_printf ("it is on another branch of the tree than "
+                              "checkpoint %s, whose bitmap goes on (was a "
+                              "snapshot reverted?)", at->name);
+    other = at;
+  }
+  g_autoptr (GPtrArray) leaves = forest_leaves (forest);
+  guint below = 0;
+  for (guint i = 0; !other && i < leaves->len; i++) {
+    const Checkpoint *leaf = g_ptr_array_index (leaves, i);
+    if (forest_is_ancestor (checkpoint, leaf) && ++below > 1)
+      other = leaf;
+  }
+  return other ? g_strdup_printf ("the tree has branches (one has checkpoint "
+                                  "%s), and which is the current one is not "
+                                  "stored (was a snapshot reverted?)",
+                                  other->name) : NULL;
+}
+
+bool
+parts_missing (const Forest *forest, const Disk *disk,
+               const Checkpoint *checkpoint, const char *bitmap,
+               GError **error)
+{
+  if (!error)
+    return false;
+  if (is_nbd (disk))
+    return missing_from_server (disk, bitmap, error);
+  const Layer *layer = disk_void_layer (disk);
+  if (layer)
+    return parts_void (disk, layer, bitmap, error);
+
+  g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
+  g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
+  const char *domain
+    = checkpoint->domain_name ? checkpoint->domain_name : "DOMAIN";
+  g_autofree char *command
+    = error_virsh (disk->libvirt_uri, "checkpoint-delete --metadata", domain,
+                   checkpoint->name);
+  g_autofree char *forget
+    = g_strconcat ("; once no other disk needs the checkpoint, forget it with: ",
+                   command, NULL);
+  g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
+  return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
+                    "it (there are: %s), so what changed since checkpoint %s "
+                    "is lost%s%s; make a full backup of all disks%s",
+                    disk->target, bitmap, top_path (disk), nearest,
+                    checkpoint->name, branch ? ": " : "",
+                    branch ? branch : "",
+                    branch || has_disabled (disk) ? "" : forget);
+}
+
+static bool
+may_be_lost (const Disk *disk, const char *bitmap)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (layer_may_have_lost (disk_layer (disk, i), bitmap))
+      return true;
+  return false;
+}
+
+/* Remove the bitmap (NULL: all that may be lost) from every layer, the top one
+ * first: with only the lower ones removed, the rest would look like a bitmap that
+ * was made later, and complete.
+ */
+static GString *
+removal (const Disk *disk, const char *bitmap)
+{
+  GString *remedy = g_string_new (NULL);
+
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const Layer *other = disk_layer (disk, i);
+    for (guint j = 0; j < other->bitmaps->len; j++) {
+      const Bitmap *one = g_ptr_array_index (other->bitmaps, j);
+      if (bitmap ? strcmp (one->name, bitmap) != 0
+          : !may_be_lost (disk, one->name))
+        continue;
+      g_autofree char *path = error_shell_word (other->path);
+      g_autofree char *name = error_shell_word (one->name);
+      g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
+                              remedy->len ? " && " : "", path, name);
+    }
+  }
+  return remedy;
+}
+
+/* The bitmaps that are left may have gone on in the layer that lost those of the
+ * same name, so all of these go, and the sign of the loss goes last, if they went:
+ * without it, they would look complete.
+ */
+bool
+parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
+            GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autoptr (GString) remedy = removal (disk, NULL);
+
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const Layer *other = disk_layer (disk, i);
+    if (!other->void_bitmaps)
+      continue;
+    g_autofree char *path = error_shell_word (other->path);
+    g_string_append_printf (remedy, "%sqemu-img check -r leaks %s",
+                            remedy->len ? " && " : "", path);
+  }
+  g_autofree char *advice = error_change_images (remedy->str);
+
+  return error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so "
+                    "what was written to it since %s%s is unknown; make a full "
+                    "backup, and then, to forget the lost record, %s",
+                    disk->target, layer->path, layer->void_bitmaps,
+                    bitmap ? "bitmap " : "any checkpoint",
+                    bitmap ? bitmap : "", advice);
+}
+
+bool
+parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
+            GError **error)
+{
+  g_autoptr (GString) remedy = removal (disk, bitmap);
+  g_autofree char *advice = error_change_images (remedy->str);
+
+  return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s, which was "
+                    "the disk when the bitmap was made, so what was written to "
+                    "it since is lost; make a full backup, and then, to forget "
+                    "the rest, %s", disk->target, bitmap, layer->path, advice);
+}
+
+bool
+parts_not_offered (const Disk *disk, const Layer *layer, const char *bitmap,
+                   GError **error)
+{
+  return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, so "
+                    "what was written to that layer is unknown; export it "
+                    "there, too (qemu-nbd -B %s), or leave out this uri= if "
+                    "the layer was in no use any more when the bitmap was "
+                    "made", disk->target, layer->path, bitmap, bitmap);
+}
+
+/* QEMU sets that mark while it has the image open, and takes it back at its end.
+ * A lock would have told us of a guest that is running, but not all do.
+ */
+bool
+parts_inconsistent (const Disk *disk, const Layer *layer,
+                    const char *bitmap, GError **error)
+{
+  g_autoptr (GString) remedy = removal (disk, bitmap);
+  g_autofree char *advice = error_change_images (remedy->str);
+
+  return error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent "
+                    "(in-use): a guest is running from it, or it was not saved "
+                    "when QEMU ended, so blocks are missing from it; if a "
+                    "guest runs, use libvirt=; if not, make a full backup, and "
+                    "then, to remove the bitmap, %s", disk->target, bitmap,
+                    layer->path, advice);
+}
+
+bool
+parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
+                GError **error)
+{
+  return error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not "
+                    "UTF-8, and QEMU cannot be asked for it; make a full "
+                    "backup, with a new checkpoint", disk->target, bitmap,
+                    layer->path);
+}
+
+bool
+parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
+                     guint layer, const char *why, GError **error)
+{
+  return error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s "
+                    "is not recording (disabled), and %s; blocks written "
+                    "since are unknown, make a full backup", disk->target,
+                    checkpoint->name, disk_layer (disk, layer)->path, why);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Why a view cannot be made, and what to do: for parts.c.  All that return
+ * bool return false, with one line in *error (NULL: nobody wants to know).
+ */
+#ifndef COMMON_PARTS_REFUSE_H
+#define COMMON_PARTS_REFUSE_H
+
+#include "image/disk.h"
+#include "tree/forest.h"
+
+/* ENOENT: nothing was recorded of the disk since the checkpoint. */
+bool parts_not_covered (const Forest *forest, const Disk *disk,
+                        const char *checkpoint, GError **error);
+
+/* ENOENT: a bitmap that the checkpoint needs is in no layer. */
+bool parts_missing (const Forest *forest, const Disk *disk,
+                    const Checkpoint *checkpoint, const char *bitmap,
+                    GError **error);
+
+/* ENOENT: the layer that the disk was at the checkpoint has lost the bitmap. */
+bool parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
+                 GError **error);
+
+/* ENOENT: the server of a layer that may hold a part of the record does not
+ * offer its bitmap.
+ */
+bool parts_not_offered (const Disk *disk, const Layer *layer,
+                        const char *bitmap, GError **error);
+
+/* EIO: a bitmap was lost in a crash, in this layer. */
+bool parts_inconsistent (const Disk *disk, const Layer *layer,
+                         const char *bitmap, GError **error);
+
+/* EILSEQ: of a bitmap in this layer, QEMU does not tell the name. */
+bool parts_misnamed (const Disk *disk, const Layer *layer,
+                     const char *bitmap, GError **error);
+
+/* EIO: the record ends in a layer (its number), and why nothing goes on. */
+bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
+                          guint layer, const char *why, GError **error);
+
+/* Why it cannot be known what came after a checkpoint, if its tree has
+ * branches; else NULL.  The caller's.
+ */
+char *parts_branch_reason (const Forest *forest, const Disk *disk,
+                           const Checkpoint *checkpoint);
+
+#endif /* COMMON_PARTS_REFUSE_H */

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Events are dropped: nothing here waits for one.  Every wait is bounded,
+ * and so is a line, which QEMU may fill with the names of 65,535 bitmaps.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/json-text.h"
+#include "qemu/qmp.h"
+
+#define ANSWER_TIMEOUT_MS 30000
+/* How soon it is noticed that we are told to end. */
+#define TICK_MS 100
+#define LINE_LIMIT (128 * 1024 * 1024)
+
+struct Qmp {
+  int fd_in;
+  int fd_out;
+  const NbdLife *life;
+  GByteArray *buffer;           /* read, not yet consumed */
+  gint64 id;                    /* of the last command */
+  bool broken;                  /* an answer is missing */
+};
+
+/* More bytes, or an errno. */
+static int
+fill (Qmp *qmp, gint64 deadline)
+{
+  struct pollfd pollfd = { .fd = qmp->fd_in, .events = POLLIN };
+  const int left = nbd_budget_left (deadline);
+  guint8 bytes[65536];
+
+  if (qmp->buffer->len > LINE_LIMIT)
+    return EFBIG;
+  if (left == 0)
+    return ETIMEDOUT;
+  if (nbd_life_is_stopped (qmp->life))
+    return ESHUTDOWN;
+  if (poll (&pollfd, 1, MIN (left, TICK_MS)) <= 0)
+    return 0;
+  const ssize_t n = read (qmp->fd_in, bytes, sizeof bytes);
+  if (n == 0)
+    return EPIPE;
+  if (n < 0)
+    return errno == EINTR ? 0 : errno;
+  g_byte_array_append (qmp->buffer, bytes, (guint) n);
+  return 0;
+}
+
+static JsonObject *
+read_message (Qmp *qmp, JsonParser *parser, gint64 deadline, GError **error)
+{
+  const guint8 *newline;
+  gsize searched = 0;
+
+  while (qmp->buffer->len == searched
+         || !(newline = memchr (qmp->buffer->data + searched, '\n',
+                                qmp->buffer->len - searched))) {
+    searched = qmp->buffer->len;
+    const int failure = fill (qmp, deadline);
+    if (failure) {
+      error_set (error, EIO, "the private qemu-storage-daemon does not "
+                 "answer: %s",
+                 failure == EPIPE ? "it ended" : g_strerror (failure));
+      return NULL;
+    }
+  }
+  const guint length = (guint) (newline - qmp->buffer->data) + 1;
+  JsonObject *message
+    = json_text_parse (parser, (const char *) qmp->buffer->data, length);
+  g_byte_array_remove_range (qmp->buffer, 0, length);
+  if (!message)
+    error_set (error, EIO, "the private qemu-storage-daemon answers with "
+               "something that is not QMP");
+  return message;
+}
+
+static bool
+write_all (int fd, const char *text, gsize length, GError **error)
+{
+  while (length > 0) {
+    const ssize_t n = write (fd, text, length);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return error_set (error, EIO, "cannot write to the private "
+                        "qemu-storage-daemon: %s", g_strerror (errno));
+    text += n;
+    length -= (gsize) n;
+  }
+  return true;
+}
+
+/* The two members of an answer; an event, or another command's answer, is
+ * passed over.
+ */
+static bool
+take_answer (const Qmp *qmp, const char *command, JsonObject *message,
+             bool *finished, JsonNode **answer, GError **error)
+{
+  JsonNode *node;
+
+  *finished
+    = json_object_get_int_member_with_default (message, "id", 0) == qmp->id;
+  if (!*finished)
+    return true;
+  if ((node = json_object_get_member (message, "return")) != NULL) {
+    if (answer)
+      *answer = json_node_copy (node);
+    return true;
+  }
+  if ((node = json_object_get_member (message, "error")) != NULL) {
+    const char *text = NULL;
+    if (JSON_NODE_HOLDS_OBJECT (node))
+      text = json_object_get_string_member_with_default (
+        json_node_get_object (node), "desc", NULL);
+    return error_set (error, EINVAL, "%s", text ? text : command);
+  }
+  *finished = false;
+  return true;
+}
+
+/* Send a command.  arguments is taken. */
+static bool
+send_command (Qmp *qmp, const char *command, JsonNode *arguments,
+              GError **error)
+{
+  g_autoptr (JsonNode) root = json_node_new (JSON_NODE_OBJECT);
+  JsonObject *object = json_object_new ();
+
+  json_object_set_string_member (object, "execute", command);
+  json_object_set_int_member (object, "id", ++qmp->id);
+  if (arguments)
+    json_object_set_member (object, "arguments", arguments);
+  json_node_take_object (root, object);
+  g_autofree char *text = json_to_string (root, FALSE);
+  g_autofree char *line = g_strconcat (text, "\n", NULL);
+  return write_all (qmp->fd_out, line, strlen (line), error);
+}
+
+bool
+qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
+             JsonNode **answer, GError **error)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
+  bool finished = false;
+
+  if (qmp->broken) {
+    g_clear_pointer (&arguments, json_node_unref);
+    return error_set (error, EIO, "the private qemu-storage-daemon left a "
+                      "command unanswered before; start the server again");
+  }
+  qmp->broken = true;
+  if (!send_command (qmp, command, arguments, error))
+    return false;
+  while (!finished) {
+    g_autoptr (JsonParser) parser = json_parser_new ();
+    JsonObject *message = read_message (qmp, parser, deadline, error);
+    if (!message)
+      return false;
+    if (!take_answer (qmp, command, message, &finished, answer, error)) {
+      qmp->broken = false;      /* answered, with a refusal */
+      return false;
+    }
+  }
+  qmp->broken = false;
+  return true;
+}
+
+Qmp *
+qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (Qmp) qmp = g_new0 (Qmp, 1);
+
+  qmp->fd_in = fd_in;
+  qmp->fd_out = fd_out;
+  qmp->life = life;
+  qmp->buffer = g_byte_array_new ();
+  if (!read_message (qmp, parser, deadline, error)
+      || !qmp_execute (qmp, "qmp_capabilities", NULL, NULL, error))
+    return NULL;
+  return g_steal_pointer (&qmp);
+}
+
+void
+qmp_free (Qmp *qmp)
+{
+  if (!qmp)
+    return;
+  g_byte_array_unref (qmp->buffer);
+  g_free (qmp);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * QEMU's machine protocol over a pair of pipes: one command, one answer.
+ * Source: docs/interop/qmp-spec of QEMU 7.2.
+ */
+#ifndef COMMON_QEMU_QMP_H
+#define COMMON_QEMU_QMP_H
+
+#include <stdbool.h>
+#include <glib.h>
+#include <json-glib/json-glib.h>
+
+#include "nbd/life.h"
+
+typedef struct Qmp Qmp;
+
+/* A monitor that reads fd_in and writes fd_out (both stay the caller's). Waits
+ * for the greeting and leaves negotiation mode.  No wait lasts longer than
+ * until life (borrowed) is told to end.
+ */
+Qmp *qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error);
+void qmp_free (Qmp *qmp);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
+
+/* Execute a command.  arguments is taken, and may be NULL.  The answer's
+ * "return" member goes to *answer when answer is not NULL (free with
+ * json_node_unref).  QEMU's own refusal is EINVAL with QEMU's words; a
+ * monitor that is gone or does not answer in time is EIO, and so is all that
+ * is asked after that: a late answer must not be taken for another's.  One
+ * thread at a time.
+ */
+bool qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
+                  JsonNode **answer, GError **error);
+
+#endif /* COMMON_QEMU_QMP_H */

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The socket: it is bound in a folder that exists for a moment only.  Once
+ * an O_PATH descriptor to the socket is open, name and folder are removed;
+ * connect (2) through /proc/self/fd finds it all the same, and nobody else
+ * can.  (An abstract socket would be open to every local user, and QEMU
+ * 7.2's storage daemon leaves the file behind when it is terminated.)
+ *
+ * Exports are made over QMP as they are wanted: hundreds of checkpoints do not
+ * slow the start, and QEMU's refusals come with its own words.  Source: QEMU
+ * 7.2 qapi/block-export.json.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <json-glib/json-glib.h>
+
+#include "base/child.h"
+#include "base/error.h"
+#include "base/json-text.h"
+#include "base/own-folder.h"
+#include "qemu/qmp.h"
+#include "qemu/storage-daemon.h"
+#include "qemu/storage-nodes.h"
+
+/* It has nothing to save. */
+#define STOP_GRACE_MS 2000
+
+struct StorageDaemon {
+  Child child;
+  NbdLife *life;                /* borrowed */
+  uid_t user;                   /* whose it is */
+  gid_t group;
+  int socket_path_fd;           /* O_PATH; -1 if none */
+  GMutex lock;                  /* guards what follows */
+  Qmp *qmp;                     /* NULL until the first file is opened */
+  GHashTable *exports;          /* "node/bitmap" or "node" → export name */
+  guint exports_tried;          /* names are never used again: an export whose
+                                 * making was not answered may exist */
+};
+
+/* A listening socket in that folder, by a name that is removed before anybody
+ * can know of it; *path_fd is how to reach it.
+ */
+static int
+listen_in (const char *folder, int *path_fd, GError **error)
+{
+  struct sockaddr_un address = { .sun_family = AF_UNIX };
+  const int length = snprintf (address.sun_path, sizeof address.sun_path,
+                               "%s/" OWN_SOCKET, folder);
+
+  if (length >= (int) sizeof address.sun_path) {
+    error_set (error, ENAMETOOLONG, "the temporary folder %s is too long a "
+               "name for a socket; set TMPDIR to a shorter one", folder);
+    return -1;
+  }
+  const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0 && bind (fd, (struct sockaddr *) &address, sizeof address) == 0
+      && (*path_fd = open (address.sun_path, O_PATH | O_CLOEXEC)) >= 0
+      && listen (fd, SOMAXCONN) == 0)
+    return fd;
+  error_set (error, errno, "cannot make a private socket in %s: %s", folder,
+             g_strerror (errno));
+  if (fd >= 0)
+    close (fd);
+  return -1;
+}
+
+/* The same, in a folder for that moment.  Only SIGKILL leaves it behind, for the
+ * next start to remove.
+ */
+static int
+listen_unnamed (int *path_fd, GError **error)
+{
+  g_autofree char *name = own_folder_name ();
+  g_autofree char *path = g_build_filename (g_get_tmp_dir (), name, NULL);
+  OwnFolder folder = OWN_FOLDER_INIT;
+  sigset_t all, before;
+  int fd = -1;
+
+  own_folder_sweep (g_get_tmp_dir (), geteuid ());
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, &before);
+  if (own_folder_make (&folder, path, error))
+    fd = listen_in (path, path_fd, error);
+  own_folder_remove (&folder);
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  return fd;
+}
+
+StorageDaemon *
+storage_daemon_start (NbdLife *life, GError **error)
+{
+  static const char *const argv[] = {
+    "qemu-storage-daemon",
+    "--chardev", "stdio,id=qmp", "--monitor", "chardev=qmp",
+    "--nbd-server", "addr.type=fd,addr.str=3,max-connections=0",
+    NULL
+  };
+  StorageDaemon *daemon = g_new0 (StorageDaemon, 1);
+
+  daemon->child = (Child) CHILD_INIT;
+  daemon->life = life;
+  daemon->user = geteuid ();
+  daemon->group = getegid ();
+  daemon->socket_path_fd = -1;
+  g_mutex_init (&daemon->lock);
+  daemon->exports
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  const int fd = listen_unnamed (&daemon->socket_path_fd, error);
+  if (fd >= 0) {
+    const bool started = child_start (argv, fd, &daemon->child, error);
+    close (fd);
+    if (started)
+      return daemon;
+  }
+  storage_daemon_stop (daemon);
+  return NULL;
+}
+
+bool
+storage_daemon_is_ours (const StorageDaemon *daemon)
+{
+  return daemon->user == geteuid () && daemon->group == getegid ();
+}
+
+void
+storage_daemon_stop (StorageDaemon *daemon)
+{
+  if (!daemon)
+    return;
+  /* A signal of ours might not reach it. */
+  if (daemon->qmp && !storage_daemon_is_ours (daemon))
+    qmp_execute (daemon->qmp, "quit", NULL, NULL, NULL);
+  qmp_free (daemon->qmp);
+  child_stop (&daemon->child, STOP_GRACE_MS);
+  if (daemon->socket_path_fd >= 0)
+    close (daemon->socket_path_fd);
+  g_hash_table_unref (daemon->exports);
+  g_mutex_clear (&daemon->lock);
+  g_free (daemon);
+}
+
+void
+storage_daemon_disown (StorageDaemon *daemon)
+{
+  child_disown (&daemon->child);
+}
+
+/* One that does not answer may have said why. */
+static bool
+with_last_words (StorageDaemon *daemon, const GError *refusal, GError **error)
+{
+  g_autofree char *words
+    = refusal->code == EIO ? child_says (&daemon->child) : NULL;
+
+  return error_set (error, refusal->code, "%s%s%s", refusal->message,
+                    words ? ": " : "", words ? words : "");
+}
+
+bool
+storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&daemon->lock);
+  g_autoptr (GError) refusal = NULL;
+
+  if (!daemon->qmp)
+    daemon->qmp = qmp_new (daemon->child.out, daemon->child.in,
+                           daemon->life, &refusal);
+  if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, &refusal))
+    return true;
+  return with_last_words (daemon, refusal, error);
+}
+
+char *
+storage_daemon_says (StorageDaemon *daemon)
+{
+  return child_says (&daemon->child);
+}
+
+static bool
+add_export (StorageDaemon *daemon, const char *top, const char *node,
+            const char *bitmap, const char *name, GError **error)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  json_text_add_string (builder, "type", "nbd");
+  json_text_add_string (builder, "id", name);
+  json_text_add_string (builder, "name", name);
+  json_text_add_string (builder, "node-name", top);
+  json_text_add_bool (builder, "writable", false);
+  json_text_add_bool (builder, "allocation-depth", true);
+  if (bitmap) {
+    json_builder_set_member_name (builder, "bitmaps");
+    json_builder_begin_array (builder);
+    json_builder_begin_object (builder);
+    json_text_add_string (builder, "node", node);
+    json_text_add_string (builder, "name", bitmap);
+    json_builder_end_object (builder);
+    json_builder_end_array (builder);
+  }
+  json_builder_end_object (builder);
+  return qmp_execute (daemon->qmp, "block-export-add",
+                      json_builder_get_root (builder), NULL, error);
+}
+
+/* The name of the export for key, made now if it is new. */
+static const char *
+find_or_add_export (StorageDaemon *daemon, const char *top, const char *node,
+                    const char *bitmap, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&daemon->lock);
+  g_autofree char *key = bitmap
+    ? g_strconcat (node, "/", bitmap, NULL) : g_strdup (top);
+  const char *known = g_hash_table_lookup (daemon->exports, key);
+
+  if (known)
+    return known;
+  g_autofree char *name = g_strdup_printf ("e%u", daemon->exports_tried++);
+  if (!add_export (daemon, top, node, bitmap, name, error))
+    return NULL;
+  known = name;
+  g_hash_table_insert (daemon->exports, g_steal_pointer (&key),
+                       g_steal_pointer (&name));
+  return known;
+}
+
+bool
+storage_daemon_export (StorageDaemon *daemon, const Disk *disk, guint layer,
+                       const char *bitmap, NbdEndpoint *endpoint,
+                       GError **error)
+{
+  g_autofree char *top = storage_node_name (disk, 0);
+  g_autofree char *node = storage_node_name (disk, layer);
+  const Layer *at = disk_layer (disk, layer);
+  g_autoptr (GError) refusal = NULL;
+  const char *name
+    = find_or_add_export (daemon, top, node, bitmap, &refusal);
+
+  if (!name) {
+    g_prefix_error (&refusal, "disk %s: cannot export %s%s of %s: ",
+                    disk->target, bitmap ? "bitmap " : "",
+                    bitmap ? bitmap : "the allocation", at->path);
+    return with_last_words (daemon, refusal, error);
+  }
+  endpoint->socket
+    = g_strdup_printf ("/proc/self/fd/%d", daemon->socket_path_fd);
+  endpoint->export_name = g_strdup (name);
+  endpoint->life = daemon->life;
+  endpoint->server = &daemon->child;
+  endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
+                                    at->path, bitmap ? bitmap : "none");
+  return true;
+}

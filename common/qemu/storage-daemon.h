@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A private, read-only qemu-storage-daemon over the images of stopped
+ * guests.  QEMU's own code reads the bitmaps and the clusters.
+ */
+#ifndef COMMON_QEMU_STORAGE_DAEMON_H
+#define COMMON_QEMU_STORAGE_DAEMON_H
+
+#include "image/disk.h"
+#include "nbd/endpoint.h"
+
+typedef struct StorageDaemon StorageDaemon;
+
+/* Start it, without waiting until it is ready.  Its socket has no name in any
+ * folder, so nothing is left behind however we end; see child_start for how it
+ * ends with us, also when we have forked meanwhile.
+ */
+StorageDaemon *storage_daemon_start (NbdLife *life, GError **error);
+
+/* Is it of the user and group that we are now?  Not after nbdkit --user. */
+bool storage_daemon_is_ours (const StorageDaemon *daemon);
+
+/* End it and free.  NULL is fine. */
+void storage_daemon_stop (StorageDaemon *daemon);
+
+/* See child_disown. */
+void storage_daemon_disown (StorageDaemon *daemon);
+
+/* Open a disk's layers; see storage_nodes_open. */
+bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
+
+/* What it has written to its standard error since it was last asked, as one
+ * line; NULL if nothing.  The caller's.  (Errors take what they can from there,
+ * also those of the connections to it.)
+ */
+char *storage_daemon_says (StorageDaemon *daemon);
+
+/* Export the disk's top layer with the dirty bits of one bitmap of one layer
+ * (bitmap NULL: with the allocation of all layers) and say where; what of it
+ * counts as dirty, the caller says.  Asked again for the same, it names the
+ * same export, as QEMU lets a bitmap be in one export only.  Thread-safe.
+ */
+bool storage_daemon_export (StorageDaemon *daemon, const Disk *disk,
+                            guint layer, const char *bitmap,
+                            NbdEndpoint *endpoint, GError **error);
+
+#endif /* COMMON_QEMU_STORAGE_DAEMON_H */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The layers of a disk as nodes of a storage daemon.
+ */
+#ifndef COMMON_QEMU_STORAGE_NODES_H
+#define COMMON_QEMU_STORAGE_NODES_H
+
+#include "image/disk.h"
+#include "qemu/qmp.h"
+
+/* Open a disk's layers read-only, each over the next, with no other below the
+ * last.  Their sizes and bitmaps, with the dirty bytes, are put into disk.
+ * Refused with a remedy: changed since it was inspected (EBUSY), or anything
+ * that QEMU cannot read; EIO if it does not answer.  Nodes may be left then, so
+ * end the daemon.
+ */
+bool storage_nodes_open (Qmp *qmp, Disk *disk, GError **error);
+
+/* The name of a layer's node.  QEMU's are identifiers of at most 31
+ * characters, so they are built from where the disk is in memory, not from its
+ * target.  The caller's.
+ */
+char *storage_node_name (const Disk *disk, guint layer);
+
+#endif /* COMMON_QEMU_STORAGE_NODES_H */

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * file=: the qcow2 images of a stopped guest, read by a private
+ * qemu-storage-daemon.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "image/chain.h"
+#include "qemu/storage-daemon.h"
+#include "source/source.h"
+
+typedef struct {
+  Source source;
+  StorageDaemon *daemon;
+  GHashTable *direct;           /* Disk → DirectRead, where that is possible */
+} FileSource;
+
+static bool
+is_wanted (const SourceRequest *request)
+{
+  return request->files->len > 0;
+}
+
+/* The target that the last document that knows the path gives it, or knows
+ * what the path leads to.  The documents' own paths are not looked up: they
+ * may lead anywhere.
+ */
+static const char *
+target_by_path (const Forest *tree, const char *path)
+{
+  const GPtrArray *all = forest_all (tree);
+  char *resolved = realpath (path, NULL);
+  g_autofree char *real = g_strdup (resolved ? resolved : path);
+
+  free (resolved);
+
+  for (guint i = all->len; i > 0; i--) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i - 1);
+    const GPtrArray *disks = checkpoint->domain_disks;
+    for (guint j = 0; disks && j < disks->len; j++) {
+      const DomainDisk *disk = g_ptr_array_index (disks, j);
+      if (disk->source && (strcmp (disk->source, path) == 0
+                           || strcmp (disk->source, real) == 0))
+        return disk->target;
+    }
+  }
+  return NULL;
+}
+
+/* Every target that some checkpoint covers, each once, borrowed. */
+static GPtrArray *
+covered_targets (const Forest *tree)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  GPtrArray *targets = g_ptr_array_new ();
+  const GPtrArray *all = forest_all (tree);
+
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    for (guint j = 0; j < checkpoint->disks->len; j++) {
+      const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, j);
+      if (disk->covered && g_hash_table_add (seen, disk->name))
+        g_ptr_array_add (targets, disk->name);
+    }
+  }
+  return targets;
+}
+
+/* Documents that say nothing of disks leave the naming to us. */
+static bool
+tells_disks (const Forest *tree)
+{
+  const GPtrArray *all = forest_all (tree);
+
+  for (guint i = 0; i < all->len; i++)
+    if (!((const Checkpoint *) g_ptr_array_index (all, i))->covers_any_disk)
+      return true;
+  return false;
+}
+
+/* vda, vdb, … vdz, vdaa… as Linux counts. */
+static char *
+nth_target (guint n)
+{
+  g_autofree char *before = n >= 26 ? nth_target (n / 26 - 1) : g_strdup ("vd");
+
+  return g_strdup_printf ("%s%c", before, 'a' + (int) (n % 26));
+}
+
+static char *
+choose_target (const SourceRequest *request, const Forest *tree, guint index,
+               GError **error)
+{
+  const RequestedFile *file = g_ptr_array_index (request->files, index);
+  const bool single = request->files->len == 1;
+
+  if (file->target)
+    return g_strdup (file->target);
+  if (!tree || !tells_disks (tree))
+    return single && request->disk
+      ? g_strdup (request->disk) : nth_target (index);
+
+  const char *target = target_by_path (tree, file->path);
+  if (target)
+    return g_strdup (target);
+  if (single && request->disk)
+    return g_strdup (request->disk);
+
+  g_autoptr (GPtrArray) targets = covered_targets (tree);
+  if (single && targets->len == 1)
+    return g_strdup (g_ptr_array_index (targets, 0));
+  g_autofree char *known = nearest_names (NULL, targets, 8);
+  g_autofree char *word = error_shell_word (file->path);
+  error_set (error, EINVAL, "file=%s: which disk of the tree is it?  Known "
+             "are: %s; write file=TARGET:%s", file->path, known, word);
+  return NULL;
+}
+
+static bool
+add_disk (FileSource *self, const SourceRequest *request, const char *target,
+          const char *path, GError **error)
+{
+  const Source *source = &self->source;
+
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *other = g_ptr_array_index (source->disks, i);
+    if (strcmp (other->target, target) == 0)
+      return error_set (error, EINVAL, "disk %s is given twice: %s and %s; "
+                        "write file=TARGET:PATH", target,
+                        disk_layer (other, 0)->path, path);
+  }
+  GPtrArray *layers = image_chain_inspect (path, error);
+  if (!layers)
+    return false;
+  Disk *disk = disk_new (target);
+  g_ptr_array_unref (disk->layers);
+  disk->layers = layers;
+  disk->libvirt_uri = g_strdup (request->libvirt);
+  g_ptr_array_add (source->disks, disk);
+  return storage_daemon_open (self->daemon, disk, error);
+}
+
+static bool
+add_disks (FileSource *self, const SourceRequest *request, GError **error)
+{
+  for (guint i = 0; i < request->files->len; i++) {
+    const RequestedFile *file = g_ptr_array_index (request->files, i);
+    g_autofree char *target
+      = choose_target (request, self->source.forest, i, error);
+    if (!target || !add_disk (self, request, target, file->path, error))
+      return false;
+  }
+  return true;
+}
+
+static void
+file_free (Source *source)
+{
+  FileSource *self = (FileSource *) source;
+
+  storage_daemon_stop (self->daemon);
+  g_hash_table_unref (self->direct);
+  source_clear (source);
+  g_free (self);
+}
+
+/* A daemon of the user that nbdkit was told to become.  The other keeps the
+ * images as they are until this one has them.
+ */
+static bool
+become_user (FileSource *self, GError **error)
+{
+  const GPtrArray *disks = self->source.disks;
+  StorageDaemon *before = self->daemon;
+
+  self->daemon = storage_daemon_start (self->source.life, error);
+  bool ok = self->daemon != NULL;
+  for (guint i = 0; ok && i < disks->len; i++)
+    ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
+                              error);
+  storage_daemon_stop (before);
+  return ok;
+}
+
+static bool
+file_start (Source *source, GError **error)
+{
+  FileSource *self = (FileSource *) source;
+
+  if (!storage_daemon_is_ours (self->daemon) && !become_user (self, error))
+    return false;
+  for (guint i = 0; i < source->disks->len; i++) {
+    Disk *disk = g_ptr_array_index (source->disks, i);
+    DirectRead *direct = direct_read_open (disk);
+    if (direct)
+      g_hash_table_insert (self->direct, (gpointer) disk, direct);
+  }
+  return true;
+}
+
+static const DirectRead *
+file_direct (Source *source, const Disk *disk)
+{
+  return g_hash_table_lookup (((FileSource *) source)->direct, disk);
+}
+
+/* QEMU leaves out bitmaps that it does not trust, and says so, but not of which
+ * layer; the headers tell.  Should they not, it may be any.
+ */
+static void
+note_void_bitmaps (const GPtrArray *disks)
+{
+  for (guint i = 0; i < disks->len; i++)
+    if (disk_void_layer (g_ptr_array_index (disks, i)))
+      return;
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      ((Layer *) g_ptr_array_index (disk->layers, j))->void_bitmaps
+        = "QEMU considers bitmaps of one of the images inconsistent";
+  }
+}
+
+/* QEMU opens the image, and is not content with it. */
+static void
+heed_words (FileSource *self)
+{
+  g_autofree char *words = storage_daemon_says (self->daemon);
+  g_auto (GStrv) parts
+    = g_strsplit (words ? words : "", "qemu-storage-daemon: ", -1);
+
+  for (guint i = 0; parts[i]; i++) {
+    if (!*g_strstrip (parts[i]))
+      continue;
+    /* block/qcow2.c, qcow2_read_extensions, of QEMU 7.2 to 10.0.  It is said of
+     * the layer where that matters.
+     */
+    if (strstr (parts[i], "considered inconsistent")) {
+      note_void_bitmaps (self->source.disks);
+      continue;
+    }
+    reporter_warn (self->source.reporter, "the storage daemon says: %s",
+                   parts[i]);
+  }
+}
+
+static Roster *
+make_roster (const Source *source)
+{
+  Roster *roster = roster_new (true);
+
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      roster_add (roster, disk->target, disk_layer (disk, j)->path);
+  }
+  return roster;
+}
+
+static Source *
+file_inspect (const SourceRequest *request, Forest *tree,
+              const Reporter *reporter, GError **error)
+{
+  FileSource *self = g_new0 (FileSource, 1);
+  Source *source = &self->source;
+
+  source_init (source, &source_file_ops, request, reporter);
+  self->direct = g_hash_table_new_full (NULL, NULL, NULL,
+                                        (GDestroyNotify) direct_read_free);
+  source->forest = tree;
+  self->daemon = storage_daemon_start (source->life, error);
+  if (!self->daemon || !add_disks (self, request, error)) {
+    file_free (source);
+    return NULL;
+  }
+  heed_words (self);
+  if (!source->forest)
+    source->forest = parts_flat_tree (source->disks);
+  source_call_roll (source, make_roster (source));
+  return source;
+}
+
+static bool
+file_endpoint (Source *source, const Disk *disk, const Part *part,
+               NbdEndpoint *endpoint, GError **error)
+{
+  FileSource *self = (FileSource *) source;
+
+  /* A bitmap of a shorter layer is silent about what lies beyond it. */
+  source_set_dirty (endpoint, part, part->layer + 1,
+                    disk_layer (disk, part->layer)->size);
+  return storage_daemon_export (self->daemon, disk, part->layer,
+                                part_bitmap_name (part), endpoint, error);
+}
+
+static void
+file_disown (Source *source)
+{
+  storage_daemon_disown (((FileSource *) source)->daemon);
+}
+
+const SourceOps source_file_ops = {
+  .name      = "file",
+  .is_wanted = is_wanted,
+  .inspect   = file_inspect,
+  .start     = file_start,
+  .endpoint  = file_endpoint,
+  .direct    = file_direct,
+  .disown    = file_disown,
+  .free      = file_free,
+};

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A running guest of libvirt's: what can be known without touching it, and
+ * the backup job.  The job's server, export names and bitmaps are those that
+ * libvirt tells of the job, and are tried before anything is served.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <libnbd.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "image/chain.h"
+#include "nbd/connect.h"
+#include "parts/refuse.h"
+#include "source/libvirt.h"
+#include "source/live-plan.h"
+#include "tree/redefine.h"
+
+#define NAMES_SHOWN 8
+
+/* A disk with one layer, of which nothing is known yet but its size. */
+static Layer *
+add_disk (Source *source, const char *target, const char *path, guint64 size)
+{
+  Disk *disk = disk_new (target);
+  Layer *layer = layer_new (path);
+
+  layer->is_nbd = true;
+  layer->size = size;
+  g_ptr_array_add (disk->layers, layer);
+  g_ptr_array_add (source->disks, disk);
+  return layer;
+}
+
+static void
+add_bitmap (Layer *layer, const char *name)
+{
+  Bitmap *bitmap = bitmap_new (name);
+
+  bitmap->recording = true;
+  g_ptr_array_add (layer->bitmaps, bitmap);
+}
+
+bool
+libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
+{
+  Source *source = &self->source;
+
+  if (forest_size (look->tree) == 0)
+    return error_set (error, ENOENT, "%s has no checkpoint, so nothing was "
+                      "recorded; create=NAME makes the first with a full "
+                      "backup, and on-missing=full serves all without one",
+                      self->who);
+  for (guint i = 0; i < look->guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
+    const guint64 *size = g_hash_table_lookup (look->sizes, disk->target);
+    Layer *layer = add_disk (source, disk->target, self->who,
+                             size ? *size : 0);
+    const GPtrArray *all = forest_all (look->tree);
+    for (guint j = 0; j < all->len; j++) {
+      const char *name
+        = checkpoint_bitmap (g_ptr_array_index (all, j), disk->target);
+      if (name && !layer_bitmap (layer, name))
+        add_bitmap (layer, name);
+    }
+  }
+  source->forest = g_steal_pointer (&look->tree);
+  source->look_only
+    = g_strdup_printf ("%s is running and no backup was begun, so only names "
+                       "can be had; to read, start with checkpoint=NAME, or "
+                       "for a full view with create=NAME or on-missing=full",
+                       self->who);
+  return true;
+}
+
+static char *
+export_uri (const LibvirtSource *self, const Backup *backup,
+            const char *export_name)
+{
+  g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
+
+  if (backup->socket) {
+    g_autofree char *socket = g_uri_escape_string (backup->socket, "/", FALSE);
+    return g_strdup_printf ("nbd+unix:///%s?socket=%s", name, socket);
+  }
+  g_autofree char *folder = self->certificates
+    ? g_uri_escape_string (self->certificates, "/", FALSE) : NULL;
+  const bool is_ipv6 = strchr (backup->host, ':') != NULL;
+  return g_strdup_printf ("%s://%s%s%s:%u/%s%s%s",
+                          backup->tls ? "nbds" : "nbd", is_ipv6 ? "[" : "",
+                          backup->host, is_ipv6 ? "]" : "", backup->port,
+                          name, folder ? "?tls-certificates=" : "",
+                          folder ? folder : "");
+}
+
+/* Connect to a disk's export and see that all is there. */
+static bool
+connect_disk (LibvirtSource *self, const Backup *backup,
+              const BackupDisk *disk, GError **error)
+{
+  g_autofree char *uri = export_uri (self, backup, disk->export_name);
+  g_autofree char *what
+    = g_strdup_printf ("%s, disk %s (%s)", self->who, disk->target, uri);
+  g_autofree char *context = disk->incremental
+    ? g_strconcat (NBD_CONTEXT_BITMAP, disk->export_bitmap, NULL) : NULL;
+  NbdLife *life = self->source.life;
+  struct nbd_handle *nbd = nbd_connect_look (life, uri, what, error);
+
+  if (!nbd)
+    return false;
+  if (!nbd_connect_go (life, nbd, context, what, error)) {
+    nbd_connect_drop (life, nbd);
+    return false;
+  }
+  g_hash_table_insert (self->first, g_strdup (disk->target), nbd);
+  nbd_life_add_sign (life, nbd_aio_get_fd (nbd));
+  libvirt_add_witness (self, disk->target);
+  Layer *layer = add_disk (&self->source, disk->target, uri,
+                           (guint64) nbd_get_size (nbd));
+  Disk *added = g_ptr_array_index (self->source.disks,
+                                   self->source.disks->len - 1);
+  if (disk->incremental)
+    add_bitmap (layer, disk->export_bitmap);
+  else
+    added->full = true;
+  return true;
+}
+
+/* The checkpoint that the job is since, and its bitmap for each disk. */
+static Forest *
+job_forest (const GuestLook *look, const char *since, const Backup *backup)
+{
+  Forest *forest = forest_new ();
+
+  if (since) {
+    const Checkpoint *known = forest_lookup (look->tree, since);
+    Checkpoint *checkpoint = checkpoint_new (since);
+    checkpoint->has_creation_time = known->has_creation_time;
+    checkpoint->creation_time = known->creation_time;
+    if (known->domain_disks)
+      checkpoint->domain_disks = g_ptr_array_ref (known->domain_disks);
+    for (guint i = 0; i < backup->disks->len; i++) {
+      const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+      if (disk->incremental)
+        checkpoint_cover (checkpoint, disk->target, disk->export_bitmap);
+    }
+    forest_add (forest, checkpoint, NULL);
+  }
+  forest_link (forest);
+  return forest;
+}
+
+/* The job's forest knows one checkpoint only; why it does not cover the disk,
+ * libvirt's tells.
+ */
+static void
+add_refused (Source *source, const LivePlan *plan, const Forest *tree,
+             const char *since, const char *target, const char *who)
+{
+  const char *why = g_hash_table_lookup (plan->useless, target);
+  g_autoptr (GError) not_covered = NULL;
+
+  add_disk (source, target, who, 0);
+  Disk *disk = g_ptr_array_index (source->disks, source->disks->len - 1);
+  if (!why && !parts_not_covered (tree, disk, since, &not_covered))
+    why = not_covered->message;
+  disk->useless = g_strdup (why);
+}
+
+/* Can what was begun be served?  If not, the keeper undoes it. */
+static bool
+serve_job (LibvirtSource *self, const SourceRequest *request,
+           LivePlan *plan, const Backup *backup, GuestLook *look,
+           GError **error)
+{
+  Source *source = &self->source;
+
+  for (guint i = 0; i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    if (!connect_disk (self, backup, disk, error))
+      return false;
+  }
+  /* Known, though refused, so that a client who asks learns why. */
+  for (guint i = 0; i < plan->refused->len; i++)
+    add_refused (source, plan, look->tree, request->checkpoint,
+                 g_ptr_array_index (plan->refused, i), self->who);
+  source->forest = job_forest (look, request->checkpoint, backup);
+  source_call_roll (source, g_steal_pointer (&plan->roster));
+  source->since = g_strdup (request->checkpoint);
+  source->tree = g_steal_pointer (&look->tree);
+  source->connects_early = true;
+  source->keeps_connections = true;
+  return true;
+}
+
+/* The wanted disks that libvirt gives no size for: their record is of no
+ * use.  Target → why.
+ */
+static GHashTable *
+broken_disks (const Checkpoint *checkpoint, const LivePlan *plan,
+              const GError *refusal)
+{
+  GHashTable *broken
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+
+  for (guint i = 0; i < plan->backup->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
+    const CheckpointDisk *disk
+      = checkpoint_disk (checkpoint, wanted->target);
+    if (wanted->incremental && (!disk || !disk->has_size))
+      g_hash_table_insert (broken, g_strdup (wanted->target), g_strdup_printf (
+        "disk %s: the record since checkpoint %s is missing or broken (%s); "
+        "make a full backup of it", wanted->target, checkpoint->name,
+        refusal->message));
+  }
+  return broken;
+}
+
+/* No disk is left to be backed up. */
+static bool
+refuse_all (const LibvirtSource *self, const SourceRequest *request,
+            const GuestLook *look, const LivePlan *plan, GError **error)
+{
+  GHashTableIter iter;
+  gpointer reason;
+
+  if (request->disk && !guest_disk (look->guest, request->disk)) {
+    const char *why
+      = g_hash_table_lookup (look->guest->left_out, request->disk);
+    /* All that there are, as none is the one that is wanted. */
+    g_autofree char *names
+      = nearest_names (request->disk, plan->unwanted, NAMES_SHOWN);
+    return error_set (error, ENOENT, "%s has no disk %s that can be backed up"
+                      "%s%s; disks that can: %s", self->who, request->disk,
+                      why ? ": " : "", why ? why : "", names);
+  }
+  g_hash_table_iter_init (&iter, plan->useless);
+  if (g_hash_table_iter_next (&iter, NULL, &reason))
+    return error_set (error, EIO, "%s: %s: %s", self->who,
+                      self->source.missing_remedy, (const char *) reason);
+  return error_set (error, ENOENT, "%s: checkpoint %s covers none of the "
+                    "wanted disks, so nothing was recorded; add "
+                    "on-missing=full for a full view (without create= if none "
+                    "is qcow2)", self->who,
+                    request->checkpoint ? request->checkpoint : "(none)");
+}
+
+/* Those that on-missing=full serves whole though libvirt would not. */
+static void
+warn_of_useless (const Source *source, const LivePlan *plan)
+{
+  GHashTableIter iter;
+  gpointer target, reason;
+
+  g_hash_table_iter_init (&iter, plan->useless);
+  while (g_hash_table_iter_next (&iter, &target, &reason)) {
+    g_autofree char *message = source_served_whole (target, reason);
+    reporter_warn (source->reporter, "%s", message);
+  }
+}
+
+/* Disks that are in this backup, and would not be in the next one. */
+static void
+warn_of_unrecorded (const Source *source, const LivePlan *plan)
+{
+  for (guint i = 0; plan->create && i < plan->backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (plan->backup->disks, i);
+    if (checkpoint_bitmap (plan->create, disk->target))
+      continue;
+    reporter_warn (source->reporter, "disk %s is copied whole, but checkpoint "
+                   "%s does not record it, for it is not qcow2 of version 3; a "
+                   "backup since %s has it only with on-missing=full",
+                   disk->target, plan->create->name, plan->create->name);
+  }
+}
+
+static void
+warn_of_unseen (const Source *source, const LivePlan *plan)
+{
+  for (guint i = 0; i < plan->unseen->len; i++)
+    reporter_warn (source->reporter, "%s",
+                   (const char *) g_ptr_array_index (plan->unseen, i));
+}
+
+static bool
+begin_job (LibvirtSource *self, const SourceRequest *request, GuestLook *look,
+           GHashTable *broken, GError **error)
+{
+  g_auto (LivePlan) plan = { 0 };
+  g_autoptr (Backup) backup = NULL;
+  g_autoptr (Checkpoint) sized = NULL;
+  g_autoptr (GError) refusal = NULL;
+
+  if (!live_plan_make (&plan, request, look, broken, error))
+    return false;
+  if (plan.backup->disks->len == 0)
+    return refuse_all (self, request, look, &plan, error);
+  if (!broken)                  /* the second time, it has been told */
+    warn_of_unseen (&self->source, &plan);
+  if (live_plan_begin (&plan, request, look, self->keeper, &backup, &sized,
+                       &refusal)) {
+    if (request->on_missing_full)
+      warn_of_useless (&self->source, &plan);
+    warn_of_unrecorded (&self->source, &plan);
+    libvirt_leave_out (&self->source, request, look->guest->left_out, false);
+    return serve_job (self, request, &plan, backup, look, error);
+  }
+  g_autoptr (GHashTable) found
+    = sized ? broken_disks (sized, &plan, refusal) : NULL;
+  if (!found || g_hash_table_size (found) == 0 || broken) {
+    g_propagate_error (error, g_steal_pointer (&refusal));
+    return false;
+  }
+  return begin_job (self, request, look, found, error);
+}
+
+/* A bitmap that was made since QEMU was started is in no image yet. */
+static bool
+not_in_images (const SourceRequest *request, const GuestLook *look,
+               GError **error)
+{
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+  g_autoptr (GError) unknown = NULL;
+
+  for (guint i = 0; i < look->guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
+    if (g_strcmp0 (disk->format, "qcow2") == 0
+        && (!request->disk || strcmp (request->disk, disk->target) == 0))
+      g_ptr_array_add (targets, disk->target);
+  }
+  parts_unknown_checkpoint (look->tree, request->checkpoint, &unknown);
+  g_autofree char *command
+    = redefine_checked (request->libvirt, look->guest->name,
+                        request->checkpoint, targets);
+  return error_set (error, unknown->code, "%s%s%s", unknown->message,
+                    targets->len ? "; if libvirt may have forgotten it "
+                    "(migration, --metadata), tell it again, which libvirt "
+                    "refuses where a disk has no such bitmap, with: " : "",
+                    targets->len ? command : "");
+}
+
+/* The images tell what libvirt may have forgotten, if they are here. */
+static bool
+unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
+                    GError **error)
+{
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  for (guint i = 0; !look->host && i < look->guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
+    if (disk->source && g_strcmp0 (disk->format, "qcow2") == 0
+        && image_has_bitmap (disk->source, request->checkpoint))
+      g_ptr_array_add (targets, disk->target);
+  }
+  if (targets->len == 0)
+    return not_in_images (request, look, error);
+  g_autofree char *command
+    = redefine_command (request->libvirt, look->guest->name,
+                        request->checkpoint, targets);
+  return parts_forgotten (request->checkpoint, targets, command, error);
+}
+
+/* libvirt deletes it only if each disk that it covers has the bitmap still. */
+static bool
+refuse_known (const LibvirtSource *self, const SourceRequest *request,
+              const GuestLook *look, const Checkpoint *known, GError **error)
+{
+  const char *guest = look->guest->name;
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  for (guint i = 0; i < known->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (known->disks, i);
+    if (checkpoint_bitmap (known, disk->name))
+      g_ptr_array_add (targets, disk->name);
+  }
+  g_autofree char *delete
+    = error_virsh (request->libvirt, "checkpoint-delete", guest, known->name);
+  g_autofree char *forget
+    = error_virsh (request->libvirt, "checkpoint-delete --metadata", guest,
+                   known->name);
+  g_autofree char *one_by_one
+    = redefine_and_delete (request->libvirt, guest, known->name, targets);
+  return error_set (error, EEXIST, "create=%s: %s has a checkpoint of that "
+                    "name; choose another, or delete it with: %s; if that "
+                    "fails because a disk has lost its bitmap, with: %s && %s",
+                    request->create, self->who, delete, forget, one_by_one);
+}
+
+bool
+libvirt_back_up (LibvirtSource *self, const SourceRequest *request,
+                 GuestLook *look, GError **error)
+{
+  if (request->checkpoint
+      && !forest_lookup (look->tree, request->checkpoint))
+    return unknown_checkpoint (request, look, error);
+  const Checkpoint *known = request->create
+    ? forest_lookup (look->tree, request->create) : NULL;
+  if (known)
+    return refuse_known (self, request, look, known, error);
+  if (request->nbd_tls && strchr (request->nbd_tls, '/'))
+    self->certificates = g_strdup (request->nbd_tls);
+  return begin_job (self, request, look, NULL, error);
+}

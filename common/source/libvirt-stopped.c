@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A stopped guest of libvirt's: its images as file= reads them, but with
+ * libvirt's names for the disks and libvirt's tree.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "image/chain.h"
+#include "source/libvirt.h"
+
+#define NAMES_SHOWN 8
+
+static char *
+copy_command (const GuestDisk *disk, const char *guest)
+{
+  g_autofree char *path = error_shell_word (disk->source);
+  g_autofree char *name = g_strdup_printf ("./%s-%s.raw", guest, disk->target);
+  g_autofree char *copy = error_shell_word (name);
+
+  return g_strdup_printf ("qemu-img convert -f %s -O raw %s %s",
+                          disk->format ? disk->format : "raw", path, copy);
+}
+
+/* Can the image be read at all?  What is wrong for now (in use, not there) is no
+ * reason to go on without it.  Nothing stays locked.
+ */
+static char *
+why_not_readable (const GuestDisk *disk)
+{
+  g_autoptr (GError) refusal = NULL;
+  g_autoptr (GPtrArray) layers = image_chain_inspect (disk->source, &refusal);
+
+  return layers || (refusal->code != EINVAL && refusal->code != ENOTSUP)
+    ? NULL : g_strdup (refusal->message);
+}
+
+static bool
+leave_out (const SourceRequest *stopped, const GuestDisk *disk, const char *who,
+           GHashTable *left_out, const char *why, GError **error)
+{
+  if (stopped->disk)
+    return error_set (error, ENOTSUP, "%s: disk %s cannot be served: %s", who,
+                      disk->target, why);
+  g_hash_table_insert (left_out, g_strdup (disk->target), g_strdup (why));
+  return true;
+}
+
+/* left_out: target → why. */
+static bool
+add_file (SourceRequest *stopped, const GuestDisk *disk, const char *guest,
+          const char *who, GHashTable *left_out, GError **error)
+{
+  if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
+    return true;
+  if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
+      && strcmp (disk->type, "network") != 0) {
+    g_autofree char *unreadable = why_not_readable (disk);
+    if (unreadable)
+      return leave_out (stopped, disk, who, left_out, unreadable, error);
+    RequestedFile *file = g_new0 (RequestedFile, 1);
+    file->target = g_strdup (disk->target);
+    file->path = g_strdup (disk->source);
+    g_ptr_array_add (stopped->files, file);
+    return true;
+  }
+  g_autofree char *copy = disk->source ? copy_command (disk, guest) : NULL;
+  g_autofree char *why
+    = g_strdup_printf ("of a stopped guest only local qcow2 images are read, "
+                       "and it is %s on %s; copy it whole%s%s",
+                       disk->format ? disk->format : "raw", disk->type,
+                       copy ? ": " : "", copy ? copy : "");
+  return leave_out (stopped, disk, who, left_out, why, error);
+}
+
+/* The drives that are not read may be those that changed places with others. */
+static void
+add_others (Source *source, const Guest *guest)
+{
+  for (guint i = 0; i < guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
+    bool is_read = false;
+    for (guint j = 0; j < source->disks->len; j++)
+      is_read |= strcmp (((const Disk *) g_ptr_array_index (source->disks, j))
+                         ->target, chain->target) == 0;
+    for (guint j = 0; !is_read && j < chain->paths->len; j++)
+      roster_add (source->roster, chain->target,
+                  g_ptr_array_index (chain->paths, j));
+  }
+  roster_learn (source->roster, source->forest);
+}
+
+/* Where the definition names files below the disk's own, they should be there.
+ */
+static void
+find_strays (const Source *source, const Guest *guest)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    Disk *disk = g_ptr_array_index (source->disks, i);
+    const GuestChain *chain = guest_chain (guest, disk->target);
+    for (guint j = 1; chain && !disk->stray && j < chain->paths->len; j++) {
+      const char *path = g_ptr_array_index (chain->paths, j);
+      if (!roster_has (source->roster, disk->target, path))
+        disk->stray = g_strdup (path);
+    }
+  }
+}
+
+/* What is a full view while the guest runs would be one since a checkpoint now. */
+static bool
+refuse_full (const SourceRequest *request, const Guest *guest, const char *who,
+             GError **error)
+{
+  g_autoptr (GString) commands = g_string_new (NULL);
+
+  for (guint i = 0; i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    if (!disk->source
+        || (request->disk && strcmp (request->disk, disk->target) != 0))
+      continue;
+    g_autofree char *command = copy_command (disk, guest->name);
+    g_string_append_printf (commands, "%s%s", commands->len ? " && " : "",
+                            command);
+  }
+  return error_set (error, ENOTSUP, "on-missing=full without checkpoint= is a "
+                    "full view of a running guest, and %s is not running: name "
+                    "a checkpoint, or copy its disks whole%s%s", who,
+                    commands->len ? ": " : "", commands->str);
+}
+
+/* None of the wanted disks is read.  unread: target → why. */
+static void
+refuse_all (const SourceRequest *request, const Guest *guest, const char *who,
+            GHashTable *unread, GError **error)
+{
+  GHashTableIter iter;
+  gpointer target, why;
+
+  if (request->disk && !guest_disk (guest, request->disk)) {
+    g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+    for (guint i = 0; i < guest->disks->len; i++)
+      g_ptr_array_add (targets, ((const GuestDisk *) g_ptr_array_index (
+                                   guest->disks, i))->target);
+    g_autofree char *names
+      = nearest_names (request->disk, targets, NAMES_SHOWN);
+    error_set (error, ENOENT, "%s has no disk %s that can be read; there are: "
+               "%s", who, request->disk, names);
+    return;
+  }
+  g_hash_table_iter_init (&iter, unread);
+  if (g_hash_table_iter_next (&iter, &target, &why))
+    error_set (error, ENOTSUP, "%s: none of its disks can be read; the first, "
+               "%s: %s", who, (char *) target, (char *) why);
+  else
+    error_set (error, ENOENT, "%s has no disk that can be read", who);
+}
+
+Source *
+libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
+                      const char *who, const Reporter *reporter,
+                      GError **error)
+{
+  SourceRequest stopped = *request;
+  g_autoptr (GPtrArray) files
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) requested_file_free);
+  Source *source = NULL;
+
+  if (look->host) {
+    error_set (error, ENOTSUP, "%s is not running, and its images are on %s; "
+               "run nbdkit there, or start the guest", who, look->host);
+    return NULL;
+  }
+  if (request->create) {
+    error_set (error, ENOTSUP, "create=%s: %s is not running, and libvirt "
+               "makes checkpoints of running guests only; start it, or leave "
+               "create= out", request->create, who);
+    return NULL;
+  }
+  if (request->on_missing_full && !request->checkpoint) {
+    refuse_full (request, look->guest, who, error);
+    return NULL;
+  }
+  g_autoptr (GHashTable) unread
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  stopped.files = files;
+  for (guint i = 0; i < look->guest->disks->len; i++)
+    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i),
+                   look->guest->name, who, unread, error))
+      return NULL;
+  if (files->len == 0) {
+    refuse_all (request, look->guest, who, unread, error);
+    return NULL;
+  }
+  source = source_file_ops.inspect (&stopped, g_steal_pointer (&look->tree),
+                                    reporter, error);
+  if (!source)
+    return NULL;
+  libvirt_leave_out (source, request, unread, true);
+  libvirt_leave_out (source, request, look->guest->left_out, false);
+  add_others (source, look->guest);
+  find_strays (source, look->guest);
+  if (request->on_missing_full)
+    source->whole_since = g_strdup (request->checkpoint);
+  return source;
+}

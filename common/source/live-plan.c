@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * All names are ours to choose, so that a job that a crash left can be told
+ * from another program's.  The scratch files lie beside the disks unless told
+ * otherwise, as libvirt would have it: QEMU can reach that place.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/own-folder.h"
+#include "base/reach.h"
+#include "image/chain.h"
+#include "keeper/process.h"
+#include "parts/parts.h"
+#include "source/live-plan.h"
+
+#define SOCKET_DIR "/run"
+/* Where a remote QEMU listens: libvirt leaves the choice to us. */
+#define FIRST_PORT 10809
+#define PORTS_TRIED 32
+
+void
+live_plan_clear (LivePlan *plan)
+{
+  g_clear_pointer (&plan->mark, g_free);
+  g_clear_pointer (&plan->folder, g_free);
+  g_clear_pointer (&plan->backup, backup_free);
+  g_clear_pointer (&plan->unwanted, g_ptr_array_unref);
+  g_clear_pointer (&plan->refused, g_ptr_array_unref);
+  g_clear_pointer (&plan->roster, roster_free);
+  g_clear_pointer (&plan->useless, g_hash_table_unref);
+  g_clear_pointer (&plan->unseen, g_ptr_array_unref);
+  g_clear_pointer (&plan->create, checkpoint_free);
+  g_clear_pointer (&plan->scratch, g_ptr_array_unref);
+}
+
+/* The user that QEMU runs as, as far as it is known. */
+static bool
+qemu_user (const GuestLook *look, uid_t *user, gid_t *group)
+{
+  *user = look->guest->owner_known ? look->guest->owner : geteuid ();
+  *group = look->guest->owner_known ? look->guest->group : getegid ();
+  return !look->host && (look->guest->owner_known || !look->privileged);
+}
+
+static bool
+choose_socket (LivePlan *plan, const SourceRequest *request,
+               const GuestLook *look, GError **error)
+{
+  const char *runtime = getenv ("XDG_RUNTIME_DIR");
+  const char *folder = request->socket_dir ? request->socket_dir
+    : geteuid () == 0 ? SOCKET_DIR : runtime ? runtime : g_get_tmp_dir ();
+  uid_t user;
+  gid_t group;
+
+  plan->folder = g_build_filename (folder, plan->mark, NULL);
+  if (look->host)
+    return true;
+  plan->backup->socket = g_build_filename (plan->folder, OWN_SOCKET, NULL);
+  if (strlen (plan->backup->socket)
+      >= sizeof ((struct sockaddr_un *) NULL)->sun_path)
+    return error_set (error, ENAMETOOLONG, "socket-dir=%s: the path of a "
+                      "socket in it, %s, is too long for Unix; choose a "
+                      "shorter one", folder, plan->backup->socket);
+  g_autofree char *purpose = g_strconcat ("socket-dir=", folder, NULL);
+  return !qemu_user (look, &user, &group)
+    || reach_check (purpose, folder, user, group, X_OK, NULL, error);
+}
+
+static bool
+choose_tcp (LivePlan *plan, const SourceRequest *request, const GuestLook *look,
+            GError **error)
+{
+  if (!look->host) {
+    if (request->nbd_tls)
+      return error_set (error, EINVAL, "nbd-tls= goes with a remote libvirt; "
+                        "from this machine's, data comes over a Unix socket "
+                        "that nobody else can reach");
+    return true;
+  }
+  if (!request->nbd_tls)
+    return error_set (error, EINVAL, "libvirt=%s is on another machine, from "
+                      "which the disks' content comes over TCP: add "
+                      "nbd-tls=yes (its /etc/libvirt/qemu.conf needs "
+                      "backup_tls_x509_cert_dir), or nbd-tls=no to send it "
+                      "unencrypted, readable for anyone who can connect",
+                      request->libvirt);
+  plan->backup->host = g_strdup (look->host);
+  plan->backup->port = FIRST_PORT;
+  plan->backup->tls = strcmp (request->nbd_tls, "no") != 0;
+  return true;
+}
+
+/* NULL: there is no place for it. */
+static char *
+scratch_path (const LivePlan *plan, const SourceRequest *request,
+              const GuestDisk *disk)
+{
+  const bool is_file = strcmp (disk->type, "file") == 0 && disk->source;
+  g_autofree char *folder = request->scratch_dir
+    ? g_strdup (request->scratch_dir)
+    : is_file ? g_path_get_dirname (disk->source) : NULL;
+  g_autofree char *name
+    = g_strdup_printf ("%s.%s.scratch", plan->mark, disk->target);
+
+  return folder ? g_build_filename (folder, name, NULL) : NULL;
+}
+
+/* A daemon of the system makes the file, one of the user is the user. */
+static bool
+check_scratch (const char *path, const GuestLook *look, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname (path);
+  uid_t user;
+  gid_t group;
+
+  g_autofree char *purpose = g_strconcat ("scratch-dir=", folder, NULL);
+  return !qemu_user (look, &user, &group)
+    || reach_check (purpose, folder, user, group,
+                    look->privileged ? X_OK : W_OK | X_OK, NULL, error);
+}
+
+/* libvirt keeps bitmaps in qcow2 only, and would begin nothing at all if asked
+ * for one in version 2.  A file that cannot be seen is taken for a newer one.
+ */
+static bool
+can_hold_bitmap (const GuestLook *look, const GuestDisk *disk)
+{
+  return g_strcmp0 (disk->format, "qcow2") == 0
+    && (look->host || !disk->source || !image_is_version_2 (disk->source));
+}
+
+static bool
+add_disk (LivePlan *plan, const SourceRequest *request, const GuestLook *look,
+          const GuestDisk *disk, const char *since, GError **error)
+{
+  g_autofree char *scratch = scratch_path (plan, request, disk);
+
+  if (!scratch)
+    return error_set (error, EINVAL, "disk %s is of type %s, so there is no "
+                      "folder beside it for the scratch file; say where with "
+                      "scratch-dir=", disk->target, disk->type);
+  if (!check_scratch (scratch, look, error))
+    return false;
+  BackupDisk *wanted = backup_add_disk (plan->backup, disk->target);
+  wanted->incremental = g_strdup (since);
+  wanted->scratch = g_strdup (scratch);
+  g_ptr_array_add (plan->scratch, g_steal_pointer (&scratch));
+  if (plan->create && can_hold_bitmap (look, disk))
+    checkpoint_cover (plan->create, disk->target, plan->create->name);
+  return true;
+}
+
+static Roster *
+make_roster (const GuestLook *look)
+{
+  Roster *roster = roster_new (!look->host);
+
+  for (guint i = 0; i < look->guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (look->guest->chains, i);
+    for (guint j = 0; j < chain->paths->len; j++)
+      roster_add (roster, chain->target, g_ptr_array_index (chain->paths, j));
+  }
+  roster_learn (roster, look->tree);
+  return roster;
+}
+
+static void
+note_unseen (const LivePlan *plan, const char *target, const char *path,
+             const char *reason, const char *who_looks)
+{
+  g_ptr_array_add (plan->unseen, g_strdup_printf (
+    "disk %s: it cannot be seen whether %s, below it, has lost its bitmaps "
+    "(%s); if a program that does not know them has written there, changed "
+    "blocks are missing; nbdkit run %s looks", target, path, reason,
+    who_looks));
+}
+
+/* Why the bitmap in the file at that place of the chain says nothing, or NULL.
+ * then: the place of what the disk was at the checkpoint, or -1; what lies below
+ * is older unless a name was used again, so of what cannot be seen there nothing
+ * is said.  A format is never guessed from contents, which the guest writes.
+ */
+static const char *
+look_at_backing (const LivePlan *plan, const GuestLook *look,
+                 const GuestChain *chain, guint place, int then,
+                 const char *bitmap)
+{
+  const char *path = g_ptr_array_index (chain->paths, place);
+  const char *format = g_ptr_array_index (chain->formats, place);
+  const bool needed = (int) place == then;
+  const bool is_below = then >= 0 && (int) place > then;
+  int unseen;
+
+  if (*format && strcmp (format, "qcow2") != 0)
+    return needed ? "it is not qcow2 any more" : NULL;
+  if (look->host || *path != '/') {
+    g_autofree char *there
+      = g_strdup_printf ("it is on %s", look->host ? look->host : "a server");
+    if (!is_below)
+      note_unseen (plan, chain->target, path, there, "there, as root,");
+    return NULL;
+  }
+  const char *why = image_void_bitmap (path, bitmap, needed, &unseen);
+  if (unseen && !is_below)
+    note_unseen (plan, chain->target, path, g_strerror (unseen),
+                 unseen == EACCES || unseen == EPERM ? "as root"
+                 : "where it is");
+  return why;
+}
+
+/* QEMU told libvirt nothing of bitmaps that it found void in a backing file. */
+static bool
+check_backing (const LivePlan *plan, const GuestLook *look,
+               const Checkpoint *since, const char *target, GError **error)
+{
+  const GuestChain *chain = guest_chain (look->guest, target);
+  const char *bitmap = checkpoint_bitmap (since, target);
+  const int place = roster_place (plan->roster, since, target);
+
+  for (guint i = 1; chain && bitmap && i < chain->paths->len; i++) {
+    const char *path = g_ptr_array_index (chain->paths, i);
+    const char *why = look_at_backing (plan, look, chain, i, place, bitmap);
+    if (why)
+      return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
+                        "void (%s), so what was written there since "
+                        "checkpoint %s is unknown; make a full backup, with a "
+                        "new checkpoint", target, path, why, since->name);
+  }
+  return true;
+}
+
+/* Is there a record of the disk since the checkpoint that can be believed? */
+static bool
+is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
+             GHashTable *broken, const char *target)
+{
+  const char *why = broken ? g_hash_table_lookup (broken, target) : NULL;
+  g_autoptr (GError) reason = NULL;
+
+  if (why) {
+    g_hash_table_insert (plan->useless, g_strdup (target), g_strdup (why));
+    return false;
+  }
+  if (roster_check (plan->roster, since, target, &reason)
+      && check_backing (plan, look, since, target, &reason))
+    return checkpoint_bitmap (since, target) != NULL;
+  g_hash_table_insert (plan->useless, g_strdup (target),
+                       g_strdup (reason->message));
+  return false;
+}
+
+static bool
+choose_disks (LivePlan *plan, const SourceRequest *request,
+              const GuestLook *look, GHashTable *broken, GError **error)
+{
+  const GPtrArray *disks = look->guest->disks;
+  const Checkpoint *since = request->checkpoint
+    ? forest_lookup (look->tree, request->checkpoint) : NULL;
+
+  for (guint i = 0; i < disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (disks, i);
+    const bool unwanted
+      = request->disk && strcmp (request->disk, disk->target) != 0;
+    const bool recorded = since && !unwanted
+      && is_recorded (plan, look, since, broken, disk->target);
+
+    if (unwanted)
+      g_ptr_array_add (plan->unwanted, g_strdup (disk->target));
+    else if (since && !recorded && !request->on_missing_full)
+      g_ptr_array_add (plan->refused, g_strdup (disk->target));
+    else if (!add_disk (plan, request, look, disk,
+                        recorded ? since->name : NULL, error))
+      return false;
+  }
+  return true;
+}
+
+static void
+start_create (LivePlan *plan, const char *name)
+{
+  plan->create = checkpoint_new (name);
+  plan->create->description
+    = g_strdup_printf ("made with a backup by nbdkit (%s)", plan->mark);
+}
+
+/* "; disk vda is of version 2: once the guest is off, type …", or "". */
+static char *
+what_to_amend (const LivePlan *plan, const GuestLook *look)
+{
+  for (guint i = 0; !look->host && i < plan->backup->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
+    const GuestDisk *disk = guest_disk (look->guest, wanted->target);
+    if (!disk || !disk->source || g_strcmp0 (disk->format, "qcow2") != 0
+        || !image_is_version_2 (disk->source))
+      continue;
+    g_autofree char *word = error_shell_word (disk->source);
+    return g_strdup_printf ("; disk %s is of version 2: to change that, once "
+                            "its guest is off, type: qemu-img amend -f qcow2 "
+                            "-o compat=1.1 %s", disk->target, word);
+  }
+  return g_strdup ("");
+}
+
+static bool
+refuse_create (const LivePlan *plan, const GuestLook *look, const char *name,
+               GError **error)
+{
+  g_autofree char *amend = what_to_amend (plan, look);
+
+  return error_set (error, ENOTSUP, "create=%s: no disk in the backup is qcow2 "
+                    "of version 3 (qemu-img info -U calls it compat 1.1), and "
+                    "only there can a checkpoint be recorded; on-missing=full "
+                    "alone serves all without one%s", name, amend);
+}
+
+bool
+live_plan_make (LivePlan *plan, const SourceRequest *request,
+                const GuestLook *look, GHashTable *broken,
+                GError **error)
+{
+  plan->mark = own_folder_name ();
+  plan->backup = backup_new ();
+  plan->unwanted = g_ptr_array_new_with_free_func (g_free);
+  plan->refused = g_ptr_array_new_with_free_func (g_free);
+  plan->scratch = g_ptr_array_new_with_free_func (g_free);
+  plan->roster = make_roster (look);
+  plan->unseen = g_ptr_array_new_with_free_func (g_free);
+  plan->useless
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  if (request->create)
+    start_create (plan, request->create);
+  if (!choose_tcp (plan, request, look, error)
+      || !choose_socket (plan, request, look, error)
+      || !choose_disks (plan, request, look, broken, error))
+    return false;
+  g_ptr_array_add (plan->scratch, NULL);
+  return !plan->create || plan->create->disks->len > 0
+    || plan->backup->disks->len == 0
+    || refuse_create (plan, look, request->create, error);
+}
+
+/* Unlisted disks would be backed up, too. */
+static char *
+format_request (const LivePlan *plan)
+{
+  g_autoptr (GPtrArray) left_out = g_ptr_array_new ();
+
+  g_ptr_array_extend (left_out, plan->unwanted, NULL, NULL);
+  g_ptr_array_extend (left_out, plan->refused, NULL, NULL);
+  return backup_format (plan->backup, left_out);
+}
+
+/* Is the job the one that was asked for, as far as it decides what is read?
+ * (The export's names and bitmaps are libvirt's to say.)
+ */
+static bool
+is_as_asked (const LivePlan *plan, const Backup *begun, GError **error)
+{
+  const Backup *asked = plan->backup;
+  bool same = begun->disks->len == asked->disks->len
+    && g_strcmp0 (begun->socket, asked->socket) == 0
+    && begun->tls == asked->tls;
+
+  for (guint i = 0; same && i < asked->disks->len; i++) {
+    const BackupDisk *wanted = g_ptr_array_index (asked->disks, i);
+    const BackupDisk *disk = backup_disk (begun, wanted->target);
+    same = disk && g_strcmp0 (disk->incremental, wanted->incremental) == 0;
+  }
+  return same || error_set (error, EIO, "libvirt began another backup job than "
+                            "was asked for (other disks, base, socket or "
+                            "TLS), which cannot be trusted");
+}
+
+bool
+live_plan_begin (LivePlan *plan, const SourceRequest *request,
+                 const GuestLook *look, Keeper *keeper, Backup **backup,
+                 Checkpoint **broken, GError **error)
+{
+  g_autofree char *checkpoint_xml = plan->create
+    ? checkpoint_format (plan->create, CHECKPOINT_FORMAT_NO_DOMAIN) : NULL;
+  JobRequest job = {
+    .checkpoint_xml = checkpoint_xml,
+    .checkpoint_name = request->create,
+    .mark = plan->mark,
+    .folder = plan->folder,
+    .take_over = request->take_over,
+    .scratch = (const char *const *) plan->scratch->pdata,
+  };
+
+  job.qemu_needs_folder
+    = qemu_user (look, &job.qemu_user, &job.qemu_group);
+  for (guint tries = 1;; tries++) {
+    g_autoptr (GError) refusal = NULL;
+    g_autofree char *text = format_request (plan);
+    g_autofree char *begun = NULL;
+
+    job.backup_xml = text;
+    if (keeper_begin (keeper, &job, &begun, broken, &refusal)) {
+      *backup = backup_parse (begun, strlen (begun), error);
+      return *backup && is_as_asked (plan, *backup, error);
+    }
+    if (!plan->backup->host || tries == PORTS_TRIED
+        || !strstr (refusal->message, "Address already in use")) {
+      g_propagate_error (error, g_steal_pointer (&refusal));
+      return false;
+    }
+    plan->backup->port++;       /* another backup has this one */
+  }
+}

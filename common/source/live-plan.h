@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The backup job that a running guest needs: which disks, since what, with
+ * which socket and scratch files, and with which next checkpoint.
+ */
+#ifndef COMMON_SOURCE_LIVE_PLAN_H
+#define COMMON_SOURCE_LIVE_PLAN_H
+
+#include "keeper/keeper.h"
+#include "libvirt/backup-xml.h"
+#include "source/request.h"
+#include "tree/roster.h"
+
+typedef struct {
+  char *mark;                   /* in all names that we make */
+  char *folder;                 /* for the socket, to be made */
+  Backup *backup;               /* as asked for */
+  GPtrArray *unwanted;          /* of char *: targets that disk= leaves out */
+  GPtrArray *refused;           /* of char *: targets without a record */
+  Roster *roster;               /* where the guest's disks lie today */
+  GHashTable *useless;          /* target → char *: why its record is of no
+                                 * use, though libvirt would take it */
+  GPtrArray *unseen;            /* of char *: what could not be looked at, and
+                                 * what that means */
+  Checkpoint *create;           /* or NULL */
+  GPtrArray *scratch;           /* of char *: paths; NULL-terminated */
+} LivePlan;
+
+void live_plan_clear (LivePlan *plan);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
+
+/* Decide.  broken: target → why its record since the checkpoint is of no use (NULL:
+ * none); they are served whole if the request allow that, else refused by name.
+ * Nothing is made yet; but that QEMU's user can reach the folders has been
+ * tried (EACCES with path and user).
+ */
+bool live_plan_make (LivePlan *plan, const SourceRequest *request,
+                     const GuestLook *look, GHashTable *broken,
+                     GError **error);
+
+/* Begin the job.  *backup is what libvirt made of it; the caller's. */
+bool live_plan_begin (LivePlan *plan, const SourceRequest *request,
+                      const GuestLook *look, Keeper *keeper, Backup **backup,
+                      Checkpoint **broken, GError **error);
+
+#endif /* COMMON_SOURCE_LIVE_PLAN_H */

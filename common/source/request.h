@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What a front end asks a source for.
+ */
+#ifndef COMMON_SOURCE_REQUEST_H
+#define COMMON_SOURCE_REQUEST_H
+
+#include <stdbool.h>
+#include <glib.h>
+
+typedef struct {
+  char *target;                 /* NULL: not said */
+  char *path;                   /* absolute */
+} RequestedFile;
+
+/* NULL and empty lists: not said. */
+typedef struct {
+  GPtrArray *files;             /* of RequestedFile */
+  GPtrArray *uris;              /* of char *: layers, top first */
+  char *libvirt;                /* URI */
+  char *domain;                 /* name or UUID */
+  char *checkpoint;             /* what changed since */
+  char *disk;                   /* target */
+  GPtrArray *bitmaps;           /* of char *: of a server's */
+  /* Of a running guest of libvirt's. */
+  char *create;                 /* a checkpoint to make with the backup */
+  bool on_missing_full;         /* what has no usable record is served whole */
+  char *socket_dir;             /* absolute */
+  char *scratch_dir;            /* absolute */
+  bool take_over;               /* end a job that a killed process left */
+  char *nbd_tls;                /* "yes", "no" or a folder's path */
+  guint patience_ms;            /* how long one request of a client may take;
+                                 * 0: as long as usual */
+} SourceRequest;
+
+void source_request_init (SourceRequest *request);
+void source_request_clear (SourceRequest *request);
+void requested_file_free (RequestedFile *file);
+
+#endif /* COMMON_SOURCE_REQUEST_H */

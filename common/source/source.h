@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Where bytes and bitmaps come from.  A new kind of source is one file that
+ * fills in a SourceOps, and one row in source.c.
+ */
+#ifndef COMMON_SOURCE_SOURCE_H
+#define COMMON_SOURCE_SOURCE_H
+
+#include "base/reporter.h"
+#include "image/direct-read.h"
+#include "image/disk.h"
+#include "nbd/endpoint.h"
+#include "parts/parts.h"
+#include "source/request.h"
+#include "tree/forest.h"
+#include "tree/roster.h"
+
+typedef struct Source Source;
+
+typedef struct {
+  const char *name;             /* also its parameter */
+
+  /* Do the request ask for this source? */
+  bool (*is_wanted) (const SourceRequest *request);
+
+  /* Look at what is there without changing it: fill in disks, and forest
+   * with tree (taken; NULL: none was given, so one is made of the bitmaps).
+   * In .get_ready: the user sees errors, and no threads may be started.
+   * warn: for what does not stand in the way.
+   */
+  Source *(*inspect) (const SourceRequest *request, Forest *tree,
+                      const Reporter *reporter, GError **error);
+
+  /* Start what serving needs in the process that serves.  In .after_fork, in
+   * the main thread.  What can fail belongs into inspect, where the user sees it.
+   */
+  bool (*start) (Source *source, GError **error);
+
+  /* Where one part of a disk since a checkpoint is read; layer is the
+   * part's own, bitmap is NULL for its allocation.  Any thread.
+   */
+  bool (*endpoint) (Source *source, const Disk *disk, const Part *part,
+                    NbdEndpoint *endpoint, GError **error);
+
+  /* How the disk can be read without the endpoint's server, which must still
+   * be there afterwards; NULL, or returning NULL: not at all.  Borrowed, as
+   * long as the source is there.  Any thread.
+   */
+  const DirectRead *(*direct) (Source *source, const Disk *disk);
+
+  /* In the process that nbdkit leaves to wait for --run's command: hold nothing
+   * that must end with the one that serves.  NULL: nothing must.
+   */
+  void (*disown) (Source *source);
+
+  /* A client has opened an export.  NULL: nothing to do.  Any thread. */
+  void (*served) (Source *source);
+
+  /* Add to an export's description.  NULL: nothing.  Any thread. */
+  void (*describe) (Source *source, GString *text);
+
+  /* Nothing is read any more: end what was begun at the server, while its
+   * connections are still open.  Comes before the last of them is closed.
+   * NULL: nothing was.
+   */
+  void (*stop) (Source *source);
+
+  /* End what start started, and free. */
+  void (*free) (Source *source);
+} SourceOps;
+
+struct Source {
+  const SourceOps *ops;
+  const Reporter *reporter;     /* borrowed */
+  GPtrArray *disks;             /* of Disk */
+  Forest *forest;
+  NbdLife *life;                /* of all its connections */
+  Roster *roster;               /* the disks' own; see source_call_roll */
+  /* The server is not ours and could be replaced under its name: the default
+   * export is connected in .get_ready, with all its connections, and kept.
+   */
+  bool connects_early;
+  /* They could not be made again later, or to another server under the same
+   * name, which a map that was read before would not fit: none is closed.
+   */
+  bool keeps_connections;
+  char *since;                  /* the only checkpoint that can be asked for,
+                                 * of those that tree knows; NULL: any */
+  Forest *tree;
+  char *whole_since;            /* a disk that cannot be served since this
+                                 * checkpoint is served whole; or NULL */
+  GPtrArray *left_out;          /* of LeftOut: disks of the guest that are not
+                                 * served, for each export's description */
+  char *look_only;              /* nothing can be read, and why; or NULL */
+  const char *missing_remedy;   /* without which a disk that has no usable
+                                 * record is refused; NULL if nothing helps */
+};
+
+/* What is said of a disk first if it is not served beside others. */
+#define SOURCE_LEFT_OUT "NOT in this backup"
+
+extern const SourceOps source_file_ops;
+extern const SourceOps source_uri_ops;
+extern const SourceOps source_libvirt_ops; /* only with HAVE_LIBVIRT */
+
+/* The source that the request ask for; EINVAL for none or two. */
+const SourceOps *source_choose (const SourceRequest *request, GError **error);
+
+/* "file uri": the caller's. */
+char *source_names (void);
+
+/* A disk that is not served.  belongs: a backup of the guest could have it, so
+ * the others are not all that there is.
+ */
+typedef struct {
+  char *target;
+  char *why;                    /* "NOT in this backup: disk vdb: …" */
+  bool belongs;
+} LeftOut;
+
+/* Say that a disk is not served, and why: to the log now ("NOT in this backup:
+ * …"), in each export's description, and to who asks for it.  Before there are
+ * clients.
+ */
+void source_leave_out (Source *source, const char *target, const char *why,
+                       bool belongs);
+
+/* For the log, the caller's: such a disk has no usable record, and why; without the
+ * advice to make a full backup, which this is.
+ */
+char *source_served_whole (const char *target, const char *reason);
+
+/* The disk of that target that is left out, or NULL.  target: NULL: the first that
+ * belongs into a backup.
+ */
+const LeftOut *source_left_out (const Source *source, const char *target);
+
+/* For sources: say what of an endpoint is dirty.  depth: of the part's layer
+ * as the server counts, 1 on top; told_to: where the server's word on it ends
+ * (bytes).
+ */
+void source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
+                       guint64 told_to);
+
+/* For sources: give all disks the roster (taken), once it knows all files and
+ * forest is there.
+ */
+void source_call_roll (Source *source, Roster *roster);
+
+/* For sources: set up and release the common part. */
+void source_init (Source *source, const SourceOps *ops,
+                  const SourceRequest *request, const Reporter *reporter);
+void source_clear (Source *source);
+
+#endif /* COMMON_SOURCE_SOURCE_H */

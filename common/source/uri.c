@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * uri=: an NBD export of a running QEMU: a libvirt pull-mode backup,
+ * qemu-nbd or qemu-storage-daemon.  Several are the layers of one disk, top
+ * first: the bytes are the first one's, the dirty bits each one's own.
+ *
+ * NBD names the bitmaps it offers, but not whether they are complete; QEMU
+ * refuses to export an inconsistent one, and the rest is trusted.  The first
+ * connection is made at start-up and kept: qemu-nbd without --persistent
+ * ends when its last client leaves.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libnbd.h>
+
+#include "nbd/connect.h"
+#include "source/source.h"
+
+typedef struct {
+  NbdLife *life;                /* borrowed */
+  char *uri;
+  struct nbd_handle *first;     /* connected, for the part that wants */
+  char *first_context;          /* this context; NULL: nobody does */
+  int sign;                     /* first's descriptor, known to life; or -1 */
+} Server;
+
+typedef struct {
+  Source source;
+  GMutex lock;                  /* guards: */
+  GPtrArray *servers;           /* of Server, one a layer */
+} UriSource;
+
+static bool
+is_wanted (const SourceRequest *request)
+{
+  return request->uris->len > 0;
+}
+
+/* The disk's name: what the user says, what the only disk of the tree is
+ * called, the export's own name, or vda.
+ */
+static char *
+choose_target (const SourceRequest *request, const Forest *tree,
+               struct nbd_handle *nbd)
+{
+  if (request->disk)
+    return g_strdup (request->disk);
+  const Checkpoint *checkpoint = tree && request->checkpoint
+    ? forest_lookup (tree, request->checkpoint) : NULL;
+  if (checkpoint) {
+    const CheckpointDisk *only = NULL;
+    guint covered = 0;
+    for (guint i = 0; i < checkpoint->disks->len; i++) {
+      const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+      if (disk->covered) {
+        only = disk;
+        covered++;
+      }
+    }
+    if (covered == 1)
+      return g_strdup (only->name);
+  }
+  char *name = nbd_get_export_name (nbd);
+  char *target = g_strdup (name && disk_target_is_valid (name) ? name : "vda");
+  free (name);
+  return target;
+}
+
+/* One checkpoint and its bitmap, with what the tree knows of it. */
+static Forest *
+single_checkpoint (const char *name, const char *target, const char *bitmap,
+                   const Checkpoint *known)
+{
+  Forest *forest = forest_new ();
+  Checkpoint *checkpoint = checkpoint_new (name);
+
+  if (known) {
+    checkpoint->has_creation_time = known->has_creation_time;
+    checkpoint->creation_time = known->creation_time;
+  }
+  checkpoint_cover (checkpoint, target, bitmap);
+  forest_add (forest, checkpoint, NULL);
+  forest_link (forest);
+  return forest;
+}
+
+/* bitmap= names the bitmap whatever the tree would say, as it must for
+ * libvirt's backup-vda; checkpoint= is then what the view is called.  Without
+ * it the tree decides, and without a tree the bitmaps offered are one.
+ */
+static Forest *
+choose_forest (const SourceRequest *request, Forest *tree, const Disk *disk,
+               GError **error)
+{
+  g_autoptr (Forest) owned_tree = tree;
+  const char *checkpoint = request->checkpoint;
+  const Checkpoint *known
+    = tree && checkpoint ? forest_lookup (tree, checkpoint) : NULL;
+
+  if (tree && checkpoint && !known) {
+    parts_unknown_checkpoint (tree, checkpoint, error);
+    return NULL;
+  }
+  const char *bitmap = request->bitmaps->len > 0
+    ? g_ptr_array_index (request->bitmaps, 0) : NULL;
+  if (bitmap)
+    return single_checkpoint (checkpoint ? checkpoint : bitmap,
+                              disk->target, bitmap, known);
+  if (tree)
+    return g_steal_pointer (&owned_tree);
+  if (checkpoint && !layer_bitmap (disk_layer (disk, 0), checkpoint))
+    return single_checkpoint (checkpoint, disk->target, checkpoint, NULL);
+
+  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
+  g_ptr_array_add (disks, (gpointer) disk);
+  return parts_flat_tree (disks);
+}
+
+/* The parts that the empty export name will want, or NULL. */
+static GPtrArray *
+default_parts (const Source *source, const SourceRequest *request)
+{
+  const Disk *disk = g_ptr_array_index (source->disks, 0);
+  const char *checkpoint = request->checkpoint;
+
+  if (!checkpoint && forest_size (source->forest) == 1)
+    checkpoint = ((const Checkpoint *)
+                  g_ptr_array_index (forest_all (source->forest), 0))->name;
+  return checkpoint
+    ? parts_plan (source->forest, disk, checkpoint, NULL) : NULL;
+}
+
+/* The context that a part wants of its layer's server. */
+static char *
+part_context (const Part *part)
+{
+  g_auto (NbdEndpoint) endpoint = { 0 };
+
+  source_set_dirty (&endpoint, part, 1, NBD_TOLD_TO_THE_END);
+  return g_strdup (nbd_endpoint_dirty_context (&endpoint));
+}
+
+static void
+server_free (Server *server)
+{
+  if (server->first && server->sign >= 0)
+    nbd_life_remove_sign (server->life, server->sign);
+  nbd_connect_close (server->life, server->first);
+  g_free (server->first_context);
+  g_free (server->uri);
+  g_free (server);
+}
+
+static void
+uri_free (Source *source)
+{
+  UriSource *self = (UriSource *) source;
+
+  g_ptr_array_unref (self->servers);
+  g_mutex_clear (&self->lock);
+  source_clear (source);
+  g_free (self);
+}
+
+/* Connect as far as to see which bitmaps there are. */
+static bool
+look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
+{
+  Server *server = g_new0 (Server, 1);
+  g_autofree char *what = g_strconcat ("uri=", uri, NULL);
+
+  server->life = self->source.life;
+  server->sign = -1;
+  server->uri = g_strdup (uri);
+  g_ptr_array_add (self->servers, server);
+  server->first = nbd_connect_look (server->life, uri, what, error);
+  if (!server->first)
+    return false;
+  g_autoptr (GPtrArray) names
+    = nbd_connect_bitmaps (server->life, server->first, what, error);
+  if (!names)
+    return false;
+  Layer *layer = layer_new (uri);
+  layer->is_nbd = true;
+  g_ptr_array_add (disk->layers, layer);
+  for (guint i = 0; i < names->len; i++) {
+    Bitmap *bitmap = bitmap_new (g_ptr_array_index (names, i));
+    bitmap->recording = true;   /* as far as we are told: see parts_plan */
+    g_ptr_array_add (layer->bitmaps, bitmap);
+  }
+  return true;
+}
+
+/* Go on to the export, with the context that the default view wants there. */
+static bool
+go_to_export (UriSource *self, guint index, const GPtrArray *parts,
+              GError **error)
+{
+  Server *server = g_ptr_array_index (self->servers, index);
+  Disk *disk = g_ptr_array_index (self->source.disks, 0);
+  Layer *layer = g_ptr_array_index (disk->layers, index);
+
+  for (guint i = 0; parts && !server->first_context && i < parts->len; i++) {
+    const Part *part = g_ptr_array_index (parts, i);
+    if (part->layer == index)
+      server->first_context = part_context (part);
+  }
+  g_autofree char *what = g_strconcat ("uri=", server->uri, NULL);
+  if (!nbd_connect_go (server->life, server->first, server->first_context,
+                       what, error))
+    return false;
+  server->sign = nbd_aio_get_fd (server->first);
+  nbd_life_add_sign (server->life, server->sign);
+  layer->size = (guint64) nbd_get_size (server->first);
+  return true;
+}
+
+/* Look at the exports and make the first connection to each. */
+static bool
+look (UriSource *self, const SourceRequest *request, Forest *tree,
+      GError **error)
+{
+  Source *source = &self->source;
+  g_autoptr (Forest) owned_tree = tree;
+  Disk *disk = disk_new ("");
+
+  disk->recording_untold = true;
+  g_ptr_array_add (source->disks, disk);
+  for (guint i = 0; i < request->uris->len; i++)
+    if (!look_at_server (self, disk, g_ptr_array_index (request->uris, i),
+                         error))
+      return false;
+  g_free (disk->target);
+  disk->target = choose_target (
+    request, tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
+  if (request->bitmaps->len > 1) {
+    disk->also = g_ptr_array_new_with_free_func (g_free);
+    for (guint i = 1; i < request->bitmaps->len; i++)
+      g_ptr_array_add (disk->also,
+                       g_strdup (g_ptr_array_index (request->bitmaps, i)));
+  }
+  source->forest = choose_forest (request, g_steal_pointer (&owned_tree),
+                                  disk, error);
+  if (!source->forest)
+    return false;
+
+  g_autoptr (GPtrArray) parts = default_parts (source, request);
+  for (guint i = 0; i < self->servers->len; i++)
+    if (!go_to_export (self, i, parts, error))
+      return false;
+  return true;
+}
+
+static Source *
+uri_inspect (const SourceRequest *request, Forest *tree,
+             const Reporter *reporter, GError **error)
+{
+  UriSource *self = g_new0 (UriSource, 1);
+
+  source_init (&self->source, &source_uri_ops, request, reporter);
+  self->source.connects_early = true;
+  self->source.keeps_connections = true;
+  self->servers
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) server_free);
+  g_mutex_init (&self->lock);
+  if (!look (self, request, tree, error)) {
+    uri_free (&self->source);
+    return NULL;
+  }
+  return &self->source;
+}
+
+static bool
+uri_start (Source *source, GError **error)
+{
+  (void) source;
+  (void) error;
+  return true;
+}
+
+/* Where one layer's dirty bits are; and its bytes. */
+static void
+layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
+                NbdEndpoint *endpoint)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
+  Server *server = g_ptr_array_index (self->servers, part->layer);
+  g_autofree char *context = part_context (part);
+
+  endpoint->uri = g_strdup (server->uri);
+  source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
+  endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
+                                    server->uri, part->bitmap
+                                    ? part->bitmap->name : "none");
+  if (g_strcmp0 (server->first_context, context) == 0) {
+    nbd_life_remove_sign (server->life, server->sign);
+    endpoint->first = g_steal_pointer (&server->first);
+    g_clear_pointer (&server->first_context, g_free);
+  }
+}
+
+static bool
+uri_endpoint (Source *source, const Disk *disk, const Part *part,
+              NbdEndpoint *endpoint, GError **error)
+{
+  UriSource *self = (UriSource *) source;
+
+  (void) error;
+  endpoint->life = source->life;
+  if (part->layer == 0) {
+    layer_endpoint (self, disk, part, endpoint);
+    return true;
+  }
+  const Server *top = g_ptr_array_index (self->servers, 0);
+  endpoint->uri = g_strdup (top->uri);
+  endpoint->what = g_strdup_printf ("disk %s (%s)", disk->target, top->uri);
+  endpoint->bits = g_new0 (NbdEndpoint, 1);
+  endpoint->bits->life = source->life;
+  endpoint->bits->single = true;
+  layer_endpoint (self, disk, part, endpoint->bits);
+  return true;
+}
+
+const SourceOps source_uri_ops = {
+  .name      = "uri",
+  .is_wanted = is_wanted,
+  .inspect   = uri_inspect,
+  .start     = uri_start,
+  .endpoint  = uri_endpoint,
+  .free      = uri_free,
+};

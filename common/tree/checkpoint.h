@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * One checkpoint: libvirt's <domaincheckpoint> document as a structure, read
+ * from and written as XML.  Documents are untrusted input.  The source of the
+ * format is libvirt's src/conf/schemas/domaincheckpoint.rng and
+ * src/conf/checkpoint_conf.c.
+ */
+
+#ifndef COMMON_TREE_CHECKPOINT_H
+#define COMMON_TREE_CHECKPOINT_H
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+/* libvirt's loader skips larger files (qemuDomainCheckpointLoad). */
+#define CHECKPOINT_MAX_BYTES (1024 * 1024)
+
+/* More disks than this in one document are refused.  No hypervisor attaches
+ * as many; the limit keeps the cost of a hostile document small. */
+#define CHECKPOINT_MAX_DISKS 4096
+
+/* Strings of type GRefString are interned (g_ref_string_new_intern): 100,000
+ * checkpoints of one guest share one copy of "vda".  Assign them only through
+ * the functions below. */
+
+/* What a checkpoint says about one disk. */
+typedef struct CheckpointDisk {
+  GRefString *name;             /* target ("vda"); the source path if no
+                                 * <domain> tells the target for it */
+  bool covered;                 /* the checkpoint has a bitmap on this disk */
+  GRefString *bitmap;           /* the bitmap's name; NULL iff !covered */
+  bool has_size;
+  guint64 size;                 /* bytes dirty when the document was written */
+} CheckpointDisk;
+
+/* A disk of the guest as it was when the checkpoint was made. */
+typedef struct DomainDisk {
+  GRefString *target;           /* "vda": not empty, does not start with / */
+  GRefString *source;           /* see source-key.h; NULL if none */
+  bool read_only;               /* <readonly/> or a CD-ROM drive */
+  bool empty;                   /* no medium */
+} DomainDisk;
+
+typedef struct Checkpoint Checkpoint;
+struct Checkpoint {
+  GRefString *name;             /* never NULL */
+  char *description;            /* g_malloc'd, may be set; NULL if none */
+  GRefString *parent_name;      /* NULL: a root */
+  bool has_creation_time;
+  guint64 creation_time;        /* seconds since the Epoch, UTC */
+
+  /* disks holds CheckpointDisk *, is never NULL and has each name once.
+   * With disks_listed the document has <disks>, and a disk that is not in it
+   * is not covered.  Without, the entries follow from the guest's disks.
+   * covers_any_disk: the document tells neither (or the guest's definition
+   * has no disk, which libvirt never writes), so which disks have a bitmap
+   * is unknown; assume any, named like the checkpoint.  disks is empty then
+   * and disks_listed is false. */
+  bool disks_listed;
+  bool covers_any_disk;
+  GPtrArray *disks;
+
+  /* From <domain>; all NULL if the document has none. */
+  GRefString *domain_name;
+  GRefString *domain_uuid;      /* as written there */
+  GPtrArray *domain_disks;      /* DomainDisk *, each target once; NULL only
+                                 * without <domain> */
+  char *domain_xml;             /* the element; NULL unless asked for with
+                                 * CHECKPOINT_PARSE_KEEP_DOMAIN */
+
+  /* Owned by the forest (forest.h), NULL and 0 before forest_link ().
+   * position: in forest_all (); the descendants are the entries after it up
+   * to and including last_position. */
+  Checkpoint *parent;
+  Checkpoint *first_child;
+  Checkpoint *last_child;
+  Checkpoint *next_sibling;
+  guint position;
+  guint last_position;
+};
+
+typedef enum {
+  CHECKPOINT_PARSE_DEFAULT = 0,
+  CHECKPOINT_PARSE_KEEP_DOMAIN = 1 << 0, /* fill domain_xml */
+} CheckpointParseFlags;
+
+typedef enum {
+  CHECKPOINT_FORMAT_DEFAULT = 0,
+  CHECKPOINT_FORMAT_NO_DOMAIN = 1 << 0, /* as VIR_DOMAIN_CHECKPOINT_XML_
+                                         * NO_DOMAIN */
+} CheckpointFormatFlags;
+
+/* Parse a stored <domaincheckpoint> document and apply libvirt's defaults
+ * (virDomainCheckpointAlignDisks), except that a disk which the guest's
+ * definition lacks is kept: the bitmap decides later.
+ *
+ * text: length bytes of UTF-8, need not end in NUL.
+ *
+ * Unknown elements and attributes are ignored.  The name is required: only
+ * documents not yet stored may lack it.  A document with a DOCTYPE, nested
+ * too deeply (libxml2's own limit: 256 levels, 2048 from 2.13) or in another
+ * encoding than UTF-8 is refused; nothing outside text is ever read.
+ *
+ * Returns a new checkpoint (checkpoint_free), or NULL with EFBIG (over
+ * CHECKPOINT_MAX_BYTES, or over CHECKPOINT_MAX_DISKS), ENOMEM or, for
+ * anything else wrong with it, EINVAL.  The message does not name the file;
+ * callers put that in front.  Any thread. */
+Checkpoint *checkpoint_parse (const char *text, gsize length,
+                              CheckpointParseFlags flags, GError **error);
+
+/* Write a checkpoint in libvirt's own layout.  Parsing the result with
+ * CHECKPOINT_PARSE_KEEP_DOMAIN gives an equal checkpoint and formatting that
+ * gives the same bytes, with two exceptions.  Without <domain> (flag given,
+ * or domain_xml not kept) the fields from <domain> are lost, and <disks> is
+ * always written, for it could no longer be derived.  And a checkpoint made
+ * with checkpoint_new () may have names that XML cannot hold (such characters
+ * become U+FFFD) or that checkpoint_parse () refuses.
+ *
+ * Returns a new string ending in a newline; g_free ().  Cannot fail. */
+char *checkpoint_format (const Checkpoint *checkpoint,
+                         CheckpointFormatFlags flags);
+
+/* A new checkpoint that covers no disk, for trees that do not come from XML.
+ * name: any string that is not empty, such as a QEMU bitmap name; copied. */
+Checkpoint *checkpoint_new (const char *name);
+
+/* Say that checkpoint has a bitmap on the disk target (both copied).  If the
+ * disk is there already, its bitmap is replaced.  Sets disks_listed. */
+void checkpoint_cover (Checkpoint *checkpoint, const char *target,
+                       const char *bitmap);
+
+/* Set or, with NULL, clear the parent's name (copied).  Not to be used once
+ * the checkpoint is in a forest that was linked. */
+void checkpoint_set_parent_name (Checkpoint *checkpoint, const char *name);
+
+/* The entry for a disk, or NULL if there is none, which means not covered
+ * unless covers_any_disk.  Borrowed.  Linear in the number of disks. */
+const CheckpointDisk *checkpoint_disk (const Checkpoint *checkpoint,
+                                       const char *target);
+
+/* The name of the bitmap that records what changed on a disk since the
+ * checkpoint, or NULL if the checkpoint does not cover the disk.  Borrowed.
+ * No proof that the bitmap exists or is usable. */
+const char *checkpoint_bitmap (const Checkpoint *checkpoint,
+                               const char *target);
+
+/* True if name is one libvirt accepts for a checkpoint, by the pattern
+ * [a-zA-Z0-9_\-][a-zA-Z0-9_\-.]* of its schema; such a name has no '/' and no
+ * '@', is not hidden as a file name, and may be of any length. */
+bool checkpoint_name_valid (const char *name);
+
+/* May this be the name of a target: a letter, then letters, digits, '-',
+ * '_', '.'?  ('@' and '/' part the pieces of an export name.)
+ */
+bool disk_target_is_valid (const char *target);
+
+/* NULL is fine. */
+void checkpoint_free (Checkpoint *checkpoint);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Checkpoint, checkpoint_free)
+
+#endif /* COMMON_TREE_CHECKPOINT_H */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Load a guest's checkpoints from a file or a directory in libvirt's layout,
+ * /var/lib/libvirt/qemu/checkpoint/DOMAIN/NAME.xml, without libvirt.
+ */
+
+#ifndef COMMON_TREE_LOAD_H
+#define COMMON_TREE_LOAD_H
+
+#include <glib.h>
+
+#include "tree/forest.h"
+
+/* More directory entries than this are refused. */
+#define TREE_LOAD_MAX_FILES 1000000
+/* Also more bytes in all documents together, and more time to read them: links
+ * make a folder large that takes no room.  A part of a tree is none: checkpoints
+ * would be missing in it.  The time does not bound a read that hangs.
+ */
+#define TREE_LOAD_MAX_BYTES (256 * 1024 * 1024)
+#define TREE_LOAD_MAX_SECONDS 30
+
+/* Load and link a forest.
+ *
+ * path: one document, or a directory whose regular files (symbolic links are
+ *   followed) are one document each, whatever their names, as libvirt's loader
+ *   does it (qemuDomainCheckpointLoad).  Opening never blocks, also not on a
+ *   FIFO.
+ * domain: name or UUID of the guest, or NULL.  If path has a directory of that
+ *   name, that is the one loaded.  Documents of other guests are left out;
+ *   those that do not name their guest are taken.
+ * skipped: char * made with g_strdup (), one line for each file left out,
+ *   naming it and the reason, in order of file names.  May be NULL.
+ *
+ * In a directory, a file that cannot be read or parsed, is over 1 MiB, is of
+ * another guest or repeats a name (the file whose name sorts first wins) is
+ * left out.  A single file of such a kind is an error.
+ *
+ * Returns a new forest (forest_free ()), already linked: see also
+ * forest_problems ().  NULL with
+ *   ENOENT   no such path, or no checkpoint in the directory; the message
+ *            names subdirectories that domain= could mean
+ *   EINVAL   the single file is no checkpoint, or of another guest; or
+ *            domain is NULL and there are checkpoints of several guests
+ *   EFBIG    file too large; E2BIG: directory with too many files or bytes
+ *   ETIMEDOUT
+ *   other    from open (2), read (2) or readdir (3).
+ *
+ * Memory is about 1 KiB per checkpoint.  Any thread. */
+Forest *tree_load (const char *path, const char *domain, GPtrArray *skipped,
+                   GError **error);
+
+#endif /* COMMON_TREE_LOAD_H */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include "base/error.h"
+#include "tree/redefine.h"
+
+#define REDEFINE "checkpoint-create --redefine"
+
+/* "printf … | virsh checkpoint-create": words of the shell in target stay. */
+static char *
+redefine (const char *uri, const char *guest, const char *checkpoint,
+          const char *disks, const char *create)
+{
+  g_autofree char *text
+    = g_markup_printf_escaped ("<domaincheckpoint><name>%s</name>"
+                               "<creationTime>1</creationTime><disks>",
+                               checkpoint);
+  g_autofree char *word = error_shell_word (text);
+  g_autofree char *virsh
+    = error_virsh (uri, create, guest, "/dev/stdin");
+
+  return g_strdup_printf ("printf %%s %s%s'</disks></domaincheckpoint>' | %s",
+                          word,
+                          disks, virsh);
+}
+
+static char *
+redefine_all (const char *uri, const char *guest, const char *checkpoint,
+              const GPtrArray *targets, const char *create)
+{
+  g_autoptr (GString) disks = g_string_new ("'");
+
+  for (guint i = 0; i < targets->len; i++)
+    g_string_append_printf (disks, "<disk name=\"%s\" checkpoint=\"bitmap\"/>",
+                            (char *) g_ptr_array_index (targets, i));
+  g_string_append_c (disks, '\'');
+  return redefine (uri, guest, checkpoint, disks->str, create);
+}
+
+char *
+redefine_command (const char *uri, const char *guest, const char *checkpoint,
+                  const GPtrArray *targets)
+{
+  return redefine_all (uri, guest, checkpoint, targets, REDEFINE);
+}
+
+char *
+redefine_checked (const char *uri, const char *guest, const char *checkpoint,
+                  const GPtrArray *targets)
+{
+  return redefine_all (uri, guest, checkpoint, targets,
+                       REDEFINE " --redefine-validate");
+}
+
+char *
+redefine_and_delete (const char *uri, const char *guest,
+                     const char *checkpoint, const GPtrArray *targets)
+{
+  g_autoptr (GString) names = g_string_new (NULL);
+  g_autofree char *define
+    = redefine (uri, guest, checkpoint,
+                "'<disk name=\"'$disk'\" checkpoint=\"bitmap\"/>'",
+                REDEFINE);
+  g_autofree char *delete
+    = error_virsh (uri, "checkpoint-delete", guest, checkpoint);
+  g_autofree char *forget
+    = error_virsh (uri, "checkpoint-delete --metadata", guest, checkpoint);
+
+  for (guint i = 0; i < targets->len; i++) {
+    g_autofree char *word = error_shell_word (g_ptr_array_index (targets, i));
+    g_string_append_printf (names, " %s", word);
+  }
+  return g_strdup_printf ("for disk in%s; do %s && { %s || %s; }; done",
+                          names->str, define, delete, forget);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The topmost file of a chain that the checkpoint's document knows says whose
+ * disk it is: files above it are snapshots taken since.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "tree/roster.h"
+
+typedef struct {
+  char *path;
+  bool found;                   /* then these two are valid */
+  dev_t device;
+  ino_t inode;
+} File;
+
+typedef struct {
+  char *target;
+  GPtrArray *files;             /* of File, top first */
+  const Checkpoint *moved;      /* on the way to the current checkpoint, the
+                                 * last at which the disk was another; or NULL;
+                                 * borrowed from the forest */
+} Chain;
+
+struct Roster {
+  bool local;
+  GPtrArray *chains;            /* of Chain */
+  GHashTable *known;            /* path in a document → File */
+};
+
+static void
+file_free (gpointer data)
+{
+  File *file = data;
+
+  g_free (file->path);
+  g_free (file);
+}
+
+static void
+chain_free (gpointer data)
+{
+  Chain *chain = data;
+
+  g_free (chain->target);
+  g_ptr_array_unref (chain->files);
+  g_free (chain);
+}
+
+/* A name that is not a path is a remote disk's. */
+static File *
+file_new (const Roster *roster, const char *path)
+{
+  File *file = g_new0 (File, 1);
+  struct stat status;
+
+  file->path = g_strdup (path);
+  if (roster->local && *path == '/' && stat (path, &status) == 0) {
+    file->found = true;
+    file->device = status.st_dev;
+    file->inode = status.st_ino;
+  }
+  return file;
+}
+
+Roster *
+roster_new (bool local)
+{
+  Roster *roster = g_new0 (Roster, 1);
+
+  roster->local = local;
+  roster->chains = g_ptr_array_new_with_free_func (chain_free);
+  roster->known = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
+                                         file_free);
+  return roster;
+}
+
+void
+roster_free (Roster *roster)
+{
+  if (!roster)
+    return;
+  g_ptr_array_unref (roster->chains);
+  g_hash_table_unref (roster->known);
+  g_free (roster);
+}
+
+static Chain *
+find_chain (const Roster *roster, const char *target)
+{
+  for (guint i = 0; i < roster->chains->len; i++) {
+    Chain *chain = g_ptr_array_index (roster->chains, i);
+    if (strcmp (chain->target, target) == 0)
+      return chain;
+  }
+  return NULL;
+}
+
+void
+roster_add (Roster *roster, const char *target, const char *path)
+{
+  Chain *chain = find_chain (roster, target);
+
+  if (!chain) {
+    chain = g_new0 (Chain, 1);
+    chain->target = g_strdup (target);
+    chain->files = g_ptr_array_new_with_free_func (file_free);
+    g_ptr_array_add (roster->chains, chain);
+  }
+  g_ptr_array_add (chain->files, file_new (roster, path));
+}
+
+static void
+look_up_documents (Roster *roster, const Forest *forest)
+{
+  const GPtrArray *all = forest_all (forest);
+
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    const GPtrArray *disks = checkpoint->domain_disks;
+    for (guint j = 0; disks && j < disks->len; j++) {
+      const DomainDisk *disk = g_ptr_array_index (disks, j);
+      if (!disk->source || g_hash_table_contains (roster->known, disk->source))
+        continue;
+      File *file = file_new (roster, disk->source);
+      g_hash_table_insert (roster->known, file->path, file);
+    }
+  }
+}
+
+static bool
+is_same (const File *a, const File *b)
+{
+  return strcmp (a->path, b->path) == 0
+    || (a->found && b->found && a->device == b->device
+        && a->inode == b->inode);
+}
+
+/* Is the file the one that a document calls so? */
+static bool
+is_called (const Roster *roster, const File *file, const char *source)
+{
+  const File *known = g_hash_table_lookup (roster->known, source);
+
+  return known ? is_same (file, known) : strcmp (file->path, source) == 0;
+}
+
+static int
+place_in (const Roster *roster, const Chain *chain, const char *source)
+{
+  for (guint i = 0; chain && i < chain->files->len; i++)
+    if (is_called (roster, g_ptr_array_index (chain->files, i), source))
+      return (int) i;
+  return -1;
+}
+
+bool
+roster_has (const Roster *roster, const char *target, const char *path)
+{
+  const Chain *chain = find_chain (roster, target);
+  File *file = file_new (roster, path);
+  bool has = false;
+
+  for (guint i = 0; chain && i < chain->files->len; i++)
+    has |= is_same (g_ptr_array_index (chain->files, i), file);
+  file_free (file);
+  return has;
+}
+
+/* What the document says the disk was; NULL: nothing. */
+static const DomainDisk *
+disk_then (const Checkpoint *checkpoint, const char *target)
+{
+  const GPtrArray *disks = checkpoint->domain_disks;
+
+  for (guint i = 0; disks && i < disks->len; i++) {
+    const DomainDisk *disk = g_ptr_array_index (disks, i);
+    if (strcmp (disk->target, target) == 0)
+      return disk->source ? disk : NULL;
+  }
+  return NULL;
+}
+
+/* Whose disk then was the topmost file of the chain, above `end`, that the
+ * document knows?
+ */
+static const DomainDisk *
+other_above (const Roster *roster, const Checkpoint *checkpoint,
+             const Chain *chain, guint end, const File **file)
+{
+  const GPtrArray *disks = checkpoint->domain_disks;
+
+  for (guint i = 0; i < end; i++)
+    for (guint j = 0; disks && j < disks->len; j++) {
+      const DomainDisk *disk = g_ptr_array_index (disks, j);
+      *file = g_ptr_array_index (chain->files, i);
+      if (disk->source && strcmp (disk->target, chain->target) != 0
+          && is_called (roster, *file, disk->source))
+        return disk;
+    }
+  return NULL;
+}
+
+/* The image has the record, and tells it by the disk's name of then. */
+static char *
+read_as_then (const Roster *roster, const Checkpoint *checkpoint,
+              const Chain *chain, const char *target)
+{
+  const File *top = g_ptr_array_index (chain->files, 0);
+  const char *bitmap = checkpoint_bitmap (checkpoint, target);
+
+  if (!roster->local || *top->path != '/' || !bitmap)
+    return g_strdup ("");
+  g_autofree char *file = g_strdup_printf ("%s:%s", target, top->path);
+  g_autofree char *word = error_shell_word (file);
+  g_autofree char *name = error_shell_word (bitmap);
+  return g_strdup_printf (", or, once no guest runs from it, read it as %s: "
+                          "nbdkit -U ./nbd.sock checkpoint %s checkpoint=%s", target, word,
+                          name);
+}
+
+/* file: of the chain, that was `other` at the checkpoint.  advise: the record
+ * that is asked for is since that one.
+ */
+static bool
+refuse_other (const Roster *roster, const Checkpoint *checkpoint,
+              const Chain *chain, const File *file, const char *other,
+              bool advise, GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autofree char *read = advise
+    ? read_as_then (roster, checkpoint, chain, other) : g_strdup ("");
+
+  if (!find_chain (roster, other) && !disk_then (checkpoint, chain->target))
+    return error_set (error, EIO, "disk %s was %s at checkpoint %s (its %s), "
+                      "and is recorded there by that name only; make a full "
+                      "backup of it, with a new checkpoint%s", chain->target,
+                      other, checkpoint->name, file->path, read);
+  return error_set (error, EIO, "disk %s is not the disk that it was at "
+                    "checkpoint %s: its %s was %s then, so what changed is "
+                    "recorded of another disk; make a full backup of it%s",
+                    chain->target, checkpoint->name, file->path, other, read);
+}
+
+/* since: the checkpoint that is asked for. */
+static bool
+check_one (const Roster *roster, const Checkpoint *since,
+           const Checkpoint *checkpoint, const Chain *chain, GError **error)
+{
+  const char *target = chain->target;
+  const DomainDisk *then = disk_then (checkpoint, target);
+  const File *file;
+  const int place = then ? place_in (roster, chain, then->source) : -1;
+  const DomainDisk *other
+    = other_above (roster, checkpoint, chain,
+                   place < 0 ? chain->files->len : (guint) place, &file);
+  if (other)
+    return refuse_other (roster, checkpoint, chain, file, other->target,
+                         checkpoint == since, error);
+  for (guint i = 0; then && place < 0 && i < roster->chains->len; i++) {
+    const Chain *now = g_ptr_array_index (roster->chains, i);
+    if (place_in (roster, now, then->source) >= 0)
+      return error_set (error, EIO, "disk %s is not the disk that it was at "
+                        "checkpoint %s: it was %s then, which is %s now, so "
+                        "what changed is recorded of another disk; make a "
+                        "full backup of it", target, checkpoint->name,
+                        then->source, now->target);
+  }
+  return true;
+}
+
+static bool
+leads_to (const Checkpoint *checkpoint, const Checkpoint *later)
+{
+  return checkpoint->position <= later->position
+    && later->position <= checkpoint->last_position;
+}
+
+/* The record goes on at each checkpoint after it, so it must have been the same
+ * disk there.
+ */
+bool
+roster_check (const Roster *roster, const Checkpoint *checkpoint,
+              const char *target, GError **error)
+{
+  const Chain *chain = roster ? find_chain (roster, target) : NULL;
+
+  if (!chain)
+    return true;
+  if (!check_one (roster, checkpoint, checkpoint, chain, error))
+    return false;
+  return !chain->moved || !leads_to (checkpoint, chain->moved)
+    || check_one (roster, checkpoint, chain->moved, chain, error);
+}
+
+void
+roster_learn (Roster *roster, const Forest *forest)
+{
+  const Checkpoint *current = forest_current (forest);
+
+  look_up_documents (roster, forest);
+  for (guint i = 0; i < roster->chains->len; i++) {
+    Chain *chain = g_ptr_array_index (roster->chains, i);
+    chain->moved = current;
+    while (chain->moved && check_one (roster, NULL, chain->moved, chain, NULL))
+      chain->moved = chain->moved->parent;
+  }
+}
+
+int
+roster_place (const Roster *roster, const Checkpoint *checkpoint,
+              const char *target)
+{
+  const DomainDisk *then
+    = roster ? disk_then (checkpoint, target) : NULL;
+
+  return then
+    ? place_in (roster, find_chain (roster, target), then->source) : -1;
+}
+
+const char *
+roster_strayed (const Roster *roster, const Checkpoint *checkpoint,
+                const char *target)
+{
+  const Chain *chain = roster ? find_chain (roster, target) : NULL;
+  const DomainDisk *then = chain ? disk_then (checkpoint, target) : NULL;
+
+  return then && place_in (roster, chain, then->source) < 0
+    ? then->source : NULL;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What a tool does with common/ alone, without nbdkit: list what a disk offers,
+ * and print what is dirty in each part of the view since a checkpoint.
+ *
+ *   print-map DISK.qcow2 CHECKPOINT
+ */
+#include <config.h>
+
+#include <stdio.h>
+
+#include "nbd/map-reader.h"
+#include "source/source.h"
+
+static void
+warn (const char *line)
+{
+  fprintf (stderr, "print-map: %s\n", line);
+}
+
+static const Reporter reporter = { .warn = warn };
+
+static bool
+print_part (Source *source, const Disk *disk, const Part *part,
+            GError **error)
+{
+  g_auto (NbdEndpoint) endpoint = { 0 };
+  if (!source->ops->endpoint (source, disk, part, &endpoint, error))
+    return false;
+  g_autoptr (NbdPool) pool = nbd_pool_open (&endpoint, true, error);
+  if (!pool)
+    return false;
+  g_autoptr (MapReader) reader
+    = map_reader_new (pool, NULL, &endpoint, true, 0);
+  const guint64 size = nbd_pool_size (pool);
+  NbdBudget budget = nbd_life_budget (source->life);
+  g_auto (MapView) view = { 0 };
+  if (map_reader_need (reader, 0, size, &budget, &view, error))
+    return false;
+  for (guint64 at = 0, end; at < size; at = end) {
+    const DirtyState state = map_view_lookup (&view, at, size, &end);
+    printf ("%s %u %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %s\n",
+            disk->target, part->layer, at, end - at,
+            state == DIRTY_MAP_CLEAN ? "clean"
+            : state == DIRTY_MAP_ZERO ? "zero" : "dirty");
+  }
+  return true;
+}
+
+static bool
+print_disk (Source *source, const Disk *disk, const char *checkpoint,
+            GError **error)
+{
+  const GPtrArray *all = forest_all (source->forest);
+
+  for (guint i = 0; i < all->len; i++)
+    printf ("%s@%s\n", disk->target,
+            ((const Checkpoint *) g_ptr_array_index (all, i))->name);
+  g_autoptr (GPtrArray) parts
+    = parts_plan (source->forest, disk, checkpoint, error);
+  for (guint i = 0; parts && i < parts->len; i++)
+    if (!print_part (source, disk, g_ptr_array_index (parts, i), error))
+      return false;
+  return parts != NULL;
+}
+
+static bool
+print_all (Source *source, const char *checkpoint, GError **error)
+{
+  if (!source->ops->start (source, error))
+    return false;
+  for (guint i = 0; i < source->disks->len; i++)
+    if (!print_disk (source, g_ptr_array_index (source->disks, i), checkpoint,
+                     error))
+      return false;
+  return true;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  SourceRequest request;
+
+  if (argc != 3)
+    return 2;
+  source_request_init (&request);
+  RequestedFile *file = g_new0 (RequestedFile, 1);
+  file->path = g_canonicalize_filename (argv[1], NULL);
+  g_ptr_array_add (request.files, file);
+  Source *source = source_choose (&request, &error)
+    ->inspect (&request, NULL, &reporter, &error);
+  const bool ok = source && print_all (source, argv[2], &error);
+  if (!ok)
+    fprintf (stderr, "print-map: %s\n",
+             error ? error->message : "the disk cannot be read any more");
+  if (source)
+    source->ops->free (source);
+  source_request_clear (&request);
+  return ok ? 0 : 1;
+}

@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# common/ without nbdkit: nothing in it needs a symbol of nbdkit's or of the
+# plugin's, and a program linked against it alone lists a disk's checkpoints and
+# prints the map that the plugin serves.
+. "$(dirname "$0")/functions.sh"
+requires nm
+
+mapfile -t objects < <(find "$builddir/common" -name '*.o' -path '*/.libs/*')
+[ ${#objects[@]} -gt 50 ] || fail "only ${#objects[@]} objects"
+nm -u "${objects[@]}" | grep -E '\<(nbdkit|plugin|settings|exports|served)_' \
+  && fail "common/ needs more than itself"
+
+guest_disk disk.qcow2
+qemu-img bitmap --add disk.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' -c 'write -q -z 2M 64k' disk.qcow2
+qemu-img bitmap --add disk.qcow2 tuesday
+qemu-io -f qcow2 -c 'write -q -P 3 5M 128k' disk.qcow2
+sum=$(sha256sum <disk.qcow2)
+print_map=$builddir/tests/print-map
+"$print_map" disk.qcow2 monday >printed
+printf '%s\n' vda@monday vda@tuesday 'vda 0 0 1048576 clean' \
+  'vda 0 1048576 65536 dirty' 'vda 0 1114112 983040 clean' \
+  'vda 0 2097152 65536 zero' 'vda 0 2162688 3080192 clean' \
+  'vda 0 5242880 131072 dirty' 'vda 0 5373952 61734912 clean' \
+  | diff -u - printed
+serve disk.qcow2 checkpoint=monday view=sparse -- \
+  'nbdinfo --map --json "$uri" | jq -c ".[] | select(.type != 3) | .offset"' >served
+awk '$5 == "dirty" || $5 == "zero" { print $3 }' printed | diff -u served -
+! "$print_map" disk.qcow2 sunday 2>refused || fail "sunday was found"
+grep -q 'sunday.*monday' refused || fail "it said: $(cat refused)"
+[ "$sum" = "$(sha256sum <disk.qcow2)" ] || fail "the disk was changed"

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Reading straight from image files, against what QEMU says they hold: random
+ * chains of images made by qemu-img and qemu-io.  --seed=... as printed repeats
+ * a failure.
+ */
+#include <config.h>
+
+#include <string.h>
+#include <unistd.h>
+#include <glib/gstdio.h>
+
+#include "image/chain.h"
+#include "image/direct-read.h"
+#include "qemu/storage-daemon.h"
+
+#define KIB 1024
+#define MAX_LAYERS 4
+
+typedef struct {
+  char *folder;
+  char *top;
+  guint64 size;
+  gboolean compressed;          /* some clusters are */
+} Chain;
+
+static void
+run (const char *format, ...)
+{
+  g_autofree char *out = NULL, *err = NULL;
+  g_autoptr (GError) error = NULL;
+  int status = 0;
+  va_list arguments;
+
+  va_start (arguments, format);
+  g_autofree char *command = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  if (!g_spawn_command_line_sync (command, &out, &err, &status, &error)
+      || status != 0)
+    g_error ("%s: %s%s%s", command, error ? error->message : "", out, err);
+}
+
+static char *
+layer_path (const Chain *chain, guint layer)
+{
+  return g_strdup_printf ("%s/%u.img", chain->folder, layer);
+}
+
+/* Writes of every kind to a new image.  Only clusters that are not allocated
+ * can be compressed, so that comes first.
+ */
+static void
+write_randomly (Chain *chain, const char *path, const char *format,
+                guint64 cluster)
+{
+  static const char *const kinds[] = {
+    "write -q -P 7", "write -q -P 200", "write -q -z", "write -q -z -u",
+    "discard -q",
+  };
+  g_autoptr (GString) commands = g_string_new (NULL);
+
+  if (g_str_equal (format, "qcow2") && chain->size >= cluster
+      && g_test_rand_int_range (0, 4) == 0) {
+    const gint32 clusters = (gint32) (chain->size / cluster);
+    g_string_append_printf (commands, " -c 'write -q -c -P 9 %"
+                            G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "'",
+                            (guint64) g_test_rand_int_range (0, clusters)
+                            * cluster, cluster);
+    chain->compressed = TRUE;
+  }
+  for (gint i = g_test_rand_int_range (0, 12); i > 0; i--) {
+    const guint64 start = (guint64) g_test_rand_int_range (
+      0, (gint32) (chain->size / 512)) * 512;
+    const guint64 length = (guint64) g_test_rand_int_range (1, 400) * 512;
+    g_string_append_printf (commands, " -c '%s %" G_GUINT64_FORMAT " %"
+                            G_GUINT64_FORMAT "'",
+                            kinds[g_test_rand_int_range (
+                              0, G_N_ELEMENTS (kinds))], start,
+                            MIN (length, chain->size - start));
+  }
+  if (commands->len > 0)
+    run ("qemu-io -f %s -d unmap%s %s", format, commands->str, path);
+}
+
+static Chain
+make_chain (void)
+{
+  static const guint64 clusters[] = { 512, 4096, 65536, 65536, 2048 * KIB };
+  const guint layers = (guint) g_test_rand_int_range (1, MAX_LAYERS + 1);
+  const char *below_format = NULL;
+  Chain chain = { .folder = g_dir_make_tmp ("direct-read.XXXXXX", NULL) };
+
+  g_assert_nonnull (chain.folder);
+  chain.size = (guint64) g_test_rand_int_range (1, 4096) * KIB;
+  for (guint i = 0; i < layers; i++) {
+    g_autofree char *path = layer_path (&chain, i);
+    g_autofree char *below = i > 0 ? layer_path (&chain, i - 1) : NULL;
+    const char *format = i == 0 && layers > 1 && g_test_rand_bit ()
+      ? "raw" : "qcow2";
+    const guint64 cluster
+      = clusters[g_test_rand_int_range (0, G_N_ELEMENTS (clusters))];
+    const gboolean is_old = i + 1 < layers && g_test_rand_int_range (0, 4) == 0;
+    g_autofree char *backing = below
+      ? g_strdup_printf ("-b %s -F %s", below, below_format) : g_strdup ("");
+    if (g_test_rand_int_range (0, 3) == 0) /* larger, smaller */
+      chain.size = (guint64) g_test_rand_int_range (1, 4096) * KIB;
+    if (g_str_equal (format, "raw"))
+      run ("qemu-img create -q -f raw %s %" G_GUINT64_FORMAT, path,
+           chain.size);
+    else
+      run ("qemu-img create -q -f qcow2 -o cluster_size=%" G_GUINT64_FORMAT
+           "%s %s %s %" G_GUINT64_FORMAT, cluster,
+           is_old ? ",compat=0.10" : "", backing, path, chain.size);
+    write_randomly (&chain, path, format, cluster);
+    below_format = format;
+    g_free (chain.top);
+    chain.top = g_steal_pointer (&path);
+  }
+  return chain;
+}
+
+static void
+remove_chain (Chain *chain)
+{
+  run ("rm -rf %s", chain->folder);
+  g_free (chain->folder);
+  g_free (chain->top);
+}
+
+static Disk *
+inspect (const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  Disk *disk = disk_new ("vda");
+
+  g_ptr_array_unref (disk->layers);
+  disk->layers = image_chain_inspect (path, &error);
+  g_assert_no_error (error);
+  NbdLife *life = nbd_life_new (NULL, 0);
+  StorageDaemon *daemon = storage_daemon_start (life, &error);
+  g_assert_no_error (error);
+  storage_daemon_open (daemon, disk, &error);
+  g_assert_no_error (error);
+  storage_daemon_stop (daemon);
+  nbd_life_free (life);
+  return disk;
+}
+
+/* All of it, in pieces of random length. */
+static guint64
+compare (const DirectRead *direct, const char *truth, guint64 size)
+{
+  g_autofree guint8 *buffer = g_malloc (size);
+  guint64 offset = 0, left_to_others = 0;
+
+  while (offset < size) {
+    const guint64 wanted = (guint64) g_test_rand_int_range (1, 1024 * KIB);
+    const guint32 count = (guint32) MIN (size - offset, wanted);
+    guint32 others;
+    memset (buffer, 0x55, count);
+    const guint32 done = direct_read (direct, buffer, count, offset, &others);
+    g_assert_cmpuint (done, <=, count);
+    g_assert_cmpuint (others, <=, count);
+    g_assert_cmpuint (done > 0, !=, others > 0);
+    if (memcmp (buffer, truth + offset, done) != 0)
+      g_error ("other bytes than QEMU's in %u at %" G_GUINT64_FORMAT, done,
+               offset);
+    /* Nothing beyond what it says is touched, unless others write there. */
+    for (guint32 i = done; done == 0 && others == 0 && i < count; i++)
+      g_assert_cmpuint (buffer[i], ==, 0x55);
+    left_to_others += others;
+    offset += MAX (done, others);
+  }
+  return left_to_others;
+}
+
+static void
+test_random (void)
+{
+  const guint rounds = g_test_slow () ? 400 : 40;
+
+  for (guint i = 0; i < rounds; i++) {
+    Chain chain = make_chain ();
+    g_autofree char *raw = g_strconcat (chain.top, ".copy", NULL);
+    g_autofree char *truth = NULL;
+    gsize length;
+
+    run ("qemu-img convert -f qcow2 -O raw %s %s", chain.top, raw);
+    g_assert_true (g_file_get_contents (raw, &truth, &length, NULL));
+    g_assert_cmpuint (length, ==, chain.size);
+    g_autoptr (Disk) disk = inspect (chain.top);
+    g_autoptr (DirectRead) direct = direct_read_open (disk);
+    g_assert_nonnull (direct);
+    for (guint pass = 0; pass < 3; pass++) {
+      const guint64 others = compare (direct, truth, length);
+      if (!chain.compressed)
+        g_assert_cmpuint (others, ==, 0);
+    }
+    remove_chain (&chain);
+  }
+}
+
+/* What is not understood is not read. */
+static void
+test_refuses (void)
+{
+  Chain chain = { .folder = g_dir_make_tmp ("direct-read.XXXXXX", NULL) };
+  g_autofree char *path = layer_path (&chain, 0);
+
+  run ("qemu-img create -q -f qcow2 -o extended_l2=on %s 1M", path);
+  g_autoptr (Disk) disk = inspect (path);
+  g_assert_null (direct_read_open (disk));
+  g_clear_pointer (&disk, disk_free);
+
+  run ("qemu-img create -q -f qcow2 %s 1M", path);
+  disk = inspect (path);
+  g_autoptr (DirectRead) direct = direct_read_open (disk);
+  g_assert_nonnull (direct);
+  /* Nobody can write meanwhile, but read. */
+  run ("sh -c '! qemu-io -f qcow2 -c \"write 0 512\" %s'", path);
+  run ("qemu-io -r -f qcow2 -c 'read 0 512' %s", path);
+  g_clear_pointer (&direct, direct_read_free);
+  g_clear_pointer (&disk, disk_free);
+  /* An L2 table that is not where one can be: L1 has a cluster of its own. */
+  run ("qemu-io -f qcow2 -c 'write -q 0 64k' %s", path);
+  run ("python3 -c 'import struct; f = open (\"%s\", \"r+b\"); f.seek (40); "
+       "at, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
+       "entry, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
+       "f.write (struct.pack (\">Q\", entry + 512))'", path);
+  disk = inspect (path);
+  g_assert_null (direct_read_open (disk));
+  remove_chain (&chain);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/direct-read/random", test_random);
+  g_test_add_func ("/direct-read/refuses", test_refuses);
+  return g_test_run ();
+}
