@@ -20,19 +20,19 @@ ROOMS = {
     "plugin": ("nbdkit's plugin", "source parts nbd tree map base"),
     "filters": ("nbdkit's filter", "map parts/part-text base/printable"),
     "source": ("where bytes and bitmaps come from",
-               "keeper libvirt qemu parts nbd image tree base"),
-    "keeper": ("the process that ends a job", "libvirt tree base"),
+               "libvirt qemu parts nbd image tree base"),
     "qemu": ("a storage daemon of ours", "image nbd base"),
     "parts": ("which bitmaps make a view", "image tree base"),
     "nbd": ("connections, maps from them", "map base"),
-    "libvirt": ("libvirt's documents", "tree base"),
+    "libvirt": ("guests and jobs of libvirt's", "keeper tree base"),
+    "keeper": ("the process that ends a job", "base"),
     "image": ("a disk's files", "base"),
     "tree": ("checkpoints", "base"),
     "map": ("what is dirty", ""),
     "base": ("errors, text, programs", ""),
 }
-ROWS = [["plugin", "filters"], ["source"], ["keeper", "qemu", "parts"],
-        ["libvirt", "nbd", "image"], ["tree", "map"], ["base"]]
+ROWS = [["plugin", "filters"], ["source"], ["libvirt", "qemu", "parts"],
+        ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 

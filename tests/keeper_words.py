@@ -7,7 +7,7 @@
 
 import ctypes, os, re, select, signal, socket, struct, subprocess, sys, time
 
-LOOK, BEGIN, ADOPT = 1, 2, 3   # common/keeper/process.h
+LOOK, BEGIN, ADOPT = 1, 2, 3   # common/keeper/telling.h
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
 
 

@@ -27,8 +27,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "keeper/message.h"
-#include "keeper/process.h"
+#include "keeper/held.h"
+#include "keeper/job-ops.h"
 
 #define NOISE_BYTES 65536
 #define ID_MAX_BYTES 20         /* a guint64's digits */

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * nbdkit's side of the keeper.  The socket's end means the server's end.
+ * The server's side of the keeper.  The socket's end means the server's end.
  */
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +25,8 @@
 struct Keeper {
   int fd;
   int held_fd;                  /* connections are told of there */
-  char *where;                  /* "guest web1 (qemu:///system)" */
-  char *look_at_job, *end_job, *list; /* what to type */
+  const JobOps *ops;
+  KeeperWords words;
   bool asked_to_begin;
   GThread *watch;               /* from adoption on, the only reader of fd */
   KeeperNotify notify;
@@ -42,20 +41,9 @@ struct Keeper {
   char *trouble;
 };
 
-void
-guest_look_clear (GuestLook *look)
-{
-  g_clear_pointer (&look->guest, guest_free);
-  g_clear_pointer (&look->host, g_free);
-  g_clear_pointer (&look->connection, g_free);
-  g_clear_pointer (&look->sizes, g_hash_table_unref);
-  g_clear_pointer (&look->tree, forest_free);
-  g_clear_pointer (&look->skipped, g_ptr_array_unref);
-}
-
 /* Forks twice: init reaps the keeper, whichever of us still lives. */
 static bool
-spawn (const int fds[2], const int held_fds[2])
+spawn (const JobOps *ops, const int fds[2], const int held_fds[2])
 {
   const pid_t pid = fork ();
   int status;
@@ -65,7 +53,7 @@ spawn (const int fds[2], const int held_fds[2])
   if (pid == 0) {
     const pid_t keeper = fork ();
     if (keeper == 0)
-      keeper_process_run (fds[1], held_fds[1]);
+      keeper_process_run (ops, fds[1], held_fds[1]);
     _exit (keeper < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
   }
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
@@ -76,20 +64,21 @@ spawn (const int fds[2], const int held_fds[2])
 }
 
 Keeper *
-keeper_start (GError **error)
+keeper_start (const JobOps *ops, GError **error)
 {
   int fds[2], held_fds[2];
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0
       || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, held_fds) < 0
-      || !spawn (fds, held_fds)) {
-    error_set (error, errno, "cannot start a process that talks to libvirt: "
-               "%s", g_strerror (errno));
+      || !spawn (ops, fds, held_fds)) {
+    error_set (error, errno, "cannot start a process that talks to %s: %s",
+               ops->peer, g_strerror (errno));
     return NULL;
   }
   close (fds[1]);
   close (held_fds[1]);
   Keeper *keeper = g_new0 (Keeper, 1);
+  keeper->ops = ops;
   keeper->fd = fds[0];
   keeper->held_fd = held_fds[0];
   g_mutex_init (&keeper->lock);
@@ -98,133 +87,46 @@ keeper_start (GError **error)
   return keeper;
 }
 
-/* Receive an answer; false for KEEPER_FAILED, too. */
-static bool
-answer (Keeper *keeper, const char *asked, Message *message, GError **error)
+static void
+words_clear (KeeperWords *words)
+{
+  g_free (words->where);
+  g_free (words->look_at_job);
+  g_free (words->end_job);
+  g_free (words->look_at_peer);
+}
+
+void
+keeper_set_words (Keeper *keeper, const KeeperWords *words)
+{
+  words_clear (&keeper->words);
+  keeper->words = *words;
+}
+
+bool
+keeper_ask (Keeper *keeper, guint kind, const char *const *texts,
+            GError **error)
+{
+  keeper->asked_to_begin |= kind == KEEPER_BEGIN;
+  return message_send (keeper->fd, kind, texts)
+    || error_set (error, errno, "%s: cannot ask %s%s: %s",
+                  keeper->words.where, keeper->ops->peer,
+                  kind == KEEPER_BEGIN ? " for a backup" : "",
+                  g_strerror (errno));
+}
+
+bool
+keeper_answer (Keeper *keeper, const char *asked, Message *message,
+               GError **error)
 {
   if (!message_receive (keeper->fd, KEEPER_ANSWER_MS, message))
-    return error_set (error, errno, "%s: libvirt did not %s%s; see if its "
-                      "daemon is well with: %s", keeper->where, asked,
-                      errno == ETIMEDOUT ? " within a minute" : "",
-                      keeper->list);
+    return error_set (error, errno, "%s: %s did not %s%s; see if its "
+                      "daemon is well with: %s", keeper->words.where, keeper->ops->peer,
+                      asked, errno == ETIMEDOUT ? " within a minute" : "",
+                      keeper->words.look_at_peer);
   if (message->kind == KEEPER_FAILED)
     return error_set (error, atoi (message_text (message, 0)), "%s",
                       message_text (message, 1));
-  return true;
-}
-
-static void
-add_checkpoint (GuestLook *look, const char *domain, const char *text)
-{
-  g_autoptr (GError) error = NULL;
-  Checkpoint *checkpoint
-    = checkpoint_parse (text, strlen (text), CHECKPOINT_PARSE_DEFAULT,
-                        &error);
-
-  /* Messages name the guest, also where the document does not. */
-  if (checkpoint && !checkpoint->domain_name)
-    checkpoint->domain_name = g_ref_string_new_intern (domain);
-  if (checkpoint && forest_add (look->tree, checkpoint, &error))
-    return;
-  checkpoint_free (checkpoint);
-  g_ptr_array_add (look->skipped,
-                   g_strdup_printf ("a checkpoint that libvirt tells of is "
-                                    "left out: %s", error->message));
-}
-
-static bool
-take_guest (GuestLook *look, const Message *message, GError **error)
-{
-  const char *xml = message_text (message, 0);
-  const char *host = message_text (message, 2);
-
-  look->guest = guest_parse (xml, strlen (xml), error);
-  look->running = message_text (message, 1)[0] != '\0';
-  look->host = host[0] ? g_strdup (host) : NULL;
-  look->connection = g_strdup (message_text (message, 3));
-  look->privileged = message_text (message, 4)[0] != '\0';
-  for (guint i = 5; message_text (message, i)[0]; i += 2) {
-    guint64 *size = g_new (guint64, 1);
-    *size = g_ascii_strtoull (message_text (message, i + 1), NULL, 10);
-    g_hash_table_insert (look->sizes, g_strdup (message_text (message, i)),
-                         size);
-  }
-  forest_link (look->tree);
-  return look->guest != NULL;
-}
-
-bool
-keeper_look (Keeper *keeper, const char *uri, const char *domain,
-             bool writable, GuestLook *look, GError **error)
-{
-  const char *const texts[] = { uri, domain, writable ? "1" : "", NULL };
-  g_auto (Message) message = { 0 };
-
-  keeper->where = g_strdup_printf ("guest %s (%s)", domain, uri);
-  keeper->look_at_job = error_virsh (uri, "domjobinfo", domain, NULL);
-  keeper->end_job = error_virsh (uri, "domjobabort", domain, NULL);
-  keeper->list = error_virsh (uri, "list", NULL, NULL);
-  look->tree = forest_new ();
-  look->skipped = g_ptr_array_new_with_free_func (g_free);
-  look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                       g_free);
-  if (!message_send (keeper->fd, KEEPER_LOOK, texts))
-    return error_set (error, errno, "%s: cannot ask for it: %s",
-                      keeper->where, g_strerror (errno));
-  for (;;) {
-    if (!answer (keeper, "tell of it", &message, error))
-      return false;
-    if (message.kind == KEEPER_GUEST)
-      return take_guest (look, &message, error);
-    if (message.kind == KEEPER_CHECKPOINT)
-      add_checkpoint (look, domain, message_text (&message, 0));
-  }
-}
-
-static bool
-send_begin (Keeper *keeper, const JobRequest *request)
-{
-  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
-
-  g_ptr_array_add (texts, g_strdup (request->backup_xml));
-  g_ptr_array_add (texts, g_strdup (request->checkpoint_xml
-                                    ? request->checkpoint_xml : ""));
-  g_ptr_array_add (texts, g_strdup (request->checkpoint_name
-                                    ? request->checkpoint_name : ""));
-  g_ptr_array_add (texts, g_strdup (request->mark));
-  g_ptr_array_add (texts, g_strdup (request->folder));
-  g_ptr_array_add (texts, g_strdup (request->qemu_needs_folder ? "1" : ""));
-  g_ptr_array_add (texts, g_strdup_printf ("%ju",
-                                           (uintmax_t) request->qemu_user));
-  g_ptr_array_add (texts, g_strdup_printf ("%ju",
-                                           (uintmax_t) request->qemu_group));
-  g_ptr_array_add (texts, g_strdup (request->take_over ? "1" : ""));
-  for (guint i = 0; request->scratch[i]; i++)
-    g_ptr_array_add (texts, g_strdup (request->scratch[i]));
-  g_ptr_array_add (texts, NULL);
-  return message_send (keeper->fd, KEEPER_BEGIN,
-                       (const char *const *) texts->pdata);
-}
-
-bool
-keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
-              Checkpoint **broken, GError **error)
-{
-  g_auto (Message) message = { 0 };
-
-  keeper->asked_to_begin = true;
-  if (!send_begin (keeper, request))
-    return error_set (error, errno, "%s: cannot ask for a backup: %s",
-                      keeper->where, g_strerror (errno));
-  if (!answer (keeper, "begin the backup", &message, error))
-    return false;
-  if (message.kind == KEEPER_BROKEN) {
-    const char *text = message_text (&message, 1);
-    *broken = checkpoint_parse (text, strlen (text),
-                                CHECKPOINT_PARSE_DEFAULT, NULL);
-    return error_set (error, EIO, "%s", message_text (&message, 0));
-  }
-  *xml = g_strdup (message_text (&message, 0));
   return true;
 }
 
@@ -291,7 +193,7 @@ report_gone (Keeper *keeper)
   g_autofree char *advice
     = g_strdup_printf ("its job goes on, and QEMU before 8.2 dies, if a disk has "
                        "an iothread, when nbdkit ends first; so before you end "
-                       "nbdkit, type %s", keeper->end_job);
+                       "nbdkit, type %s", keeper->words.end_job);
   const KeeperEvent event = {
     .kind = KEEPER_EVENT_LOST,
     .text = "the process that watches it is gone",
@@ -302,8 +204,8 @@ report_gone (Keeper *keeper)
     keeper->notify (keeper->opaque, &event);
   note_end (keeper, g_strdup_printf (
     "%s: the process that was to end the backup job is gone; to see whether "
-    "one is left, type %s, and to end it %s", keeper->where,
-    keeper->look_at_job, keeper->end_job));
+    "one is left, type %s, and to end it %s", keeper->words.where,
+    keeper->words.look_at_job, keeper->words.end_job));
 }
 
 /* One message; false after the last.  Silence is no end. */
@@ -435,10 +337,11 @@ wait_for_end (Keeper *keeper)
 static char *
 not_confirmed (const Keeper *keeper)
 {
-  return g_strdup_printf ("%s: libvirt did not end the backup job within %d s; "
-                          "to see whether it is left, type %s, and to end it "
-                          "%s", keeper->where, KEEPER_STOP_MS / 1000,
-                          keeper->look_at_job, keeper->end_job);
+  return g_strdup_printf ("%s: %s did not end the backup job within %d s; to see "
+                          "whether it is left, type %s, and to end it %s",
+                          keeper->words.where, keeper->ops->peer,
+                          KEEPER_STOP_MS / 1000,
+                          keeper->words.look_at_job, keeper->words.end_job);
 }
 
 char *
@@ -483,10 +386,7 @@ keeper_free (Keeper *keeper)
     return;
   keeper_disown (keeper);
   g_free (keeper->trouble);
-  g_free (keeper->where);
-  g_free (keeper->look_at_job);
-  g_free (keeper->end_job);
-  g_free (keeper->list);
+  words_clear (&keeper->words);
   g_mutex_clear (&keeper->lock);
   g_mutex_clear (&keeper->sending);
   g_cond_clear (&keeper->ended);

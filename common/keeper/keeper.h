@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The keeper: a process of ours that talks to libvirt, and that ends the
- * backup job whenever the server that it was begun for is gone.
+ * The keeper: a process of ours that begins a job, such as a backup at
+ * libvirt, and ends it whenever the server that it was begun for is gone.
  *
  * Why a process: libvirt's calls have no time limit, and its events need
- * threads that would not survive nbdkit's fork into the background.  And it
- * outlives the server, even one that was killed: nothing stays behind.
+ * threads that would not survive a fork into the background.  And it outlives
+ * the server, even one that was killed: nothing stays behind.
  */
 #ifndef COMMON_KEEPER_KEEPER_H
 #define COMMON_KEEPER_KEEPER_H
@@ -14,41 +14,12 @@
 #include <stdbool.h>
 #include <glib.h>
 
-#include "libvirt/guest-xml.h"
-#include "tree/forest.h"
+#include "keeper/message.h"
 
 typedef struct Keeper Keeper;
 
-/* What libvirt says of a guest. */
-typedef struct {
-  Guest *guest;
-  bool running;
-  char *host;                   /* libvirt runs there; NULL: on this machine */
-  char *connection;             /* the URI it answers for, canonical */
-  bool privileged;              /* a system daemon: QEMU may have a user of
-                                 * its own */
-  GHashTable *sizes;            /* target → guint64 *, bytes; of a running
-                                 * guest's disks */
-  Forest *tree;
-  GPtrArray *skipped;           /* of char *: documents left out, and why */
-} GuestLook;
-
-void guest_look_clear (GuestLook *look);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GuestLook, guest_look_clear)
-
-/* A job to begin. */
-typedef struct {
-  const char *backup_xml;
-  const char *checkpoint_xml;   /* NULL: create none */
-  const char *checkpoint_name;
-  const char *mark;             /* in names and texts of all we make */
-  const char *folder;           /* to be made, for the socket; absolute */
-  bool qemu_needs_folder;
-  uid_t qemu_user;
-  gid_t qemu_group;
-  bool take_over;               /* end a job that a crash of ours left */
-  const char *const *scratch;   /* files we may find left over, and remove */
-} JobRequest;
+/* What it keeps: a kind of job (job-ops.h). */
+typedef struct JobOps JobOps;
 
 typedef enum {
   KEEPER_EVENT_LOST,            /* the job is over; text says why */
@@ -76,20 +47,26 @@ typedef struct {
 typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
 
 /* Start the process.  Call before there are threads (.get_ready). */
-Keeper *keeper_start (GError **error);
+Keeper *keeper_start (const JobOps *ops, GError **error);
 
-/* Connect (read-only unless a job is to be begun), find the guest by name or
- * UUID, and fill in look.
- */
-bool keeper_look (Keeper *keeper, const char *uri, const char *domain,
-                  bool writable, GuestLook *look, GError **error);
+/* What its messages say, and advise to type. */
+typedef struct {
+  char *where;                  /* "guest web1 (qemu:///system)" */
+  char *look_at_job, *end_job;  /* commands: is it there? end it */
+  char *look_at_peer;           /* does who is asked answer at all? */
+} KeeperWords;
 
-/* Begin the job.  *xml is what libvirt then says it is; the caller's.
- * *broken: if that is why it failed, the checkpoint as libvirt sees it,
- * where a disk without a size has no usable bitmap; the caller's.
+/* Before anything is asked.  Takes what words points to. */
+void keeper_set_words (Keeper *keeper, const KeeperWords *words);
+
+/* For each kind of job: ask what its JobOps hear, and wait for the next answer;
+ * asked: "tell of it", for the message should none come.  KEEPER_FAILED is
+ * turned into an error.
  */
-bool keeper_begin (Keeper *keeper, const JobRequest *request, char **xml,
-                   Checkpoint **broken, GError **error);
+bool keeper_ask (Keeper *keeper, guint kind, const char *const *texts,
+                 GError **error);
+bool keeper_answer (Keeper *keeper, const char *asked, Message *message,
+                    GError **error);
 
 /* The calling process serves the job from here on, and the job ends with it,
  * or when nbdkit is told to end (it waits for its clients then, which may stay

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The keeper's loop: nbdkit's messages, libvirt's events and a clock, all in
- * one thread.  It ends when the socket is closed or the adopting process is
+ * The keeper's loop: the server's messages, the job's events and a clock, all
+ * in one thread.  It ends when the socket is closed or the adopting process is
  * gone, and ends the job then.
  */
 #include <config.h>
@@ -20,89 +20,52 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "keeper/message.h"
+#include "keeper/held.h"
 #include "keeper/process.h"
 
-#define SCRATCH_INTERVAL_MS 500
+#define CLOCK_INTERVAL_MS 500
 #define TRY_AGAIN_S 10
 #define PERSIST_S 600
 
-bool
-process_tell (Process *process, guint kind, const char *first,
-              const char *second)
-{
-  const char *const texts[] = { first, second, NULL };
+/* How far the server has come, which decides what it may ask for: rules[]. */
+typedef enum {
+  STAGE_NEW,
+  STAGE_LOOKED,                 /* what a job may be begun of is found */
+  STAGE_BEGUN,                  /* the job runs */
+  STAGE_ADOPTED,
+} Stage;
 
-  process->done |= !message_send (process->fd, kind, texts);
-  return !process->done;
-}
-
-static void
-tell_failure (Process *process, const GError *error)
-{
-  g_autofree char *number = g_strdup_printf ("%d", error->code);
-
-  process_tell (process, KEEPER_FAILED, number, error->message);
-}
+typedef struct {
+  const JobOps *ops;
+  void *job;
+  Telling telling;
+  Held *held;
+  Stage stage;
+  int owner_fd;                 /* pidfd of the server, -1 before adoption */
+  bool served;                  /* a client could read */
+  gint64 next_try;              /* to end a job that is lost; monotonic */
+} Process;
 
 static void
 look (Process *process, const Message *message)
 {
-  g_autoptr (GError) error = NULL;
-
-  hypervisor_look_on ();
-  if (hypervisor_look (&process->hypervisor, process->fd,
-                       message_text (message, 0), message_text (message, 1),
-                       message_text (message, 2)[0] != '\0', &error))
+  if (process->ops->look (process->job, message))
     process->stage = STAGE_LOOKED;
-  else
-    tell_failure (process, error);
-  alarm (0);
-}
-
-static bool
-begin_job (Process *process, const Message *message, char **xml,
-           char **broken, GError **error)
-{
-  return process_watch_guest (process, error)
-    && job_begin (&process->job, &process->hypervisor,
-                  (const char *const *) message->texts, xml, broken, error);
-}
-
-/* libvirt's daemon (9.0) may tell nobody of any event, for as long as
- * anybody is registered: virObjectEventStateQueueRemote looks at its timer without
- * the lock, and if the last one unregisters just then, an event stays in the queue
- * that was to start the timer (3 of 1,300 beginnings on a busy machine).  If we are
- * the only one, to register anew empties the queue.
- */
-static bool
-begin_again (Process *process, const Message *message, char **xml,
-             char **broken, GError **error)
-{
-  if ((*error)->code != ENOMSG)
-    return false;
-  process_unwatch_guest (process);
-  g_clear_error (error);
-  return begin_job (process, message, xml, broken, error);
 }
 
 static void
 begin (Process *process, const Message *message)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *xml = NULL, *broken = NULL;
+  g_autofree char *broken = NULL;
 
   held_begin (process->held);
-  if (begin_job (process, message, &xml, &broken, &error)
-      || begin_again (process, message, &xml, &broken, &error)) {
+  if (process->ops->begin (process->job, message, &broken, &error))
     process->stage = STAGE_BEGUN;
-    process_tell (process, KEEPER_BEGUN, xml, NULL);
-    process_look_again (process);
-  }
   else if (broken)
-    process_tell (process, KEEPER_BROKEN, error->message, broken);
+    telling_say (&process->telling, KEEPER_BROKEN, error->message, broken);
   else
-    tell_failure (process, error);
+    telling_say_failed (&process->telling, error);
 }
 
 static bool
@@ -123,17 +86,25 @@ prove (Process *process, const Message *message)
 {
   g_autoptr (GError) reason = NULL;
   const char *target = message_text (message, 0);
+  Telling *telling = &process->telling;
 
-  if (is_gone (process->fd))
+  if (is_gone (telling->fd))
     return;
-  const KeeperLife seen = process->lost ? KEEPER_DEAD
-    : life_look (&process->job, &process->hypervisor, target, &reason);
-  const KeeperLife life = process->lost ? KEEPER_DEAD : seen;
+  const KeeperLife seen = telling_is_lost (telling) ? KEEPER_DEAD
+    : process->ops->prove (process->job, target, &reason);
+  const KeeperLife life = telling_is_lost (telling) ? KEEPER_DEAD : seen;
   g_autofree char *number = g_strdup_printf ("%d", (int) life);
 
-  process_tell (process, KEEPER_PROOF, target, number);
+  telling_say (telling, KEEPER_PROOF, target, number);
   if (life == KEEPER_DEAD && reason)
-    process_doubt (process, reason->message);
+    process->ops->doubt (process->job, reason->message);
+}
+
+static void
+note_served (Process *process, const Message *message)
+{
+  (void) message;
+  process->served |= !telling_is_lost (&process->telling);
 }
 
 /* What the server has said before it went. */
@@ -142,20 +113,17 @@ hear_last_words (Process *process)
 {
   g_auto (Message) message = { 0 };
 
-  while (message_receive (process->fd, 0, &message))
+  while (message_receive (process->telling.fd, 0, &message))
     if (message.kind == KEEPER_SERVED)
-      process->served |= !process->lost;
+      note_served (process, &message);
 }
 
 static void
-on_owner_gone (int watch, int fd, int events, void *opaque)
+on_owner_gone (void *opaque)
 {
   Process *process = opaque;
 
-  (void) watch;
-  (void) fd;
-  (void) events;
-  process->done = true;
+  process->telling.is_over = true;
 }
 
 /* The terminal is nbdkit's no more when it goes into the background. */
@@ -169,40 +137,12 @@ let_go_of_terminal (void)
   close (fd);
 }
 
-/* Warn when a fifth, a tenth, a twentieth of the room at first is left. */
 static void
-on_clock (int timer, void *opaque)
+on_clock (void *opaque)
 {
-  static const guint shares[] = { 5, 10, 20 };
   Process *process = opaque;
-  Job *job = &process->job;
-  guint64 used, left;
-  const char *tightest;
 
-  (void) timer;
-  process_recheck (process);
-  if (!job->begun || process->lost
-      || !job_scratch (job, &used, &left, &tightest))
-    return;
-  if (used != process->scratch_told) {
-    g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
-    g_autofree char *left_text = g_strdup_printf ("%" G_GUINT64_FORMAT, left);
-    process_tell (process, KEEPER_SCRATCH, used_text, left_text);
-    process->scratch_told = used;
-  }
-  if (job->warned == G_N_ELEMENTS (shares)
-      || left > job->room / shares[job->warned])
-    return;
-  while (job->warned < G_N_ELEMENTS (shares)
-         && left <= job->room / shares[job->warned])
-    job->warned++;
-  g_autofree char *folder = g_path_get_dirname (tightest);
-  g_autofree char *text = g_strdup_printf (
-    "scratch files take %" G_GUINT64_FORMAT " bytes and only %"
-    G_GUINT64_FORMAT " are left in %s; when it is full, the guest's own "
-    "writes fail: make room there, or end this backup", used, left,
-    folder);
-  process_tell (process, KEEPER_WARNING, text, NULL);
+  process->ops->look_after (process->job);
 }
 
 /* A second sign of the server's end, should anybody else hold the socket open.
@@ -216,19 +156,11 @@ adopt (Process *process, const Message *message)
   process->owner_fd
     = (int) syscall (SYS_pidfd_open, atol (message_text (message, 0)), 0);
   if (process->owner_fd >= 0)
-    virEventAddHandle (process->owner_fd, VIR_EVENT_HANDLE_READABLE,
-                       on_owner_gone, process, NULL);
+    process->ops->add_fd (process->owner_fd, on_owner_gone, process);
   else if (errno == ESRCH)
-    process->done = true;
+    process->telling.is_over = true;
   let_go_of_terminal ();
-  on_clock (0, process);
-}
-
-static void
-note_served (Process *process, const Message *message)
-{
-  (void) message;
-  process->served |= !process->lost;
+  on_clock (process);
 }
 
 #define AT(stage) (1U << (stage))
@@ -241,15 +173,23 @@ note_served (Process *process, const Message *message)
 static const struct {
   guint kind;
   guint stages;
-  guint texts;                  /* at least */
   void (*heed) (Process *process, const Message *message);
 } rules[] = {
-  { KEEPER_LOOK,   AT (STAGE_NEW),    3,             look },
-  { KEEPER_BEGIN,  AT (STAGE_LOOKED), BEGIN_SCRATCH, begin },
-  { KEEPER_ADOPT,  AT (STAGE_BEGUN),  1,             adopt },
-  { KEEPER_SERVED, AT (STAGE_ADOPTED), 0,            note_served },
-  { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), 1, prove },
+  { KEEPER_LOOK,   AT (STAGE_NEW),     look },
+  { KEEPER_BEGIN,  AT (STAGE_LOOKED),  begin },
+  { KEEPER_ADOPT,  AT (STAGE_BEGUN),   adopt },
+  { KEEPER_SERVED, AT (STAGE_ADOPTED), note_served },
+  { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), prove },
 };
+
+/* How many texts must come with it, at least. */
+static guint
+texts_of (const Process *process, guint kind)
+{
+  return kind == KEEPER_LOOK ? process->ops->look_texts
+    : kind == KEEPER_BEGIN ? process->ops->begin_texts
+    : kind == KEEPER_SERVED ? 0 : 1;
+}
 
 static void
 heed (Process *process, const Message *message)
@@ -259,28 +199,27 @@ heed (Process *process, const Message *message)
   for (guint i = 0; i < G_N_ELEMENTS (rules); i++)
     if (rules[i].kind == message->kind
         && (rules[i].stages & AT (process->stage))
-        && g_strv_length (message->texts) >= rules[i].texts) {
+        && g_strv_length (message->texts)
+           >= texts_of (process, message->kind)) {
       rules[i].heed (process, message);
       return;
     }
   error_set (&error, EPERM, "the process that keeps the backup job was asked "
              "for what it does not do at this time (message %u)",
              message->kind);
-  tell_failure (process, error);
+  telling_say_failed (&process->telling, error);
 }
 
 static void
-on_message (int watch, int fd, int events, void *opaque)
+on_message (void *opaque)
 {
   Process *process = opaque;
   g_auto (Message) message = { 0 };
 
-  (void) watch;
-  (void) events;
-  if (message_receive (fd, KEEPER_ANSWER_MS, &message))
+  if (message_receive (process->telling.fd, KEEPER_ANSWER_MS, &message))
     heed (process, &message);
   else
-    process->done = true;
+    process->telling.is_over = true;
 }
 
 /* Signals from the terminal are for nbdkit, whose end is ours; and none of
@@ -316,21 +255,13 @@ detach (int fd, int held_fd)
   prctl (PR_SET_NAME, "nbdkit-keeper");
 }
 
-/* libvirt would print every error. */
-static void
-be_silent (void *opaque, virErrorPtr error)
-{
-  (void) opaque;
-  (void) error;
-}
-
 /* All that ends a job that was served from comes here. */
 static void
 end_job (Process *process, GError **error)
 {
   if (process->stage >= STAGE_BEGUN)
     held_wait (process->held);
-  job_end (&process->job, &process->hypervisor, process->served, error);
+  process->ops->end (process->job, process->served, error);
 }
 
 static void
@@ -347,7 +278,7 @@ end_job_again (Process *process)
 static void
 end_lost_job (Process *process)
 {
-  if (!process->lost || !process->job.tried
+  if (process->telling.life != JOB_LOST
       || g_get_monotonic_time () < process->next_try)
     return;
   hear_last_words (process);
@@ -364,7 +295,8 @@ persist (Process *process)
     = g_get_monotonic_time () + PERSIST_S * G_TIME_SPAN_SECOND;
 
   let_go_of_terminal ();
-  while (process->job.folder.path && g_get_monotonic_time () < deadline) {
+  while (process->ops->is_left (process->job)
+         && g_get_monotonic_time () < deadline) {
     g_usleep (TRY_AGAIN_S * G_USEC_PER_SEC);
     end_job_again (process);
   }
@@ -376,9 +308,9 @@ persist (Process *process)
 static void
 take_leave (Process *process, const GError *trouble)
 {
-  process->done = false;
-  if (process_tell (process, KEEPER_ENDED, trouble ? trouble->message : "",
-                    NULL)
+  process->telling.is_over = false;
+  if (telling_say (&process->telling, KEEPER_ENDED,
+                   trouble ? trouble->message : "", NULL)
       || !trouble)
     return;
   fprintf (stderr, "nbdkit: error: %s\n", trouble->message);
@@ -386,27 +318,22 @@ take_leave (Process *process, const GError *trouble)
 }
 
 void
-keeper_process_run (int fd, int held_fd)
+keeper_process_run (const JobOps *ops, int fd, int held_fd)
 {
-  Process process = { .fd = fd, .owner_fd = -1, .job = JOB_INIT,
-                      .hypervisor = HYPERVISOR_INIT };
+  Process process = { .ops = ops, .owner_fd = -1, .telling.fd = fd };
   g_autoptr (GError) trouble = NULL;
 
   detach (fd, held_fd);
-  virSetErrorFunc (NULL, be_silent);
   process.held = held_start (held_fd);
-  if (!process.held || virInitialize () < 0
-      || virEventRegisterDefaultImpl () < 0
-      || virEventAddHandle (fd, VIR_EVENT_HANDLE_READABLE
-                            | VIR_EVENT_HANDLE_HANGUP, on_message, &process,
-                            NULL) < 0
-      || virEventAddTimeout (SCRATCH_INTERVAL_MS, on_clock, &process,
-                             NULL) < 0)
+  process.job = ops->new (&process.telling);
+  if (!process.held || !process.job
+      || !ops->add_fd (fd, on_message, &process)
+      || !ops->add_clock (CLOCK_INTERVAL_MS, on_clock, &process))
     _exit (EXIT_FAILURE);
-  while (!process.done && virEventRunDefaultImpl () == 0)
+  while (!process.telling.is_over && ops->turn ())
     end_lost_job (&process);
   hear_last_words (&process);
-  process_notice_loss (&process);
+  ops->notice_loss (process.job);
   end_job (&process, &trouble);
   take_leave (&process, trouble);
   persist (&process);

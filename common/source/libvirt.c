@@ -195,9 +195,9 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   Source *source = NULL;
 
   forest_free (tree);           /* who asks was refused one */
-  self->keeper = keeper_start (error);
+  self->keeper = keeper_start (&libvirt_job_ops, error);
   if (self->keeper
-      && keeper_look (self->keeper, request->libvirt, request->domain,
+      && guest_look_at (self->keeper, request->libvirt, request->domain,
                       begins_job, &look, error)) {
     self->who = g_strdup_printf ("guest %s (%s)", look.guest->name,
                                  request->libvirt);

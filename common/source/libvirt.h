@@ -7,7 +7,7 @@
 #ifndef COMMON_SOURCE_LIBVIRT_H
 #define COMMON_SOURCE_LIBVIRT_H
 
-#include "keeper/keeper.h"
+#include "libvirt/client.h"
 #include "source/source.h"
 
 typedef struct LibvirtSource LibvirtSource;

@@ -17,7 +17,6 @@
 #include "base/own-folder.h"
 #include "base/reach.h"
 #include "image/chain.h"
-#include "keeper/process.h"
 #include "parts/parts.h"
 #include "source/live-plan.h"
 
@@ -403,7 +402,7 @@ live_plan_begin (LivePlan *plan, const SourceRequest *request,
     g_autofree char *begun = NULL;
 
     job.backup_xml = text;
-    if (keeper_begin (keeper, &job, &begun, broken, &refusal)) {
+    if (guest_begin_job (keeper, &job, &begun, broken, &refusal)) {
       *backup = backup_parse (begun, strlen (begun), error);
       return *backup && is_as_asked (plan, *backup, error);
     }

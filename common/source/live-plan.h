@@ -7,8 +7,8 @@
 #ifndef COMMON_SOURCE_LIVE_PLAN_H
 #define COMMON_SOURCE_LIVE_PLAN_H
 
-#include "keeper/keeper.h"
 #include "libvirt/backup-xml.h"
+#include "libvirt/client.h"
 #include "source/request.h"
 #include "tree/roster.h"
 

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "keeper/process.h"
 #include "libvirt/backup-xml.h"
+#include "libvirt/kept.h"
 
 #define POLL_MS 10
 

@@ -15,7 +15,8 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "keeper/message.h"
-#include "keeper/process.h"
+#include "libvirt/guest-xml.h"
+#include "libvirt/kept.h"
 
 #define NAMES_SHOWN 8
 /* The server waits for each message. */

@@ -20,8 +20,9 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/reach.h"
-#include "keeper/process.h"
 #include "libvirt/backup-xml.h"
+#include "libvirt/kept.h"
+#include "tree/checkpoint.h"
 #include "tree/redefine.h"
 
 #define SCRATCH_GONE_MS 2000
@@ -150,14 +151,16 @@ add_way_out (const Hypervisor *hypervisor, const char *const *texts,
 }
 
 static bool
-start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
-           char **broken, GError **error)
+start_job (KeptJob *kept, const char *const *texts, char **broken,
+           GError **error)
 {
+  Job *job = &kept->job;
+  const Hypervisor *hypervisor = &kept->hypervisor;
   const char *checkpoint = texts[BEGIN_CHECKPOINT];
 
   if (checkpoint[0])
     job->created = g_strdup (texts[BEGIN_NAME]);
-  job->tried = true;
+  kept->telling->life = JOB_BEGINNING;
   if (virDomainBackupBegin (hypervisor->domain, texts[BEGIN_BACKUP],
                             checkpoint[0] ? checkpoint : NULL, 0) == 0)
     return true;
@@ -177,9 +180,10 @@ start_job (Job *job, const Hypervisor *hypervisor, const char *const *texts,
 
 /* What libvirt says of the job that was just begun. */
 static bool
-describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
-              GError **error)
+describe_job (KeptJob *kept, char **xml, GError **error)
 {
+  Job *job = &kept->job;
+  const Hypervisor *hypervisor = &kept->hypervisor;
   char *begun = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
   guint64 used;
   const char *tightest;
@@ -196,13 +200,18 @@ describe_job (Job *job, const Hypervisor *hypervisor, char **xml,
   /* The keeper's loop runs meanwhile, and must not tell of a job that the
    * server has not been told of.
    */
-  return job->begun = life_look_at_all (job, hypervisor, *xml, error);
+  if (!life_look_at_all (job, hypervisor, *xml, error))
+    return false;
+  kept->telling->life = JOB_RUNNING;
+  return true;
 }
 
 bool
-job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
-           char **xml, char **broken, GError **error)
+job_begin (KeptJob *kept, const char *const *texts, char **xml,
+           char **broken, GError **error)
 {
+  Job *job = &kept->job;
+  const Hypervisor *hypervisor = &kept->hypervisor;
   g_autoptr (GError) refusal = NULL, trouble = NULL;
 
   job->mark = g_strdup (texts[BEGIN_MARK]);
@@ -214,10 +223,10 @@ job_begin (Job *job, Hypervisor *hypervisor, const char *const *texts,
                        &refusal)
       && make_folder (job, texts, &refusal)
       && life_begin (job, hypervisor, &refusal)
-      && start_job (job, hypervisor, texts, broken, &refusal)
-      && describe_job (job, hypervisor, xml, &refusal))
+      && start_job (kept, texts, broken, &refusal)
+      && describe_job (kept, xml, &refusal))
     return true;
-  if (job_end (job, hypervisor, false, &trouble))
+  if (job_end (kept, false, &trouble))
     g_propagate_error (error, g_steal_pointer (&refusal));
   else
     error_set (error, trouble->code, "%s; and then: %s", refusal->message,
@@ -344,11 +353,14 @@ end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
 }
 
 bool
-job_end (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
-         GError **error)
+job_end (KeptJob *kept, bool keep_checkpoint, GError **error)
 {
-  if (job->tried && !end_running (job, hypervisor, keep_checkpoint, error))
+  Job *job = &kept->job;
+
+  if (telling_may_have_job (kept->telling)
+      && !end_running (job, &kept->hypervisor, keep_checkpoint, error))
     return false;
+  telling_note_end (kept->telling);
   own_folder_remove (&job->folder);
   g_clear_pointer (&job->created, g_free);
   g_clear_pointer (&job->mark, g_free);

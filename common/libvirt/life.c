@@ -24,8 +24,8 @@
 
 #include "base/error.h"
 #include "base/json-text.h"
-#include "keeper/process.h"
 #include "libvirt/backup-xml.h"
+#include "libvirt/kept.h"
 
 /* What libvirt's daemon has heard before it answered a question is sent by its
  * main loop, at the latest in the second turn after the one that wrote the
@@ -70,7 +70,7 @@ on_job_status (virConnectPtr connection, virDomainPtr domain,
                const char *event, long long seconds, unsigned int micros,
                const char *details, void *opaque)
 {
-  Process *process = opaque;
+  KeptJob *kept = opaque;
   g_autoptr (JsonParser) parser = json_parser_new ();
   JsonObject *object = details
     ? json_text_parse (parser, details, strlen (details)) : NULL;
@@ -81,29 +81,29 @@ on_job_status (virConnectPtr connection, virDomainPtr domain,
   (void) event;
   (void) seconds;
   (void) micros;
-  if (!process->job.alive)
+  if (!kept->job.alive)
     return;
   if (id && status)
-    note_status (process->job.alive, id, status);
+    note_status (kept->job.alive, id, status);
   else                          /* whose was it? */
-    process->job.unsure = true;
+    kept->job.unsure = true;
 }
 
 bool
-life_watch (Process *process)
+life_watch (KeptJob *kept)
 {
-  Hypervisor *hypervisor = &process->hypervisor;
+  Hypervisor *hypervisor = &kept->hypervisor;
 
   hypervisor->status_id = virConnectDomainQemuMonitorEventRegister (
     hypervisor->connection, hypervisor->domain, "JOB_STATUS_CHANGE",
-    on_job_status, process, NULL, 0);
+    on_job_status, kept, NULL, 0);
   return hypervisor->status_id >= 0;
 }
 
 void
-life_unwatch (Process *process)
+life_unwatch (KeptJob *kept)
 {
-  Hypervisor *hypervisor = &process->hypervisor;
+  Hypervisor *hypervisor = &kept->hypervisor;
 
   if (hypervisor->status_id >= 0)
     virConnectDomainQemuMonitorEventDeregister (hypervisor->connection,

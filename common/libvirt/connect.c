@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #include "base/error.h"
-#include "keeper/process.h"
+#include "libvirt/kept.h"
 
 /* libvirtd is asked for a sign of life, and given up after three. */
 #define KEEPALIVE_S 5

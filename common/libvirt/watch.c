@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "keeper/process.h"
+#include "libvirt/kept.h"
 
 /* A guest whose QEMU answers does not stop; one whose QEMU is silent has this
  * long to be off.
@@ -16,44 +16,39 @@
 #define STOPS_WITHIN_MS 10000
 #define RECHECKS 4
 
-static void
-lose (Process *process, const char *why)
-{
-  if (!process->job.begun || process->lost)
-    return;
-  process->lost = true;
-  process_tell (process, KEEPER_LOST, why, NULL);
-}
-
 static const char connection_lost[]
   = "the connection to libvirt was lost (did its daemon restart?)";
 
 static void
 on_closed (virConnectPtr connection, int reason, void *opaque)
 {
+  const KeptJob *kept = opaque;
+
   (void) connection;
-  lose (opaque, reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
-        ? "libvirt's daemon does not answer any more" : connection_lost);
+  telling_lose (kept->telling,
+                reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
+                ? "libvirt's daemon does not answer any more"
+                : connection_lost);
 }
 
 static int
 on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
               int detail, void *opaque)
 {
-  Process *process = opaque;
+  KeptJob *kept = opaque;
 
   (void) connection;
   (void) domain;
   if (event == VIR_DOMAIN_EVENT_STOPPED)
-    lose (process, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
-          ? "the guest was shut down"
-          : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
-          ? "the guest was destroyed"
-          : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
-          ? "the guest was migrated away"
-          : "the guest stopped");
+    telling_lose (kept->telling, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
+                  ? "the guest was shut down"
+                  : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
+                  ? "the guest was destroyed"
+                  : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
+                  ? "the guest was migrated away"
+                  : "the guest stopped");
   else if (event == VIR_DOMAIN_EVENT_CRASHED)
-    lose (process, "the guest crashed");
+    telling_lose (kept->telling, "the guest crashed");
   return 0;
 }
 
@@ -77,17 +72,18 @@ stops_shortly (const Hypervisor *hypervisor)
 
 /* The job does not run any more.  libvirt's reason is NULL if it gave none. */
 static void
-lose_job (Process *process, const char *reason)
+lose_job (KeptJob *kept, const char *reason)
 {
-  if (stops_shortly (&process->hypervisor))
-    lose (process, "the guest stopped");
+  if (stops_shortly (&kept->hypervisor))
+    telling_lose (kept->telling, "the guest stopped");
   else if (reason && !strstr (reason, "ancel")) {
     g_autofree char *text
       = g_strdup_printf ("libvirt ended the backup job: %s", reason);
-    lose (process, text);
+    telling_lose (kept->telling, text);
   }
   else
-    lose (process, "somebody ended the backup job (virsh domjobabort?)");
+    telling_lose (kept->telling,
+                  "somebody ended the backup job (virsh domjobabort?)");
 }
 
 /* The event may be a late one of a job before ours. */
@@ -95,84 +91,84 @@ static void
 on_job_completed (virConnectPtr connection, virDomainPtr domain,
                   virTypedParameterPtr params, int n_params, void *opaque)
 {
-  Process *process = opaque;
+  KeptJob *kept = opaque;
   const char *reason = NULL;
 
   (void) connection;
-  if (!process->job.begun || process->lost)
+  if (kept->telling->life != JOB_RUNNING)
     return;
-  if (job_is_running (&process->job, domain)) {
-    process_look_again (process);
+  if (job_is_running (&kept->job, domain)) {
+    watch_look_again (kept);
     return;
   }
   virTypedParamsGetString (params, n_params, VIR_DOMAIN_JOB_ERRMSG, &reason);
-  lose_job (process, reason);
+  lose_job (kept, reason);
 }
 
 void
-process_notice_loss (Process *process)
+watch_notice_loss (KeptJob *kept)
 {
-  if (!process->job.begun || process->lost)
+  if (kept->telling->life != JOB_RUNNING)
     return;
-  if (virConnectIsAlive (process->hypervisor.connection) != 1)
-    lose (process, connection_lost);
-  else if (!job_is_running (&process->job, process->hypervisor.domain))
-    lose_job (process, NULL);
+  if (virConnectIsAlive (kept->hypervisor.connection) != 1)
+    telling_lose (kept->telling, connection_lost);
+  else if (!job_is_running (&kept->job, kept->hypervisor.domain))
+    lose_job (kept, NULL);
 }
 
 void
-process_look_again (Process *process)
+watch_look_again (KeptJob *kept)
 {
-  process->rechecks = RECHECKS;
+  kept->rechecks = RECHECKS;
 }
 
 void
-process_doubt (Process *process, const char *why)
+watch_doubt (KeptJob *kept, const char *why)
 {
-  if (process->lost || process->doubt)
+  if (telling_is_lost (kept->telling) || kept->doubt)
     return;
-  process->doubt = g_strdup (why);
-  process_look_again (process);
+  kept->doubt = g_strdup (why);
+  watch_look_again (kept);
 }
 
 void
-process_recheck (Process *process)
+watch_recheck (KeptJob *kept)
 {
-  if (process->rechecks == 0)
+  if (kept->rechecks == 0)
     return;
-  process->rechecks--;
-  process_notice_loss (process);
-  if (process->rechecks == 0 && process->doubt)
-    lose (process, process->doubt);
+  kept->rechecks--;
+  watch_notice_loss (kept);
+  if (kept->rechecks == 0 && kept->doubt)
+    telling_lose (kept->telling, kept->doubt);
 }
 
 /* Ask for an event, unless *id says that it was; false if it cannot be had. */
 static bool
-watch_event (Process *process, int event,
+watch_event (KeptJob *kept, int event,
              virConnectDomainEventGenericCallback callback, int *id)
 {
   if (*id < 0)
-    *id = virConnectDomainEventRegisterAny (process->hypervisor.connection,
-                                            process->hypervisor.domain, event,
-                                            callback, process, NULL);
+    *id = virConnectDomainEventRegisterAny (kept->hypervisor.connection,
+                                            kept->hypervisor.domain, event,
+                                            callback, kept, NULL);
   return *id >= 0;
 }
 
 bool
-process_watch_guest (Process *process, GError **error)
+watch_begin (KeptJob *kept, GError **error)
 {
-  Hypervisor *hypervisor = &process->hypervisor;
+  Hypervisor *hypervisor = &kept->hypervisor;
 
   if (hypervisor->watched
       || (virConnectRegisterCloseCallback (hypervisor->connection, on_closed,
-                                           process, NULL) == 0
-          && watch_event (process, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                           kept, NULL) == 0
+          && watch_event (kept, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
                           VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
                           &hypervisor->lifecycle_id)
-          && watch_event (process, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+          && watch_event (kept, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
                           VIR_DOMAIN_EVENT_CALLBACK (on_job_completed),
                           &hypervisor->completed_id)
-          && life_watch (process)))
+          && life_watch (kept)))
     return hypervisor->watched = true;
   return hypervisor_error (error, "guest %s: cannot be told of its events",
                            hypervisor->domain_name);
@@ -187,11 +183,11 @@ unwatch_event (const Hypervisor *hypervisor, int *id)
 }
 
 void
-process_unwatch_guest (Process *process)
+watch_end (KeptJob *kept)
 {
-  Hypervisor *hypervisor = &process->hypervisor;
+  Hypervisor *hypervisor = &kept->hypervisor;
 
-  life_unwatch (process);
+  life_unwatch (kept);
   unwatch_event (hypervisor, &hypervisor->completed_id);
   unwatch_event (hypervisor, &hypervisor->lifecycle_id);
   virConnectUnregisterCloseCallback (hypervisor->connection, on_closed);

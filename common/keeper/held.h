@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The server's connections to the job, held open until the keeper ends.
+ */
+#ifndef COMMON_KEEPER_HELD_H
+#define COMMON_KEEPER_HELD_H
+
+typedef struct Held Held;
+
+/* Hold connections open that are told of on that socket, as long as the process
+ * lives, and throw away what still comes on those that nobody else receives on.
+ * Starts a thread; NULL: there is none.
+ */
+Held *held_start (int server_fd);
+
+/* A job is about to begin.  Until then the process ends where its server does,
+ * whatever it waits for.
+ */
+void held_begin (Held *held);
+
+/* Wait until none of them may still negotiate; seconds at most.  Before a job is
+ * ended that was served from, once its server is gone or has been told to end.
+ */
+void held_wait (Held *held);
+
+#endif /* COMMON_KEEPER_HELD_H */

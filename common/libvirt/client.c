@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What a server asks of a keeper of libvirt's jobs.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "keeper/telling.h"
+#include "libvirt/client.h"
+
+void
+guest_look_clear (GuestLook *look)
+{
+  g_clear_pointer (&look->guest, guest_free);
+  g_clear_pointer (&look->host, g_free);
+  g_clear_pointer (&look->connection, g_free);
+  g_clear_pointer (&look->sizes, g_hash_table_unref);
+  g_clear_pointer (&look->tree, forest_free);
+  g_clear_pointer (&look->skipped, g_ptr_array_unref);
+}
+
+static void
+add_checkpoint (GuestLook *look, const char *domain, const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  Checkpoint *checkpoint
+    = checkpoint_parse (text, strlen (text), CHECKPOINT_PARSE_DEFAULT,
+                        &error);
+
+  /* Messages name the guest, also where the document does not. */
+  if (checkpoint && !checkpoint->domain_name)
+    checkpoint->domain_name = g_ref_string_new_intern (domain);
+  if (checkpoint && forest_add (look->tree, checkpoint, &error))
+    return;
+  checkpoint_free (checkpoint);
+  g_ptr_array_add (look->skipped,
+                   g_strdup_printf ("a checkpoint that libvirt tells of is "
+                                    "left out: %s", error->message));
+}
+
+static bool
+take_guest (GuestLook *look, const Message *message, GError **error)
+{
+  const char *xml = message_text (message, 0);
+  const char *host = message_text (message, 2);
+
+  look->guest = guest_parse (xml, strlen (xml), error);
+  look->running = message_text (message, 1)[0] != '\0';
+  look->host = host[0] ? g_strdup (host) : NULL;
+  look->connection = g_strdup (message_text (message, 3));
+  look->privileged = message_text (message, 4)[0] != '\0';
+  for (guint i = 5; message_text (message, i)[0]; i += 2) {
+    guint64 *size = g_new (guint64, 1);
+    *size = g_ascii_strtoull (message_text (message, i + 1), NULL, 10);
+    g_hash_table_insert (look->sizes, g_strdup (message_text (message, i)),
+                         size);
+  }
+  forest_link (look->tree);
+  return look->guest != NULL;
+}
+
+bool
+guest_look_at (Keeper *keeper, const char *uri, const char *domain,
+             bool writable, GuestLook *look, GError **error)
+{
+  const char *const texts[] = { uri, domain, writable ? "1" : "", NULL };
+  const KeeperWords words = {
+    .where = g_strdup_printf ("guest %s (%s)", domain, uri),
+    .look_at_job = error_virsh (uri, "domjobinfo", domain, NULL),
+    .end_job = error_virsh (uri, "domjobabort", domain, NULL),
+    .look_at_peer = error_virsh (uri, "list", NULL, NULL),
+  };
+  g_auto (Message) message = { 0 };
+
+  keeper_set_words (keeper, &words);
+  look->tree = forest_new ();
+  look->skipped = g_ptr_array_new_with_free_func (g_free);
+  look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       g_free);
+  if (!keeper_ask (keeper, KEEPER_LOOK, texts, error))
+    return false;
+  for (;;) {
+    if (!keeper_answer (keeper, "tell of it", &message, error))
+      return false;
+    if (message.kind == KEEPER_GUEST)
+      return take_guest (look, &message, error);
+    if (message.kind == KEEPER_CHECKPOINT)
+      add_checkpoint (look, domain, message_text (&message, 0));
+  }
+}
+
+/* In the order of kept.h's BEGIN_ texts. */
+static bool
+ask_to_begin (Keeper *keeper, const JobRequest *request, GError **error)
+{
+  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+
+  g_ptr_array_add (texts, g_strdup (request->backup_xml));
+  g_ptr_array_add (texts, g_strdup (request->checkpoint_xml
+                                    ? request->checkpoint_xml : ""));
+  g_ptr_array_add (texts, g_strdup (request->checkpoint_name
+                                    ? request->checkpoint_name : ""));
+  g_ptr_array_add (texts, g_strdup (request->mark));
+  g_ptr_array_add (texts, g_strdup (request->folder));
+  g_ptr_array_add (texts, g_strdup (request->qemu_needs_folder ? "1" : ""));
+  g_ptr_array_add (texts, g_strdup_printf ("%ju",
+                                           (uintmax_t) request->qemu_user));
+  g_ptr_array_add (texts, g_strdup_printf ("%ju",
+                                           (uintmax_t) request->qemu_group));
+  g_ptr_array_add (texts, g_strdup (request->take_over ? "1" : ""));
+  for (guint i = 0; request->scratch[i]; i++)
+    g_ptr_array_add (texts, g_strdup (request->scratch[i]));
+  g_ptr_array_add (texts, NULL);
+  return keeper_ask (keeper, KEEPER_BEGIN,
+                     (const char *const *) texts->pdata, error);
+}
+
+bool
+guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
+              Checkpoint **broken, GError **error)
+{
+  g_auto (Message) message = { 0 };
+
+  if (!ask_to_begin (keeper, request, error)
+      || !keeper_answer (keeper, "begin the backup", &message, error))
+    return false;
+  if (message.kind == KEEPER_BROKEN) {
+    const char *text = message_text (&message, 1);
+    *broken = checkpoint_parse (text, strlen (text),
+                                CHECKPOINT_PARSE_DEFAULT, NULL);
+    return error_set (error, EIO, "%s", message_text (&message, 0));
+  }
+  *xml = g_strdup (message_text (&message, 0));
+  return true;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What a server asks of a keeper of libvirt's jobs: to look at a guest, and to
+ * begin a backup of it.  No call of libvirt's is made here.
+ */
+#ifndef COMMON_LIBVIRT_CLIENT_H
+#define COMMON_LIBVIRT_CLIENT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <glib.h>
+
+#include "keeper/keeper.h"
+#include "libvirt/guest-xml.h"
+#include "tree/forest.h"
+
+/* For keeper_start. */
+extern const JobOps libvirt_job_ops;
+
+/* What libvirt says of a guest. */
+typedef struct {
+  Guest *guest;
+  bool running;
+  char *host;                   /* libvirt runs there; NULL: on this machine */
+  char *connection;             /* the URI it answers for, canonical */
+  bool privileged;              /* a system daemon: QEMU may have a user of
+                                 * its own */
+  GHashTable *sizes;            /* target → guint64 *, bytes; of a running
+                                 * guest's disks */
+  Forest *tree;
+  GPtrArray *skipped;           /* of char *: documents left out, and why */
+} GuestLook;
+
+void guest_look_clear (GuestLook *look);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GuestLook, guest_look_clear)
+
+/* A job to begin. */
+typedef struct {
+  const char *backup_xml;
+  const char *checkpoint_xml;   /* NULL: create none */
+  const char *checkpoint_name;
+  const char *mark;             /* in names and texts of all we make */
+  const char *folder;           /* to be made, for the socket; absolute */
+  bool qemu_needs_folder;
+  uid_t qemu_user;
+  gid_t qemu_group;
+  bool take_over;               /* end a job that a crash of ours left */
+  const char *const *scratch;   /* files we may find left over, and remove */
+} JobRequest;
+
+/* Connect (read-only unless a job is to be begun), find the guest by name or
+ * UUID, and fill in look.
+ */
+bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,
+                  bool writable, GuestLook *look, GError **error);
+
+/* Begin the job.  *xml is what libvirt then says it is; the caller's.
+ * *broken: if that is why it failed, the checkpoint as libvirt sees it,
+ * where a disk without a size has no usable bitmap; the caller's.
+ */
+bool guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
+                   Checkpoint **broken, GError **error);
+
+#endif /* COMMON_LIBVIRT_CLIENT_H */

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The keeper's table for jobs of libvirt's, and its loop, which is libvirt's
+ * own: calls and events of one connection must share a thread.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "libvirt/client.h"
+#include "libvirt/kept.h"
+
+/* libvirt would print every error. */
+static void
+be_silent (void *opaque, virErrorPtr error)
+{
+  (void) opaque;
+  (void) error;
+}
+
+static void *
+kept_new (Telling *telling)
+{
+  KeptJob *kept = g_new0 (KeptJob, 1);
+
+  kept->telling = telling;
+  kept->hypervisor = (Hypervisor) HYPERVISOR_INIT;
+  kept->job = (Job) JOB_INIT;
+  virSetErrorFunc (NULL, be_silent);
+  if (virInitialize () == 0 && virEventRegisterDefaultImpl () == 0)
+    return kept;
+  g_free (kept);
+  return NULL;
+}
+
+/* ── The loop ── */
+
+typedef struct {
+  KeeperCallback heed;
+  void *opaque;
+} Call;
+
+static Call *
+call_new (KeeperCallback heed, void *opaque)
+{
+  Call *call = g_new (Call, 1);
+
+  *call = (Call) { heed, opaque };
+  return call;
+}
+
+static void
+on_fd (int watch, int fd, int events, void *opaque)
+{
+  const Call *call = opaque;
+
+  (void) watch;
+  (void) fd;
+  (void) events;
+  call->heed (call->opaque);
+}
+
+static void
+on_clock (int timer, void *opaque)
+{
+  const Call *call = opaque;
+
+  (void) timer;
+  call->heed (call->opaque);
+}
+
+static bool
+add_fd (int fd, KeeperCallback heed, void *opaque)
+{
+  return virEventAddHandle (fd, VIR_EVENT_HANDLE_READABLE
+                            | VIR_EVENT_HANDLE_HANGUP, on_fd,
+                            call_new (heed, opaque), g_free) >= 0;
+}
+
+static bool
+add_clock (int interval_ms, KeeperCallback heed, void *opaque)
+{
+  return virEventAddTimeout (interval_ms, on_clock, call_new (heed, opaque),
+                             g_free) >= 0;
+}
+
+static bool
+turn (void)
+{
+  return virEventRunDefaultImpl () == 0;
+}
+
+/* ── The job ── */
+
+static bool
+look (void *opaque, const Message *message)
+{
+  KeptJob *kept = opaque;
+  g_autoptr (GError) error = NULL;
+
+  hypervisor_look_on ();
+  const bool ok
+    = hypervisor_look (&kept->hypervisor, kept->telling->fd,
+                       message_text (message, LOOK_URI),
+                       message_text (message, LOOK_DOMAIN),
+                       message_text (message, LOOK_WRITABLE)[0] != '\0',
+                       &error);
+  if (!ok)
+    telling_say_failed (kept->telling, error);
+  alarm (0);
+  return ok;
+}
+
+static bool
+begin_once (KeptJob *kept, const Message *message, char **xml, char **broken,
+            GError **error)
+{
+  return watch_begin (kept, error)
+    && job_begin (kept, (const char *const *) message->texts, xml, broken,
+                  error);
+}
+
+/* libvirt's daemon (9.0) may tell nobody of any event, for as long as
+ * anybody is registered: virObjectEventStateQueueRemote looks at its timer without
+ * the lock, and if the last one unregisters just then, an event stays in the queue
+ * that was to start the timer (3 of 1,300 beginnings on a busy machine).  If we are
+ * the only one, to register anew empties the queue.
+ */
+static bool
+begin_again (KeptJob *kept, const Message *message, char **xml, char **broken,
+             GError **error)
+{
+  if ((*error)->code != ENOMSG)
+    return false;
+  watch_end (kept);
+  g_clear_error (error);
+  return begin_once (kept, message, xml, broken, error);
+}
+
+static bool
+begin (void *opaque, const Message *message, char **broken, GError **error)
+{
+  KeptJob *kept = opaque;
+  g_autoptr (GError) refusal = NULL;
+  g_autofree char *xml = NULL;
+
+  if (!begin_once (kept, message, &xml, broken, &refusal)
+      && !begin_again (kept, message, &xml, broken, &refusal)) {
+    g_propagate_error (error, g_steal_pointer (&refusal));
+    return false;
+  }
+  telling_say (kept->telling, KEEPER_BEGUN, xml, NULL);
+  watch_look_again (kept);
+  return true;
+}
+
+static KeeperLife
+prove (void *opaque, const char *target, GError **error)
+{
+  KeptJob *kept = opaque;
+
+  return life_look (&kept->job, &kept->hypervisor, target, error);
+}
+
+static void
+doubt (void *opaque, const char *why)
+{
+  watch_doubt (opaque, why);
+}
+
+/* Warn when a fifth, a tenth, a twentieth of the room at first is left. */
+static void
+look_at_scratch (KeptJob *kept)
+{
+  static const guint shares[] = { 5, 10, 20 };
+  Job *job = &kept->job;
+  guint64 used, left;
+  const char *tightest;
+
+  if (!job_scratch (job, &used, &left, &tightest))
+    return;
+  if (used != kept->scratch_told) {
+    g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
+    g_autofree char *left_text = g_strdup_printf ("%" G_GUINT64_FORMAT, left);
+    telling_say (kept->telling, KEEPER_SCRATCH, used_text, left_text);
+    kept->scratch_told = used;
+  }
+  if (job->warned == G_N_ELEMENTS (shares)
+      || left > job->room / shares[job->warned])
+    return;
+  while (job->warned < G_N_ELEMENTS (shares)
+         && left <= job->room / shares[job->warned])
+    job->warned++;
+  g_autofree char *folder = g_path_get_dirname (tightest);
+  g_autofree char *text = g_strdup_printf (
+    "scratch files take %" G_GUINT64_FORMAT " bytes and only %"
+    G_GUINT64_FORMAT " are left in %s; when it is full, the guest's own "
+    "writes fail: make room there, or end this backup", used, left,
+    folder);
+  telling_say (kept->telling, KEEPER_WARNING, text, NULL);
+}
+
+static void
+look_after (void *opaque)
+{
+  KeptJob *kept = opaque;
+
+  watch_recheck (kept);
+  if (kept->telling->life == JOB_RUNNING)
+    look_at_scratch (kept);
+}
+
+static void
+notice_loss (void *opaque)
+{
+  watch_notice_loss (opaque);
+}
+
+static bool
+end (void *opaque, bool keep_checkpoint, GError **error)
+{
+  return job_end (opaque, keep_checkpoint, error);
+}
+
+/* The folder stays until nothing is left that it tells of. */
+static bool
+is_left (const void *opaque)
+{
+  const KeptJob *kept = opaque;
+
+  return kept->job.folder.path != NULL;
+}
+
+const JobOps libvirt_job_ops = {
+  .peer = "libvirt",
+  .look_texts = LOOK_TEXTS,
+  .begin_texts = BEGIN_SCRATCH,
+  .new = kept_new,
+  .add_fd = add_fd,
+  .add_clock = add_clock,
+  .turn = turn,
+  .look = look,
+  .begin = begin,
+  .prove = prove,
+  .doubt = doubt,
+  .look_after = look_after,
+  .notice_loss = notice_loss,
+  .end = end,
+  .is_left = is_left,
+};

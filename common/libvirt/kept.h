@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A backup job of libvirt's, as the keeper keeps it (keeper/job-ops.h).
+ */
+#ifndef COMMON_LIBVIRT_KEPT_H
+#define COMMON_LIBVIRT_KEPT_H
+
+#include <sys/types.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "base/own-folder.h"
+#include "keeper/job-ops.h"
+
+/* Texts of KEEPER_LOOK. */
+enum { LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS };
+
+/* Texts of KEEPER_BEGIN. */
+enum {
+  BEGIN_BACKUP, BEGIN_CHECKPOINT, BEGIN_NAME, BEGIN_MARK, BEGIN_FOLDER,
+  BEGIN_NEEDS_FOLDER, BEGIN_USER, BEGIN_GROUP, BEGIN_TAKE_OVER,
+  BEGIN_SCRATCH                 /* and those that follow */
+};
+
+/* Where the keeper is connected to. */
+typedef struct {
+  char *uri;                    /* as given */
+  char *domain_name;            /* as libvirt says it */
+  char uuid[VIR_UUID_STRING_BUFLEN];
+  virConnectPtr connection;
+  virDomainPtr domain;
+  bool remote;
+  bool watched;                 /* its events come in, on this connection: */
+  int lifecycle_id, completed_id, status_id; /* -1: that one does not */
+} Hypervisor;
+
+#define HYPERVISOR_INIT \
+  { .lifecycle_id = -1, .completed_id = -1, .status_id = -1 }
+
+/* The job, as far as it was begun. */
+typedef struct {
+  char *mark;
+  OwnFolder folder;             /* for its socket; says that we live */
+  char *created;                /* checkpoint made with it; NULL if none */
+  char **scratch;
+  GHashTable *alive;            /* QEMU's jobs, as life.c heard of them:
+                                 * ID → bool */
+  bool unsure;                  /* it heard what it could not read */
+  guint64 room;                 /* bytes left for scratch at first */
+  guint warned;                 /* how often that it runs short */
+} Job;
+
+#define JOB_INIT { .folder = OWN_FOLDER_INIT }
+
+#define JOB_GONE_MS 20000
+
+/* All that is kept. */
+typedef struct {
+  Telling *telling;
+  Hypervisor hypervisor;
+  Job job;
+  guint rechecks;               /* to come, whether the job still runs */
+  char *doubt;                  /* why it may not, unless libvirt says; NULL */
+  guint64 scratch_told;
+} KeptJob;
+
+/* Turn libvirt's last error into *error, in front of it what was tried.
+ * Returns false.
+ */
+bool hypervisor_error (GError **error, const char *format, ...)
+  G_GNUC_PRINTF (2, 3);
+
+/* Connect to libvirt's daemon within limit_ms; or NULL. */
+virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
+                               GError **error);
+
+/* Before hypervisor_look: libvirt's calls have no limit, so a look ends the
+ * process if it has nothing to tell for longer than anybody waits.  (A process
+ * that has a job waits for libvirt as long as it takes: until QEMU answers, or is
+ * gone; or, as connect.c asks its daemon for signs of life, until that is.)
+ */
+void hypervisor_look_on (void);
+
+/* Connect, find the guest, and tell of it and its checkpoints on fd. */
+bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
+                      const char *domain, bool writable, GError **error);
+
+/* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
+bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
+
+/* Let an error that was set end in what to type.  Returns false. */
+bool hypervisor_advise (GError **error, const char *advice,
+                        const char *command);
+
+/* "virsh -c URI COMMAND GUEST NAME" (NULL: no name), for messages; the
+ * caller's.
+ */
+char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
+                        const char *name);
+
+/* Is the guest known to be off, or gone? */
+bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
+
+/* Does its QEMU answer?  (It is asked for the disks' counters, which leaves no
+ * trace.)  Waits while QEMU is silent, until libvirt notices its end.
+ */
+bool hypervisor_guest_answers (const Hypervisor *hypervisor);
+
+/* End a job of ours that a crash left (only if take_over is said, and its
+ * owner known to be dead), or refuse (EBUSY) and say whose it is.  folder:
+ * what is to be made for our own.  qemu_user: to whom we give such folders.
+ */
+bool owner_clear_way (const Hypervisor *hypervisor, const char *folder,
+                      bool take_over, uid_t qemu_user, GError **error);
+
+/* Abort the job that bears the mark; true if there is none (any more).
+ * Waits for JOB_GONE_MS at most.
+ */
+bool owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
+                         GError **error);
+
+/* texts as of KEEPER_BEGIN; *xml is libvirt's description of the job.  On
+ * failure nothing is left of it; *broken is then the checkpoint with the
+ * sizes of what is not broken, if that is the reason.
+ */
+bool job_begin (KeptJob *kept, const char *const *texts, char **xml,
+                char **broken, GError **error);
+
+/* Does it still run, and is it ours? */
+bool job_is_running (const Job *job, virDomainPtr domain);
+
+/* Abort the job if it is still ours, wait until it is gone, remove our
+ * files, and the created checkpoint unless it is to stay.  False with all
+ * that could not be done; it can be tried again then.
+ */
+bool job_end (KeptJob *kept, bool keep_checkpoint, GError **error);
+
+/* Bytes that scratch files occupy and that are left for them, and the file
+ * (borrowed) for which the least is, as far as this machine can tell; false if
+ * it can't.
+ */
+bool job_scratch (const Job *job, guint64 *used, guint64 *left,
+                  const char **tightest);
+
+/* Have libvirt tell of what happens to guest and job.  Before the job begins:
+ * QEMU tells of its beginning, too.
+ */
+bool watch_begin (KeptJob *kept, GError **error);
+
+/* Have libvirt tell of nothing more on this connection. */
+void watch_end (KeptJob *kept);
+
+/* Look at the job some times more, at the clock: its end may have been told
+ * while nobody was interested yet.
+ */
+void watch_look_again (KeptJob *kept);
+
+/* Does the job run?  If not, tell the server, with the reason.  For when no
+ * event of libvirt's will come: it came too early, or the server ends first,
+ * and nobody else would say why clients failed.
+ */
+void watch_notice_loss (KeptJob *kept);
+
+/* QEMU says that the job does not run any more, and libvirt will say why; if
+ * not, that is why.
+ */
+void watch_doubt (KeptJob *kept, const char *why);
+
+/* The clock has struck: is there still a job that was doubted? */
+void watch_recheck (KeptJob *kept);
+
+/* Have QEMU's events on its jobs handed on.  Before a job begins. */
+bool life_watch (KeptJob *kept);
+void life_unwatch (KeptJob *kept);
+
+/* Forget what was heard of jobs before: ours is to begin now. */
+bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);
+
+/* Is the job alive on the disk of that target, as QEMU sees it?  Reads of the
+ * disk that were answered before this was called are then of the time when it
+ * began.  *error: why not.  Runs the keeper's loop.
+ */
+KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
+                      const char *target, GError **error);
+
+/* The same for all disks of the job; xml is libvirt's description of it.  ENOMSG:
+ * libvirt sees the job at work, but has not told of its beginning.
+ */
+bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
+                       const char *xml, GError **error);
+
+#endif /* COMMON_LIBVIRT_KEPT_H */
