@@ -132,6 +132,7 @@ unit_tests = \
 	tests/unit/dirty-map-union \
 	tests/unit/export-name \
 	tests/unit/forest \
+	tests/unit/forest-random \
 	tests/unit/guest-xml \
 	tests/unit/map-answer \
 	tests/unit/message \

@@ -131,8 +131,8 @@ Checkpoint *checkpoint_new (const char *name);
 void checkpoint_cover (Checkpoint *checkpoint, const char *target,
                        const char *bitmap);
 
-/* Set or, with NULL, clear the parent's name (copied).  Not to be used once
- * the checkpoint is in a forest that was linked. */
+/* Set or, with NULL, clear the parent's name (copied).  Once the checkpoint is
+ * in a forest that was linked, this is for the forest only. */
 void checkpoint_set_parent_name (Checkpoint *checkpoint, const char *name);
 
 /* The entry for a disk, or NULL if there is none, which means not covered

@@ -2,9 +2,10 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The checkpoints of one guest and their parent links.  It is a forest: libvirt
- * allows branches and several roots, made by redefining.  Add all checkpoints,
- * call forest_link () once, then only read: reading is safe from any number of
- * threads, building from one.  No walk is recursive; chains may be very long.
+ * allows branches and several roots, made by redefining.  Add all checkpoints
+ * and call forest_link () once; from then on, read it, or change it.  Reading
+ * is safe from any number of threads; building and changing is for one thread,
+ * while no other reads.  No walk is recursive; chains may be very long.
  */
 
 #ifndef COMMON_TREE_FOREST_H
@@ -75,5 +76,29 @@ const Checkpoint *forest_current (const Forest *forest);
 /* True if ancestor is the parent, grandparent, ... of "of"; false for a
  * checkpoint and itself.  Both from one linked forest.  Constant time. */
 bool forest_is_ancestor (const Checkpoint *ancestor, const Checkpoint *of);
+
+/* Changes of a linked forest, which is linked again afterwards: everything
+ * above is as if the checkpoints that are there now had been loaded, which may
+ * also add to or take from forest_problems ().  Lists that were handed out
+ * before are void.  Each change takes the time of forest_link ().
+ *
+ * libvirt keeps a current checkpoint of its own while it runs: the parent, if
+ * the current one is deleted.  forest_current () is what it takes when it
+ * starts again: the same one in a tree without branches. */
+
+/* Add a checkpoint, which belongs to the forest afterwards.  It becomes the
+ * parent of those that named it when it was missing.  On failure it stays the
+ * caller's and nothing is changed: EEXIST if the name is taken, ENOENT if its
+ * parent is not there, ELOOP if it would be its own ancestor. */
+bool forest_insert (Forest *forest, Checkpoint *checkpoint, GError **error);
+
+/* Remove and free a checkpoint of this forest.  Its children get its parent,
+ * or become roots, as with virDomainCheckpointDelete without flags. */
+void forest_remove (Forest *forest, const Checkpoint *checkpoint);
+
+/* Remove and free a checkpoint of this forest and all its descendants, as with
+ * VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN. */
+void forest_remove_with_descendants (Forest *forest,
+                                     const Checkpoint *checkpoint);
 
 #endif /* COMMON_TREE_FOREST_H */

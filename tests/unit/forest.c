@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Tests of common/tree/forest.c, among them random forests with missing parents
- * and loops, compared with a naive implementation.  Repeat a failure with the
- * seed that is printed first: --seed=.
+ * Tests of common/tree/forest.c by example; forest-random.c compares it with a
+ * naive implementation.
  */
 
 #include <errno.h>
@@ -237,128 +236,132 @@ test_wide (void)
   g_assert_null (forest_current (forest));
 }
 
-/* --- comparison with a naive model --- */
-
-#define NODES 24
-
-typedef struct Model {
-  int parent[NODES];            /* -1 root, NODES missing */
-  bool cut[NODES];              /* a problem makes it a root */
-  guint age[NODES];
-} Model;
-
-static bool
-reaches (const Model *model, int from, int to)
+/* What is above a checkpoint that goes gets its children. */
+static void
+test_remove (void)
 {
-  for (int steps = 0; steps <= NODES; steps++) {
-    if (from < 0 || from == NODES || model->cut[from])
-      return false;
-    from = model->parent[from];
-    if (from == to)
-      return true;
-  }
-  return false;
-}
+  g_autoptr (Forest) forest = forest_new ();
 
-/* By age, as names sort like indices. */
-static bool
-older (const Model *model, int a, int b)
-{
-  return model->age[a] < model->age[b] ||
-    (model->age[a] == model->age[b] && a < b);
-}
+  add (forest, "a", NULL, 1);
+  add (forest, "b", "a", 2);
+  add (forest, "c", "b", 3);
+  add (forest, "d", "c", 4);
+  forest_link (forest);
 
-static guint
-naive_cut (Model *model)
-{
-  guint problems = 0;
-
-  for (int i = 0; i < NODES; i++)
-    if (model->parent[i] == NODES) {
-      model->cut[i] = true;
-      problems++;
-    }
-  for (;;) {
-    int oldest = -1;
-
-    for (int i = 0; i < NODES; i++)
-      if (reaches (model, i, i) && (oldest < 0 || older (model, i, oldest)))
-        oldest = i;
-    if (oldest < 0)
-      return problems;
-    model->cut[oldest] = true;
-    problems++;
-  }
+  forest_remove (forest, forest_lookup (forest, "b"));
+  assert_list (forest_all (forest), "a c d");
+  g_assert_cmpstr (forest_lookup (forest, "c")->parent_name, ==, "a");
+  g_assert_null (forest_lookup (forest, "b"));
+  g_assert_cmpstr (forest_current (forest)->name, ==, "d");
+  /* As in libvirt, the parent of the current one is current after it. */
+  forest_remove (forest, forest_current (forest));
+  g_assert_cmpstr (forest_current (forest)->name, ==, "c");
+  forest_remove (forest, forest_lookup (forest, "a"));
+  assert_list (forest_all (forest), "c");
+  g_assert_null (forest_lookup (forest, "c")->parent_name);
+  g_assert_cmpuint (forest_problems (forest)->len, ==, 0);
+  forest_remove (forest, forest_current (forest));
+  g_assert_cmpuint (forest_size (forest), ==, 0);
+  g_assert_null (forest_current (forest));
+  ASSERT_LIST (forest_roots (forest), "");
 }
 
 static void
-compare_with_model (const Forest *forest, Model *model,
-                    const Checkpoint *node[NODES])
+test_remove_branch (void)
 {
-  g_autoptr (GPtrArray) r = forest_roots (forest);
-  g_autoptr (GPtrArray) l = forest_leaves (forest);
-  guint roots = 0, leaves = 0;
+  g_autoptr (Forest) forest = forest_new ();
 
-  for (int i = 0; i < NODES; i++) {
-    g_autoptr (GPtrArray) descendants = forest_descendants (forest, node[i]);
-    const bool root = model->parent[i] < 0 || model->cut[i];
-    guint count = 0;
+  add (forest, "a", NULL, 1);
+  add (forest, "b", "a", 2);
+  add (forest, "b2", "a", 3);
+  add (forest, "c", "b", 4);
+  add (forest, "z", NULL, 5);
+  forest_link (forest);
 
-    roots += root;
-    g_assert_true (node[i]->parent ==
-                   (root ? NULL : node[model->parent[i]]));
-    for (int j = 0; j < NODES; j++) {
-      const bool below = reaches (model, j, i);
+  forest_remove_with_descendants (forest, forest_lookup (forest, "b"));
+  assert_list (forest_all (forest), "a b2 z");
+  g_assert_null (forest_lookup (forest, "c"));
+  forest_remove_with_descendants (forest, forest_lookup (forest, "z"));
+  g_assert_cmpstr (forest_current (forest)->name, ==, "b2");
+}
 
-      count += below;
-      g_assert_true (forest_is_ancestor (node[i], node[j]) == below);
-      /* Parents before children, siblings by age. */
-      if (below)
-        g_assert_cmpuint (node[i]->position, <, node[j]->position);
-      if (i != j && node[i]->parent == node[j]->parent)
-        g_assert_true ((node[i]->position < node[j]->position) ==
-                       older (model, i, j));
-    }
-    leaves += count == 0;
-    g_assert_cmpuint (descendants->len, ==, count);
-    g_assert_true (g_ptr_array_index (forest_all (forest),
-                                      node[i]->position) == node[i]);
-  }
-  g_assert_cmpuint (r->len, ==, roots);
-  g_assert_cmpuint (l->len, ==, leaves);
-  g_assert_true ((forest_current (forest) != NULL) ==
-                 (roots == 1 && leaves == 1 &&
-                  forest_problems (forest)->len == 0));
+/* The root of a loop that was cut loses its parent, which is below it. */
+static void
+test_remove_loop (void)
+{
+  g_autoptr (Forest) forest = forest_new ();
+
+  add (forest, "x", "y", 1);
+  add (forest, "y", "x", 2);
+  forest_link (forest);
+  forest_remove (forest, forest_lookup (forest, "y"));
+  g_assert_cmpuint (forest_problems (forest)->len, ==, 1);
+  assert_problem (forest, 0, "checkpoint 'x': its parent 'y' is missing; it "
+                  "is taken as a root");
 }
 
 static void
-test_random (void)
+assert_no_insert (Forest *forest, const char *name, const char *parent,
+                  int code, const char *expected)
 {
-  for (guint round = 0; round < 500; round++) {
-    g_autoptr (Forest) forest = forest_new ();
-    const Checkpoint *node[NODES];
-    Model model = { 0 };
-    /* From nearly a chain to anything. */
-    const int spread = g_test_rand_int_range (1, NODES + 1);
+  g_autoptr (Checkpoint) checkpoint = checkpoint_new (name);
+  g_autoptr (GError) error = NULL;
+  const guint size = forest_size (forest);
 
-    for (int i = 0; i < NODES; i++) {
-      model.age[i] = g_test_rand_int_range (0, 6);
-      if (g_test_rand_int_range (0, 20) == 0)
-        model.parent[i] = g_test_rand_int_range (-1, NODES + 1);
-      else
-        model.parent[i] = MAX (-1, i - g_test_rand_int_range (1, spread + 1));
-    }
-    for (int n = 0, i = g_test_rand_int_range (0, NODES); n < NODES;
-         n++, i = (i + 7) % NODES) {
-      g_autofree char *name = g_strdup_printf ("c%02d", i);
-      g_autofree char *parent = model.parent[i] < 0 ? NULL
-        : g_strdup_printf ("c%02d", model.parent[i]);
-      node[i] = add (forest, name, parent, model.age[i]);
-    }
-    forest_link (forest);
-    g_assert_cmpuint (forest_problems (forest)->len, ==, naive_cut (&model));
-    compare_with_model (forest, &model, node);
+  checkpoint_set_parent_name (checkpoint, parent);
+  g_assert_false (forest_insert (forest, checkpoint, &error));
+  g_assert_error (error, CHECKPOINT_ERROR, code);
+  g_assert_cmpstr (error->message, ==, expected);
+  g_assert_cmpuint (forest_size (forest), ==, size);
+}
+
+static void
+test_insert (void)
+{
+  g_autoptr (Forest) forest = forest_new ();
+  Checkpoint *gone = checkpoint_new ("gone");
+
+  add (forest, "a", "gone", 1);
+  add (forest, "b", "a", 2);
+  forest_link (forest);
+  assert_no_insert (forest, "b", "no", EEXIST, "there is already a checkpoint "
+                    "named 'b'; rename or remove one of the two");
+  assert_no_insert (forest, "c", "c", ELOOP,
+                    "checkpoint 'c' cannot be its own parent");
+  assert_no_insert (forest, "c", "no", ENOENT, "checkpoint 'c' cannot be "
+                    "added: its parent 'no' is missing; add that first");
+  assert_no_insert (forest, "gone", "b", ELOOP, "checkpoint 'gone' cannot "
+                    "have the parent 'b': it would be its own ancestor, as "
+                    "checkpoint 'a' names it as its parent");
+  assert_no_insert (forest, "gone", "a", ELOOP, "checkpoint 'gone' cannot "
+                    "have the parent 'a': it would be its own ancestor, as "
+                    "checkpoint 'a' names it as its parent");
+  assert_list (forest_all (forest), "a b");
+
+  g_assert_true (forest_insert (forest, gone, NULL));
+  assert_list (forest_all (forest), "gone a b");
+  g_assert_cmpuint (forest_problems (forest)->len, ==, 0);
+  g_assert_cmpstr (forest_current (forest)->name, ==, "b");
+}
+
+/* A chain is shortened in the middle, then cut. */
+static void
+test_change_deep (void)
+{
+  g_autoptr (Forest) forest = forest_new ();
+
+  for (guint i = 0; i < MANY; i++) {
+    g_autofree char *name = g_strdup_printf ("c%u", i);
+    g_autofree char *parent = i ? g_strdup_printf ("c%u", i - 1) : NULL;
+    add (forest, name, parent, i);
   }
+  forest_link (forest);
+  forest_remove (forest, forest_lookup (forest, "c50000"));
+  g_assert_cmpuint (forest_current (forest)->position, ==, MANY - 2);
+  g_assert_cmpstr (forest_lookup (forest, "c50001")->parent->name, ==,
+                   "c49999");
+  forest_remove_with_descendants (forest, forest_lookup (forest, "c1"));
+  assert_list (forest_all (forest), "c0");
 }
 
 int
@@ -374,6 +377,10 @@ main (int argc, char **argv)
   g_test_add_func ("/forest/loop-long", test_loop_long);
   g_test_add_func ("/forest/deep", test_deep);
   g_test_add_func ("/forest/wide", test_wide);
-  g_test_add_func ("/forest/random", test_random);
+  g_test_add_func ("/forest/remove", test_remove);
+  g_test_add_func ("/forest/remove-branch", test_remove_branch);
+  g_test_add_func ("/forest/remove-loop", test_remove_loop);
+  g_test_add_func ("/forest/insert", test_insert);
+  g_test_add_func ("/forest/change-deep", test_change_deep);
   return g_test_run ();
 }
