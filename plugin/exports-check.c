@@ -38,8 +38,7 @@ check_since (const Source *source, const SourceRequest *request,
   g_autoptr (GError) refusal = NULL;
   g_autoptr (GPtrArray) parts
     = exports_parts (source, disk, request->checkpoint, error);
-  const Checkpoint *since
-    = forest_lookup (source->forest, request->checkpoint);
+  const Checkpoint *since = offer_lookup (source->offer, request->checkpoint);
 
   if (!parts || ((const Part *) g_ptr_array_index (parts, 0))->kind
       != PART_WHOLE) {
@@ -49,7 +48,8 @@ check_since (const Source *source, const SourceRequest *request,
   }
   g_autoptr (GPtrArray) record
     = disk->full ? NULL
-    : parts_plan (source->forest, disk, request->checkpoint, &refusal);
+    : parts_plan (offer_forest (source->offer), disk, request->checkpoint,
+                  &refusal);
   if (refusal) {
     g_autofree char *message
       = source_served_whole (disk->target, refusal->message);
@@ -62,7 +62,7 @@ bool
 exports_nothing_recorded (const Source *source, const Disk *disk,
                           GError **error)
 {
-  const GPtrArray *all = forest_all (source->forest);
+  const GPtrArray *all = forest_all (offer_forest (source->offer));
 
   for (guint i = all->len; i > 0; i--)
     if (!roster_check (disk->roster, g_ptr_array_index (all, i - 1),
@@ -81,7 +81,8 @@ exports_nothing_recorded (const Source *source, const Disk *disk,
 static bool
 check_any (const Source *source, const Disk *disk, GError **error)
 {
-  const GPtrArray *all = forest_all (source->forest);
+  const Forest *forest = offer_forest (source->offer);
+  const GPtrArray *all = forest_all (forest);
   g_autoptr (GError) first = NULL;
   guint good = 0, bad = 0;
   bool warned = false;
@@ -93,7 +94,7 @@ check_any (const Source *source, const Disk *disk, GError **error)
     if (!checkpoint_bitmap (checkpoint, disk->target))
       continue;
     g_autoptr (GPtrArray) parts
-      = parts_plan (source->forest, disk, checkpoint->name, &refusal);
+      = parts_plan (forest, disk, checkpoint->name, &refusal);
     if (parts) {
       good++;
       warned = warned || warn_of_stray (source, disk, checkpoint);
@@ -146,7 +147,8 @@ unknown_checkpoint (const Source *source, const SourceRequest *request,
       return parts_void (disk, layer, checkpoint, error);
   }
   if (targets->len == 0 || request->uris->len > 0)
-    return parts_unknown_checkpoint (source->forest, checkpoint, error);
+    return parts_unknown_checkpoint (offer_forest (source->offer), checkpoint,
+                                     error);
   g_autofree char *command = request->libvirt
     ? redefine_command (request->libvirt, request->domain, checkpoint,
                         targets) : NULL;
@@ -163,8 +165,7 @@ exports_check (Source *source, const SourceRequest *request, GError **error)
 
   if (request->disk && !exports_find_disk (source, request->disk, error))
     return false;
-  if (request->checkpoint
-      && !forest_lookup (source->forest, request->checkpoint))
+  if (request->checkpoint && !offer_lookup (source->offer, request->checkpoint))
     return unknown_checkpoint (source, request, error);
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);

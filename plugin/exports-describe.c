@@ -73,7 +73,7 @@ static const char *
 health (const Source *source, const ExportChoice *choice, const Part *part)
 {
   return part->kind == PART_WHOLE ? ""
-    : source->since ? "; healthy"
+    : offer_job_base (source->offer) ? "; healthy"
     : disk_layer (choice->disk, part->layer)->is_nbd
     ? "; health not told by the server"
     : choice->parts->len > 1 ? "; this part is healthy" : "; healthy";

@@ -109,7 +109,7 @@ default_checkpoint (const Source *source, const Settings *settings,
                     const Disk *disk, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
-  const GPtrArray *all = forest_all (source->forest);
+  const GPtrArray *all = forest_all (offer_forest (source->offer));
 
   if (settings->request.checkpoint)
     return settings->request.checkpoint;
@@ -164,13 +164,14 @@ static bool
 is_since_another (const Source *source, const char *checkpoint,
                   GError **error)
 {
-  if (!source->tree || !forest_lookup (source->tree, checkpoint)
-      || g_strcmp0 (source->since, checkpoint) == 0)
+  const char *base = offer_job_base (source->offer);
+
+  if (!offer_excludes (source->offer, checkpoint))
     return false;
   error_set (error, ENOENT, "the running backup was begun %s%s, and has no "
              "other base; for another, start with checkpoint=%s",
-             source->since ? "since " : "without a checkpoint",
-             source->since ? source->since : "", checkpoint);
+             base ? "since " : "without a checkpoint", base ? base : "",
+             checkpoint);
   return true;
 }
 
@@ -180,13 +181,13 @@ exports_parts (const Source *source, const Disk *disk, const char *checkpoint,
 {
   g_autoptr (GError) refusal = NULL;
 
-  if (disk->full
-      && (!checkpoint || forest_lookup (source->forest, checkpoint)))
+  if (disk->full && (!checkpoint || offer_lookup (source->offer, checkpoint)))
     return parts_whole ();
-  GPtrArray *parts = parts_plan (source->forest, disk, checkpoint, &refusal);
+  GPtrArray *parts = parts_plan (offer_forest (source->offer), disk, checkpoint,
+                                 &refusal);
   if (parts)
     return parts;
-  if (source->whole_since && strcmp (source->whole_since, checkpoint) == 0)
+  if (offer_is_whole (source->offer, checkpoint))
     return parts_whole ();
   /* First, since the message may end in what to type. */
   error_set (error, refusal->code, "%s%s%s",
@@ -207,7 +208,7 @@ plan (const Source *source, const Disk *disk, const char *checkpoint,
   if (!choice->parts)
     return false;
   if (checkpoint)
-    choice->checkpoint = forest_lookup (source->forest, checkpoint);
+    choice->checkpoint = offer_lookup (source->offer, checkpoint);
   return true;
 }
 
@@ -217,7 +218,7 @@ exports_resolve (const Source *source, const Settings *settings,
 {
   g_auto (ExportName) parsed = { 0 };
 
-  if (!export_name_parse (name, source->forest, &parsed, error))
+  if (!export_name_parse (name, offer_forest (source->offer), &parsed, error))
     return false;
   const Disk *disk = parsed.target
     ? exports_find_disk (source, parsed.target, error)
@@ -300,14 +301,14 @@ static bool
 list_disk (const Source *source, const Settings *settings, const Disk *disk,
            guint *left, ExportsAdd add, void *opaque)
 {
-  const GPtrArray *all = forest_all (source->forest);
+  const Forest *forest = offer_forest (source->offer);
+  const GPtrArray *all = forest_all (forest);
   const char *since = default_checkpoint (source, settings, disk, NULL);
 
   if (since || disk->full) {
     g_auto (ExportChoice) choice = { 0 };
     if (plan (source, disk, since, &choice, NULL)
-        && !list_view (source->forest, disk->target, &choice, left, add,
-                       opaque))
+        && !list_view (forest, disk->target, &choice, left, add, opaque))
       return false;
   }
   for (guint i = 0; i < all->len && *left > 0; i++) {
@@ -319,7 +320,7 @@ list_disk (const Source *source, const Settings *settings, const Disk *disk,
                                                 checkpoint->name,
                                                 EXPORT_NAME_WHOLE);
     if (plan (source, disk, checkpoint->name, &choice, NULL)
-        && !list_view (source->forest, name, &choice, left, add, opaque))
+        && !list_view (forest, name, &choice, left, add, opaque))
       return false;
   }
   return true;

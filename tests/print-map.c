@@ -52,13 +52,13 @@ static bool
 print_disk (Source *source, const Disk *disk, const char *checkpoint,
             GError **error)
 {
-  const GPtrArray *all = forest_all (source->forest);
+  const Forest *forest = offer_forest (source->offer);
+  const GPtrArray *all = forest_all (forest);
 
   for (guint i = 0; i < all->len; i++)
     printf ("%s@%s\n", disk->target,
             ((const Checkpoint *) g_ptr_array_index (all, i))->name);
-  g_autoptr (GPtrArray) parts
-    = parts_plan (source->forest, disk, checkpoint, error);
+  g_autoptr (GPtrArray) parts = parts_plan (forest, disk, checkpoint, error);
   for (guint i = 0; parts && i < parts->len; i++)
     if (!print_part (source, disk, g_ptr_array_index (parts, i), error))
       return false;

@@ -141,6 +141,7 @@ unit_tests = \
 	tests/unit/nbd-witness \
 	tests/unit/nbd-witness-death \
 	tests/unit/nearest \
+	tests/unit/offer \
 	tests/unit/parts \
 	tests/unit/parts-legacy \
 	tests/unit/parts-simulation \
@@ -241,6 +242,7 @@ tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
 tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
 	$(parts_models)
 EXTRA_DIST += tests/unit/qcow2-put.h
+tests_unit_offer_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 
 tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 

@@ -148,12 +148,12 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
 }
 
 static bool
-add_disks (FileSource *self, const SourceRequest *request, GError **error)
+add_disks (FileSource *self, const SourceRequest *request, const Forest *tree,
+           GError **error)
 {
   for (guint i = 0; i < request->files->len; i++) {
     const RequestedFile *file = g_ptr_array_index (request->files, i);
-    g_autofree char *target
-      = choose_target (request, self->source.forest, i, error);
+    g_autofree char *target = choose_target (request, tree, i, error);
     if (!target || !add_disk (self, request, target, file->path, error))
       return false;
   }
@@ -268,21 +268,22 @@ static Source *
 file_inspect (const SourceRequest *request, Forest *tree,
               const Reporter *reporter, GError **error)
 {
+  g_autoptr (Forest) forest = tree;
   FileSource *self = g_new0 (FileSource, 1);
   Source *source = &self->source;
 
   source_init (source, &source_file_ops, request, reporter);
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
-  source->forest = tree;
   self->daemon = storage_daemon_start (source->life, error);
-  if (!self->daemon || !add_disks (self, request, error)) {
+  if (!self->daemon || !add_disks (self, request, forest, error)) {
     file_free (source);
     return NULL;
   }
   heed_words (self);
-  if (!source->forest)
-    source->forest = parts_flat_tree (source->disks);
+  if (!forest)
+    forest = parts_flat_tree (source->disks);
+  source->offer = offer_new (g_steal_pointer (&forest));
   source_call_roll (source, make_roster (source));
   return source;
 }

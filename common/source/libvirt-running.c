@@ -68,7 +68,7 @@ libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
         add_bitmap (layer, name);
     }
   }
-  source->forest = g_steal_pointer (&look->tree);
+  source->offer = offer_new (g_steal_pointer (&look->tree));
   source->look_only
     = g_strdup_printf ("%s is running and no backup was begun, so only names "
                        "can be had; to read, start with checkpoint=NAME, or "
@@ -188,10 +188,10 @@ serve_job (LibvirtSource *self, const SourceRequest *request,
   for (guint i = 0; i < plan->refused->len; i++)
     add_refused (source, plan, look->tree, request->checkpoint,
                  g_ptr_array_index (plan->refused, i), self->who);
-  source->forest = job_forest (look, request->checkpoint, backup);
+  Forest *served = job_forest (look, request->checkpoint, backup);
+  source->offer = offer_new_job (served, g_steal_pointer (&look->tree),
+                                 request->checkpoint);
   source_call_roll (source, g_steal_pointer (&plan->roster));
-  source->since = g_strdup (request->checkpoint);
-  source->tree = g_steal_pointer (&look->tree);
   source->connects_early = true;
   source->keeps_connections = true;
   return true;

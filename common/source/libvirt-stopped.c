@@ -92,7 +92,7 @@ add_others (Source *source, const Guest *guest)
       roster_add (source->roster, chain->target,
                   g_ptr_array_index (chain->paths, j));
   }
-  roster_learn (source->roster, source->forest);
+  roster_learn (source->roster, offer_forest (source->offer));
 }
 
 /* Where the definition names files below the disk's own, they should be there.
@@ -205,6 +205,6 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
   add_others (source, look->guest);
   find_strays (source, look->guest);
   if (request->on_missing_full)
-    source->whole_since = g_strdup (request->checkpoint);
+    offer_set_whole (source->offer, request->checkpoint);
   return source;
 }

@@ -77,7 +77,7 @@ void
 source_call_roll (Source *source, Roster *roster)
 {
   source->roster = roster;
-  roster_learn (roster, source->forest);
+  roster_learn (roster, offer_forest (source->offer));
   for (guint i = 0; i < source->disks->len; i++)
     ((Disk *) g_ptr_array_index (source->disks, i))->roster = roster;
 }
@@ -136,10 +136,7 @@ source_clear (Source *source)
   g_clear_pointer (&source->disks, g_ptr_array_unref);
   g_clear_pointer (&source->roster, roster_free);
   g_clear_pointer (&source->life, nbd_life_free);
-  g_clear_pointer (&source->forest, forest_free);
-  g_clear_pointer (&source->tree, forest_free);
-  g_clear_pointer (&source->since, g_free);
-  g_clear_pointer (&source->whole_since, g_free);
+  g_clear_pointer (&source->offer, offer_free);
   g_clear_pointer (&source->look_only, g_free);
   g_clear_pointer (&source->left_out, g_ptr_array_unref);
 }

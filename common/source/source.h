@@ -12,8 +12,8 @@
 #include "image/disk.h"
 #include "nbd/endpoint.h"
 #include "parts/parts.h"
+#include "source/offer.h"
 #include "source/request.h"
-#include "tree/forest.h"
 #include "tree/roster.h"
 
 typedef struct Source Source;
@@ -24,8 +24,8 @@ typedef struct {
   /* Do the request ask for this source? */
   bool (*is_wanted) (const SourceRequest *request);
 
-  /* Look at what is there without changing it: fill in disks, and forest
-   * with tree (taken; NULL: none was given, so one is made of the bitmaps).
+  /* Look at what is there without changing it: fill in disks, and the offer
+   * from tree (taken; NULL: none was given, so one is made of the bitmaps).
    * In .get_ready: the user sees errors, and no threads may be started.
    * warn: for what does not stand in the way.
    */
@@ -74,7 +74,7 @@ struct Source {
   const SourceOps *ops;
   const Reporter *reporter;     /* borrowed */
   GPtrArray *disks;             /* of Disk */
-  Forest *forest;
+  Offer *offer;                 /* checkpoints that can be asked for */
   NbdLife *life;                /* of all its connections */
   Roster *roster;               /* the disks' own; see source_call_roll */
   /* The server is not ours and could be replaced under its name: the default
@@ -85,11 +85,6 @@ struct Source {
    * name, which a map that was read before would not fit: none is closed.
    */
   bool keeps_connections;
-  char *since;                  /* the only checkpoint that can be asked for,
-                                 * of those that tree knows; NULL: any */
-  Forest *tree;
-  char *whole_since;            /* a disk that cannot be served since this
-                                 * checkpoint is served whole; or NULL */
   GPtrArray *left_out;          /* of LeftOut: disks of the guest that are not
                                  * served, for each export's description */
   char *look_only;              /* nothing can be read, and why; or NULL */
@@ -144,7 +139,7 @@ void source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
                        guint64 told_to);
 
 /* For sources: give all disks the roster (taken), once it knows all files and
- * forest is there.
+ * the offer is there.
  */
 void source_call_roll (Source *source, Roster *roster);
 

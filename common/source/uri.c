@@ -125,13 +125,13 @@ static GPtrArray *
 default_parts (const Source *source, const SourceRequest *request)
 {
   const Disk *disk = g_ptr_array_index (source->disks, 0);
+  const Forest *forest = offer_forest (source->offer);
   const char *checkpoint = request->checkpoint;
 
-  if (!checkpoint && forest_size (source->forest) == 1)
+  if (!checkpoint && forest_size (forest) == 1)
     checkpoint = ((const Checkpoint *)
-                  g_ptr_array_index (forest_all (source->forest), 0))->name;
-  return checkpoint
-    ? parts_plan (source->forest, disk, checkpoint, NULL) : NULL;
+                  g_ptr_array_index (forest_all (forest), 0))->name;
+  return checkpoint ? parts_plan (forest, disk, checkpoint, NULL) : NULL;
 }
 
 /* The context that a part wants of its layer's server. */
@@ -243,10 +243,11 @@ look (UriSource *self, const SourceRequest *request, Forest *tree,
       g_ptr_array_add (disk->also,
                        g_strdup (g_ptr_array_index (request->bitmaps, i)));
   }
-  source->forest = choose_forest (request, g_steal_pointer (&owned_tree),
-                                  disk, error);
-  if (!source->forest)
+  Forest *forest
+    = choose_forest (request, g_steal_pointer (&owned_tree), disk, error);
+  if (!forest)
     return false;
+  source->offer = offer_new (forest);
 
   g_autoptr (GPtrArray) parts = default_parts (source, request);
   for (guint i = 0; i < self->servers->len; i++)
