@@ -4,6 +4,8 @@
  * See error.h.
  */
 
+#include <config.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <pwd.h>
@@ -22,7 +24,7 @@ error_set (GError **error, int errnum, const char *format, ...)
   g_autofree char *message = NULL;
   va_list args;
 
-  if (error == NULL)
+  if (!error)
     return false;
 
   va_start (args, format);

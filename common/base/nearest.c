@@ -4,6 +4,8 @@
  * See nearest.h.
  */
 
+#include <config.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,7 +98,7 @@ nearest_names (const char *wanted, const GPtrArray *names, guint most)
     candidates[i].distance =
       wanted ? distance (wanted, g_ptr_array_index (names, i)) : 0;
   }
-  if (wanted != NULL)
+  if (wanted)
     qsort (candidates, considered, sizeof *candidates, compare);
 
   out = g_string_new (NULL);

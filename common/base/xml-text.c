@@ -7,6 +7,8 @@
  * (nbdkit, libvirt's client library) may use too.
  */
 
+#include <config.h>
+
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -138,7 +140,7 @@ set_parser_error (xmlParserCtxt *parser, const char *what, GError **error)
   const xmlError *reason = xmlCtxtGetLastError (parser);
   g_autofree char *message = NULL;
 
-  if (reason != NULL && reason->code == XML_ERR_NO_MEMORY) {
+  if (reason && reason->code == XML_ERR_NO_MEMORY) {
     error_set (error, ENOMEM, "%s: out of memory", what);
     return;
   }
@@ -154,7 +156,7 @@ new_parser (Parse *parse)
 {
   g_autoptr (xmlParserCtxt) parser = xmlNewParserCtxt ();
 
-  if (parser == NULL || parser->sax == NULL)
+  if (!parser || !parser->sax)
     return NULL;
   parser->_private = parse;
   parser->sax->internalSubset = refuse_doctype;
@@ -203,7 +205,7 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
     return NULL;
   }
   parser = new_parser (&parse);
-  if (parser == NULL) {
+  if (!parser) {
     error_set (error, ENOMEM, "%s: out of memory", rules->what);
     return NULL;
   }
@@ -216,7 +218,7 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
   else if (parse.nodes > XML_MAX_NODES)
     error_set (error, EFBIG, "%s has more than %d elements and attributes; is "
                "this the right document?", rules->what, XML_MAX_NODES);
-  else if (doc == NULL)         /* so without XML_PARSE_RECOVER */
+  else if (!doc)                /* so without XML_PARSE_RECOVER */
     set_parser_error (parser, rules->what, error);
   else
     return g_steal_pointer (&doc);
@@ -226,8 +228,8 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
 bool
 xml_is_element (const xmlNode *node, const char *name)
 {
-  return node->type == XML_ELEMENT_NODE && node->ns == NULL &&
-    strcmp ((const char *) node->name, name) == 0;
+  return node->type == XML_ELEMENT_NODE && !node->ns
+    && strcmp ((const char *) node->name, name) == 0;
 }
 
 const xmlNode *
@@ -261,8 +263,8 @@ xml_text (const xmlNode *element)
   GString *text = g_string_new (NULL);
 
   for (const xmlNode *node = element->children; node; node = node->next)
-    if ((node->type == XML_TEXT_NODE ||
-         node->type == XML_CDATA_SECTION_NODE) && node->content)
+    if ((node->type == XML_TEXT_NODE
+         || node->type == XML_CDATA_SECTION_NODE) && node->content)
       g_string_append (text, (const char *) node->content);
   return g_string_free (text, FALSE);
 }
@@ -290,8 +292,8 @@ xml_unsigned (const char *text, guint64 *value)
 static bool
 xml_char (gunichar c)
 {
-  return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c <= 0xd7ff) ||
-    (c >= 0xe000 && c <= 0xfffd) || (c >= 0x10000 && c <= 0x10ffff);
+  return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c <= 0xd7ff)
+    || (c >= 0xe000 && c <= 0xfffd) || (c >= 0x10000 && c <= 0x10ffff);
 }
 
 /* Also escapes what a parser would change: CR anywhere, and all white space

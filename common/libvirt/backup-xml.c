@@ -80,7 +80,7 @@ append_server (GString *out, const Backup *backup)
   xml_append_attribute (out, "transport", backup->socket ? "unix" : "tcp");
   if (backup->tls)
     xml_append_attribute (out, "tls", "yes");
-  if (backup->socket != NULL)
+  if (backup->socket)
     xml_append_attribute (out, "socket", backup->socket);
   else {
     xml_append_attribute (out, "name", backup->host ? backup->host : "");
@@ -100,13 +100,13 @@ append_disk (GString *out, const BackupDisk *disk)
   xml_append_attribute (out, "type", device ? "block" : "file");
   xml_append_attribute (out, "backupmode",
                         disk->incremental ? "incremental" : "full");
-  if (disk->incremental != NULL)
+  if (disk->incremental)
     xml_append_attribute (out, "incremental", disk->incremental);
-  if (disk->export_name != NULL)
+  if (disk->export_name)
     xml_append_attribute (out, "exportname", disk->export_name);
-  if (disk->incremental != NULL && disk->export_bitmap != NULL)
+  if (disk->incremental && disk->export_bitmap)
     xml_append_attribute (out, "exportbitmap", disk->export_bitmap);
-  if (disk->scratch == NULL) {
+  if (!disk->scratch) {
     g_string_append (out, "/>\n");
     return;
   }
@@ -140,7 +140,7 @@ parse_yes_no (const xmlNode *node, const char *name, bool *value,
 {
   g_autofree char *text = xml_attribute (node, name);
 
-  if (text == NULL)
+  if (!text)
     return true;
   *value = strcmp (text, "yes") == 0;
   if (!*value && strcmp (text, "no") != 0)
@@ -157,10 +157,10 @@ parse_tcp (const xmlNode *server, Backup *backup, GError **error)
   guint64 number;
 
   backup->host = xml_attribute (server, "name");
-  if (backup->host == NULL || *backup->host == '\0')
+  if (!backup->host || *backup->host == '\0')
     return error_set (error, EINVAL, "%s: <server> has no name; tcp needs a "
                       "host, or transport='unix' a socket", rules.what);
-  if (port == NULL || !xml_unsigned (port, &number) || number < 1
+  if (!port || !xml_unsigned (port, &number) || number < 1
       || number > G_MAXUINT16)
     return error_set (error, EINVAL, "%s: <server> has port='%.64s'; 1 to "
                       "65535 are possible", rules.what, port ? port : "");
@@ -176,20 +176,20 @@ parse_server (const xmlNode *root, Backup *backup, GError **error)
 
   if (!xml_sole_child (&rules, root, "server", &server, error))
     return false;
-  if (server == NULL)
+  if (!server)
     return error_set (error, EINVAL, "%s has no <server>; where a pull mode "
                       "backup is served must be told", rules.what);
   if (!parse_yes_no (server, "tls", &backup->tls, error))
     return false;
   transport = xml_attribute (server, "transport");
-  if (transport == NULL || strcmp (transport, "tcp") == 0)
+  if (!transport || strcmp (transport, "tcp") == 0)
     return parse_tcp (server, backup, error);
   if (strcmp (transport, "unix") != 0)
     return error_set (error, ENOTSUP, "%s: <server> has transport='%.64s'; "
                       "only tcp and unix are supported", rules.what,
                       transport);
   backup->socket = xml_attribute (server, "socket");
-  if (backup->socket == NULL || *backup->socket != '/')
+  if (!backup->socket || *backup->socket != '/')
     return error_set (error, EINVAL, "%s: <server> has socket='%.64s'; it "
                       "must be an absolute path", rules.what,
                       backup->socket ? backup->socket : "");
@@ -205,20 +205,20 @@ parse_mode (const xmlNode *node, const char *since, BackupDisk *disk,
 
   disk->incremental = xml_attribute (node, "incremental");
   if (g_strcmp0 (mode, "full") == 0) {
-    if (disk->incremental != NULL)
+    if (disk->incremental)
       return error_set (error, EINVAL, "%s: disk '%s' has backupmode='full' "
                         "and yet incremental; remove one of them",
                         rules.what, disk->target);
     return true;
   }
-  if (mode != NULL && strcmp (mode, "incremental") != 0)
+  if (mode && strcmp (mode, "incremental") != 0)
     return error_set (error, EINVAL, "%s: disk '%s' has backupmode='%.64s'; "
                       "only 'full' and 'incremental' are known", rules.what,
                       disk->target, mode);
-  if (disk->incremental == NULL)
+  if (!disk->incremental)
     disk->incremental = g_strdup (since);
-  if (disk->incremental == NULL)
-    return mode == NULL
+  if (!disk->incremental)
+    return !mode
       || error_set (error, EINVAL, "%s: disk '%s' is incremental since "
                     "nothing; name a checkpoint", rules.what, disk->target);
   if (!checkpoint_name_valid (disk->incremental))
@@ -232,16 +232,16 @@ static bool
 parse_export (const xmlNode *node, BackupDisk *disk, GError **error)
 {
   disk->export_name = xml_attribute (node, "exportname");
-  if (disk->export_name == NULL)
+  if (!disk->export_name)
     disk->export_name = g_strdup (disk->target);
   if (strlen (disk->export_name) > MAX_EXPORT_NAME)
     return error_set (error, EINVAL, "%s: the export name of disk '%s' is "
                       "longer than %d bytes, NBD's limit", rules.what,
                       disk->target, MAX_EXPORT_NAME);
-  if (disk->incremental == NULL)
+  if (!disk->incremental)
     return true;
   disk->export_bitmap = xml_attribute (node, "exportbitmap");
-  if (disk->export_bitmap == NULL)
+  if (!disk->export_bitmap)
     disk->export_bitmap = g_strdup_printf ("backup-%s", disk->target);
   if (*disk->export_bitmap == '\0'
       || strlen (disk->export_bitmap) > MAX_BITMAP_NAME)
@@ -270,12 +270,12 @@ parse_scratch (const xmlNode *node, BackupDisk *disk, GError **error)
                       disk->target, type);
   if (!xml_sole_child (&rules, node, "scratch", &scratch, error))
     return false;
-  if (scratch == NULL)
+  if (!scratch)
     return true;
   disk->scratch_is_device = g_strcmp0 (type, "block") == 0;
   disk->scratch = xml_attribute (scratch,
                                  disk->scratch_is_device ? "dev" : "file");
-  if (disk->scratch == NULL || *disk->scratch != '/')
+  if (!disk->scratch || *disk->scratch != '/')
     return error_set (error, EINVAL, "%s: the scratch %s of disk '%s' is "
                       "'%.64s'; it must be an absolute path", rules.what,
                       disk->scratch_is_device ? "device" : "file",
@@ -292,7 +292,7 @@ parse_disk (const xmlNode *node, const char *since, Backup *backup,
   bool wanted = true;
   BackupDisk *disk;
 
-  if (name == NULL || !disk_target_is_valid (name))
+  if (!name || !disk_target_is_valid (name))
     return error_set (error, EINVAL, "%s, line %ld: '%.64s' cannot be the "
                       "name of a disk: a letter, then letters, digits, - _ "
                       "and . make one", rules.what, xmlGetLineNo (node),
@@ -325,7 +325,7 @@ parse_disks (const xmlNode *root, Backup *backup, GError **error)
     return false;
   since = incremental ? xml_text (incremental) : NULL;
   /* virXPathString: an empty string is none. */
-  if (since != NULL && *since == '\0')
+  if (since && *since == '\0')
     g_clear_pointer (&since, g_free);
   for (const xmlNode *node = disks ? disks->children : NULL; node;
        node = node->next)
@@ -343,10 +343,10 @@ backup_parse (const char *text, gsize length, GError **error)
   g_autofree char *mode = NULL;
   const xmlNode *root;
 
-  if (doc == NULL)
+  if (!doc)
     return NULL;
   root = xmlDocGetRootElement (doc);
-  if (root == NULL || !xml_is_element (root, "domainbackup")) {
+  if (!root || !xml_is_element (root, "domainbackup")) {
     error_set (error, EINVAL, "this is no backup: the document is a "
                "<%.64s>%s, not a <domainbackup>",
                root ? (const char *) root->name : "",

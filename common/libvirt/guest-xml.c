@@ -101,7 +101,7 @@ find_user (const char *name, guint32 *id)
     struct passwd entry, *found = NULL;
     const int failure = getpwnam_r (name, &entry, buffer, size, &found);
 
-    if (found != NULL)
+    if (found)
       *id = found->pw_uid;
     if (failure != ERANGE)
       return found != NULL;
@@ -117,7 +117,7 @@ find_group (const char *name, guint32 *id)
     struct group entry, *found = NULL;
     const int failure = getgrnam_r (name, &entry, buffer, size, &found);
 
-    if (found != NULL)
+    if (found)
       *id = found->gr_gid;
     if (failure != ERANGE)
       return found != NULL;
@@ -152,21 +152,21 @@ parse_owner (const xmlNode *domain, Guest *guest, GError **error)
       : NULL;
     if (g_strcmp0 (model, "dac") != 0)
       continue;
-    if (dac != NULL)
+    if (dac)
       return error_set (error, EINVAL, "%s, line %ld: second <seclabel "
                         "model='dac'>; libvirt writes one", rules.what,
                         xmlGetLineNo (node));
     dac = node;
   }
-  if (dac == NULL)
+  if (!dac)
     return true;
   if (!xml_sole_child (&rules, dac, "label", &label, error))
     return false;
-  if (label == NULL)
+  if (!label)
     return true;
   text = g_strstrip (xml_text (label));
   colon = strchr (text, ':');
-  if (colon == NULL)
+  if (!colon)
     return true;
   *colon = '\0';
   guest->owner_known = resolve (text, find_user, &owner)
@@ -187,9 +187,9 @@ parse_source (const xmlNode *node, GuestDisk *disk)
   g_autofree char *key = source_key (node);
 
   disk->type = xml_attribute (node, "type");
-  if (disk->type == NULL)
+  if (!disk->type)
     disk->type = g_strdup ("file");
-  if (key == NULL)
+  if (!key)
     return false;
   if (g_strv_contains (images, disk->type))
     disk->source = g_steal_pointer (&key);
@@ -238,7 +238,7 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
     g_ptr_array_set_size (guest->disks, (gint) guest->disks->len - 1);
     return true;
   }
-  if (disk->target == NULL || !disk_target_is_valid (disk->target))
+  if (!disk->target || !disk_target_is_valid (disk->target))
     return error_set (error, EINVAL, "%s, line %ld: disk with target '%.64s'; "
                       "a letter, then letters, digits, - _ and . make one",
                       rules.what, xmlGetLineNo (node),
@@ -247,7 +247,7 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
     return error_set (error, EINVAL, "%s, line %ld: second disk with target "
                       "'%.64s'; libvirt writes each once", rules.what,
                       xmlGetLineNo (node), disk->target);
-  if (driver != NULL)
+  if (driver)
     disk->format = xml_attribute (driver, "type");
   return true;
 }
@@ -325,10 +325,10 @@ guest_parse (const char *text, gsize length, GError **error)
   g_autoptr (Guest) guest = NULL;
   const xmlNode *root;
 
-  if (doc == NULL)
+  if (!doc)
     return NULL;
   root = xmlDocGetRootElement (doc);
-  if (root == NULL || !xml_is_element (root, "domain")) {
+  if (!root || !xml_is_element (root, "domain")) {
     error_set (error, EINVAL, "this is no guest: the document is a <%.64s>%s, "
                "not a <domain>", root ? (const char *) root->name : "",
                root && root->ns ? " in a namespace" : "");

@@ -31,6 +31,8 @@
  * clean from dirty.
  */
 
+#include <config.h>
+
 #include "map/dirty-map-chunk.h"
 
 /* What decides the encoding of a list of runs. */
@@ -93,8 +95,8 @@ dirty_map_runs_coarsen (guint32 *runs, guint32 n, guint32 cells, guint shift)
     }
 
     start &= ~mask;
-    if (out > 0 && dirty_map_run_state (runs[out - 1]) == DIRTY_MAP_CLEAN &&
-        dirty_map_run_start (runs[out - 1]) >= start)
+    if (out > 0 && dirty_map_run_state (runs[out - 1]) == DIRTY_MAP_CLEAN
+        && dirty_map_run_start (runs[out - 1]) >= start)
       out--;
     if (out == 0 || dirty_map_run_state (runs[out - 1]) == DIRTY_MAP_CLEAN)
       runs[out++] = dirty_map_run (start, DIRTY_MAP_DIRTY);

@@ -25,6 +25,8 @@
  * zero, so CLEAN and ZERO make DIRTY as well), and staging.
  */
 
+#include <config.h>
+
 #include <stdatomic.h>
 #include <string.h>
 
@@ -160,7 +162,7 @@ dirty_map_free (DirtyMap *map)
 {
   gsize i;
 
-  if (map == NULL)
+  if (!map)
     return;
   for (i = 0; i < map->sealed; ++i)
     dirty_map_chunk_clear (&map->index[i]);

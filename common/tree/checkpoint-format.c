@@ -6,6 +6,8 @@
  * byte for byte the same each time.
  */
 
+#include <config.h>
+
 #include <string.h>
 
 #include <glib.h>
@@ -48,7 +50,7 @@ checkpoint_new (const char *name)
 void
 checkpoint_free (Checkpoint *checkpoint)
 {
-  if (checkpoint == NULL)
+  if (!checkpoint)
     return;
   g_ref_string_release (checkpoint->name);
   g_free (checkpoint->description);
@@ -69,7 +71,7 @@ checkpoint_add_disk (Checkpoint *checkpoint, const char *name,
 
   disk->name = g_ref_string_new_intern (name);
   disk->covered = bitmap != NULL;
-  if (bitmap != NULL)
+  if (bitmap)
     disk->bitmap = g_ref_string_new_intern (bitmap);
   g_ptr_array_add (checkpoint->disks, disk);
   return disk;
@@ -84,7 +86,7 @@ checkpoint_cover (Checkpoint *checkpoint, const char *target,
 
   checkpoint->disks_listed = true;
   checkpoint->covers_any_disk = false;
-  if (disk == NULL) {
+  if (!disk) {
     checkpoint_add_disk (checkpoint, target, bitmap);
     return;
   }
@@ -162,7 +164,7 @@ static void
 append_text_element (GString *out, guint indent, const char *name,
                      const char *text)
 {
-  if (text == NULL)
+  if (!text)
     return;
   g_string_append_printf (out, "%*s<%s>", (int) indent, "", name);
   xml_append_escaped (out, text, false);
@@ -174,11 +176,11 @@ append_text_element (GString *out, guint indent, const char *name,
 static void
 append_outer_namespaces (GString *out, const xmlNode *element)
 {
-  if (element->parent == NULL || element->parent->type != XML_ELEMENT_NODE)
+  if (!element->parent || element->parent->type != XML_ELEMENT_NODE)
     return;
   for (const xmlNs *outer = element->parent->nsDef; outer;
        outer = outer->next) {
-    bool hidden = outer->prefix == NULL || outer->href == NULL;
+    bool hidden = !outer->prefix || !outer->href;
 
     for (const xmlNs *ns = element->nsDef; ns && !hidden; ns = ns->next)
       hidden = xmlStrEqual (ns->prefix, outer->prefix);
@@ -191,7 +193,7 @@ append_outer_namespaces (GString *out, const xmlNode *element)
 static void
 append_name (GString *out, const xmlNs *ns, const xmlChar *name)
 {
-  if (ns != NULL && ns->prefix != NULL)
+  if (ns && ns->prefix)
     g_string_append_printf (out, "%s:", (const char *) ns->prefix);
   g_string_append (out, (const char *) name);
 }
@@ -254,7 +256,7 @@ checkpoint_format_element (const xmlNode *element)
     if (node->type == XML_ELEMENT_NODE) {
       append_start_tag (out, node, node == element);
       after_start_tag = out->len;
-      if (node->children != NULL) {
+      if (node->children) {
         node = node->children;
         continue;
       }
@@ -279,7 +281,7 @@ checkpoint_format_element (const xmlNode *element)
       }
       if (node == element)
         return g_string_free (out, FALSE);
-      leave = node->next == NULL;
+      leave = !node->next;
       node = leave ? node->parent : node->next;
     }
   }
@@ -309,13 +311,13 @@ append_disks (GString *out, const Checkpoint *checkpoint)
 char *
 checkpoint_format (const Checkpoint *checkpoint, CheckpointFormatFlags flags)
 {
-  const bool with_domain = checkpoint->domain_xml != NULL &&
-    !(flags & CHECKPOINT_FORMAT_NO_DOMAIN);
+  const bool with_domain = checkpoint->domain_xml != NULL
+    && !(flags & CHECKPOINT_FORMAT_NO_DOMAIN);
   GString *out = g_string_new ("<domaincheckpoint>\n");
 
   append_text_element (out, 2, "name", checkpoint->name);
   append_text_element (out, 2, "description", checkpoint->description);
-  if (checkpoint->parent_name != NULL) {
+  if (checkpoint->parent_name) {
     g_string_append (out, "  <parent>\n");
     append_text_element (out, 4, "name", checkpoint->parent_name);
     g_string_append (out, "  </parent>\n");
@@ -323,8 +325,8 @@ checkpoint_format (const Checkpoint *checkpoint, CheckpointFormatFlags flags)
   if (checkpoint->has_creation_time)
     g_string_append_printf (out, "  <creationTime>%" G_GUINT64_FORMAT
                             "</creationTime>\n", checkpoint->creation_time);
-  if (checkpoint->disks->len > 0 &&
-      (checkpoint->disks_listed || !with_domain))
+  if (checkpoint->disks->len > 0
+      && (checkpoint->disks_listed || !with_domain))
     append_disks (out, checkpoint);
   if (with_domain)
     g_string_append_printf (out, "  %s\n", checkpoint->domain_xml);

@@ -6,6 +6,8 @@
  * libvirt may have more to say, and with no trust in the author of the text.
  */
 
+#include <config.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -38,8 +40,8 @@ parse_source (const xmlNode *disk, DomainDisk *result)
 {
   g_autofree char *key = source_key (disk);
 
-  result->empty = key == NULL;
-  if (key != NULL)
+  result->empty = !key;
+  if (key)
     result->source = g_ref_string_new_intern (key);
 }
 
@@ -51,10 +53,10 @@ parse_domain_disk (const xmlNode *disk, GPtrArray *disks)
   g_autofree char *target = NULL;
   DomainDisk *result;
 
-  if (target_node != NULL)
+  if (target_node)
     target = xml_attribute (target_node, "dev");
   /* A leading slash would make it a path in <disks>; libvirt has no such. */
-  if (target == NULL || *target == '\0' || *target == '/')
+  if (!target || *target == '\0' || *target == '/')
     return;
 
   result = g_new0 (DomainDisk, 1);
@@ -70,8 +72,8 @@ parse_domain_disk (const xmlNode *disk, GPtrArray *disks)
   }
   parse_source (disk, result);
   /* A floppy disk is writable for libvirt (virDomainDiskDefPostParse). */
-  result->read_only = xml_child (disk, "readonly") != NULL ||
-    g_strcmp0 (device, "cdrom") == 0;
+  result->read_only = xml_child (disk, "readonly") != NULL
+    || g_strcmp0 (device, "cdrom") == 0;
 }
 
 static GRefString *
@@ -91,7 +93,7 @@ parse_domain (const xmlNode *root, CheckpointParseFlags flags,
 
   if (!sole_child (root, "domain", &domain, error))
     return false;
-  if (domain == NULL)
+  if (!domain)
     return true;
 
   checkpoint->domain_name = interned_text (domain, "name");
@@ -125,17 +127,17 @@ normalise_name (const Checkpoint *checkpoint, CheckpointDisk *disk)
 {
   const DomainDisk *found = NULL;
 
-  if (*disk->name != '/' || checkpoint->domain_disks == NULL)
+  if (*disk->name != '/' || !checkpoint->domain_disks)
     return;
   for (guint i = 0; i < checkpoint->domain_disks->len; i++) {
     const DomainDisk *other = g_ptr_array_index (checkpoint->domain_disks, i);
     if (other->source != disk->name)
       continue;
-    if (found != NULL)
+    if (found)
       return;
     found = other;
   }
-  if (found != NULL) {
+  if (found) {
     g_ref_string_release (disk->name);
     disk->name = g_ref_string_acquire (found->target);
   }
@@ -152,17 +154,17 @@ parse_disk_bitmap (const xmlNode *node, const Checkpoint *checkpoint,
 
   *bitmap = NULL;
   if (g_strcmp0 (mode, "no") == 0) {
-    if (given != NULL || size != NULL)
+    if (given || size)
       return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
                         "checkpoint='no' and yet a %s; remove one of them",
                         checkpoint->name, name, given ? "bitmap" : "size");
     return true;
   }
-  if (mode != NULL && strcmp (mode, "bitmap") != 0)
+  if (mode && strcmp (mode, "bitmap") != 0)
     return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
                       "checkpoint='%.64s'; only 'no' and 'bitmap' are known",
                       checkpoint->name, name, mode);
-  if (given != NULL && (*given == '\0' || strlen (given) > MAX_NAME))
+  if (given && (*given == '\0' || strlen (given) > MAX_NAME))
     return error_set (error, EINVAL, "checkpoint '%s': the bitmap name of "
                       "disk '%.64s' is not 1 to %d bytes long, as QEMU needs",
                       checkpoint->name, name, MAX_NAME);
@@ -178,7 +180,7 @@ parse_disk (const xmlNode *node, Checkpoint *checkpoint, GError **error)
   g_autofree char *bitmap = NULL;
   CheckpointDisk *disk;
 
-  if (name == NULL || *name == '\0')
+  if (!name || *name == '\0')
     return error_set (error, EINVAL, "checkpoint '%s', line %ld: <disk> "
                       "without a name", checkpoint->name,
                       xmlGetLineNo (node));
@@ -198,7 +200,7 @@ parse_disk (const xmlNode *node, Checkpoint *checkpoint, GError **error)
                         disk->name);
   }
   disk->has_size = size != NULL;
-  if (size != NULL && !xml_unsigned (size, &disk->size))
+  if (size && !xml_unsigned (size, &disk->size))
     return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
                       "size='%.64s', which is no number of bytes",
                       checkpoint->name, disk->name, size);
@@ -214,7 +216,7 @@ parse_disks (const xmlNode *root, Checkpoint *checkpoint, GError **error)
 
   if (!sole_child (root, "disks", &disks, error))
     return false;
-  if (disks != NULL)
+  if (disks)
     for (const xmlNode *node = disks->children; node; node = node->next)
       if (xml_is_element (node, "disk")
           && !parse_disk (node, checkpoint, error))
@@ -223,8 +225,8 @@ parse_disks (const xmlNode *root, Checkpoint *checkpoint, GError **error)
   checkpoint->disks_listed = checkpoint->disks->len > 0;
   if (checkpoint->disks_listed)
     return true;
-  checkpoint->covers_any_disk = checkpoint->domain_disks == NULL ||
-    checkpoint->domain_disks->len == 0;
+  checkpoint->covers_any_disk = !checkpoint->domain_disks
+    || checkpoint->domain_disks->len == 0;
   if (checkpoint->covers_any_disk)
     return true;
   for (guint i = 0; i < checkpoint->domain_disks->len; i++) {
@@ -245,7 +247,7 @@ parse_name (const xmlNode *parent, const char *whose, char **name,
 
   if (!sole_child (parent, "name", &node, error))
     return false;
-  if (node == NULL)
+  if (!node)
     return error_set (error, EINVAL, "checkpoint XML, line %ld: <%s> has no "
                       "<name>; a stored checkpoint must have one",
                       xmlGetLineNo (parent), (const char *) parent->name);
@@ -265,24 +267,24 @@ parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
   g_autofree char *text = NULL;
   g_autofree char *parent_name = NULL;
 
-  if (!sole_child (root, "description", &description, error) ||
-      !sole_child (root, "parent", &parent, error) ||
-      !sole_child (root, "creationTime", &created, error))
+  if (!sole_child (root, "description", &description, error)
+      || !sole_child (root, "parent", &parent, error)
+      || !sole_child (root, "creationTime", &created, error))
     return false;
 
   /* virXPathString: an empty string is none. */
-  if (description != NULL) {
+  if (description) {
     checkpoint->description = xml_text (description);
     if (*checkpoint->description == '\0')
       g_clear_pointer (&checkpoint->description, g_free);
   }
-  if (parent != NULL) {
+  if (parent) {
     if (!parse_name (parent, "parent", &parent_name, error))
       return false;
     checkpoint_set_parent_name (checkpoint, parent_name);
   }
   checkpoint->has_creation_time = created != NULL;
-  if (created == NULL)
+  if (!created)
     return true;
   text = xml_text (created);
   if (!xml_unsigned (text, &checkpoint->creation_time))
@@ -303,10 +305,10 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
   g_autofree char *name = NULL;
   const xmlNode *root;
 
-  if (doc == NULL)
+  if (!doc)
     return NULL;
   root = xmlDocGetRootElement (doc);
-  if (root == NULL || !xml_is_element (root, "domaincheckpoint")) {
+  if (!root || !xml_is_element (root, "domaincheckpoint")) {
     error_set (error, EINVAL, "this is no checkpoint: the document is a "
                "<%.64s>%s, not a <domaincheckpoint>",
                root ? (const char *) root->name : "",
@@ -316,9 +318,9 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
   if (!parse_name (root, "checkpoint", &name, error))
     return NULL;
   checkpoint = checkpoint_new (name);
-  if (!parse_moment (root, checkpoint, error) ||
-      !parse_domain (root, flags, checkpoint, error) ||
-      !parse_disks (root, checkpoint, error))
+  if (!parse_moment (root, checkpoint, error)
+      || !parse_domain (root, flags, checkpoint, error)
+      || !parse_disks (root, checkpoint, error))
     return NULL;
   return g_steal_pointer (&checkpoint);
 }

@@ -6,6 +6,8 @@
  * listing them needs no walk and asking for ancestry no search.
  */
 
+#include <config.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -42,7 +44,7 @@ forest_new (void)
 void
 forest_free (Forest *forest)
 {
-  if (forest == NULL)
+  if (!forest)
     return;
   g_hash_table_unref (forest->by_name);
   g_ptr_array_unref (forest->all);
@@ -89,9 +91,9 @@ find_parents (Forest *forest, GPtrArray *by_age)
     checkpoint->next_sibling = NULL;
     checkpoint->position = i;
     checkpoint->last_position = 0;
-    if (checkpoint->parent_name != NULL) {
+    if (checkpoint->parent_name) {
       parent = g_hash_table_lookup (forest->by_name, checkpoint->parent_name);
-      if (parent == NULL)
+      if (!parent)
         g_ptr_array_add (forest->problems, g_strdup_printf (
           "checkpoint '%s': its parent '%s' is missing; it is taken as a root",
           checkpoint->name, checkpoint->parent_name));
@@ -136,9 +138,9 @@ break_loops (Forest *forest, GPtrArray *by_age)
     const guint mark = i + 1;
     Checkpoint *node = g_ptr_array_index (by_age, i);
 
-    for (; node != NULL && node->last_position == 0; node = node->parent)
+    for (; node && node->last_position == 0; node = node->parent)
       node->last_position = mark;
-    if (node != NULL && node->last_position == mark)
+    if (node && node->last_position == mark)
       break_loop (forest, node);
   }
 }
@@ -162,7 +164,7 @@ link_children (Forest *forest, GPtrArray *by_age)
     else
       (*last)->next_sibling = checkpoint;
     *last = checkpoint;
-    if (parent == NULL)
+    if (!parent)
       forest->roots++;
   }
   return first_root;
@@ -171,16 +173,16 @@ link_children (Forest *forest, GPtrArray *by_age)
 static void
 order_all (Forest *forest, Checkpoint *node)
 {
-  while (node != NULL) {
+  while (node) {
     node->position = forest->all->len;
     g_ptr_array_add (forest->all, node);
-    if (node->first_child != NULL) {
+    if (node->first_child) {
       node = node->first_child;
       continue;
     }
-    while (node != NULL && node->next_sibling == NULL)
+    while (node && !node->next_sibling)
       node = node->parent;
-    if (node != NULL)
+    if (node)
       node = node->next_sibling;
   }
 
@@ -190,9 +192,9 @@ order_all (Forest *forest, Checkpoint *node)
 
     checkpoint->last_position =
       checkpoint->last_child ? checkpoint->last_child->last_position : i;
-    if (checkpoint->first_child == NULL)
+    if (!checkpoint->first_child)
       forest->leaves++;
-    if (checkpoint->parent == NULL)
+    if (!checkpoint->parent)
       checkpoint->next_sibling = NULL;
   }
 }
@@ -331,7 +333,7 @@ forest_leaves (const Forest *forest)
   for (guint i = 0; i < forest->all->len; i++) {
     Checkpoint *checkpoint = g_ptr_array_index (forest->all, i);
 
-    if (checkpoint->first_child == NULL)
+    if (!checkpoint->first_child)
       g_ptr_array_add (leaves, checkpoint);
   }
   return leaves;
@@ -342,7 +344,7 @@ forest_children (const Forest *forest, const Checkpoint *checkpoint)
 {
   GPtrArray *children;
 
-  if (checkpoint == NULL)
+  if (!checkpoint)
     return forest_roots (forest);
   children = g_ptr_array_new ();
   for (Checkpoint *child = checkpoint->first_child; child;
@@ -357,7 +359,7 @@ forest_descendants (const Forest *forest, const Checkpoint *checkpoint)
   GPtrArray *descendants = g_ptr_array_new ();
   guint first = 0, end = forest->all->len;
 
-  if (checkpoint != NULL) {
+  if (checkpoint) {
     first = checkpoint->position + 1;
     end = MIN (end, checkpoint->last_position + 1);
   }
@@ -391,6 +393,6 @@ forest_current (const Forest *forest)
 bool
 forest_is_ancestor (const Checkpoint *ancestor, const Checkpoint *of)
 {
-  return of->position > ancestor->position &&
-    of->position <= ancestor->last_position;
+  return of->position > ancestor->position
+    && of->position <= ancestor->last_position;
 }

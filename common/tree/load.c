@@ -6,6 +6,8 @@
  * the tree is a backup that starts from the wrong place.
  */
 
+#include <config.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +61,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Loader, loader_clear)
 static void
 close_directory (DIR *directory)
 {
-  if (directory != NULL)
+  if (directory)
     closedir (directory);
 }
 
@@ -93,7 +95,7 @@ check_guest (Loader *loader, const Checkpoint *checkpoint, GError **error)
   g_autofree char *uuid = checkpoint->domain_uuid != NULL
     ? canonical_uuid (checkpoint->domain_uuid) : NULL;
 
-  if (loader->domain != NULL && (name != NULL || uuid != NULL)) {
+  if (loader->domain && (name || uuid)) {
     g_autofree char *wanted = canonical_uuid (loader->domain);
     if (g_strcmp0 (name, loader->domain) != 0
         && g_strcmp0 (uuid, wanted) != 0)
@@ -102,7 +104,7 @@ check_guest (Loader *loader, const Checkpoint *checkpoint, GError **error)
                         uuid ? checkpoint->domain_uuid : "no UUID",
                         loader->domain);
   }
-  if (uuid != NULL && !g_hash_table_contains (loader->guests, uuid))
+  if (uuid && !g_hash_table_contains (loader->guests, uuid))
     g_hash_table_insert (loader->guests, g_steal_pointer (&uuid),
                          g_strdup_printf ("%s (%s)", name ? name : "?",
                                           checkpoint->domain_uuid));
@@ -154,8 +156,8 @@ load_fd (Loader *loader, int fd, GError **error)
     return false;
   checkpoint = checkpoint_parse (loader->buffer, length,
                                  CHECKPOINT_PARSE_DEFAULT, error);
-  if (checkpoint == NULL || !check_guest (loader, checkpoint, error) ||
-      !forest_add (loader->forest, checkpoint, error))
+  if (!checkpoint || !check_guest (loader, checkpoint, error)
+      || !forest_add (loader->forest, checkpoint, error))
     return false;
   (void) g_steal_pointer (&checkpoint);
   return true;
@@ -235,7 +237,7 @@ has_entries (int parent, const char *name)
   g_autoptr (DIR) directory = fd == -1 ? NULL : fdopendir (fd);
   const struct dirent *entry;
 
-  if (directory == NULL) {
+  if (!directory) {
     if (fd != -1)
       close (fd);
     return false;
@@ -301,7 +303,7 @@ load_directory (Loader *loader, DIR *directory, const char *path,
 {
   g_autoptr (GPtrArray) entries = list_directory (directory, path, error);
 
-  if (entries == NULL)
+  if (!entries)
     return false;
   for (guint i = 0; i < entries->len; i++) {
     const Entry *entry = g_ptr_array_index (entries, i);
@@ -337,7 +339,7 @@ load_path (Loader *loader, const char *path, GError **error)
                       g_strerror (failure), user);
   }
   directory = fdopendir (fd);
-  if (directory != NULL)
+  if (directory)
     return load_directory (loader, directory, path, error);
 
   /* Not a directory. */
@@ -394,14 +396,14 @@ tree_load (const char *path, const char *domain, GPtrArray *skipped,
     + TREE_LOAD_MAX_SECONDS * G_TIME_SPAN_SECOND;
 
   /* A name with a slash could lead out of path; libvirt allows none. */
-  if (domain != NULL && *domain != '\0' && !is_dots (domain) &&
-      strchr (domain, '/') == NULL) {
+  if (domain && *domain != '\0' && !is_dots (domain)
+      && strchr (domain, '/') == NULL) {
     inner = g_build_filename (path, domain, NULL);
     if (g_file_test (inner, G_FILE_TEST_IS_DIR))
       path = inner;
   }
-  if (!load_path (&loader, path, error) ||
-      !check_one_guest (&loader, path, error))
+  if (!load_path (&loader, path, error)
+      || !check_one_guest (&loader, path, error))
     return NULL;
   forest_link (loader.forest);
   return g_steal_pointer (&loader.forest);
