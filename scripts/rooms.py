@@ -20,7 +20,7 @@ ROOMS = {
     "plugin": ("nbdkit's plugin", "source parts nbd tree map base"),
     "filters": ("nbdkit's filter", "map parts/part-text base/printable"),
     "source": ("where bytes and bitmaps come from",
-               "libvirt qemu parts nbd image tree base"),
+               "keeper libvirt qemu parts nbd image tree base"),
     "qemu": ("a storage daemon of ours", "image nbd base"),
     "parts": ("which bitmaps make a view", "image tree base"),
     "nbd": ("connections, maps from them", "map base"),
@@ -35,6 +35,7 @@ ROWS = [["plugin", "filters"], ["source"], ["libvirt", "qemu", "parts"],
         ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
+NBDKIT = re.compile(r"^#include <nbdkit", re.M)
 
 
 def room_of(path):
@@ -50,12 +51,16 @@ def sources():
                     yield os.path.relpath(os.path.join(place, name), TOP)
 
 
+def read(path):
+    with open(os.path.join(TOP, path)) as file:
+        return file.read()
+
+
 def includes():
     """(file, included) of all that are ours."""
     for path in sources():
-        with open(os.path.join(TOP, path)) as file:
-            for included in INCLUDE.findall(file.read()):
-                yield path, included
+        for included in INCLUDE.findall(read(path)):
+            yield path, included
 
 
 def allows(room, included):
@@ -65,6 +70,10 @@ def allows(room, included):
 
 def check():
     used, bad = set(), 0
+    for path in sources():
+        if path.startswith("common/") and NBDKIT.search(read(path)):
+            print("%s: common/ must not know nbdkit" % path)
+            bad += 1
     for path, included in includes():
         room, other = room_of(path), included.split("/")[0]
         if "/" not in included:

@@ -46,7 +46,7 @@ add_bitmap (Layer *layer, const char *name)
 }
 
 bool
-libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
+libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
 {
   Source *source = &self->source;
 
@@ -78,7 +78,7 @@ libvirt_look_only (LibvirtSource *self, GuestLook *look, GError **error)
 }
 
 static char *
-export_uri (const LibvirtSource *self, const Backup *backup,
+export_uri (const LiveSource *self, const Backup *backup,
             const char *export_name)
 {
   g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
@@ -99,7 +99,7 @@ export_uri (const LibvirtSource *self, const Backup *backup,
 
 /* Connect to a disk's export and see that all is there. */
 static bool
-connect_disk (LibvirtSource *self, const Backup *backup,
+connect_disk (LiveSource *self, const Backup *backup,
               const BackupDisk *disk, GError **error)
 {
   g_autofree char *uri = export_uri (self, backup, disk->export_name);
@@ -116,9 +116,7 @@ connect_disk (LibvirtSource *self, const Backup *backup,
     nbd_connect_drop (life, nbd);
     return false;
   }
-  g_hash_table_insert (self->first, g_strdup (disk->target), nbd);
-  nbd_life_add_sign (life, nbd_aio_get_fd (nbd));
-  libvirt_add_witness (self, disk->target);
+  live_add_disk (self, disk->target, nbd);
   Layer *layer = add_disk (&self->source, disk->target, uri,
                            (guint64) nbd_get_size (nbd));
   Disk *added = g_ptr_array_index (self->source.disks,
@@ -173,7 +171,7 @@ add_refused (Source *source, const LivePlan *plan, const Forest *tree,
 
 /* Can what was begun be served?  If not, the keeper undoes it. */
 static bool
-serve_job (LibvirtSource *self, const SourceRequest *request,
+serve_job (LiveSource *self, const SourceRequest *request,
            LivePlan *plan, const Backup *backup, GuestLook *look,
            GError **error)
 {
@@ -222,7 +220,7 @@ broken_disks (const Checkpoint *checkpoint, const LivePlan *plan,
 
 /* No disk is left to be backed up. */
 static bool
-refuse_all (const LibvirtSource *self, const SourceRequest *request,
+refuse_all (const LiveSource *self, const SourceRequest *request,
             const GuestLook *look, const LivePlan *plan, GError **error)
 {
   GHashTableIter iter;
@@ -287,7 +285,7 @@ warn_of_unseen (const Source *source, const LivePlan *plan)
 }
 
 static bool
-begin_job (LibvirtSource *self, const SourceRequest *request, GuestLook *look,
+begin_job (LiveSource *self, const SourceRequest *request, GuestLook *look,
            GHashTable *broken, GError **error)
 {
   g_auto (LivePlan) plan = { 0 };
@@ -366,7 +364,7 @@ unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
 
 /* libvirt deletes it only if each disk that it covers has the bitmap still. */
 static bool
-refuse_known (const LibvirtSource *self, const SourceRequest *request,
+refuse_known (const LiveSource *self, const SourceRequest *request,
               const GuestLook *look, const Checkpoint *known, GError **error)
 {
   const char *guest = look->guest->name;
@@ -391,7 +389,7 @@ refuse_known (const LibvirtSource *self, const SourceRequest *request,
 }
 
 bool
-libvirt_back_up (LibvirtSource *self, const SourceRequest *request,
+libvirt_back_up (LiveSource *self, const SourceRequest *request,
                  GuestLook *look, GError **error)
 {
   if (request->checkpoint

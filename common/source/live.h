@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A source whose bytes come from a job of a running guest: the keeper that keeps
+ * it, its connections, who proves that it lives, and its scratch files.  The
+ * kind of job adds how one is found and begun.
+ */
+#ifndef COMMON_SOURCE_LIVE_H
+#define COMMON_SOURCE_LIVE_H
+
+#include "keeper/keeper.h"
+#include "source/source.h"
+
+typedef struct {
+  Source source;
+  Keeper *keeper;
+  char *who;                    /* "guest web1 (qemu:///system)" */
+  char *certificates;           /* folder, or NULL */
+  GHashTable *witnesses;        /* target → Witness; constant when serving */
+  GMutex lock;                  /* guards what follows */
+  GHashTable *first;            /* target → connected struct nbd_handle * */
+  guint64 scratch_used, scratch_left;
+  bool scratch_known;
+} LiveSource;
+
+/* For inspect: the keeper is to be started, and who said. */
+LiveSource *live_new (const SourceOps *ops, const SourceRequest *request,
+                      const Reporter *reporter);
+
+/* A disk of the job that has begun, and the first connection to it (taken),
+ * which has its export.
+ */
+void live_add_disk (LiveSource *self, const char *target,
+                    struct nbd_handle *nbd);
+
+/* As of SourceOps. */
+bool live_start (Source *source, GError **error);
+bool live_endpoint (Source *source, const Disk *disk, const Part *part,
+                    NbdEndpoint *endpoint, GError **error);
+void live_disown (Source *source);
+void live_served (Source *source);
+void live_describe (Source *source, GString *text);
+void live_stop (Source *source);
+void live_free (Source *source);
+
+#endif /* COMMON_SOURCE_LIVE_H */
