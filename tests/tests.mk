@@ -134,6 +134,7 @@ unit_tests = \
 	tests/unit/forest \
 	tests/unit/forest-random \
 	tests/unit/guest-xml \
+	tests/unit/keeper \
 	tests/unit/map-answer \
 	tests/unit/message \
 	tests/unit/nbd-life \

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Tests of common/keeper/ with a job that is only a file, so without libvirt: the
+ * keeper ends it when its server ends, is killed, or says so; and does nothing
+ * out of order.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+
+#include "base/error.h"
+#include "keeper/job-ops.h"
+
+#define ENDS_WITHIN_MS 20000
+
+/* ── The job: a file, which is removed, or renamed if it is to be kept ── */
+
+typedef struct {
+  Telling *telling;
+  char *file;
+} FileJob;
+
+typedef struct {
+  KeeperCallback heed;
+  void *opaque;
+} Call;
+
+static void *
+job_new (Telling *telling)
+{
+  FileJob *job = g_new0 (FileJob, 1);
+
+  job->telling = telling;
+  return job;
+}
+
+static gboolean
+on_fd (gint fd, GIOCondition condition, gpointer data)
+{
+  const Call *call = data;
+
+  (void) fd;
+  (void) condition;
+  call->heed (call->opaque);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_clock (gpointer data)
+{
+  const Call *call = data;
+
+  call->heed (call->opaque);
+  return G_SOURCE_CONTINUE;
+}
+
+static bool
+job_add_fd (int fd, KeeperCallback heed, void *opaque)
+{
+  const Call call = { heed, opaque };
+
+  return g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, on_fd,
+                        g_memdup2 (&call, sizeof call)) > 0;
+}
+
+static bool
+job_add_clock (int interval_ms, KeeperCallback heed, void *opaque)
+{
+  const Call call = { heed, opaque };
+
+  return g_timeout_add ((guint) interval_ms, on_clock,
+                        g_memdup2 (&call, sizeof call)) > 0;
+}
+
+static bool
+job_turn (void)
+{
+  g_main_context_iteration (NULL, TRUE);
+  return true;
+}
+
+static bool
+job_look (void *opaque, const Message *message)
+{
+  const FileJob *job = opaque;
+
+  return telling_say (job->telling, KEEPER_GUEST, message_text (message, 0),
+                      NULL);
+}
+
+static bool
+job_begin (void *opaque, const Message *message, char **broken,
+           GError **error)
+{
+  FileJob *job = opaque;
+  const char *file = message_text (message, 0);
+
+  if (!file[0])
+    return error_set (error, ENOSPC, "there is no room");
+  if (strcmp (file, "broken") == 0) {
+    *broken = g_strdup ("what is");
+    return error_set (error, EIO, "it is broken");
+  }
+  job->file = g_strdup (file);
+  job->telling->life = JOB_BEGINNING;
+  if (!g_file_set_contents (file, "", 0, error))
+    return false;
+  job->telling->life = JOB_RUNNING;
+  telling_say (job->telling, KEEPER_BEGUN, file, NULL);
+  return true;
+}
+
+static KeeperLife
+job_prove (void *opaque, const char *target, GError **error)
+{
+  (void) opaque;
+  if (strcmp (target, "vda") == 0)
+    return KEEPER_ALIVE;
+  error_set (error, EIO, "%s is dead", target);
+  return KEEPER_DEAD;
+}
+
+static void
+job_doubt (void *opaque, const char *why)
+{
+  const FileJob *job = opaque;
+
+  telling_lose (job->telling, why);
+}
+
+static void
+job_nothing (void *opaque)
+{
+  (void) opaque;
+}
+
+static bool
+job_end (void *opaque, bool keep_checkpoint, GError **error)
+{
+  const FileJob *job = opaque;
+
+  (void) error;
+  if (telling_may_have_job (job->telling)) {
+    g_autofree char *kept = g_strconcat (job->file, ".kept", NULL);
+    g_assert_cmpint (keep_checkpoint ? g_rename (job->file, kept)
+                     : g_unlink (job->file), ==, 0);
+  }
+  telling_note_end (job->telling);
+  return true;
+}
+
+static bool
+job_is_left (const void *opaque)
+{
+  (void) opaque;
+  return false;
+}
+
+static const JobOps ops = {
+  "a file", 1, 1, job_new, job_add_fd, job_add_clock, job_turn, job_look,
+  job_begin, job_prove, job_doubt, job_nothing, job_nothing, job_end,
+  job_is_left,
+};
+
+/* ── The server ── */
+
+typedef struct {
+  char *folder, *file, *kept;
+  Keeper *keeper;
+} Fixture;
+
+static void
+set_up (Fixture *fixture, gconstpointer data)
+{
+  KeeperWords words = { g_strdup ("the file"), g_strdup ("ls"),
+                        g_strdup ("rm"), g_strdup ("true") };
+  g_autoptr (GError) error = NULL;
+
+  (void) data;
+  fixture->folder = g_dir_make_tmp ("keeper.XXXXXX", &error);
+  g_assert_no_error (error);
+  fixture->file = g_build_filename (fixture->folder, "job", NULL);
+  fixture->kept = g_strconcat (fixture->file, ".kept", NULL);
+  fixture->keeper = keeper_start (&ops, &error);
+  g_assert_no_error (error);
+  keeper_set_words (fixture->keeper, &words);
+}
+
+static void
+tear_down (Fixture *fixture, gconstpointer data)
+{
+  (void) data;
+  keeper_free (fixture->keeper);
+  g_unlink (fixture->kept);
+  g_assert_cmpint (g_rmdir (fixture->folder), ==, 0);
+  g_free (fixture->folder);
+  g_free (fixture->file);
+  g_free (fixture->kept);
+}
+
+static bool
+ask (Fixture *fixture, guint kind, const char *text, guint answer,
+     GError **error)
+{
+  const char *const texts[] = { text, NULL };
+  g_auto (Message) message = { 0 };
+
+  if (!keeper_ask (fixture->keeper, kind, texts, error)
+      || !keeper_answer (fixture->keeper, "answer", &message, error))
+    return false;
+  g_assert_cmpuint (message.kind, ==, answer);
+  return true;
+}
+
+static void
+begin (Fixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+
+  ask (fixture, KEEPER_LOOK, "what", KEEPER_GUEST, &error);
+  g_assert_no_error (error);
+  ask (fixture, KEEPER_BEGIN, fixture->file, KEEPER_BEGUN, &error);
+  g_assert_no_error (error);
+  g_assert_true (g_file_test (fixture->file, G_FILE_TEST_EXISTS));
+}
+
+static bool
+is_gone (const char *file)
+{
+  const gint64 deadline = g_get_monotonic_time () + ENDS_WITHIN_MS * 1000;
+
+  while (g_file_test (file, G_FILE_TEST_EXISTS))
+    if (g_get_monotonic_time () > deadline)
+      return false;
+    else
+      g_usleep (10000);
+  return true;
+}
+
+static void
+test_ended (Fixture *fixture, gconstpointer data)
+{
+  (void) data;
+  begin (fixture);
+  g_assert_null (keeper_end (fixture->keeper));
+  g_assert_false (g_file_test (fixture->file, G_FILE_TEST_EXISTS));
+  g_assert_false (g_file_test (fixture->kept, G_FILE_TEST_EXISTS));
+}
+
+typedef struct {
+  GMutex lock;
+  GCond news;
+  guint alive, dead;
+  char *lost;
+} Heard;
+
+static void
+hear (void *opaque, const KeeperEvent *event)
+{
+  Heard *heard = opaque;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&heard->lock);
+
+  if (event->kind == KEEPER_EVENT_LIFE)
+    *(event->life == KEEPER_ALIVE ? &heard->alive : &heard->dead) += 1;
+  else if (event->kind == KEEPER_EVENT_LOST)
+    heard->lost = g_strdup (event->text);
+  g_cond_signal (&heard->news);
+}
+
+/* What was read stays of use, until the job is lost. */
+static void
+test_served (Fixture *fixture, gconstpointer data)
+{
+  Heard heard = { 0 };
+
+  (void) data;
+  begin (fixture);
+  keeper_adopt (fixture->keeper, hear, &heard);
+  keeper_served (fixture->keeper);
+  g_assert_true (keeper_look_for_life (fixture->keeper, "vda"));
+  g_mutex_lock (&heard.lock);
+  while (heard.alive == 0)
+    g_cond_wait (&heard.news, &heard.lock);
+  g_mutex_unlock (&heard.lock);
+  g_assert_null (keeper_end (fixture->keeper));
+  g_assert_true (g_file_test (fixture->kept, G_FILE_TEST_EXISTS));
+}
+
+/* A job that is lost is ended at once, and what comes then counts no more. */
+static void
+test_lost (Fixture *fixture, gconstpointer data)
+{
+  Heard heard = { 0 };
+
+  (void) data;
+  begin (fixture);
+  keeper_adopt (fixture->keeper, hear, &heard);
+  g_assert_true (keeper_look_for_life (fixture->keeper, "vdb"));
+  g_mutex_lock (&heard.lock);
+  while (!heard.lost)
+    g_cond_wait (&heard.news, &heard.lock);
+  g_assert_cmpuint (heard.dead, ==, 1);
+  g_assert_cmpstr (heard.lost, ==, "vdb is dead");
+  g_mutex_unlock (&heard.lock);
+  keeper_served (fixture->keeper);
+  g_assert_true (is_gone (fixture->file));
+  g_assert_null (keeper_end (fixture->keeper));
+  g_assert_false (g_file_test (fixture->kept, G_FILE_TEST_EXISTS));
+  g_free (heard.lost);
+}
+
+static void
+test_killed (Fixture *fixture, gconstpointer data)
+{
+  (void) data;
+  begin (fixture);
+  const pid_t server = fork ();
+  g_assert_cmpint (server, >=, 0);
+  if (server == 0) {
+    Heard heard = { 0 };
+    keeper_adopt (fixture->keeper, hear, &heard);
+    pause ();
+    _exit (0);
+  }
+  keeper_disown (fixture->keeper);
+  g_usleep (200000);
+  g_assert_true (g_file_test (fixture->file, G_FILE_TEST_EXISTS));
+  kill (server, SIGKILL);
+  g_assert_cmpint (waitpid (server, NULL, 0), ==, server);
+  g_assert_true (is_gone (fixture->file));
+}
+
+static void
+test_refused (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  (void) data;
+  g_assert_false (ask (fixture, KEEPER_BEGIN, fixture->file, 0, &error));
+  g_assert_cmpint (error->code, ==, EPERM);
+  g_clear_error (&error);
+  g_assert_true (ask (fixture, KEEPER_LOOK, "what", KEEPER_GUEST, &error));
+  g_assert_false (ask (fixture, KEEPER_LOOK, "again", 0, &error));
+  g_assert_cmpint (error->code, ==, EPERM);
+  g_clear_error (&error);
+  g_assert_false (ask (fixture, KEEPER_BEGIN, "", 0, &error));
+  g_assert_cmpint (error->code, ==, ENOSPC);
+  g_assert_cmpstr (error->message, ==, "there is no room");
+  g_clear_error (&error);
+  g_assert_true (ask (fixture, KEEPER_BEGIN, "broken", KEEPER_BROKEN, &error));
+  g_assert_null (keeper_end (fixture->keeper));
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct {
+    const char *path;
+    void (*test) (Fixture *, gconstpointer);
+  } tests[] = {
+    { "/keeper/ended", test_ended },   { "/keeper/served", test_served },
+    { "/keeper/lost", test_lost },     { "/keeper/killed", test_killed },
+    { "/keeper/refused", test_refused },
+  };
+
+  g_test_init (&argc, &argv, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    g_test_add (tests[i].path, Fixture, NULL, set_up, tests[i].test,
+                tear_down);
+  return g_test_run ();
+}
