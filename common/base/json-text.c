@@ -46,18 +46,3 @@ json_text_parse (JsonParser *parser, const char *text, gsize length)
   return root && JSON_NODE_HOLDS_OBJECT (root)
     ? json_node_get_object (root) : NULL;
 }
-
-void
-json_text_add_string (JsonBuilder *builder, const char *name,
-                      const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, value);
-}
-
-void
-json_text_add_bool (JsonBuilder *builder, const char *name, bool value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_boolean_value (builder, value);
-}

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * JSON from another program, parsed without trust, and for one.
+ * JSON from another program, parsed without trust.
  */
 #ifndef COMMON_BASE_JSON_TEXT_H
 #define COMMON_BASE_JSON_TEXT_H
 
-#include <stdbool.h>
 #include <json-glib/json-glib.h>
 
 /* Parse text whose root is an object.  Borrowed from parser; NULL if it is
@@ -15,10 +14,5 @@
  */
 JsonObject *json_text_parse (JsonParser *parser, const char *text,
                              gsize length);
-
-/* A member of the object that is being built. */
-void json_text_add_string (JsonBuilder *builder, const char *name,
-                           const char *value);
-void json_text_add_bool (JsonBuilder *builder, const char *name, bool value);
 
 #endif /* COMMON_BASE_JSON_TEXT_H */

@@ -129,7 +129,7 @@ take_answer (const Qmp *qmp, const char *command, JsonObject *message,
 
 /* Send a command.  arguments is taken. */
 static bool
-send_command (Qmp *qmp, const char *command, JsonNode *arguments,
+send_command (Qmp *qmp, const char *command, JsonObject *arguments,
               GError **error)
 {
   g_autoptr (JsonNode) root = json_node_new (JSON_NODE_OBJECT);
@@ -138,7 +138,7 @@ send_command (Qmp *qmp, const char *command, JsonNode *arguments,
   json_object_set_string_member (object, "execute", command);
   json_object_set_int_member (object, "id", ++qmp->id);
   if (arguments)
-    json_object_set_member (object, "arguments", arguments);
+    json_object_set_object_member (object, "arguments", arguments);
   json_node_take_object (root, object);
   g_autofree char *text = json_to_string (root, FALSE);
   g_autofree char *line = g_strconcat (text, "\n", NULL);
@@ -146,7 +146,7 @@ send_command (Qmp *qmp, const char *command, JsonNode *arguments,
 }
 
 bool
-qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
+qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
              JsonNode **answer, GError **error)
 {
   const gint64 deadline
@@ -154,7 +154,7 @@ qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
   bool finished = false;
 
   if (qmp->broken) {
-    g_clear_pointer (&arguments, json_node_unref);
+    g_clear_pointer (&arguments, json_object_unref);
     return error_set (error, EIO, "the private qemu-storage-daemon left a "
                       "command unanswered before; start the server again");
   }

@@ -30,7 +30,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
  * is asked after that: a late answer must not be taken for another's.  One
  * thread at a time.
  */
-bool qmp_execute (Qmp *qmp, const char *command, JsonNode *arguments,
+bool qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
                   JsonNode **answer, GError **error);
 
 #endif /* COMMON_QEMU_QMP_H */

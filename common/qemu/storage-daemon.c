@@ -25,7 +25,6 @@
 
 #include "base/child.h"
 #include "base/error.h"
-#include "base/json-text.h"
 #include "base/own-folder.h"
 #include "qemu/qmp.h"
 #include "qemu/storage-daemon.h"
@@ -191,27 +190,23 @@ static bool
 add_export (StorageDaemon *daemon, const char *top, const char *node,
             const char *bitmap, const char *name, GError **error)
 {
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
+  JsonObject *export = json_object_new ();
 
-  json_builder_begin_object (builder);
-  json_text_add_string (builder, "type", "nbd");
-  json_text_add_string (builder, "id", name);
-  json_text_add_string (builder, "name", name);
-  json_text_add_string (builder, "node-name", top);
-  json_text_add_bool (builder, "writable", false);
-  json_text_add_bool (builder, "allocation-depth", true);
+  json_object_set_string_member (export, "type", "nbd");
+  json_object_set_string_member (export, "id", name);
+  json_object_set_string_member (export, "name", name);
+  json_object_set_string_member (export, "node-name", top);
+  json_object_set_boolean_member (export, "writable", false);
+  json_object_set_boolean_member (export, "allocation-depth", true);
   if (bitmap) {
-    json_builder_set_member_name (builder, "bitmaps");
-    json_builder_begin_array (builder);
-    json_builder_begin_object (builder);
-    json_text_add_string (builder, "node", node);
-    json_text_add_string (builder, "name", bitmap);
-    json_builder_end_object (builder);
-    json_builder_end_array (builder);
+    JsonArray *bitmaps = json_array_new ();
+    JsonObject *one = json_object_new ();
+    json_object_set_string_member (one, "node", node);
+    json_object_set_string_member (one, "name", bitmap);
+    json_array_add_object_element (bitmaps, one);
+    json_object_set_array_member (export, "bitmaps", bitmaps);
   }
-  json_builder_end_object (builder);
-  return qmp_execute (daemon->qmp, "block-export-add",
-                      json_builder_get_root (builder), NULL, error);
+  return qmp_execute (daemon->qmp, "block-export-add", export, NULL, error);
 }
 
 /* The name of the export for key, made now if it is new. */

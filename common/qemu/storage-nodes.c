@@ -12,7 +12,6 @@
 #include <json-glib/json-glib.h>
 
 #include "base/error.h"
-#include "base/json-text.h"
 #include "image/chain.h"
 #include "qemu/storage-nodes.h"
 
@@ -34,25 +33,16 @@ storage_node_name (const Disk *disk, guint layer)
   return node_name ('d', disk, layer);
 }
 
-/* A node of that driver, read-only; blockdev_add ends what it begins. */
-static JsonBuilder *
-begin_node (const char *driver, const char *name)
+/* A node of that driver, read-only, for blockdev-add. */
+static JsonObject *
+new_node (const char *driver, const char *name)
 {
-  JsonBuilder *builder = json_builder_new ();
+  JsonObject *node = json_object_new ();
 
-  json_builder_begin_object (builder);
-  json_text_add_string (builder, "driver", driver);
-  json_text_add_string (builder, "node-name", name);
-  json_text_add_bool (builder, "read-only", true);
-  return builder;
-}
-
-static bool
-blockdev_add (Qmp *qmp, JsonBuilder *builder, GError **error)
-{
-  json_builder_end_object (builder);
-  return qmp_execute (qmp, "blockdev-add", json_builder_get_root (builder),
-                      NULL, error);
+  json_object_set_string_member (node, "driver", driver);
+  json_object_set_string_member (node, "node-name", name);
+  json_object_set_boolean_member (node, "read-only", true);
+  return node;
 }
 
 static const char *
@@ -73,10 +63,10 @@ static bool
 open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
 {
   g_autoptr (GError) refusal = NULL;
-  g_autoptr (JsonBuilder) builder = begin_node (file_driver (layer), name);
+  JsonObject *node = new_node (file_driver (layer), name);
 
-  json_text_add_string (builder, "filename", layer->path);
-  if (blockdev_add (qmp, builder, &refusal))
+  json_object_set_string_member (node, "filename", layer->path);
+  if (qmp_execute (qmp, "blockdev-add", node, NULL, &refusal))
     return true;
   if (refusal->code == EIO)
     return no_answer (layer, refusal, error);
@@ -92,21 +82,19 @@ open_image (Qmp *qmp, const Disk *disk, guint index, const char *file,
 {
   const Layer *layer = disk_layer (disk, index);
   g_autofree char *name = storage_node_name (disk, index);
-  g_autoptr (JsonBuilder) builder = begin_node (layer->format, name);
+  JsonObject *node = new_node (layer->format, name);
 
-  json_text_add_string (builder, "file", file);
+  json_object_set_string_member (node, "file", file);
   if (strcmp (layer->format, "qcow2") == 0) {
-    json_builder_set_member_name (builder, "l2-cache-size");
-    json_builder_add_int_value (builder, L2_CACHE_SIZE);
-    json_builder_set_member_name (builder, "backing");
+    json_object_set_int_member (node, "l2-cache-size", L2_CACHE_SIZE);
     if (index + 1 < disk->layers->len) {
       g_autofree char *below = storage_node_name (disk, index + 1);
-      json_builder_add_string_value (builder, below);
+      json_object_set_string_member (node, "backing", below);
     }
     else
-      json_builder_add_null_value (builder);
+      json_object_set_null_member (node, "backing");
   }
-  return blockdev_add (qmp, builder, error);
+  return qmp_execute (qmp, "blockdev-add", node, NULL, error);
 }
 
 static bool
@@ -200,13 +188,10 @@ static bool
 describe_layers (Qmp *qmp, Disk *disk, GError **error)
 {
   g_autoptr (JsonNode) answer = NULL;
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
+  JsonObject *arguments = json_object_new ();
 
-  json_builder_begin_object (builder);
-  json_text_add_bool (builder, "flat", true);
-  json_builder_end_object (builder);
-  if (!qmp_execute (qmp, "query-named-block-nodes",
-                    json_builder_get_root (builder), &answer, error))
+  json_object_set_boolean_member (arguments, "flat", true);
+  if (!qmp_execute (qmp, "query-named-block-nodes", arguments, &answer, error))
     return false;
   for (guint i = 0; i < disk->layers->len; i++) {
     g_autofree char *name = storage_node_name (disk, i);
