@@ -41,30 +41,24 @@ const char settings_help[] =
   "nbd-tls=yes|no|DIR    With a remote libvirt: encrypt the data; DIR holds\n"
   "                      the certificates.";
 
-typedef bool (*Setter) (Settings *settings, const char *value, char **member,
+/* member: where in Settings the value is kept, of the type that its setter
+ * knows; key: for messages.
+ */
+typedef bool (*Setter) (void *member, const char *key, const char *value,
                         GError **error);
 
 static bool
-set_file (Settings *settings, const char *value, char **member,
-          GError **error)
+add_file (void *files, const char *key, const char *value, GError **error)
 {
-  (void) member;
-  return file_setting_add (settings->request.files, value, error);
+  (void) key;
+  return file_setting_add (*(GPtrArray **) files, value, error);
 }
 
 static bool
-set_text (Settings *settings, const char *value, char **member,
-          GError **error)
+add_text (void *member, const char *key, const char *value, GError **error)
 {
-  (void) settings;
-  (void) error;
-  *member = g_strdup (value);
-  return true;
-}
+  GPtrArray *list = *(GPtrArray **) member;
 
-static bool
-add_text (GPtrArray *list, const char *key, const char *value, GError **error)
-{
   for (guint i = 0; i < list->len; i++)
     if (strcmp (g_ptr_array_index (list, i), value) == 0)
       return error_set (error, EINVAL, "%s=%s is given twice", key, value);
@@ -73,55 +67,45 @@ add_text (GPtrArray *list, const char *key, const char *value, GError **error)
 }
 
 static bool
-set_uri (Settings *settings, const char *value, char **member, GError **error)
+set_text (void *text, const char *key, const char *value, GError **error)
 {
-  (void) member;
-  return add_text (settings->request.uris, "uri", value, error);
+  (void) key;
+  (void) error;
+  *(char **) text = g_strdup (value);
+  return true;
 }
 
 static bool
-set_bitmap (Settings *settings, const char *value, char **member,
-            GError **error)
-{
-  (void) member;
-  return add_text (settings->request.bitmaps, "bitmap", value, error);
-}
-
-static bool
-set_path (Settings *settings, const char *value, char **member,
-          GError **error)
+set_path (void *path, const char *key, const char *value, GError **error)
 {
   char *absolute = nbdkit_absolute_path (value);
 
-  (void) settings;
+  (void) key;
   if (!absolute)
     return error_set (error, EINVAL, "cannot make %s an absolute path",
                       value);
-  *member = g_strdup (absolute);
+  *(char **) path = g_strdup (absolute);
   free (absolute);
   return true;
 }
 
 static bool
-set_target (Settings *settings, const char *value, char **member,
-            GError **error)
+set_target (void *text, const char *key, const char *value, GError **error)
 {
   if (!disk_target_is_valid (value))
-    return error_set (error, EINVAL, "disk=%s is not the name of a disk such "
-                      "as vda", value);
-  return set_text (settings, value, member, error);
+    return error_set (error, EINVAL, "%s=%s is not the name of a disk such "
+                      "as vda", key, value);
+  return set_text (text, key, value, error);
 }
 
 static bool
-set_view (Settings *settings, const char *value, char **member,
-          GError **error)
+set_view (void *member, const char *key, const char *value, GError **error)
 {
-  (void) member;
-  settings->view = view_lookup (value);
-  if (!settings->view)
-    return error_set (error, EINVAL, "there is no view=%s; views are: %s",
-                      value, view_names ());
-  return true;
+  const View *view = view_lookup (value);
+
+  *(const View **) member = view;
+  return view || error_set (error, EINVAL, "there is no %s=%s; views are: %s",
+                            key, value, view_names ());
 }
 
 /* As nbdkit_parse_size, which would log a line of its own that does not
@@ -149,24 +133,20 @@ parse_size (const char *text, guint64 *size)
 }
 
 static bool
-set_coalesce (Settings *settings, const char *value, char **member,
-              GError **error)
+set_size (void *size, const char *key, const char *value, GError **error)
 {
-  (void) member;
-  if (!parse_size (value, &settings->coalesce))
-    return error_set (error, EINVAL, "coalesce=%s is not a size such as 64k",
-                      value);
-  return true;
+  return parse_size (value, size)
+    || error_set (error, EINVAL, "%s=%s is not a size such as 64k", key,
+                  value);
 }
 
 #ifndef HAVE_LIBVIRT
 static bool
-refuse_libvirt (Settings *settings, const char *value, char **member,
-                GError **error)
+refuse_libvirt (void *text, const char *key, const char *value, GError **error)
 {
-  (void) settings;
+  (void) text;
+  (void) key;
   (void) value;
-  (void) member;
   return error_set (error, ENOTSUP, "this build has no libvirt= source "
                     "(configure found no libvirt); for a running guest use "
                     "virsh backup-begin and uri=, for a stopped one file=");
@@ -177,76 +157,72 @@ refuse_libvirt (Settings *settings, const char *value, char **member,
 #endif
 
 static bool
-set_create (Settings *settings, const char *value, char **member,
-            GError **error)
+set_new_name (void *text, const char *key, const char *value, GError **error)
 {
   /* libvirt takes a '-' at first, but virsh takes it for an option. */
   if (!checkpoint_name_valid (value) || value[0] == '-')
-    return error_set (error, EINVAL, "create=%s is not a name for a "
+    return error_set (error, EINVAL, "%s=%s is not a name for a "
                       "checkpoint: use letters, digits, '-', '_' and '.', "
-                      "first a letter, digit or '_'", value);
-  return set_text (settings, value, member, error);
+                      "first a letter, digit or '_'", key, value);
+  return set_text (text, key, value, error);
 }
 
 static bool
-set_on_missing (Settings *settings, const char *value, char **member,
-                GError **error)
+set_full (void *member, const char *key, const char *value, GError **error)
 {
-  (void) member;
-  settings->request.on_missing_full = strcmp (value, "full") == 0;
-  return settings->request.on_missing_full || strcmp (value, "refuse") == 0
-    || error_set (error, EINVAL, "on-missing=%s is neither refuse nor full",
+  const bool full = strcmp (value, "full") == 0;
+
+  *(bool *) member = full;
+  return full || strcmp (value, "refuse") == 0
+    || error_set (error, EINVAL, "%s=%s is neither refuse nor full", key,
                   value);
 }
 
 static bool
-set_take_over (Settings *settings, const char *value, char **member,
-               GError **error)
+set_yes (void *member, const char *key, const char *value, GError **error)
 {
-  (void) member;
-  settings->request.take_over = strcmp (value, "yes") == 0;
-  return settings->request.take_over || strcmp (value, "no") == 0
-    || error_set (error, EINVAL, "take-over=%s is neither yes nor no", value);
+  const bool yes = strcmp (value, "yes") == 0;
+
+  *(bool *) member = yes;
+  return yes || strcmp (value, "no") == 0
+    || error_set (error, EINVAL, "%s=%s is neither yes nor no", key, value);
 }
 
 static bool
-set_nbd_tls (Settings *settings, const char *value, char **member,
-             GError **error)
+set_tls (void *text, const char *key, const char *value, GError **error)
 {
   if (strchr (value, '/'))
-    return set_path (settings, value, member, error);
+    return set_path (text, key, value, error);
   if (strcmp (value, "yes") != 0 && strcmp (value, "no") != 0)
-    return error_set (error, EINVAL, "nbd-tls=%s is neither yes, no nor a "
-                      "folder of certificates (write ./%s for that)", value,
-                      value);
-  return set_text (settings, value, member, error);
+    return error_set (error, EINVAL, "%s=%s is neither yes, no nor a folder of "
+                      "certificates (write ./%s for that)", key, value, value);
+  return set_text (text, key, value, error);
 }
 
 #define MEMBER(path) G_STRUCT_OFFSET (Settings, path)
-#define NO_MEMBER (-1)
 
 static const struct {
   const char *key;
   Setter set;
-  glong member;                 /* where in Settings a text is kept */
+  glong member;
   bool repeats;
 } parameters[] = {
-  { "file",       set_file,       NO_MEMBER, true },
-  { "uri",        set_uri,        NO_MEMBER, true },
-  { "libvirt",    set_libvirt,    MEMBER (request.libvirt), false },
-  { "tree",       set_path,       MEMBER (tree), false },
-  { "domain",     set_text,       MEMBER (request.domain), false },
-  { "checkpoint", set_text,       MEMBER (request.checkpoint), false },
-  { "disk",       set_target,     MEMBER (request.disk), false },
-  { "bitmap",     set_bitmap,     NO_MEMBER, true },
-  { "view",       set_view,       NO_MEMBER, false },
-  { "coalesce",   set_coalesce,   NO_MEMBER, false },
-  { "create",     set_create,     MEMBER (request.create), false },
-  { "on-missing", set_on_missing, NO_MEMBER, false },
-  { "socket-dir", set_path,       MEMBER (request.socket_dir), false },
-  { "scratch-dir", set_path,      MEMBER (request.scratch_dir), false },
-  { "take-over",  set_take_over,  NO_MEMBER, false },
-  { "nbd-tls",    set_nbd_tls,    MEMBER (request.nbd_tls), false },
+  { "file",        add_file,     MEMBER (request.files), true },
+  { "uri",         add_text,     MEMBER (request.uris), true },
+  { "libvirt",     set_libvirt,  MEMBER (request.libvirt), false },
+  { "tree",        set_path,     MEMBER (tree), false },
+  { "domain",      set_text,     MEMBER (request.domain), false },
+  { "checkpoint",  set_text,     MEMBER (request.checkpoint), false },
+  { "disk",        set_target,   MEMBER (request.disk), false },
+  { "bitmap",      add_text,     MEMBER (request.bitmaps), true },
+  { "view",        set_view,     MEMBER (view), false },
+  { "coalesce",    set_size,     MEMBER (coalesce), false },
+  { "create",      set_new_name, MEMBER (request.create), false },
+  { "on-missing",  set_full,     MEMBER (request.on_missing_full), false },
+  { "socket-dir",  set_path,     MEMBER (request.socket_dir), false },
+  { "scratch-dir", set_path,     MEMBER (request.scratch_dir), false },
+  { "take-over",   set_yes,      MEMBER (request.take_over), false },
+  { "nbd-tls",     set_tls,      MEMBER (request.nbd_tls), false },
 };
 
 bool
@@ -254,8 +230,6 @@ settings_set (Settings *settings, const char *key, const char *value,
               GError **error)
 {
   for (guint i = 0; i < G_N_ELEMENTS (parameters); i++) {
-    char **member = NULL;
-
     if (strcmp (parameters[i].key, key) != 0)
       continue;
     if (value[0] == '\0')
@@ -267,9 +241,8 @@ settings_set (Settings *settings, const char *key, const char *value,
     g_hash_table_replace (settings->given, g_strdup (key), g_strdup (value));
     g_autofree char *word = error_shell_word (value);
     g_string_append_printf (settings->words, " %s=%s", key, word);
-    if (parameters[i].member != NO_MEMBER)
-      member = G_STRUCT_MEMBER_P (settings, parameters[i].member);
-    return parameters[i].set (settings, value, member, error);
+    return parameters[i].set (
+      G_STRUCT_MEMBER_P (settings, parameters[i].member), key, value, error);
   }
   return error_set (error, EINVAL, "unknown parameter %s=; nbdkit checkpoint "
                     "--help lists them all", key);
