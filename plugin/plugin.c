@@ -135,11 +135,8 @@ load_tree (GError **error)
                             error);
   if (!tree)                    /* the error names the files itself */
     return NULL;
-  for (guint i = 0; i < skipped->len; i++)
-    warn (g_ptr_array_index (skipped, i));
-  const GPtrArray *problems = forest_problems (tree);
-  for (guint i = 0; i < problems->len; i++)
-    warn (g_ptr_array_index (problems, i));
+  reporter_warn_all (&reporter, skipped);
+  reporter_warn_all (&reporter, forest_problems (tree));
   return tree;
 }
 
@@ -198,16 +195,12 @@ checkpoint_get_ready (void)
   settings->request.patience_ms
     = (guint) MAX (0, checkpoint_debug_patience) * 1000;
   source = ops->inspect (&settings->request, tree, &reporter, &error);
-  if (!source
-      || !exports_check (source, &settings->request, &error)) {
-    fail (error);
-    release_source ();
-    return -1;
-  }
-  cache = served_cache_new (source, settings->view, settings->coalesce);
-  if (connect_early (&error)) {
-    starter_note (disown);
-    return 0;
+  if (source && exports_check (source, &settings->request, &error)) {
+    cache = served_cache_new (source, settings->view, settings->coalesce);
+    if (connect_early (&error)) {
+      starter_note (disown);
+      return 0;
+    }
   }
   fail (error);
   release_source ();
@@ -223,7 +216,7 @@ checkpoint_after_fork (void)
 {
   on_quit_listen ();
   starter_watch ();
-  if (!source->ops->start (source, &start_error))
+  if (source->ops->start && !source->ops->start (source, &start_error))
     fail (start_error);
   return 0;
 }

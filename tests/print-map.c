@@ -68,7 +68,7 @@ print_disk (Source *source, const Disk *disk, const char *checkpoint,
 static bool
 print_all (Source *source, const char *checkpoint, GError **error)
 {
-  if (!source->ops->start (source, error))
+  if (source->ops->start && !source->ops->start (source, error))
     return false;
   for (guint i = 0; i < source->disks->len; i++)
     if (!print_disk (source, g_ptr_array_index (source->disks, i), checkpoint,

@@ -26,6 +26,13 @@ reporter_warn (const Reporter *reporter, const char *format, ...)
 }
 
 void
+reporter_warn_all (const Reporter *reporter, const GPtrArray *lines)
+{
+  for (guint i = 0; i < lines->len; i++)
+    reporter_warn (reporter, "%s", (char *) g_ptr_array_index (lines, i));
+}
+
+void
 reporter_debug (const Reporter *reporter, const char *format, ...)
 {
   va_list arguments;

@@ -16,6 +16,8 @@ typedef struct {
 
 void reporter_warn (const Reporter *reporter, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
+/* Each of these lines. */
+void reporter_warn_all (const Reporter *reporter, const GPtrArray *lines);
 void reporter_debug (const Reporter *reporter, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
 

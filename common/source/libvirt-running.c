@@ -276,14 +276,6 @@ warn_of_unrecorded (const Source *source, const LivePlan *plan)
   }
 }
 
-static void
-warn_of_unseen (const Source *source, const LivePlan *plan)
-{
-  for (guint i = 0; i < plan->unseen->len; i++)
-    reporter_warn (source->reporter, "%s",
-                   (const char *) g_ptr_array_index (plan->unseen, i));
-}
-
 static bool
 begin_job (LiveSource *self, const SourceRequest *request, GuestLook *look,
            GHashTable *broken, GError **error)
@@ -298,7 +290,7 @@ begin_job (LiveSource *self, const SourceRequest *request, GuestLook *look,
   if (plan.backup->disks->len == 0)
     return refuse_all (self, request, look, &plan, error);
   if (!broken)                  /* the second time, it has been told */
-    warn_of_unseen (&self->source, &plan);
+    reporter_warn_all (self->source.reporter, plan.unseen);
   if (live_plan_begin (&plan, request, look, self->keeper, &backup, &sized,
                        &refusal)) {
     if (request->on_missing_full)

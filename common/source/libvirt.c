@@ -71,7 +71,8 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
                       begins_job, &look, error)) {
     self->who = g_strdup_printf ("guest %s (%s)", look.guest->name,
                                  request->libvirt);
-    report_look (&look, &self->source);
+    reporter_warn_all (reporter, look.skipped);
+    reporter_warn_all (reporter, forest_problems (look.tree));
     if (!look.running)
       source = libvirt_open_stopped (request, &look, self->who, reporter,
                                      error);

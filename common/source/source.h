@@ -34,6 +34,7 @@ typedef struct {
 
   /* Start what serving needs in the process that serves.  In .after_fork, in
    * the main thread.  What can fail belongs into inspect, where the user sees it.
+   * NULL: nothing is needed.
    */
   bool (*start) (Source *source, GError **error);
 

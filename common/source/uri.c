@@ -275,14 +275,6 @@ uri_inspect (const SourceRequest *request, Forest *tree,
   return &self->source;
 }
 
-static bool
-uri_start (Source *source, GError **error)
-{
-  (void) source;
-  (void) error;
-  return true;
-}
-
 /* Where one layer's dirty bits are; and its bytes. */
 static void
 layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
@@ -330,7 +322,6 @@ const SourceOps source_uri_ops = {
   .name      = "uri",
   .is_wanted = is_wanted,
   .inspect   = uri_inspect,
-  .start     = uri_start,
   .endpoint  = uri_endpoint,
   .free      = uri_free,
 };
