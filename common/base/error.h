@@ -32,6 +32,9 @@ GQuark checkpoint_error_quark (void);
 bool error_set (GError **error, int errnum, const char *format, ...)
   G_GNUC_PRINTF (3, 4);
 
+/* The same, always NULL: for functions that return a pointer. */
+#define error_null(...) (error_set (__VA_ARGS__), NULL)
+
 /* A word as a shell takes it, for commands that messages suggest: quoted if
  * need be.  Returns a new string; g_free (). */
 char *error_shell_word (const char *word);

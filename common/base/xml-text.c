@@ -176,6 +176,18 @@ new_parser (Parse *parse)
   return g_steal_pointer (&parser);
 }
 
+static bool
+check_root (xmlDoc *doc, const XmlRules *rules, const xmlNode **root,
+            GError **error)
+{
+  *root = xmlDocGetRootElement (doc);
+  return (*root && xml_is_element (*root, rules->root))
+    || error_set (error, EINVAL, "this is no %s: the document is a <%.64s>%s, "
+                  "not a <%s>", rules->kind,
+                  *root ? (const char *) (*root)->name : "",
+                  *root && (*root)->ns ? " in a namespace" : "", rules->root);
+}
+
 /* The bytes must be UTF-8 without NUL, and the parser is told to ignore a
  * declared encoding.  What it guesses from the first bytes can then only
  * be UTF-8: its patterns for other encodings hold a NUL or are no UTF-8.  So
@@ -184,7 +196,7 @@ new_parser (Parse *parse)
  * is no XML_PARSE_HUGE, hence libxml2's limits on depth and length hold. */
 xmlDoc *
 xml_parse (const char *text, gsize length, const XmlRules *rules,
-           GError **error)
+           const xmlNode **root, GError **error)
 {
   const int options = XML_PARSE_NONET | XML_PARSE_NOERROR |
     XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | XML_PARSE_IGNORE_ENC |
@@ -193,22 +205,16 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
   g_autoptr (xmlDoc) doc = NULL;
   Parse parse = { .domain_depth = rules->domain_depth };
 
-  if (length > rules->max_bytes) {
-    error_set (error, EFBIG, "%s of %zu bytes: libvirt takes or makes at most "
-               "%zu; is this the right document?", rules->what, length,
-               rules->max_bytes);
-    return NULL;
-  }
-  if (!g_utf8_validate_len (text, length, NULL)) {
-    error_set (error, EINVAL, "%s is not UTF-8 text; it is damaged or no XML",
-               rules->what);
-    return NULL;
-  }
+  if (length > rules->max_bytes)
+    return error_null (error, EFBIG, "%s of %zu bytes: libvirt takes or makes "
+                       "at most %zu; is this the right document?", rules->what,
+                       length, rules->max_bytes);
+  if (!g_utf8_validate_len (text, length, NULL))
+    return error_null (error, EINVAL, "%s is not UTF-8 text; it is damaged or "
+                       "no XML", rules->what);
   parser = new_parser (&parse);
-  if (!parser) {
-    error_set (error, ENOMEM, "%s: out of memory", rules->what);
-    return NULL;
-  }
+  if (!parser)
+    return error_null (error, ENOMEM, "%s: out of memory", rules->what);
 
   doc = xmlCtxtReadMemory (parser, text, length, NULL, NULL, options);
   if (parse.doctype)
@@ -220,7 +226,7 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
                "this the right document?", rules->what, XML_MAX_NODES);
   else if (!doc)                /* so without XML_PARSE_RECOVER */
     set_parser_error (parser, rules->what, error);
-  else
+  else if (check_root (doc, rules, root, error))
     return g_steal_pointer (&doc);
   return NULL;
 }

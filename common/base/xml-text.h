@@ -23,6 +23,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
 /* How a kind of document is read. */
 typedef struct {
   const char *what;             /* "checkpoint XML": messages start with it */
+  const char *kind;             /* "checkpoint" */
+  const char *root;             /* "domaincheckpoint": what the root must be */
   gsize max_bytes;
   guint domain_depth;           /* if not 0: of a <domain> at this depth (the
                                  * root's is 1) only name, uuid, DAC labels
@@ -33,12 +35,12 @@ typedef struct {
 /* Parse length bytes of UTF-8, which need not end in NUL.  Nothing outside
  * text is ever read, nothing is printed.
  *
- * Returns a new document (xmlFreeDoc), or NULL with EFBIG (over max_bytes or
- * XML_MAX_NODES), ENOMEM, or EINVAL: not well-formed, not UTF-8, with a
- * DOCTYPE, or nested too deeply (libxml2's own limit: 256 levels, 2048 from
- * 2.13).  Any thread. */
+ * Returns a new document (xmlFreeDoc) with its root, or NULL with EFBIG (over
+ * max_bytes or XML_MAX_NODES), ENOMEM, or EINVAL: not well-formed, not UTF-8,
+ * with a DOCTYPE, with another root, or nested too deeply (libxml2's own limit:
+ * 256 levels, 2048 from 2.13).  Any thread. */
 xmlDoc *xml_parse (const char *text, gsize length, const XmlRules *rules,
-                   GError **error);
+                   const xmlNode **root, GError **error);
 
 /* Is node the element of that name, in no namespace? */
 bool xml_is_element (const xmlNode *node, const char *name);

@@ -17,7 +17,9 @@
 #define MAX_EXPORT_NAME 4096
 #define MAX_BITMAP_NAME 1023
 
-static const XmlRules rules = { "backup XML", BACKUP_MAX_BYTES, 0 };
+static const XmlRules rules = {
+  "backup XML", "backup", "domainbackup", BACKUP_MAX_BYTES, 0,
+};
 
 static void
 backup_disk_free (void *data)
@@ -338,28 +340,18 @@ parse_disks (const xmlNode *root, Backup *backup, GError **error)
 Backup *
 backup_parse (const char *text, gsize length, GError **error)
 {
-  g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, error);
+  const xmlNode *root;
+  g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, &root, error);
   g_autoptr (Backup) backup = NULL;
   g_autofree char *mode = NULL;
-  const xmlNode *root;
 
   if (!doc)
     return NULL;
-  root = xmlDocGetRootElement (doc);
-  if (!root || !xml_is_element (root, "domainbackup")) {
-    error_set (error, EINVAL, "this is no backup: the document is a "
-               "<%.64s>%s, not a <domainbackup>",
-               root ? (const char *) root->name : "",
-               root && root->ns ? " in a namespace" : "");
-    return NULL;
-  }
   mode = xml_attribute (root, "mode");
-  if (g_strcmp0 (mode, "pull") != 0) {
-    error_set (error, ENOTSUP, "the backup is in %.64s mode, which serves "
-               "nothing over NBD; only pull mode is supported",
-               mode ? mode : "push");
-    return NULL;
-  }
+  if (g_strcmp0 (mode, "pull") != 0)
+    return error_null (error, ENOTSUP, "the backup is in %.64s mode, which "
+                       "serves nothing over NBD; only pull mode is supported",
+                       mode ? mode : "push");
   backup = backup_new ();
   if (!parse_server (root, backup, error)
       || !parse_disks (root, backup, error))

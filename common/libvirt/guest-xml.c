@@ -21,7 +21,9 @@
 #define MAX_USER_NAME 255
 #define MAX_ENTRY (1024 * 1024)
 
-static const XmlRules rules = { "guest XML", GUEST_MAX_BYTES, 1 };
+static const XmlRules rules = {
+  "guest XML", "guest", "domain", GUEST_MAX_BYTES, 1,
+};
 
 static void
 guest_disk_free (void *data)
@@ -321,19 +323,12 @@ parse_word (const xmlNode *domain, const char *name, char **word,
 Guest *
 guest_parse (const char *text, gsize length, GError **error)
 {
-  g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, error);
-  g_autoptr (Guest) guest = NULL;
   const xmlNode *root;
+  g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, &root, error);
+  g_autoptr (Guest) guest = NULL;
 
   if (!doc)
     return NULL;
-  root = xmlDocGetRootElement (doc);
-  if (!root || !xml_is_element (root, "domain")) {
-    error_set (error, EINVAL, "this is no guest: the document is a <%.64s>%s, "
-               "not a <domain>", root ? (const char *) root->name : "",
-               root && root->ns ? " in a namespace" : "");
-    return NULL;
-  }
   guest = g_new0 (Guest, 1);
   guest->disks = g_ptr_array_new_with_free_func (guest_disk_free);
   guest->left_out

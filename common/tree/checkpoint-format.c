@@ -243,48 +243,37 @@ append_leaf (GString *out, const xmlNode *node)
   }
 }
 
+/* Recursion is as deep as the parser let elements nest: see xml_parse. */
+static void
+append_node (GString *out, const xmlNode *node, bool outermost)
+{
+  if (node->type != XML_ELEMENT_NODE) {
+    append_leaf (out, node);
+    return;
+  }
+  append_start_tag (out, node, outermost);
+  const gsize after_start_tag = out->len;
+  for (const xmlNode *child = node->children; child; child = child->next)
+    append_node (out, child, false);
+  /* Nothing was written for what it contains (an empty CDATA section): it must
+   * look like the empty element it will be read as. */
+  if (out->len == after_start_tag) {
+    g_string_truncate (out, out->len - 1);
+    g_string_append (out, "/>");
+    return;
+  }
+  g_string_append (out, "</");
+  append_name (out, node->ns, node->name);
+  g_string_append_c (out, '>');
+}
+
 char *
 checkpoint_format_element (const xmlNode *element)
 {
   GString *out = g_string_new (NULL);
-  const xmlNode *node = element;
-  gsize after_start_tag = 0;
 
-  for (;;) {
-    bool leave = true;
-
-    if (node->type == XML_ELEMENT_NODE) {
-      append_start_tag (out, node, node == element);
-      after_start_tag = out->len;
-      if (node->children) {
-        node = node->children;
-        continue;
-      }
-    }
-    else
-      append_leaf (out, node);
-
-    /* Close every element that ends here. */
-    for (; leave; ) {
-      if (node->type == XML_ELEMENT_NODE) {
-        /* Nothing was written for what it contains (an empty CDATA section):
-         * it must look like the empty element it will be read as. */
-        if (out->len == after_start_tag) {
-          g_string_truncate (out, out->len - 1);
-          g_string_append (out, "/>");
-        }
-        else {
-          g_string_append (out, "</");
-          append_name (out, node->ns, node->name);
-          g_string_append_c (out, '>');
-        }
-      }
-      if (node == element)
-        return g_string_free (out, FALSE);
-      leave = !node->next;
-      node = leave ? node->parent : node->next;
-    }
-  }
+  append_node (out, element, true);
+  return g_string_free (out, FALSE);
 }
 
 static void
@@ -295,11 +284,10 @@ append_disks (GString *out, const Checkpoint *checkpoint)
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
 
     g_string_append (out, "    <disk");
-    append_attribute (out, NULL, "name", disk->name);
-    append_attribute (out, NULL, "checkpoint",
-                      disk->covered ? "bitmap" : "no");
+    xml_append_attribute (out, "name", disk->name);
+    xml_append_attribute (out, "checkpoint", disk->covered ? "bitmap" : "no");
     if (disk->covered)
-      append_attribute (out, NULL, "bitmap", disk->bitmap);
+      xml_append_attribute (out, "bitmap", disk->bitmap);
     if (disk->covered && disk->has_size)
       g_string_append_printf (out, " size='%" G_GUINT64_FORMAT "'",
                               disk->size);

@@ -24,7 +24,9 @@
  * bitmap has the checkpoint's name, so a longer one never recorded a byte. */
 #define MAX_NAME 1023
 
-static const XmlRules rules = { "checkpoint XML", CHECKPOINT_MAX_BYTES, 2 };
+static const XmlRules rules = {
+  "checkpoint XML", "checkpoint", "domaincheckpoint", CHECKPOINT_MAX_BYTES, 2,
+};
 
 static bool
 sole_child (const xmlNode *parent, const char *name, const xmlNode **result,
@@ -298,23 +300,15 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
                   GError **error)
 {
   g_autoptr (Checkpoint) checkpoint = NULL;
-  const XmlRules whole = { rules.what, rules.max_bytes, 0 };
-  const bool keep = flags & CHECKPOINT_PARSE_KEEP_DOMAIN;
-  g_autoptr (xmlDoc) doc = xml_parse (text, length, keep ? &whole : &rules,
-                                      error);
-  g_autofree char *name = NULL;
+  XmlRules asked = rules;
+  if (flags & CHECKPOINT_PARSE_KEEP_DOMAIN)
+    asked.domain_depth = 0;
   const xmlNode *root;
+  g_autoptr (xmlDoc) doc = xml_parse (text, length, &asked, &root, error);
+  g_autofree char *name = NULL;
 
   if (!doc)
     return NULL;
-  root = xmlDocGetRootElement (doc);
-  if (!root || !xml_is_element (root, "domaincheckpoint")) {
-    error_set (error, EINVAL, "this is no checkpoint: the document is a "
-               "<%.64s>%s, not a <domaincheckpoint>",
-               root ? (const char *) root->name : "",
-               root && root->ns ? " in a namespace" : "");
-    return NULL;
-  }
   if (!parse_name (root, "checkpoint", &name, error))
     return NULL;
   checkpoint = checkpoint_new (name);
