@@ -45,14 +45,11 @@ exports_find_disk (const Source *source, const char *target, GError **error)
     g_ptr_array_add (names, disk->target);
   }
   const LeftOut *left_out = source_left_out (source, target);
-  if (left_out) {
-    error_set (error, ENOENT, "%s", left_out->why);
-    return NULL;
-  }
+  if (left_out)
+    return error_null (error, ENOENT, "%s", left_out->why);
   g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
-  error_set (error, ENOENT, "there is no disk %s; disks are: %s", target,
-             nearest);
-  return NULL;
+  return error_null (error, ENOENT, "there is no disk %s; disks are: %s",
+                     target, nearest);
 }
 
 /* A part alone is no backup: who asks for its view is told what unites it. */
@@ -91,16 +88,15 @@ default_disk (const Source *source, const Settings *settings, GError **error)
     return g_ptr_array_index (source->disks, 0);
   if (source->disks->len == 1) {
     const Disk *only = g_ptr_array_index (source->disks, 0);
-    error_set (error, ENOENT, "no disk is chosen, and not all are served: for "
-               "what is left, ask for the export %s, or start with disk=%s; %s",
-               only->target, only->target, missing->why);
-    return NULL;
+    return error_null (error, ENOENT, "no disk is chosen, and not all are "
+                       "served: for what is left, ask for the export %s, or "
+                       "start with disk=%s; %s", only->target, only->target,
+                       missing->why);
   }
   g_autofree char *names = known_names (source, settings);
-  error_set (error, ENOENT, "there are %u disks and none is chosen; ask for "
-             "one of the exports %s, or start with disk=TARGET",
-             source->disks->len, names);
-  return NULL;
+  return error_null (error, ENOENT, "there are %u disks and none is chosen; "
+                     "ask for one of the exports %s, or start with "
+                     "disk=TARGET", source->disks->len, names);
 }
 
 /* checkpoint=, or the only one that covers the disk. */
@@ -190,10 +186,9 @@ exports_parts (const Source *source, const Disk *disk, const char *checkpoint,
   if (offer_is_whole (source->offer, checkpoint))
     return parts_whole ();
   /* First, since the message may end in what to type. */
-  error_set (error, refusal->code, "%s%s%s",
-             source->missing_remedy ? source->missing_remedy : "",
-             source->missing_remedy ? ": " : "", refusal->message);
-  return NULL;
+  return error_null (error, refusal->code, "%s%s%s",
+                     source->missing_remedy ? source->missing_remedy : "",
+                     source->missing_remedy ? ": " : "", refusal->message);
 }
 
 static bool

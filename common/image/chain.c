@@ -32,19 +32,16 @@ read_header (const char *path, int fd, gsize *length, GError **error)
   gsize needed;
   ssize_t n = pread (fd, begin, sizeof begin, 0);
 
-  if (n >= 0 && !qcow2_header_begins (begin, (gsize) n, &needed)) {
-    error_set (error, EINVAL, "%s is not a qcow2 image, and only qcow2 can "
-               "hold dirty bitmaps; name the guest's qcow2 disk, or use uri= "
-               "for a running QEMU", path);
-    return NULL;
-  }
+  if (n >= 0 && !qcow2_header_begins (begin, (gsize) n, &needed))
+    return error_null (error, EINVAL, "%s is not a qcow2 image, and only "
+                       "qcow2 can hold dirty bitmaps; name the guest's qcow2 "
+                       "disk, or use uri= for a running QEMU", path);
   g_autofree guint8 *bytes = n >= 0 ? g_malloc (needed) : NULL;
   if (bytes)
     n = pread (fd, bytes, needed, 0);
-  if (n < 0) {
-    error_set (error, errno, "cannot read %s: %s", path, g_strerror (errno));
-    return NULL;
-  }
+  if (n < 0)
+    return error_null (error, errno, "cannot read %s: %s", path,
+                       g_strerror (errno));
   *length = (gsize) n;
   return g_steal_pointer (&bytes);
 }
@@ -195,9 +192,9 @@ inspect_layer (const char *path, const char *format, bool top, GError **error)
   if (layer->fd < 0 || fstat (layer->fd, &layer->stamp) < 0) {
     const int failure = errno;
     g_autofree char *user = error_user ();
-    error_set (error, failure, "cannot open %s: %s; check the path, and that "
-               "%s may read it", path, g_strerror (failure), user);
-    return NULL;
+    return error_null (error, failure, "cannot open %s: %s; check the path, "
+                       "and that %s may read it", path, g_strerror (failure),
+                       user);
   }
   if (!is_file (layer, error))
     return NULL;
@@ -206,10 +203,10 @@ inspect_layer (const char *path, const char *format, bool top, GError **error)
     return NULL;
   if (locked)
     return g_steal_pointer (&layer);
-  error_set (error, EBUSY, "%s is in use by another program, such as a running "
-             "guest, whose bitmaps are in its memory, not in the file; use "
-             "libvirt= or uri= for a running guest, or stop it", path);
-  return NULL;
+  return error_null (error, EBUSY, "%s is in use by another program, such as "
+                     "a running guest, whose bitmaps are in its memory, not "
+                     "in the file; use libvirt= or uri= for a running guest, "
+                     "or stop it", path);
 }
 
 /* QEMU stands in another folder, and is spoken to in JSON. */
@@ -286,18 +283,16 @@ image_chain_inspect (const char *path, GError **error)
       g_autofree char *advice
         = error_change_images ("qemu-img rebase -u -f qcow2 -b BASE -F FORMAT "
                                "IMAGE");
-      error_set (error, ELOOP, "%s: the backing chain comes back to %s; to set "
-                 "the right backing file (BASE) of the wrong layer (IMAGE), %s",
-                 path, layer->path, advice);
-      return NULL;
+      return error_null (error, ELOOP, "%s: the backing chain comes back to "
+                         "%s; to set the right backing file (BASE) of the "
+                         "wrong layer (IMAGE), %s", path, layer->path, advice);
     }
-    if (layers->len == LAYERS_LIMIT) {
-      error_set (error, E2BIG, "%s: more than %d layers in the backing "
-                 "chain; shorten it with virsh blockcommit, which carries "
-                 "bitmaps along (qemu-img commit and rebase do not: after them "
-                 "make a full backup)", path, LAYERS_LIMIT);
-      return NULL;
-    }
+    if (layers->len == LAYERS_LIMIT)
+      return error_null (error, E2BIG, "%s: more than %d layers in the "
+                         "backing chain; shorten it with virsh blockcommit, "
+                         "which carries bitmaps along (qemu-img commit and "
+                         "rebase do not: after them make a full backup)", path,
+                         LAYERS_LIMIT);
     next = layer->backing_path;
     format = layer->backing_format;
     g_ptr_array_add (layers, g_steal_pointer (&layer));

@@ -323,18 +323,15 @@ nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
     return refused_to_list (life, nbd, what, error);
   if (!failure && !listing.done)
     failure = EIO;
-  if (failure == E2BIG) {
-    error_set (error, E2BIG, "%s: the server tells of more than %d bitmaps, or "
-               "of one with a name of more than %d bytes, which is none of "
-               "QEMU's", what, BITMAPS_LIMIT, NAME_LIMIT);
-    return NULL;
-  }
-  if (failure || nbd_clear_meta_contexts (nbd) == -1) {
-    error_set (error, failure, "%s: the server does not tell its bitmaps: %s; "
-               "if it requires TLS, write nbds: or nbds+unix:", what,
-               nbd_check_reason (failure));
-    return NULL;
-  }
+  if (failure == E2BIG)
+    return error_null (error, E2BIG, "%s: the server tells of more than %d "
+                       "bitmaps, or of one with a name of more than %d bytes, "
+                       "which is none of QEMU's", what, BITMAPS_LIMIT,
+                       NAME_LIMIT);
+  if (failure || nbd_clear_meta_contexts (nbd) == -1)
+    return error_null (error, failure, "%s: the server does not tell its "
+                       "bitmaps: %s; if it requires TLS, write nbds: or "
+                       "nbds+unix:", what, nbd_check_reason (failure));
   return g_steal_pointer (&names);
 }
 

@@ -236,10 +236,8 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_unknown_checkpoint (forest, checkpoint, error);
     return NULL;
   }
-  if (disk->useless) {
-    error_set (error, EIO, "%s", disk->useless);
-    return NULL;
-  }
+  if (disk->useless)
+    return error_null (error, EIO, "%s", disk->useless);
   if (!roster_check (disk->roster, since, disk->target, error))
     return NULL;
   const char *bitmap = checkpoint_bitmap (since, disk->target);

@@ -65,12 +65,10 @@ read_message (Qmp *qmp, JsonParser *parser, gint64 deadline, GError **error)
                                 qmp->buffer->len - searched))) {
     searched = qmp->buffer->len;
     const int failure = fill (qmp, deadline);
-    if (failure) {
-      error_set (error, EIO, "the private qemu-storage-daemon does not "
-                 "answer: %s",
-                 failure == EPIPE ? "it ended" : g_strerror (failure));
-      return NULL;
-    }
+    if (failure)
+      return error_null (error, EIO, "the private qemu-storage-daemon does "
+                         "not answer: %s",
+                         failure == EPIPE ? "it ended" : g_strerror (failure));
   }
   const guint length = (guint) (newline - qmp->buffer->data) + 1;
   JsonObject *message

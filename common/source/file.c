@@ -118,9 +118,9 @@ choose_target (const SourceRequest *request, const Forest *tree, guint index,
     return g_strdup (g_ptr_array_index (targets, 0));
   g_autofree char *known = nearest_names (NULL, targets, 8);
   g_autofree char *word = error_shell_word (file->path);
-  error_set (error, EINVAL, "file=%s: which disk of the tree is it?  Known "
-             "are: %s; write file=TARGET:%s", file->path, known, word);
-  return NULL;
+  return error_null (error, EINVAL, "file=%s: which disk of the tree is it?  "
+                     "Known are: %s; write file=TARGET:%s", file->path, known,
+                     word);
 }
 
 static bool

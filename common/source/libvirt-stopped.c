@@ -170,17 +170,14 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
     = g_ptr_array_new_with_free_func ((GDestroyNotify) requested_file_free);
   Source *source = NULL;
 
-  if (look->host) {
-    error_set (error, ENOTSUP, "%s is not running, and its images are on %s; "
-               "run nbdkit there, or start the guest", who, look->host);
-    return NULL;
-  }
-  if (request->create) {
-    error_set (error, ENOTSUP, "create=%s: %s is not running, and libvirt "
-               "makes checkpoints of running guests only; start it, or leave "
-               "create= out", request->create, who);
-    return NULL;
-  }
+  if (look->host)
+    return error_null (error, ENOTSUP, "%s is not running, and its images are "
+                       "on %s; run nbdkit there, or start the guest", who,
+                       look->host);
+  if (request->create)
+    return error_null (error, ENOTSUP, "create=%s: %s is not running, and "
+                       "libvirt makes checkpoints of running guests only; "
+                       "start it, or leave create= out", request->create, who);
   if (request->on_missing_full && !request->checkpoint) {
     refuse_full (request, look->guest, who, error);
     return NULL;

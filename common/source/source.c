@@ -28,13 +28,11 @@ source_choose (const SourceRequest *request, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (sources); i++) {
     if (!sources[i]->is_wanted (request))
       continue;
-    if (chosen) {
-      error_set (error, EINVAL, "%s= and %s= are both given; one of them is "
-                 "the source, remove the other (a word without = is "
-                 "file=; a guest is named with domain=)", chosen->name,
-                 sources[i]->name);
-      return NULL;
-    }
+    if (chosen)
+      return error_null (error, EINVAL, "%s= and %s= are both given; one of "
+                         "them is the source, remove the other (a word "
+                         "without = is file=; a guest is named with domain=)",
+                         chosen->name, sources[i]->name);
     chosen = sources[i];
   }
   if (!chosen)

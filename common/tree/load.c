@@ -211,21 +211,18 @@ list_directory (DIR *directory, const char *path, GError **error)
 
     if (is_dots (found->d_name))
       continue;
-    if (entries->len >= TREE_LOAD_MAX_FILES) {
-      error_set (error, E2BIG, "'%s' has more than %d files; is it a directory "
-                 "of checkpoints?", path, TREE_LOAD_MAX_FILES);
-      return NULL;
-    }
+    if (entries->len >= TREE_LOAD_MAX_FILES)
+      return error_null (error, E2BIG, "'%s' has more than %d files; is it a "
+                         "directory of checkpoints?", path,
+                         TREE_LOAD_MAX_FILES);
     entry = g_malloc (sizeof *entry + size);
     entry->type = found->d_type;
     memcpy (entry->name, found->d_name, size);
     g_ptr_array_add (entries, entry);
   }
-  if (errno != 0) {
-    error_set (error, errno, "cannot read the directory '%s': %s", path,
-               g_strerror (errno));
-    return NULL;
-  }
+  if (errno != 0)
+    return error_null (error, errno, "cannot read the directory '%s': %s",
+                       path, g_strerror (errno));
   g_ptr_array_sort (entries, compare_entries);
   return g_steal_pointer (&entries);
 }
