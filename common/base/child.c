@@ -20,6 +20,7 @@
 
 #include "base/child.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/printable.h"
 
 #define PASSED_FD 3
@@ -29,14 +30,6 @@
  */
 #define DEATH_MS 2000
 #define POLL_MS 5
-
-static void
-close_fd (int *fd)
-{
-  if (*fd >= 0)
-    close (*fd);
-  *fd = -1;
-}
 
 /* Programs print several lines where one is wanted in a log. */
 static char *

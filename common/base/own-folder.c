@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/own-folder.h"
 
 #define DIGITS 16
@@ -46,20 +47,16 @@ own_folder_is_name (const char *name)
 static int
 open_locked (int parent, const char *name, int wait_ms)
 {
-  const int fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
-                         | O_CLOEXEC);
+  auto_fd fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
+                       | O_CLOEXEC);
 
   for (int waited = 0; fd >= 0; waited += POLL_MS) {
     if (flock (fd, LOCK_EX | LOCK_NB) == 0)
-      return fd;
+      return g_steal_fd (&fd);
     if (errno != EWOULDBLOCK || waited >= wait_ms)
       break;
     g_usleep (POLL_MS * 1000);
   }
-  const int failure = errno;
-  if (fd >= 0)
-    close (fd);
-  errno = failure;
   return -1;
 }
 
@@ -81,16 +78,14 @@ own_folder_make (OwnFolder *folder, const char *path, GError **error)
     if (mkdir (path, 0700) < 0)
       return error_set (error, errno, "cannot make the folder %s: %s", path,
                         g_strerror (errno));
-    const int fd = open_locked (AT_FDCWD, path, LOCK_MS);
+    auto_fd fd = open_locked (AT_FDCWD, path, LOCK_MS);
+    const int failure = errno;
     if (fd >= 0 && still_exists (fd)) {
       folder->path = g_strdup (path);
-      folder->fd = fd;
+      folder->fd = g_steal_fd (&fd);
       return true;
     }
-    const int failure = errno;
-    if (fd >= 0)
-      close (fd);
-    else if (failure != ENOENT) {
+    if (fd < 0 && failure != ENOENT) {
       rmdir (path);
       return error_set (error, failure, "cannot lock the folder %s: %s", path,
                         g_strerror (failure));
@@ -121,22 +116,20 @@ static bool
 is_in_use (int folder)
 {
   struct sockaddr_un address = { .sun_family = AF_UNIX };
-  const int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  auto_fd fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
   snprintf (address.sun_path, sizeof address.sun_path,
             "/proc/self/fd/%d/" OWN_SOCKET, folder);
   const int failure = fd < 0 ? errno
     : connect (fd, (struct sockaddr *) &address, sizeof address) < 0
     ? errno : EISCONN;
-  if (fd >= 0)
-    close (fd);
   return failure != ECONNREFUSED && failure != ENOENT;
 }
 
 static void
 remove_if_dead (int parent, const char *name, uid_t also_user)
 {
-  const int fd = open_locked (parent, name, 0);
+  auto_fd fd = open_locked (parent, name, 0);
   struct stat status;
 
   if (fd < 0)
@@ -150,7 +143,6 @@ remove_if_dead (int parent, const char *name, uid_t also_user)
     unlinkat (fd, OWN_SOCKET, 0);
     unlinkat (parent, name, AT_REMOVEDIR);
   }
-  close (fd);
 }
 
 void

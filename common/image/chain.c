@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "image/chain.h"
 #include "image/qcow2-bitmaps.h"
 #include "image/qcow2-header.h"
@@ -300,16 +301,20 @@ image_chain_inspect (const char *path, GError **error)
   return g_steal_pointer (&layers);
 }
 
-static const char *
-void_bitmap_at (const char *path, int fd, const char *bitmap, bool needed,
-                int *unseen)
+const char *
+image_void_bitmap (const char *path, const char *bitmap, bool needed,
+                   int *unseen)
 {
+  auto_fd fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   g_auto (Qcow2Header) header = { 0 };
   g_autoptr (GError) refusal = NULL;
   const char *why;
   gsize length;
-  g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
 
+  *unseen = fd < 0 ? errno : 0;
+  if (fd < 0)
+    return NULL;
+  g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
   *unseen = !refusal || refusal->code == EINVAL ? 0 : refusal->code;
   if (*unseen)
     return NULL;
@@ -323,61 +328,38 @@ void_bitmap_at (const char *path, int fd, const char *bitmap, bool needed,
   return disk_names_lack (names, bitmap) ? NULL : header.void_bitmaps;
 }
 
-const char *
-image_void_bitmap (const char *path, const char *bitmap, bool needed,
-                   int *unseen)
-{
-  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-  *unseen = fd < 0 ? errno : 0;
-  if (fd < 0)
-    return NULL;
-  const char *why = void_bitmap_at (path, fd, bitmap, needed, unseen);
-  close (fd);
-  return why;
-}
-
 /* Nothing is locked, and no reason given: -1, or what is the caller's to close. */
 static int
 open_qcow2 (const char *path, Qcow2Header *header)
 {
-  const int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  auto_fd fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   const char *why;
   gsize length;
+  g_autofree guint8 *bytes
+    = fd >= 0 ? read_header (path, fd, &length, NULL) : NULL;
 
-  if (fd < 0)
-    return -1;
-  g_autofree guint8 *bytes = read_header (path, fd, &length, NULL);
-  if (bytes && qcow2_header_parse (bytes, length, header, &why))
-    return fd;
-  close (fd);
-  return -1;
+  return bytes && qcow2_header_parse (bytes, length, header, &why)
+    ? g_steal_fd (&fd) : -1;
 }
 
 bool
 image_is_version_2 (const char *path)
 {
   g_auto (Qcow2Header) header = { 0 };
-  const int fd = open_qcow2 (path, &header);
+  auto_fd fd = open_qcow2 (path, &header);
 
-  if (fd < 0)
-    return false;
-  close (fd);
-  return header.version == 2;
+  return fd >= 0 && header.version == 2;
 }
 
 bool
 image_has_bitmap (const char *path, const char *bitmap)
 {
   g_auto (Qcow2Header) header = { 0 };
-  const int fd = open_qcow2 (path, &header);
-
-  if (fd < 0)
-    return false;
+  auto_fd fd = open_qcow2 (path, &header);
   g_autoptr (GPtrArray) names
-    = header.bitmaps && !header.void_bitmaps
+    = fd >= 0 && header.bitmaps && !header.void_bitmaps
     ? qcow2_bitmap_names (fd, &header) : NULL;
-  close (fd);
+
   return names && !disk_names_lack (names, bitmap);
 }
 

@@ -6,8 +6,8 @@
 #include <config.h>
 
 #include <string.h>
-#include <unistd.h>
 
+#include "base/fd.h"
 #include "image/disk.h"
 
 Bitmap *
@@ -52,8 +52,7 @@ layer_free (Layer *layer)
   g_free (layer->backing_format);
   g_ptr_array_unref (layer->bitmaps);
   g_clear_pointer (&layer->void_names, g_ptr_array_unref);
-  if (layer->fd >= 0)
-    close (layer->fd);
+  close_fd (&layer->fd);
   g_free (layer);
 }
 

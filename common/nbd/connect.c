@@ -13,9 +13,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "nbd/check.h"
 #include "nbd/connect.h"
 #include "nbd/handshake.h"
@@ -127,17 +127,13 @@ static int
 connect_unix (struct nbd_handle *nbd, const char *path)
 {
   struct sockaddr_un address = { .sun_family = AF_UNIX };
-  const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  auto_fd fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-  if (fd < 0)
-    return errno;
   g_strlcpy (address.sun_path, path, sizeof address.sun_path);
-  if (connect (fd, (struct sockaddr *) &address, sizeof address) < 0) {
-    const int failure = errno;
-    close (fd);
-    return failure;
-  }
-  if (nbd_aio_connect_socket (nbd, fd) == -1) /* takes fd */
+  if (fd < 0
+      || connect (fd, (struct sockaddr *) &address, sizeof address) < 0)
+    return errno;
+  if (nbd_aio_connect_socket (nbd, g_steal_fd (&fd)) == -1) /* takes it */
     return nbd_get_errno () ? nbd_get_errno () : EINVAL;
   return 0;
 }

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "nbd/handshake.h"
 
 #define PIECE 65536
@@ -29,14 +30,6 @@ typedef struct {
   int ended[2];                 /* a pipe, whose end tells of libnbd's */
   int failure;                  /* why it was cut short */
 } Between;
-
-static void
-close_fd (int *fd)
-{
-  if (*fd >= 0)
-    close (*fd);
-  *fd = -1;
-}
 
 /* Wait until the descriptor may be read, or written, or there is no use. */
 static bool

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "nbd/peer.h"
 
 #define COMMAND_LINE_MAX (1024 * 1024)
@@ -28,15 +29,13 @@ command_line (pid_t pid)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
   g_autofree char *path = g_strdup_printf ("/proc/%ld/cmdline", (long) pid);
-  const int fd = open (path, O_RDONLY | O_CLOEXEC);
+  auto_fd fd = open (path, O_RDONLY | O_CLOEXEC);
   guint8 buffer[4096];
   ssize_t n = -1;
 
   while (fd >= 0 && bytes->len < COMMAND_LINE_MAX
          && (n = read (fd, buffer, sizeof buffer)) > 0)
     g_byte_array_append (bytes, buffer, (guint) n);
-  if (fd >= 0)
-    close (fd);
   g_byte_array_append (bytes, (const guint8 *) "", 1);
   return n < 0 ? NULL : g_steal_pointer (&bytes);
 }
@@ -103,16 +102,13 @@ static bool
 is_newer (const struct sockaddr_un *name)
 {
   const struct timeval limit = { .tv_sec = ANSWERS_WITHIN_S };
-  const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool newer = fd >= 0
+  auto_fd fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+  return fd >= 0
     && setsockopt (fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0
     && setsockopt (fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) == 0
     && connect (fd, (const struct sockaddr *) name, sizeof *name) == 0
     && knows_extended_headers (fd);
-
-  if (fd >= 0)
-    close (fd);
-  return newer;
 }
 
 bool

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <libxml/uri.h>
 
+#include "base/fd.h"
 #include "nbd/tls.h"
 #include "nbd/trust.h"
 
@@ -58,9 +59,9 @@ wait_until_connected (int fd, const NbdLife *life, gint64 deadline)
 static int
 connect_to (const struct addrinfo *to, const NbdLife *life, gint64 deadline)
 {
-  const int fd = socket (to->ai_family,
-                         to->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                         to->ai_protocol);
+  auto_fd fd = socket (to->ai_family,
+                       to->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                       to->ai_protocol);
   int failure = fd < 0 ? errno : 0;
 
   if (!failure && connect (fd, to->ai_addr, to->ai_addrlen) < 0)
@@ -68,10 +69,8 @@ connect_to (const struct addrinfo *to, const NbdLife *life, gint64 deadline)
       ? wait_until_connected (fd, life, deadline) : errno;
   if (!failure) {
     setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof (int));
-    return fd;
+    return g_steal_fd (&fd);
   }
-  if (fd >= 0)
-    close (fd);
   errno = failure;
   return -1;
 }
@@ -207,11 +206,7 @@ nbd_tls_connect (struct nbd_handle *nbd, const char *uri, const NbdLife *life,
     return nbd_get_errno () ? nbd_get_errno () : ENOTSUP;
   g_autofree char *host = host_of (parsed, false);
   g_autofree char *vouched = host_of (parsed, true);
-  const int fd = connect_to_host (host, parsed->port > 0 ? parsed->port
-                                  : DEFAULT_PORT, life, deadline);
-  if (fd < 0)
-    return errno;
-  const int failure = hand_over (nbd, vouched, fd);
-  close (fd);
-  return failure;
+  auto_fd fd = connect_to_host (host, parsed->port > 0 ? parsed->port
+                                : DEFAULT_PORT, life, deadline);
+  return fd < 0 ? errno : hand_over (nbd, vouched, fd);
 }

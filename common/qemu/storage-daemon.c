@@ -25,6 +25,7 @@
 
 #include "base/child.h"
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/own-folder.h"
 #include "qemu/qmp.h"
 #include "qemu/storage-daemon.h"
@@ -61,15 +62,13 @@ listen_in (const char *folder, int *path_fd, GError **error)
                "name for a socket; set TMPDIR to a shorter one", folder);
     return -1;
   }
-  const int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  auto_fd fd = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd >= 0 && bind (fd, (struct sockaddr *) &address, sizeof address) == 0
       && (*path_fd = open (address.sun_path, O_PATH | O_CLOEXEC)) >= 0
       && listen (fd, SOMAXCONN) == 0)
-    return fd;
+    return g_steal_fd (&fd);
   error_set (error, errno, "cannot make a private socket in %s: %s", folder,
              g_strerror (errno));
-  if (fd >= 0)
-    close (fd);
   return -1;
 }
 
@@ -115,13 +114,9 @@ storage_daemon_start (NbdLife *life, GError **error)
   daemon->exports
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 
-  const int fd = listen_unnamed (&daemon->socket_path_fd, error);
-  if (fd >= 0) {
-    const bool started = child_start (argv, fd, &daemon->child, error);
-    close (fd);
-    if (started)
-      return daemon;
-  }
+  auto_fd fd = listen_unnamed (&daemon->socket_path_fd, error);
+  if (fd >= 0 && child_start (argv, fd, &daemon->child, error))
+    return daemon;
   storage_daemon_stop (daemon);
   return NULL;
 }
@@ -142,8 +137,7 @@ storage_daemon_stop (StorageDaemon *daemon)
     qmp_execute (daemon->qmp, "quit", NULL, NULL, NULL);
   qmp_free (daemon->qmp);
   child_stop (&daemon->child, STOP_GRACE_MS);
-  if (daemon->socket_path_fd >= 0)
-    close (daemon->socket_path_fd);
+  close_fd (&daemon->socket_path_fd);
   g_hash_table_unref (daemon->exports);
   g_mutex_clear (&daemon->lock);
   g_free (daemon);

@@ -18,6 +18,7 @@
 #include <glib.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/nearest.h"
 #include "tree/load.h"
 
@@ -170,8 +171,6 @@ load_entry (Loader *loader, int directory, const Entry *entry, GError **error)
 {
   const char *name = entry->name;
   struct stat status = { .st_mode = S_IFREG };
-  bool ok;
-  int fd;
 
   if (entry->type != DT_REG && fstatat (directory, name, &status, 0) == -1)
     return error_set (error, errno, "cannot be examined: %s",
@@ -183,13 +182,11 @@ load_entry (Loader *loader, int directory, const Entry *entry, GError **error)
   }
   if (!S_ISREG (status.st_mode))
     return error_set (error, EINVAL, "is no regular file");
-  fd = openat (directory, name, OPEN_FLAGS);
+  auto_fd fd = openat (directory, name, OPEN_FLAGS);
   if (fd == -1)
     return error_set (error, errno, "cannot be opened: %s",
                       g_strerror (errno));
-  ok = load_fd (loader, fd, error);
-  close (fd);
-  return ok;
+  return load_fd (loader, fd, error);
 }
 
 static int
@@ -230,15 +227,13 @@ list_directory (DIR *directory, const char *path, GError **error)
 static bool
 has_entries (int parent, const char *name)
 {
-  const int fd = openat (parent, name, OPEN_FLAGS | O_DIRECTORY);
+  auto_fd fd = openat (parent, name, OPEN_FLAGS | O_DIRECTORY);
   g_autoptr (DIR) directory = fd == -1 ? NULL : fdopendir (fd);
   const struct dirent *entry;
 
-  if (!directory) {
-    if (fd != -1)
-      close (fd);
+  if (!directory)
     return false;
-  }
+  g_steal_fd (&fd);
   while ((entry = readdir (directory)) != NULL)
     if (!is_dots (entry->d_name))
       return true;
@@ -325,8 +320,7 @@ load_path (Loader *loader, const char *path, GError **error)
 {
   g_autoptr (DIR) directory = NULL;
   g_autoptr (GError) reason = NULL;
-  const int fd = open (path, OPEN_FLAGS);
-  bool ok;
+  auto_fd fd = open (path, OPEN_FLAGS);
 
   if (fd == -1) {
     const int failure = errno;
@@ -336,13 +330,13 @@ load_path (Loader *loader, const char *path, GError **error)
                       g_strerror (failure), user);
   }
   directory = fdopendir (fd);
-  if (directory)
+  if (directory != NULL) {
+    g_steal_fd (&fd);
     return load_directory (loader, directory, path, error);
-
+  }
   /* Not a directory. */
-  ok = load_fd (loader, fd, &reason);
-  close (fd);
-  return ok || error_set (error, reason->code, "%s: %s", path,
+  return load_fd (loader, fd, &reason)
+    || error_set (error, reason->code, "%s: %s", path,
                           reason->message);
 }
 
