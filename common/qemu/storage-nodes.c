@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 #include <json-glib/json-glib.h>
 
 #include "base/error.h"

@@ -12,9 +12,7 @@
  */
 #include <config.h>
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <libnbd.h>
 
 #include "nbd/connect.h"
