@@ -70,7 +70,7 @@ check_header (const Qcow2Header *header, const char *path, bool top,
               GError **error)
 {
   if (header->version == 2 && top)
-    return refuse_with (error, EINVAL, "amend -f qcow2 -o compat=1.1", path,
+    return refuse_with (error, EINVAL, IMAGE_CHANGE_VERSION, path,
                         "%s is qcow2 version 2, which cannot hold dirty "
                         "bitmaps; make a full backup, and to have bitmaps "
                         "from then on,", path);

@@ -18,6 +18,9 @@
  */
 GPtrArray *image_chain_inspect (const char *path, GError **error);
 
+/* What qemu-img is told, before an image's path, to make it hold bitmaps. */
+#define IMAGE_CHANGE_VERSION "amend -f qcow2 -o compat=1.1"
+
 /* Does the image at path say that it is qcow2 version 2, which can hold no
  * bitmap?  False if it cannot be looked at.  Nothing is locked: while a guest
  * runs, the version of its image stays what it is.

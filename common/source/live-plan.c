@@ -49,6 +49,21 @@ qemu_user (const GuestLook *look, uid_t *user, gid_t *group)
   return !look->host && (look->guest->owner_known || !look->privileged);
 }
 
+/* Can QEMU's user do what mode says in the folder, which was chosen or is that
+ * parameter's?
+ */
+static bool
+check_folder (const char *parameter, const char *folder, const GuestLook *look,
+              int mode, GError **error)
+{
+  g_autofree char *purpose = g_strconcat (parameter, folder, NULL);
+  uid_t user;
+  gid_t group;
+
+  return !qemu_user (look, &user, &group)
+    || reach_check (purpose, folder, user, group, mode, NULL, error);
+}
+
 static bool
 choose_socket (LivePlan *plan, const SourceRequest *request,
                const GuestLook *look, GError **error)
@@ -56,8 +71,6 @@ choose_socket (LivePlan *plan, const SourceRequest *request,
   const char *runtime = getenv ("XDG_RUNTIME_DIR");
   const char *folder = request->socket_dir ? request->socket_dir
     : geteuid () == 0 ? SOCKET_DIR : runtime ? runtime : g_get_tmp_dir ();
-  uid_t user;
-  gid_t group;
 
   plan->folder = g_build_filename (folder, plan->mark, NULL);
   if (look->host)
@@ -68,9 +81,7 @@ choose_socket (LivePlan *plan, const SourceRequest *request,
     return error_set (error, ENAMETOOLONG, "socket-dir=%s: the path of a "
                       "socket in it, %s, is too long for Unix; choose a "
                       "shorter one", folder, plan->backup->socket);
-  g_autofree char *purpose = g_strconcat ("socket-dir=", folder, NULL);
-  return !qemu_user (look, &user, &group)
-    || reach_check (purpose, folder, user, group, X_OK, NULL, error);
+  return check_folder ("socket-dir=", folder, look, X_OK, error);
 }
 
 static bool
@@ -117,13 +128,9 @@ static bool
 check_scratch (const char *path, const GuestLook *look, GError **error)
 {
   g_autofree char *folder = g_path_get_dirname (path);
-  uid_t user;
-  gid_t group;
 
-  g_autofree char *purpose = g_strconcat ("scratch-dir=", folder, NULL);
-  return !qemu_user (look, &user, &group)
-    || reach_check (purpose, folder, user, group,
-                    look->privileged ? X_OK : W_OK | X_OK, NULL, error);
+  return check_folder ("scratch-dir=", folder, look,
+                       look->privileged ? X_OK : W_OK | X_OK, error);
 }
 
 /* libvirt keeps bitmaps in qcow2 only, and would begin nothing at all if asked
@@ -302,8 +309,8 @@ what_to_amend (const LivePlan *plan, const GuestLook *look)
       continue;
     g_autofree char *word = error_shell_word (disk->source);
     return g_strdup_printf ("; disk %s is of version 2: to change that, once "
-                            "its guest is off, type: qemu-img amend -f qcow2 "
-                            "-o compat=1.1 %s", disk->target, word);
+                            "its guest is off, type: qemu-img "
+                            IMAGE_CHANGE_VERSION " %s", disk->target, word);
   }
   return g_strdup ("");
 }
