@@ -70,14 +70,6 @@ compare (const void *first, const void *second)
   return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static void
-append_printable (GString *out, const char *name)
-{
-  g_autofree char *text = printable_format ("%s", name);
-
-  g_string_append (out, text);
-}
-
 char *
 nearest_names (const char *wanted, const GPtrArray *names, guint most)
 {
@@ -104,10 +96,10 @@ nearest_names (const char *wanted, const GPtrArray *names, guint most)
   out = g_string_new (NULL);
   for (guint i = 0; i < shown; i++) {
     const guint index = i < considered ? candidates[i].index : i;
+    g_autofree char *text
+      = printable_format ("%s", (char *) g_ptr_array_index (names, index));
 
-    if (i > 0)
-      g_string_append (out, ", ");
-    append_printable (out, g_ptr_array_index (names, index));
+    g_string_append_printf (out, "%s%s", i > 0 ? ", " : "", text);
   }
   if (shown < total)
     g_string_append_printf (out, " and %u more", total - shown);

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <glib-unix.h>
 
 #include "base/error.h"
 #include "base/xml-text.h"
@@ -16,8 +17,8 @@
 #include "tree/checkpoint.h"
 #include "tree/source-key.h"
 
-/* LOGIN_NAME_MAX of Linux, and room for what one entry of the user database
- * holds: a group may have thousands of members. */
+/* LOGIN_NAME_MAX of Linux, and room for a group, which may have thousands of
+ * members. */
 #define MAX_USER_NAME 255
 #define MAX_ENTRY (1024 * 1024)
 
@@ -98,17 +99,11 @@ parse_id (const char *text, guint32 *id)
 static bool
 find_user (const char *name, guint32 *id)
 {
-  for (gsize size = 4096; size <= MAX_ENTRY; size *= 4) {
-    g_autofree char *buffer = g_malloc (size);
-    struct passwd entry, *found = NULL;
-    const int failure = getpwnam_r (name, &entry, buffer, size, &found);
+  g_autofree struct passwd *entry = g_unix_get_passwd_entry (name, NULL);
 
-    if (found)
-      *id = found->pw_uid;
-    if (failure != ERANGE)
-      return found != NULL;
-  }
-  return false;
+  if (entry)
+    *id = entry->pw_uid;
+  return entry != NULL;
 }
 
 static bool
