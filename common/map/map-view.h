@@ -15,10 +15,28 @@ typedef struct {
   DirtyMap *own;                /* map, if it is of this stretch only */
 } MapView;
 
-/* The state at offset, as dirty_map_lookup; within what was asked for. */
-DirtyState map_view_lookup (const MapView *view, guint64 offset,
-                            guint64 limit, guint64 *end);
-void map_view_clear (MapView *view);
+/* The state at offset, as dirty_map_lookup; within what was asked for.  All
+ * offsets are the disk's.
+ */
+static inline DirtyState
+map_view_lookup (const MapView *view, guint64 offset, guint64 limit,
+                 guint64 *end)
+{
+  const DirtyState state
+    = dirty_map_lookup (view->map, offset - view->base, limit - view->base,
+                        end);
+
+  *end += view->base;
+  return state;
+}
+
+static inline void
+map_view_clear (MapView *view)
+{
+  g_clear_pointer (&view->own, dirty_map_free);
+  view->map = NULL;
+}
+
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MapView, map_view_clear)
 
 #endif /* COMMON_MAP_MAP_VIEW_H */
