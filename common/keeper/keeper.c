@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/on-quit.h"
 #include "keeper/message.h"
 #include "keeper/process.h"
@@ -362,14 +363,6 @@ keeper_end (Keeper *keeper)
   if (keeper->watch)
     g_thread_join (keeper->watch);
   return trouble;
-}
-
-static void
-close_fd (int *fd)
-{
-  if (*fd >= 0)
-    close (*fd);
-  *fd = -1;
 }
 
 void

@@ -23,19 +23,6 @@ is_wanted (const SourceRequest *request)
 static const char missing_remedy[]
   = SOURCE_LEFT_OUT " (on-missing=full serves it whole)";
 
-static void
-report_look (const GuestLook *look, const Source *source)
-{
-  const GPtrArray *problems = forest_problems (look->tree);
-
-  for (guint i = 0; i < look->skipped->len; i++)
-    reporter_warn (source->reporter, "%s",
-                   (const char *) g_ptr_array_index (look->skipped, i));
-  for (guint i = 0; i < problems->len; i++)
-    reporter_warn (source->reporter, "%s",
-                   (const char *) g_ptr_array_index (problems, i));
-}
-
 void
 libvirt_leave_out (Source *source, const SourceRequest *request,
                    GHashTable *why_not, bool belong)
