@@ -8,9 +8,20 @@
  */
 #include <config.h>
 
-#include <string.h>
+#include <stdatomic.h>
 
-#include "nbd/read-ahead-internal.h"
+#include "nbd/pipeline.h"
+#include "nbd/read-ahead.h"
+
+/* QEMU is fastest with some 512 KiB at once.  More pieces only fall out of the
+ * processor's caches.  Measured: bench/RESULTS.md.
+ */
+#define PIECES_USUAL 4
+#define PIECE_BYTES (READ_AHEAD_BYTES / PIECES_USUAL)
+/* The server has the next piece at hand, and no more: what it reads too early
+ * is in no cache any more when it sends it.
+ */
+#define WINDOW (2 * PIECE_BYTES)
 
 /* A reader asks for its next request, or with many under way, for one of the
  * next few.  Of one who then left most of it out, such as one of several who
@@ -18,25 +29,57 @@
  */
 #define EXPECTED_RUNS 4
 
+struct ReadAhead {
+  const DirtyMap *map;
+  atomic_bool attended;         /* busy is held by the attendant */
+  GMutex busy;                  /* guards what follows */
+  Pipeline pipeline;
+  gint64 used;                  /* when; monotonic, microseconds */
+  guint most;                   /* depth is at most as much */
+  guint depth;                  /* so many pieces may be queued; 0: nothing was
+                                 * asked for */
+  bool leaves_out;              /* it has left out more than it took */
+  guint64 read_to;              /* the end of the last request */
+  guint64 next;                 /* what follows will be read ahead, or has to
+                                 * be asked for to make this a stream */
+};
+
+static Attendant *
+attendant_of (const ReadAhead *ahead)
+{
+  return nbd_pool_attendant (ahead->pipeline.pool);
+}
+
+/* An Attend for a ReadAhead. */
+static bool
+attend (void *opaque)
+{
+  ReadAhead *ahead = opaque;
+
+  if (!g_mutex_trylock (&ahead->busy))
+    return true;
+  atomic_store (&ahead->attended, true);
+  if (g_get_monotonic_time () - ahead->used >= ATTENDANT_IDLE_US)
+    pipeline_drain (&ahead->pipeline, ATTENDANT_PATIENCE_MS);
+  atomic_store (&ahead->attended, false);
+  const bool more = ahead->pipeline.unanswered > 0;
+  g_mutex_unlock (&ahead->busy);
+  return more;
+}
+
 ReadAhead *
 read_ahead_new (NbdPool *pool, const DirtyMap *map)
 {
   ReadAhead *ahead = g_new0 (ReadAhead, 1);
 
-  ahead->pool = pool;
-  ahead->most = nbd_pool_has_witness (pool) ? PIECES : PIECES_USUAL;
+  ahead->pipeline.pool = pool;
+  ahead->pipeline.piece_bytes = PIECE_BYTES;
+  ahead->pipeline.window = WINDOW;
+  ahead->most = nbd_pool_has_witness (pool) ? PIPELINE_PIECES : PIECES_USUAL;
   ahead->map = map;
   g_mutex_init (&ahead->busy);
-  for (guint i = 0; i < PIECES; i++)
-    ahead->pieces[i].ahead = ahead;
-  attendant_add (nbd_pool_attendant (pool), read_ahead_attend, ahead);
+  attendant_add (attendant_of (ahead), attend, ahead);
   return ahead;
-}
-
-static guint64
-run_end (const Run *run)
-{
-  return run->offset + run->length;
 }
 
 /* The next dirty run as far as the map is known, of at most `most` bytes, and
@@ -44,7 +87,7 @@ run_end (const Run *run)
  * read by those who look at the map.
  */
 static bool
-next_run (const DirtyMap *map, guint64 offset, guint32 most, Run *run)
+next_run (const DirtyMap *map, guint64 offset, guint32 most, PipelineRun *run)
 {
   const guint64 known = dirty_map_frontier (map);
   guint64 end;
@@ -53,8 +96,8 @@ next_run (const DirtyMap *map, guint64 offset, guint32 most, Run *run)
     if (dirty_map_lookup (map, offset, known, &end) != DIRTY_MAP_DIRTY)
       continue;
     const guint64 border = (offset / PIECE_BYTES + 1) * PIECE_BYTES;
-    run->offset = offset;
-    run->length = (guint32) MIN (MIN (end, border) - offset, most);
+    run->begin = offset;
+    run->end = MIN (MIN (end, border), offset + most);
     return true;
   }
   return false;
@@ -64,15 +107,15 @@ next_run (const DirtyMap *map, guint64 offset, guint32 most, Run *run)
 static bool
 is_expected (const ReadAhead *ahead, guint64 offset)
 {
-  Run run = { .offset = ahead->next };
+  PipelineRun run = { .end = ahead->next };
 
   if (ahead->depth == 0 || offset < ahead->next)
     return false;
   for (guint i = 0; i < (ahead->leaves_out ? 1 : EXPECTED_RUNS); i++) {
-    if (!next_run (ahead->map, run_end (&run), PIECE_BYTES, &run)
-        || offset < run.offset)
+    if (!next_run (ahead->map, run.end, PIECE_BYTES, &run)
+        || offset < run.begin)
       return false;
-    if (offset < run_end (&run))
+    if (offset < run.end)
       return true;
   }
   return false;
@@ -83,60 +126,43 @@ read_ahead_free (ReadAhead *ahead)
 {
   if (!ahead)
     return;
-  attendant_remove (nbd_pool_attendant (ahead->pool), ahead);
-  ahead->n = 0;
-  read_ahead_settle (ahead, READ_AHEAD_GOODBYE_MS);
-  read_ahead_rest (ahead);
+  attendant_remove (attendant_of (ahead), ahead);
+  pipeline_close (&ahead->pipeline, READ_AHEAD_GOODBYE_MS);
   g_mutex_clear (&ahead->busy);
   g_free (ahead);
 }
 
-static void
-want_piece (ReadAhead *ahead)
+/* False if nothing dirty is known beyond. */
+static bool
+queue_piece (ReadAhead *ahead)
 {
-  Piece *piece = nth_piece (ahead, ahead->n);
+  PipelineRun runs[PIPELINE_RUNS];
+  guint32 room = PIECE_BYTES;
+  guint n = 0;
 
-  piece->n_runs = piece->length = piece->taken = 0;
-  while (piece->n_runs < PIECE_RUNS && piece->length < PIECE_BYTES) {
-    Run *run = &piece->runs[piece->n_runs];
-    if (!next_run (ahead->map, ahead->next, PIECE_BYTES - piece->length,
-                   run))
-      break;
-    run->at = piece->length;
-    piece->length += run->length;
-    piece->n_runs++;
-    ahead->next = run_end (run);
+  while (n < PIPELINE_RUNS && room > 0
+         && next_run (ahead->map, ahead->next, room, &runs[n])) {
+    room -= (guint32) (runs[n].end - runs[n].begin);
+    ahead->next = runs[n++].end;
   }
-  if (piece->n_runs == 0)
-    return;
-  piece->state = PIECE_WANTED;
-  ahead->n++;
+  if (n > 0)
+    pipeline_push (&ahead->pipeline, runs, n);
+  return n > 0;
 }
 
 static void
 read_on (ReadAhead *ahead)
 {
-  guint before;
+  Pipeline *pipeline = &ahead->pipeline;
 
-  /* A new stream has to wait for what is left of the last; its reader has not,
-   * but while it comes, that is the shortest way to read ahead again.
-   */
-  if (ahead->ended || (ahead->n == 0 && !read_ahead_drain (ahead, 1)))
+  if (!pipeline_open (pipeline))
     return;
-  if (!ahead->nbd && !ahead->ended)
-    ahead->nbd = nbd_pool_borrow (ahead->pool);
-  if (!ahead->nbd)
-    return;
-  do {
-    before = ahead->n;
-    if (before < ahead->depth)
-      want_piece (ahead);
-  } while (ahead->n > before);
-  read_ahead_begin_wanted (ahead);
-  if (ahead->n == 0)
-    read_ahead_rest (ahead);
+  while (pipeline->n < ahead->depth && queue_piece (ahead))
+    ;
+  if (pipeline->n == 0)
+    pipeline_rest (pipeline);
   else                          /* or the server waits for room in the socket */
-    read_ahead_receive (ahead, 0);
+    pipeline_receive (pipeline, 0);
 }
 
 /* Forget pieces that were handed out, and those that a reader who is at
@@ -145,16 +171,13 @@ read_on (ReadAhead *ahead)
 static bool
 forget_behind (ReadAhead *ahead, guint n)
 {
+  const PipelinePiece *piece;
   bool useful = true;
 
-  while (ahead->n > 0) {
-    const Piece *piece = nth_piece (ahead, 0);
-    if (piece->state == PIECE_WANTED || piece->state == PIECE_READING
-        || (piece->taken < piece->length && n <= ahead->most / 2))
-      break;
+  while ((piece = pipeline_first_done (&ahead->pipeline))
+         && (piece->taken >= piece->length || n > ahead->most / 2)) {
     useful = useful && piece->taken >= piece->length / 4 * 3;
-    ahead->first = (ahead->first + 1) % PIECES;
-    ahead->n--;
+    pipeline_pop (&ahead->pipeline);
     n -= n > 0;
     ahead->depth = MIN (ahead->depth * 2, ahead->most);
   }
@@ -165,7 +188,7 @@ forget_behind (ReadAhead *ahead, guint n)
 static void
 begin_anew (ReadAhead *ahead, guint64 next)
 {
-  read_ahead_rest (ahead);
+  pipeline_rest (&ahead->pipeline);
   ahead->next = next;
   ahead->depth = 1;
 }
@@ -192,7 +215,7 @@ note_request (ReadAhead *ahead, guint64 offset, guint64 end)
 
   ahead->read_to = end;
   /* A clean gap between what was read ahead. */
-  if (ahead->n > 0 && offset >= last && offset < ahead->next)
+  if (ahead->pipeline.n > 0 && offset >= last && offset < ahead->next)
     return;
   if (!is_expected (ahead, offset)) {
     begin_anew (ahead, end);
@@ -202,52 +225,25 @@ note_request (ReadAhead *ahead, guint64 offset, guint64 end)
   go_on (ahead, G_MAXUINT, end);
 }
 
-/* The run with this byte in it, or NULL and in *before how far it is to the
- * piece's next run.
- */
-static const Run *
-find_run (const Piece *piece, guint64 offset, guint64 *before)
-{
-  for (guint i = 0; i < piece->n_runs; i++) {
-    const Run *run = &piece->runs[i];
-    if (offset < run->offset) {
-      *before = MIN (*before, run->offset - offset);
-      return NULL;
-    }
-    if (offset < run_end (run))
-      return run;
-  }
-  return NULL;
-}
-
 static guint32
 take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
       guint32 *others, gint64 *came, const NbdBudget *budget)
 {
-  guint64 before = count;
+  guint n;
+  const PipelineRequest *request
+    = pipeline_find (&ahead->pipeline, offset, &count, &n);
 
-  for (guint n = 0; n < ahead->n; n++) {
-    Piece *piece = nth_piece (ahead, n);
-    const Run *run = find_run (piece, offset, &before);
-    if (!run)
-      continue;
-    count = (guint32) MIN (count, run_end (run) - offset);
-    *others = count;
-    read_ahead_await (ahead, piece, budget);
-    const bool ready = piece->state == PIECE_READY;
-    if (ready)
-      memcpy (buffer, piece->buffer + run->at + (offset - run->offset),
-              count);
-    piece->taken += count;
-    *came = piece->came;
-    ahead->read_to = offset + count;
-    go_on (ahead, n, offset + count);
-    return ready ? count : 0;
+  *others = count;
+  if (!request) {
+    if (!ahead->pipeline.ended)
+      note_request (ahead, offset, offset + count);
+    return 0;
   }
-  *others = (guint32) before;
-  if (!ahead->ended)
-    note_request (ahead, offset, offset + before);
-  return 0;
+  const bool ready = pipeline_take (request, buffer, count, offset, budget);
+  *came = request->piece->came;
+  ahead->read_to = offset + count;
+  go_on (ahead, n, offset + count);
+  return ready ? count : 0;
 }
 
 guint32
@@ -263,12 +259,12 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
     g_mutex_lock (&ahead->busy);
   }
   taken = take (ahead, buffer, count, offset, others, came, budget);
-  const bool more = ahead->unanswered > 0;
+  const bool more = ahead->pipeline.unanswered > 0;
   if (more)
     ahead->used = g_get_monotonic_time ();
   g_mutex_unlock (&ahead->busy);
   if (more)
-    attendant_wake (nbd_pool_attendant (ahead->pool));
+    attendant_wake (attendant_of (ahead));
   return taken;
 }
 
@@ -277,9 +273,9 @@ read_ahead_go_on (ReadAhead *ahead, int milliseconds)
 {
   if (!g_mutex_trylock (&ahead->busy))
     return false;
-  const bool more = ahead->unanswered > 0;
+  const bool more = ahead->pipeline.unanswered > 0;
   if (more)
-    read_ahead_receive (ahead, milliseconds);
+    pipeline_receive (&ahead->pipeline, milliseconds);
   g_mutex_unlock (&ahead->busy);
   return more;
 }

@@ -33,7 +33,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ReadAhead, read_ahead_free)
  * of nbd_pool_release).  If 0, *others (in: count) is how many of
  * them to read by nbd_pool_pread, and this also where reading ahead failed:
  * errors are told to those who ask for the very bytes.  May wait for bytes
- * that are on their way, for READ_AHEAD_TIMEOUT_MS at most.  Any thread, but
+ * that are on their way (PIPELINE_TIMEOUT_MS at most).  Any thread, but
  * nothing is given to one that comes while another is in here.
  */
 guint32 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
@@ -44,7 +44,5 @@ guint32 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
  * nothing is, or another thread does.
  */
 bool read_ahead_go_on (ReadAhead *ahead, int milliseconds);
-
-#define READ_AHEAD_TIMEOUT_MS 30000
 
 #endif /* COMMON_NBD_READ_AHEAD_H */

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What was dropped stays in the ring until its answers are in, as libnbd writes
+ * to its buffers until then, or until the connection is closed.
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "nbd/connect.h"
+#include "nbd/pipeline.h"
+
+/* So long is waited for what comes from a server that is lost, or when we end.
+ */
+#define LIFE_OVER_MS 100U
+/* So long an answer may go on coming, in pieces, to those who do not need it.
+ */
+#define DRAIN_US G_TIME_SPAN_SECOND
+
+/* The nth piece, if there is one, or the next to be used. */
+static PipelinePiece *
+nth_piece (Pipeline *pipeline, guint n)
+{
+  return &pipeline->pieces[(pipeline->first + n) % PIPELINE_PIECES];
+}
+
+static bool
+is_awaited (const PipelinePiece *piece)
+{
+  return piece->state == PIECE_WANTED || piece->state == PIECE_READING;
+}
+
+/* An NbdReadEnded. */
+static void
+answered (NbdRead *read, bool refused)
+{
+  PipelinePiece *piece = ((PipelineRequest *) (void *) read)->piece;
+  Pipeline *pipeline = piece->pipeline;
+
+  pipeline->unanswered--;
+  pipeline->refused = pipeline->refused || refused;
+  piece->failed = piece->failed || refused;
+  nbd_read_clear (read);
+  if (--piece->unanswered > 0)
+    return;
+  pipeline->unanswered_bytes -= piece->length;
+  piece->state = piece->failed ? PIECE_FAILED : PIECE_READY;
+  piece->came = g_get_monotonic_time ();
+}
+
+/* Send what a piece needs.  The last answer may come before this returns. */
+static void
+begin_piece (Pipeline *pipeline, PipelinePiece *piece)
+{
+  if (!piece->buffer)
+    piece->buffer = g_malloc (pipeline->piece_bytes);
+  piece->state = PIECE_READING;
+  piece->failed = false;
+  piece->unanswered = piece->n_requests;
+  pipeline->unanswered += piece->n_requests;
+  pipeline->unanswered_bytes += piece->length;
+  for (guint i = 0; i < piece->n_requests; i++) {
+    PipelineRequest *request = &piece->requests[i];
+    NbdRead *read = &request->read;
+    if (nbd_read_begin (read, pipeline->nbd, piece->buffer + request->at,
+                        read->length, read->offset, answered) == -1)
+      answered (read, true);
+  }
+}
+
+/* Begin as much of the queue as the window allows. */
+static void
+begin_queued (Pipeline *pipeline)
+{
+  for (guint i = 0; i < pipeline->n; i++) {
+    PipelinePiece *piece = nth_piece (pipeline, i);
+    if (pipeline->unanswered_bytes >= pipeline->window)
+      return;
+    if (piece->state == PIECE_WANTED)
+      begin_piece (pipeline, piece);
+  }
+}
+
+void
+pipeline_push (Pipeline *pipeline, const PipelineRun *runs, guint n_runs)
+{
+  PipelinePiece *piece = nth_piece (pipeline, pipeline->n++);
+
+  piece->pipeline = pipeline;
+  piece->state = PIECE_WANTED;
+  piece->length = piece->taken = 0;
+  piece->n_requests = n_runs;
+  for (guint i = 0; i < n_runs; i++) {
+    PipelineRequest *request = &piece->requests[i];
+    request->piece = piece;
+    request->at = piece->length;
+    request->read.offset = runs[i].begin;
+    request->read.length = (guint32) (runs[i].end - runs[i].begin);
+    piece->length += request->read.length;
+  }
+  begin_queued (pipeline);
+}
+
+const PipelinePiece *
+pipeline_first_done (Pipeline *pipeline)
+{
+  const PipelinePiece *piece = nth_piece (pipeline, 0);
+
+  return pipeline->n > 0 && !is_awaited (piece) ? piece : NULL;
+}
+
+void
+pipeline_pop (Pipeline *pipeline)
+{
+  pipeline->first = (pipeline->first + 1) % PIPELINE_PIECES;
+  pipeline->n--;
+}
+
+/* Give the connection up.  Afterwards libnbd writes to no buffer. */
+static void
+end (Pipeline *pipeline)
+{
+  pipeline->ended = true;
+  nbd_connect_drop (nbd_pool_life (pipeline->pool),
+                    g_steal_pointer (&pipeline->nbd));
+  pipeline->unanswered = pipeline->unanswered_bytes = 0;
+  for (guint i = 0; i < PIPELINE_PIECES; i++) {
+    PipelinePiece *piece = &pipeline->pieces[i];
+    if (piece->state == PIECE_READING)
+      for (guint j = 0; j < piece->n_requests; j++)
+        nbd_read_clear (&piece->requests[j].read);
+    if (piece->state != PIECE_READY)
+      piece->state = PIECE_FAILED;
+  }
+}
+
+static gint64
+deadline_in (guint milliseconds)
+{
+  return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+}
+
+bool
+pipeline_receive (Pipeline *pipeline, int milliseconds)
+{
+  NbdLife *life = nbd_pool_life (pipeline->pool);
+  NbdWait wait;
+
+  nbd_life_begin_wait (life, &wait, nbd_aio_get_fd (pipeline->nbd),
+                       deadline_in (PIPELINE_TIMEOUT_MS));
+  const int came = nbd_poll (pipeline->nbd, milliseconds);
+  if (nbd_life_end_wait (life, &wait) || came == -1
+      || nbd_aio_is_dead (pipeline->nbd) == 1
+      || nbd_aio_is_closed (pipeline->nbd) == 1) {
+    end (pipeline);
+    return false;
+  }
+  begin_queued (pipeline);
+  return came > 0;
+}
+
+/* Wait for something, but not beyond the deadline. */
+static void
+receive_until (Pipeline *pipeline, gint64 deadline)
+{
+  const gint64 left = deadline - g_get_monotonic_time ();
+
+  if (left > 0)
+    pipeline_receive (pipeline, (int) (left / G_TIME_SPAN_MILLISECOND + 1));
+  else
+    end (pipeline);
+}
+
+const PipelineRequest *
+pipeline_find (Pipeline *pipeline, guint64 offset, guint32 *count, guint *n)
+{
+  for (*n = 0; *n < pipeline->n; ++*n) {
+    const PipelinePiece *piece = nth_piece (pipeline, *n);
+    for (guint i = 0; i < piece->n_requests; i++) {
+      const NbdRead *read = &piece->requests[i].read;
+      const guint64 end = read->offset + read->length;
+      if (offset >= end)
+        continue;
+      const bool inside = offset >= read->offset;
+      *count = (guint32) MIN (*count, (inside ? end : read->offset) - offset);
+      return inside ? &piece->requests[i] : NULL;
+    }
+  }
+  return NULL;
+}
+
+bool
+pipeline_take (const PipelineRequest *request, void *buffer, guint32 count,
+               guint64 offset, const NbdBudget *budget)
+{
+  PipelinePiece *piece = request->piece;
+  const gint64 deadline = MIN (deadline_in (PIPELINE_TIMEOUT_MS),
+                               budget->deadline);
+
+  while (is_awaited (piece))
+    receive_until (piece->pipeline, deadline);
+  piece->taken += count;
+  if (piece->state != PIECE_READY)
+    return false;
+  memcpy (buffer,
+          piece->buffer + request->at + (offset - request->read.offset), count);
+  return true;
+}
+
+bool
+pipeline_drain (Pipeline *pipeline, int patience)
+{
+  const gint64 end = g_get_monotonic_time () + DRAIN_US;
+
+  while (pipeline->unanswered > 0 && pipeline_receive (pipeline, patience)
+         && g_get_monotonic_time () < end)
+    ;
+  return pipeline->unanswered == 0;
+}
+
+bool
+pipeline_open (Pipeline *pipeline)
+{
+  /* The caller has not to wait for what was dropped, but while that comes, this
+   * is the shortest way to read on.
+   */
+  if (pipeline->n == 0 && !pipeline_drain (pipeline, 1))
+    return false;
+  if (!pipeline->nbd && !pipeline->ended)
+    pipeline->nbd = nbd_pool_borrow (pipeline->pool);
+  return pipeline->nbd != NULL;
+}
+
+void
+pipeline_rest (Pipeline *pipeline)
+{
+  pipeline->n = 0;
+  if (!pipeline_drain (pipeline, 0))
+    return;
+  if (pipeline->refused)
+    end (pipeline);
+  else if (pipeline->nbd)
+    nbd_pool_return (pipeline->pool, g_steal_pointer (&pipeline->nbd));
+  for (guint i = 0; i < PIPELINE_PIECES; i++)
+    g_clear_pointer (&pipeline->pieces[i].buffer, g_free);
+}
+
+void
+pipeline_close (Pipeline *pipeline, guint milliseconds)
+{
+  const gint64 deadline = deadline_in (
+    nbd_life_is_over (nbd_pool_life (pipeline->pool))
+    ? MIN (milliseconds, LIFE_OVER_MS) : milliseconds);
+
+  pipeline->n = 0;
+  while (pipeline->unanswered > 0)
+    receive_until (pipeline, deadline);
+  pipeline_rest (pipeline);
+}

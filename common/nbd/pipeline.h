@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Several reads in flight on one connection, borrowed from a pool.  Its user
+ * queues what to read and says how much may be in flight; answers come in any
+ * order, and are received by whoever calls in here: there is no thread.
+ *
+ * When the connection fails, so does all that is queued, in silence: the cause
+ * may be a block that nobody asks for.  What failed is read, and reported, by
+ * nbd_pool_pread.
+ */
+#ifndef COMMON_NBD_PIPELINE_H
+#define COMMON_NBD_PIPELINE_H
+
+#include "nbd/pool.h"
+#include "nbd/read.h"
+
+#define PIPELINE_PIECES 16
+#define PIPELINE_RUNS 32
+#define PIPELINE_TIMEOUT_MS 30000
+
+typedef enum {
+  PIECE_WANTED,                 /* not asked for yet */
+  PIECE_READING,                /* libnbd may write to buffer */
+  PIECE_READY,
+  PIECE_FAILED
+} PieceState;
+
+typedef struct Pipeline Pipeline;
+typedef struct PipelinePiece PipelinePiece;
+
+typedef struct {
+  guint64 begin, end;
+} PipelineRun;
+
+typedef struct {
+  NbdRead read;                 /* first: callbacks are given it.  Its offset
+                                 * and length are set when it is queued */
+  guint32 at;                   /* in the piece's buffer */
+  PipelinePiece *piece;
+} PipelineRequest;
+
+/* What is waited for together.  Each run in it is a request of its own. */
+struct PipelinePiece {
+  Pipeline *pipeline;
+  PieceState state;
+  guint n_requests;
+  PipelineRequest requests[PIPELINE_RUNS]; /* ascending */
+  guint32 length;               /* of all runs */
+  guint32 taken;                /* of it, or tried to */
+  guint unanswered;             /* requests */
+  bool failed;                  /* one of them */
+  gint64 came;                  /* when the last of it did: nbd_pool_release */
+  char *buffer;                 /* piece_bytes, or NULL */
+};
+
+/* Used by one thread at a time.  Zeroes but for what its user sets. */
+struct Pipeline {
+  NbdPool *pool;                /* set once; borrowed */
+  guint32 piece_bytes;          /* set once: no piece is longer */
+  guint32 window;               /* set at any time: no piece is begun while as
+                                 * many bytes are in flight */
+  /* To be read by the user, but not changed: */
+  struct nbd_handle *nbd;       /* NULL: not open */
+  bool refused;                 /* the server did, and may hang up over it */
+  bool ended;                   /* the connection was given up, for good */
+  guint unanswered;             /* requests in flight, also if dropped */
+  guint32 unanswered_bytes;     /* of pieces that are not all there */
+  PipelinePiece pieces[PIPELINE_PIECES]; /* a ring: n queued, from first on */
+  guint first, n;
+};
+
+/* Have a connection to push to.  False if the pool has none to spare, or what
+ * was dropped is still in flight: libnbd writes to its buffers.
+ */
+bool pipeline_open (Pipeline *pipeline);
+/* Queue a piece of these runs, which lie behind all that is queued, and begin
+ * as much as the window allows.  The queue must have room (PIPELINE_PIECES).
+ */
+void pipeline_push (Pipeline *pipeline, const PipelineRun *runs, guint n_runs);
+/* The first piece, if its answers are all there or it failed; or NULL. */
+const PipelinePiece *pipeline_first_done (Pipeline *pipeline);
+void pipeline_pop (Pipeline *pipeline);
+
+/* The queued run with the byte at offset, and in *n its piece's number; or
+ * NULL.  *count is cut to the end of that run, or to the start of the next.
+ */
+const PipelineRequest *pipeline_find (Pipeline *pipeline, guint64 offset,
+                                      guint32 *count, guint *n);
+/* Copy count bytes from there, after waiting for all of the piece, until the
+ * budget's deadline and PIPELINE_TIMEOUT_MS at most.  False if it failed.
+ */
+bool pipeline_take (const PipelineRequest *request, void *buffer, guint32 count,
+                    guint64 offset, const NbdBudget *budget);
+
+/* Receive an answer, or the part of it that has come, and begin more; wait for
+ * some as long as that if nothing has come.  False if nothing came.
+ */
+bool pipeline_receive (Pipeline *pipeline, int milliseconds);
+/* Receive as long as something comes every so many milliseconds, but for no
+ * more than a second.  True if nothing is in flight any more.
+ */
+bool pipeline_drain (Pipeline *pipeline, int patience);
+/* Drop the queue, and give memory and connection back, unless something is in
+ * flight, which is not waited for: then this is to be called again.
+ */
+void pipeline_rest (Pipeline *pipeline);
+/* The same for good: wait for what is in flight, as long as that, and give the
+ * connection up if that takes longer.
+ */
+void pipeline_close (Pipeline *pipeline, guint milliseconds);
+
+#endif /* COMMON_NBD_PIPELINE_H */
