@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The thread looks around every so often while something is on its way, and
- * sleeps otherwise, so that an idle client costs nothing.
+ * The thread calls all that were added every TICK_US while something is on its
+ * way, and sleeps otherwise, so that an idle client costs nothing.
  */
 #include <config.h>
 

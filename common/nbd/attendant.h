@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Receives what was asked for ahead while nobody comes for it.  As long as an
- * answer is unread QEMU has a request under way, and it waits for all of them
+ * A thread that receives answers to what was asked for ahead, when the client
+ * does not come for them.  QEMU waits until all answers have been received
  * (bdrv_drain_all) before it makes a checkpoint or a snapshot, or ends a job:
- * without us, a client that does nothing for an hour would stop the guest for
- * an hour.
+ * a client that does nothing for an hour would stop the guest for an hour.
  */
 #ifndef COMMON_NBD_ATTENDANT_H
 #define COMMON_NBD_ATTENDANT_H
@@ -13,9 +12,9 @@
 #include <stdbool.h>
 #include <glib.h>
 
-/* So long after it was last used, a connection is looked after. */
+/* A connection on which no client has received for so long is attended. */
 #define ATTENDANT_IDLE_US 100000
-/* So long it is waited for what the server sends next. */
+/* The thread waits no longer than that for the server to send more. */
 #define ATTENDANT_PATIENCE_MS 10
 
 typedef struct Attendant Attendant;
@@ -29,12 +28,12 @@ typedef bool (*Attend) (void *opaque);
 Attendant *attendant_new (void);
 void attendant_free (Attendant *attendant);
 
-/* From now on until attendant_remove, which waits for attend to return. */
+/* Call attend until attendant_remove, which waits for it to return. */
 void attendant_add (Attendant *attendant, Attend attend, void *opaque);
 void attendant_remove (Attendant *attendant, void *opaque);
 
-/* Something is on its way.  Costs nothing while it knows.  Not before nbdkit
- * has forked.  Any thread, under any lock that attend only tries to take.
+/* Something is on its way.  Free of cost while the thread is awake.  Not before
+ * nbdkit forks.  Any thread, under any lock that attend only tries to take.
  */
 void attendant_wake (Attendant *attendant);
 

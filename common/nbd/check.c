@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
- *
- * What a server says of its export, all before anything is read.
  */
 #include <config.h>
 
@@ -17,7 +15,7 @@ nbd_check_reason (int failure)
 {
   const char *text = nbd_get_error ();
 
-  /* It may be of an earlier call, such as that of nbd-tls.c, which must fail. */
+  /* It may be of an earlier call, such as one in tls.c, which must fail. */
   if (!text || (nbd_get_errno () && nbd_get_errno () != failure)
       || g_str_has_prefix (text, "nbd_aio_connect_tcp: "))
     return g_strerror (failure);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Is an export one that we can read?  Looked at before anything is read.
  */
 #ifndef COMMON_NBD_CHECK_H
 #define COMMON_NBD_CHECK_H

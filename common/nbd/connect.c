@@ -2,10 +2,10 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * libnbd's synchronous calls wait for ever, so its asynchronous ones are
- * polled here with a deadline: a handshake with bounds of its own
- * (nbd-handshake.h), the answer to a command looked after by nbd-life.h.  It
- * does not clear buffers before it reads into them: a read that fails is an
- * error to our client, who gets no byte of it.
+ * polled here with a deadline, which handshake.c keeps while connecting, and
+ * life.c while an answer is awaited (nbd_life_begin_wait).  libnbd is told
+ * not to clear buffers before it reads into them: a read that fails is an error
+ * to our client, who gets no byte of it.
  */
 #include <config.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * One NBD connection: every wait in it has an end.
+ * To connect to an NBD server, wait for its answers, and close: each wait has
+ * a deadline.
  */
 #ifndef COMMON_NBD_CONNECT_H
 #define COMMON_NBD_CONNECT_H
@@ -19,7 +20,7 @@ struct nbd_handle *nbd_connect_look (NbdLife *life, const char *uri,
                                      const char *what, GError **error);
 
 /* The bitmaps offered for the export of a handle from nbd_connect_look:
- * names without the context's prefix, the caller's.  E2BIG for more than
+ * names without the context's prefix, to be freed.  E2BIG for more than
  * 10,000: none is left out in silence.
  */
 GPtrArray *nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
@@ -62,7 +63,7 @@ void nbd_connect_close_all (NbdLife *life, struct nbd_handle *const *handles,
 void nbd_connect_close (NbdLife *life, struct nbd_handle *nbd);
 
 /* Close without taking leave.  The only way to close a connection beside
- * nbd_connect_close: one that is held (nbd-life.h) stays open where it leads
+ * nbd_connect_close: one that is held (life.h) stays open where it leads
  * to.  NULL is fine.
  */
 void nbd_connect_drop (NbdLife *life, struct nbd_handle *nbd);

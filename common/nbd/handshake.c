@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The descriptor may be exchanged at any moment at which libnbd is not running:
- * it reads no further than the message that it expects, so all that it has not
- * taken is still in the socket.
+ * libnbd's descriptor may be exchanged whenever libnbd is not running: it reads
+ * no further than the message that it expects, so all that it has not taken is
+ * still in the socket.
  */
 #include <config.h>
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The thread has something to look at every tenth of a second while anybody
- * waits, and for a second after; then it sleeps until it is woken, so that an
- * idle server costs nothing and a busy one wakes nobody.
+ * A thread looks every tenth of a second whether a wait has taken too long.  A
+ * second after the last wait it sleeps until it is woken, so that an idle
+ * server costs nothing and a busy one wakes nobody.
  */
 #include <config.h>
 

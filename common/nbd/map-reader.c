@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The server works out the next slice while we take this one in, and while
- * the client receives what it asked for: one more is asked for, on a connection
- * of the reader's own, if there is one to spare and one server tells all.
+ * The map is read in slices, in order.  Before one is taken in, the next is
+ * asked for, so that the server works it out meanwhile: on a connection of the
+ * reader's own, if the pool has one to spare and one server tells all.
  */
 #include <config.h>
 
@@ -38,14 +38,14 @@ struct MapReader {
   NbdPool *bits;                /* tells what is dirty; often the same */
   char *context;                /* the one that tells dirty */
   guint64 dirty_from;           /* all from here on, nobody is asked */
-  GMutex lock;                  /* held while a slice is read; guards: */
-  DirtyMap *map;                /* writing; reading needs no lock */
+  GMutex lock;                  /* held to read a slice; guards all below */
+  DirtyMap *map;                /* to write; to read it needs no lock */
   MapAnswer answers[2];         /* the latest, and the next */
   MapAnswer aside;              /* of a question far away */
   guint latest;
   guint64 slice;                /* bytes to ask for: SLICE, if not cut */
-  struct nbd_handle *nbd;       /* borrowed from pool, or NULL; */
-  gint64 cookie;                /* the next is asked for there; or -1 */
+  struct nbd_handle *nbd;       /* borrowed, to ask for the next; or NULL */
+  gint64 cookie;                /* of that question, under way; or -1 */
   bool alone;                   /* nothing is asked ahead (any more) */
   gint64 used;                  /* when; monotonic, microseconds */
   int failure;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Who is at the other end of a connection, and does it bear that we leave?
+ * Which process serves a connection, and does it survive that we close it?
  */
 #ifndef COMMON_NBD_PEER_H
 #define COMMON_NBD_PEER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What nbd-pool.c (the connections) and nbd-ask.c (what is asked there) share.
+ * What pool.c (the connections) and ask.c (what is asked there) share.
  */
 #ifndef COMMON_NBD_POOL_INTERNAL_H
 #define COMMON_NBD_POOL_INTERNAL_H
@@ -38,7 +38,7 @@ struct nbd_handle *nbd_pool_take (NbdPool *pool, NbdBudget *budget,
                                   int *failure);
 void nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd);
 
-/* Why the server fails us, to follow errnum's text.  The caller's. */
+/* Why the server fails, to follow an errno's text; to be freed. */
 char *nbd_pool_reason (NbdPool *pool);
 
 #endif /* COMMON_NBD_POOL_INTERNAL_H */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A thread takes a connection, uses it alone, and gives it back: no thread
- * is woken by another on the way of a request.
+ * A thread takes a connection, uses it alone, and gives it back: it sends and
+ * receives by itself, and waits for another only if all connections are in use.
  */
 #include <config.h>
 
@@ -16,13 +16,13 @@
 #include "nbd/connect.h"
 #include "nbd/pool-internal.h"
 
-/* As many are never borrowed. */
+/* So many connections are left to nbd_pool_take, and not lent. */
 #define KEPT 2
 /* A server at its limit of clients leaves the next one waiting in silence
  * (qemu-nbd --shared); reading can do without it.
  */
 #define EXTRA_TIMEOUT_MS 1000
-/* A server that was there so long ago counts as being there. */
+/* A server that was there so recently is not looked for again. */
 #define RECENT_US 1000
 /* How soon it is noticed that a connection will not become free. */
 #define TICK_US 100000

@@ -21,8 +21,8 @@ typedef struct NbdRead NbdRead;
 /* The answer is complete, or the request has failed.  In libnbd's callback. */
 typedef void (*NbdReadEnded) (NbdRead *read, bool failed);
 
-/* The caller's, who keeps it where it is until ended was called or the handle
- * is closed, and then calls nbd_read_clear.
+/* Its owner leaves it where it is until ended was called or the handle is
+ * closed, and then calls nbd_read_clear.
  */
 struct NbdRead {
   guint64 offset;               /* of what is asked for, and its length */

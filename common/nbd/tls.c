@@ -55,7 +55,7 @@ wait_until_connected (int fd, const NbdLife *life, gint64 deadline)
     ? errno : failure;
 }
 
-/* A socket that is connected to this address, the caller's; or -1 with errno. */
+/* A new socket, connected to this address; or -1 with errno. */
 static int
 connect_to (const struct addrinfo *to, const NbdLife *life, gint64 deadline)
 {
@@ -180,7 +180,7 @@ hand_over (struct nbd_handle *nbd, const char *host, int fd)
   return failure;
 }
 
-/* The server's host, or whose name must be in its certificate: the caller's. */
+/* The server's host, or the name in its certificate; to be freed. */
 static char *
 host_of (const xmlURI *uri, bool is_of_certificate)
 {

@@ -22,7 +22,7 @@
 bool nbd_tls_is_for (const char *uri);
 
 /* Connect nbd, which is new, to uri, as nbd_aio_connect_uri would, but let it
- * read nothing yet: nbd_handshake (nbd-handshake.h) comes next.  No parameter of
+ * read nothing yet: nbd_handshake (handshake.h) comes next.  No parameter of
  * the URI makes libnbd verify less.  The deadline (monotonic, microseconds) and
  * being told to end cut it short, but for the look-up of the host's name.
  * 0, or an errno; ENODATA: the host has no address.

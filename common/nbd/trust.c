@@ -49,7 +49,7 @@ is_verifiable (const xmlURI *uri)
   return g_strcmp0 (uri->scheme, "nbds") == 0 && !(key && key[0]);
 }
 
-/* Where libnbd would look, or where it is told to.  The caller's. */
+/* Where libnbd would look, or where it is told to.  To be freed. */
 static GPtrArray *
 folders (const xmlURI *uri)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Is a server that is reached over TLS asked who it is?
+ * Sees to it that libnbd verifies the certificate of a server.
  */
 #ifndef COMMON_NBD_TRUST_H
 #define COMMON_NBD_TRUST_H
@@ -19,8 +19,8 @@
 bool nbd_trust_check (struct nbd_handle *nbd, const char *uri,
                       const char *what, GError **error);
 
-/* The last value of a parameter in the query of a URI, as libnbd takes it, the
- * caller's; NULL: none.  query: as it stands in the URI, NULL for none.
+/* The last value of a parameter in the query of a URI, as libnbd takes it, to
+ * be freed; NULL: none.  query: as it stands in the URI, NULL for none.
  */
 char *nbd_trust_parameter (const char *query, const char *name);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A look costs the guest's QEMU a third of the time that it takes us (measured:
- * 1.1 of 3 ms, QEMU 7.2), so there is a pause after each that is as long:
- * however fast clients read, QEMU spends no more than a fifth of one processor
- * on it.
+ * A look at the job costs the guest's QEMU a third of the time that it takes
+ * us (measured: 1.1 of 3 ms, QEMU 7.2), so there is a pause after each that is
+ * as long: however fast clients read, QEMU spends no more than a fifth of one
+ * processor on it.
  */
 #include <config.h>
 
