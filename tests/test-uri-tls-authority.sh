@@ -53,6 +53,11 @@ for folder in empty mispelt; do
 done
 refuses "$not_found" checkpoint=monday uri="$uri?tls%2dcertificates=$PWD/empty"
 refuses "$not_found" checkpoint=monday uri="$uri"
+# The certificate is for 127.0.0.1.
+for name in '' '&tls-hostname='; do
+  refuses 'ertificate' checkpoint=monday \
+    uri="nbds://localhost:$port/$certificates/pki$name"
+done
 refuses "no address is found for this host's name" checkpoint=monday \
   uri="nbds://no-such-host.invalid/$certificates/pki"
 # One that vouches for others.

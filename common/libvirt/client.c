@@ -66,7 +66,7 @@ take_guest (GuestLook *look, const Message *message, GError **error)
 
 bool
 guest_look_at (Keeper *keeper, const char *uri, const char *domain,
-             bool writable, GuestLook *look, GError **error)
+               bool writable, GuestLook *look, GError **error)
 {
   const char *const texts[] = { uri, domain, writable ? "1" : "", NULL };
   const KeeperWords words = {
@@ -122,7 +122,7 @@ ask_to_begin (Keeper *keeper, const JobRequest *request, GError **error)
 
 bool
 guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
-              Checkpoint **broken, GError **error)
+                 Checkpoint **broken, GError **error)
 {
   g_auto (Message) message = { 0 };
 

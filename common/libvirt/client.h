@@ -53,13 +53,13 @@ typedef struct {
  * UUID, and fill in look.
  */
 bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,
-                  bool writable, GuestLook *look, GError **error);
+                    bool writable, GuestLook *look, GError **error);
 
 /* Begin the job.  *xml is what libvirt then says it is; the caller's.
  * *broken: if that is why it failed, the checkpoint as libvirt sees it,
  * where a disk without a size has no usable bitmap; the caller's.
  */
 bool guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
-                   Checkpoint **broken, GError **error);
+                      Checkpoint **broken, GError **error);
 
 #endif /* COMMON_LIBVIRT_CLIENT_H */

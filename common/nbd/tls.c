@@ -85,8 +85,10 @@ connect_to_host (const char *host, int port, const NbdLife *life,
   struct addrinfo *addresses = NULL;
   int fd = -1, first_failure = 0;
 
-  if (getaddrinfo (host, service, &hints, &addresses) != 0) {
-    errno = ENODATA;
+  const int refusal = getaddrinfo (host, service, &hints, &addresses);
+  if (refusal != 0) {
+    errno = refusal == EAI_SYSTEM ? errno : refusal == EAI_AGAIN ? EAGAIN
+      : refusal == EAI_MEMORY ? ENOMEM : ENODATA;
     return -1;
   }
   for (const struct addrinfo *to = addresses; to && fd < 0; to = to->ai_next) {
@@ -166,7 +168,7 @@ hand_over (struct nbd_handle *nbd, const char *host, int fd)
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
     return errno;
-  if (!name_host (nbd, host)) {
+  if (!host[0] || !name_host (nbd, host)) {
     close (pair[1]);
     failure = ENOTSUP;
   }
@@ -189,6 +191,8 @@ host_of (const xmlURI *uri, bool is_of_certificate)
   const char *server = uri->server ? uri->server : "localhost";
   const gsize length = strlen (server);
 
+  if (name && !name[0])
+    g_clear_pointer (&name, g_free);
   return name ? name
     : length >= 2 && server[0] == '[' && server[length - 1] == ']'
     ? g_strndup (server + 1, length - 2) : g_strdup (server);

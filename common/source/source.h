@@ -21,7 +21,7 @@ typedef struct Source Source;
 typedef struct {
   const char *name;             /* also its parameter */
 
-  /* Do the request ask for this source? */
+  /* Does the request ask for this source? */
   bool (*is_wanted) (const SourceRequest *request);
 
   /* Look at what is there without changing it: fill in disks, and the offer
