@@ -244,7 +244,7 @@ tests_unit_parts_SOURCES = tests/unit/parts.c $(parts_models)
 tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
 tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
 	$(parts_models)
-EXTRA_DIST += tests/unit/qcow2-put.h
+EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h
 tests_unit_offer_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 
 tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)

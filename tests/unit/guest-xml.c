@@ -18,6 +18,8 @@
 #include "libvirt/guest-xml.h"
 #include "tree/checkpoint.h"
 
+#include "refused.h"
+
 #define HEAD "<domain type='kvm' id='1'><name>web1</name>" \
   "<uuid>d6355fb8-4bff-4a46-bee8-c673145a10c5</uuid>"
 #define GUEST(inner) HEAD inner "</domain>"
@@ -91,11 +93,7 @@ refused_bytes (const char *text, gsize length, int code, const char *part)
   g_autoptr (GError) error = NULL;
 
   g_assert_null (guest_parse (text, length, &error));
-  g_assert_error (error, CHECKPOINT_ERROR, code);
-  if (strstr (error->message, part) == NULL)
-    g_error ("'%s' is not in: %s", part, error->message);
-  g_assert_null (strpbrk (error->message, "\r\n"));
-  g_test_message ("%s", error->message);
+  assert_refused (error, code, part);
 }
 
 static void
