@@ -41,7 +41,6 @@ typedef struct {
   Telling telling;
   Held *held;
   Stage stage;
-  int owner_fd;                 /* pidfd of the server, -1 before adoption */
   bool served;                  /* a client could read */
   gint64 next_try;              /* to end a job that is lost; monotonic */
 } Process;
@@ -152,11 +151,12 @@ on_clock (void *opaque)
 static void
 adopt (Process *process, const Message *message)
 {
-  process->stage = STAGE_ADOPTED;
-  process->owner_fd
+  const int owner_fd
     = (int) syscall (SYS_pidfd_open, atol (message_text (message, 0)), 0);
-  if (process->owner_fd >= 0)
-    process->ops->add_fd (process->owner_fd, on_owner_gone, process);
+
+  process->stage = STAGE_ADOPTED;
+  if (owner_fd >= 0)
+    process->ops->add_fd (owner_fd, on_owner_gone, process);
   else if (errno == ESRCH)
     process->telling.is_over = true;
   let_go_of_terminal ();
@@ -320,7 +320,7 @@ take_leave (Process *process, const GError *trouble)
 void
 keeper_process_run (const JobOps *ops, int fd, int held_fd)
 {
-  Process process = { .ops = ops, .owner_fd = -1, .telling.fd = fd };
+  Process process = { .ops = ops, .telling.fd = fd };
   g_autoptr (GError) trouble = NULL;
 
   detach (fd, held_fd);

@@ -31,20 +31,6 @@ typedef struct {
   int failure;                  /* why it was cut short */
 } Between;
 
-/* Wait until the descriptor may be read, or written, or there is no use. */
-static bool
-wait_for (Between *between, int fd, short events)
-{
-  struct pollfd pollfd = { .fd = fd, .events = events };
-
-  while (nbd_budget_left (between->deadline) > 0
-         && !nbd_life_is_over (between->life))
-    if (poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (between->deadline)))
-        > 0)
-      return true;
-  return false;
-}
-
 static bool
 send_all (Between *between, int fd, const char *bytes, gsize length)
 {
@@ -55,7 +41,7 @@ send_all (Between *between, int fd, const char *bytes, gsize length)
       length -= (gsize) n;
     }
     else if ((errno != EAGAIN && errno != EINTR)
-             || !wait_for (between, fd, POLLOUT))
+             || nbd_life_wait (between->life, fd, POLLOUT, between->deadline))
       return false;
   }
   return true;
@@ -131,14 +117,12 @@ connect_first (struct nbd_handle *nbd, NbdIsPending pending,
                const NbdLife *life, gint64 deadline)
 {
   while (pending (nbd) == 1 && !is_connected (nbd_aio_get_fd (nbd))) {
-    if (nbd_life_is_over (life))
-      return nbd_life_is_stopped (life) ? ESHUTDOWN : EIO;
-    if (nbd_budget_left (deadline) == 0)
-      return ETIMEDOUT;
-    struct pollfd pollfd = { .fd = nbd_aio_get_fd (nbd), .events = POLLOUT };
-    if ((pollfd.fd < 0
-         || poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (deadline))) > 0)
-        && !is_connected (pollfd.fd) && nbd_poll (nbd, 0) == -1)
+    const int fd = nbd_aio_get_fd (nbd);
+    const int failure
+      = fd < 0 ? 0 : nbd_life_wait (life, fd, POLLOUT, deadline);
+    if (failure)
+      return failure;
+    if (!is_connected (fd) && nbd_poll (nbd, 0) == -1)
       return nbd_get_errno () ? nbd_get_errno () : EIO;
   }
   return 0;

@@ -265,6 +265,21 @@ nbd_budget_left (gint64 deadline)
 }
 
 int
+nbd_life_wait (const NbdLife *life, int fd, short events, gint64 deadline)
+{
+  struct pollfd pollfd = { .fd = fd, .events = events };
+
+  do {
+    if (nbd_life_is_over (life))
+      return nbd_life_is_stopped (life) ? ESHUTDOWN : EIO;
+    if (nbd_budget_left (deadline) == 0)
+      return ETIMEDOUT;
+  } while (poll (&pollfd, 1, MIN (TICK_US / 1000, nbd_budget_left (deadline)))
+           <= 0);
+  return 0;
+}
+
+int
 nbd_life_spend (const NbdLife *life, NbdBudget *budget)
 {
   if (nbd_life_is_stopped (life))

@@ -118,6 +118,12 @@ int nbd_life_spend (const NbdLife *life, NbdBudget *budget);
 /* Milliseconds until the deadline, at least 0, at most G_MAXINT. */
 int nbd_budget_left (gint64 deadline);
 
+/* Wait until a descriptor has one of these events (poll (2)).  0, or an errno:
+ * ETIMEDOUT at the deadline (monotonic, microseconds), ESHUTDOWN once we are told
+ * to end, EIO once the server is lost.  Any thread.
+ */
+int nbd_life_wait (const NbdLife *life, int fd, short events, gint64 deadline);
+
 /* A wait for the server, on the caller's stack. */
 typedef struct {
   GList link;

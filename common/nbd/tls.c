@@ -19,8 +19,6 @@
 #include "nbd/trust.h"
 
 #define DEFAULT_PORT 10809
-/* How soon it is noticed that we are told to end. */
-#define TICK_MS 100
 
 typedef xmlURI ParsedUri;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParsedUri, xmlFreeURI)
@@ -41,16 +39,11 @@ nbd_tls_is_for (const char *uri)
 static int
 wait_until_connected (int fd, const NbdLife *life, gint64 deadline)
 {
-  struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
-  int failure = 0;
+  int failure = nbd_life_wait (life, fd, POLLOUT, deadline);
   socklen_t length = sizeof failure;
 
-  do {
-    if (nbd_life_is_over (life))
-      return nbd_life_is_stopped (life) ? ESHUTDOWN : EIO;
-    if (nbd_budget_left (deadline) == 0)
-      return ETIMEDOUT;
-  } while (poll (&pollfd, 1, MIN (TICK_MS, nbd_budget_left (deadline))) <= 0);
+  if (failure)
+    return failure;
   return getsockopt (fd, SOL_SOCKET, SO_ERROR, &failure, &length) < 0
     ? errno : failure;
 }

@@ -227,7 +227,7 @@ live_start (Source *source, GError **error)
 
 bool
 live_endpoint (Source *source, const Disk *disk, const Part *part,
-                  NbdEndpoint *endpoint, GError **error)
+               NbdEndpoint *endpoint, GError **error)
 {
   LiveSource *self = (LiveSource *) source;
   const char *uri = disk_layer (disk, 0)->path;
