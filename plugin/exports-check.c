@@ -50,11 +50,8 @@ check_since (const Source *source, const SourceRequest *request,
     = disk->full ? NULL
     : parts_plan (offer_forest (source->offer), disk, request->checkpoint,
                   &refusal);
-  if (refusal) {
-    g_autofree char *message
-      = source_served_whole (disk->target, refusal->message);
-    reporter_warn (source->reporter, "%s", message);
-  }
+  if (refusal)
+    source_warn_whole (source, disk->target, refusal);
   return true;
 }
 
@@ -70,10 +67,8 @@ exports_nothing_recorded (const Source *source, const Disk *disk,
       return false;
   if (source->look_only)
     return error_set (error, ENOENT, "disk %s: no checkpoint covers it by that "
-                      "name, so nothing was recorded; make a full backup "
-                      "with create=NAME, which records it from then on if it "
-                      "is qcow2; one that is not, on-missing=full serves whole",
-                      disk->target);
+                      "name, so nothing was recorded", disk->target)
+      || error_advise (error, REMEDY_RECORD_DISK, NULL);
   return parts_nothing_recorded (disk, error);
 }
 
@@ -110,10 +105,12 @@ check_any (const Source *source, const Disk *disk, GError **error)
     g_propagate_error (error, g_steal_pointer (&first));
     return false;
   }
-  if (bad > 0)
-    reporter_warn (source->reporter, "%u of %u checkpoints cannot be served for "
-                   "disk %s and are not listed; the first: %s", bad,
-                   good + bad, disk->target, first->message);
+  if (bad > 0) {
+    g_prefix_error (&first, "%u of %u checkpoints cannot be served for disk %s "
+                    "and are not listed; the first: ", bad, good + bad,
+                    disk->target);
+    reporter_warn_error (source->reporter, first);
+  }
   return true;
 }
 
@@ -182,11 +179,9 @@ exports_check (Source *source, const SourceRequest *request, GError **error)
       g_ptr_array_add (refusals, g_steal_pointer (&refusal));
     }
   }
-  for (guint i = good > 0 ? 0 : 1; i < refusals->len; i++) {
-    const GError *refusal = g_ptr_array_index (refusals, i);
+  for (guint i = good > 0 ? 0 : 1; i < refusals->len; i++)
     source_leave_out (source, g_ptr_array_index (targets, i),
-                      refusal->message, true);
-  }
+                      g_error_copy (g_ptr_array_index (refusals, i)), true);
   if (good == 0 && refusals->len > 0)
     g_propagate_error (error, g_ptr_array_steal_index (refusals, 0));
   return good > 0;

@@ -7,11 +7,7 @@
 
 #include <errno.h>
 
-#define NBDKIT_API_VERSION 2
-#include <nbdkit-plugin.h>
-
 #include "base/error.h"
-#include "base/printable.h"
 #include "parts/part-text.h"
 #include "plugin/exports.h"
 
@@ -23,7 +19,7 @@ log_loss (const Source *source, bool was_over, const GError *failure)
 {
   if (!was_over && source->life && nbd_life_is_over (source->life)
       && !nbd_life_is_stopped (source->life))
-    say_error ("%s", failure->message);
+    reporter_warn_error (source->reporter, failure);
 }
 
 static guint64
@@ -94,8 +90,9 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
   const bool was_over = source->life && nbd_life_is_over (source->life);
   const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
   if (failure) {
+    g_autofree char *line = error_line (failure, source->reporter->remedies);
     log_loss (source, was_over, failure);
-    g_string_append_printf (text, "; unusable: %s", failure->message);
+    g_string_append_printf (text, "; unusable: %s", line);
     return;
   }
   if (part->kind == PART_WHOLE)

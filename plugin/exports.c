@@ -46,7 +46,7 @@ exports_find_disk (const Source *source, const char *target, GError **error)
   }
   const LeftOut *left_out = source_left_out (source, target);
   if (left_out)
-    return error_null (error, ENOENT, "%s", left_out->why);
+    return g_propagate_error (error, g_error_copy (left_out->why)), NULL;
   g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
   return error_null (error, ENOENT, "there is no disk %s; disks are: %s",
                      target, nearest);
@@ -88,15 +88,16 @@ default_disk (const Source *source, const Settings *settings, GError **error)
     return g_ptr_array_index (source->disks, 0);
   if (source->disks->len == 1) {
     const Disk *only = g_ptr_array_index (source->disks, 0);
-    return error_null (error, ENOENT, "no disk is chosen, and not all are "
-                       "served: for what is left, ask for the export %s, or "
-                       "start with disk=%s; %s", only->target, only->target,
-                       missing->why);
+    g_autofree char *why
+      = error_line (missing->why, source->reporter->remedies);
+    error_set (error, ENOENT, "no disk is chosen, and not all are served");
+    return error_advise_null (error, REMEDY_CHOOSE_REST, only->target, why,
+                              NULL);
   }
   g_autofree char *names = known_names (source, settings);
-  return error_null (error, ENOENT, "there are %u disks and none is chosen; "
-                     "ask for one of the exports %s, or start with "
-                     "disk=TARGET", source->disks->len, names);
+  error_set (error, ENOENT, "there are %u disks and none is chosen",
+             source->disks->len);
+  return error_advise_null (error, REMEDY_CHOOSE_DISK, names, NULL);
 }
 
 /* checkpoint=, or the only one that covers the disk. */
@@ -122,16 +123,15 @@ default_checkpoint (const Source *source, const Settings *settings,
   if (names->len == 0)
     source->look_only ? exports_nothing_recorded (source, disk, error)
       : parts_nothing_recorded (disk, error);
-  else
-    error_set (error, ENOENT, "disk %s has the checkpoints %s; start with "
-               "checkpoint=NAME, or ask for the export %s@NAME",
-               disk->target, known, disk->target);
+  else {
+    error_set (error, ENOENT, "disk %s has the checkpoints %s", disk->target,
+               known);
+    error_advise (error, REMEDY_CHOOSE_CHECKPOINT, disk->target, NULL);
+  }
   return NULL;
 }
 
-/* Name the layers that must be united, and how.  Without -U, nbdkit would listen on
- * all networks.
- */
+/* Name the layers that must be united. */
 static bool
 several_parts (const ExportChoice *choice, const Settings *settings,
                GError **error)
@@ -148,11 +148,10 @@ several_parts (const ExportChoice *choice, const Settings *settings,
   }
   if (choice->parts->len > shown)
     g_string_append_printf (list, " and %u more", choice->parts->len - shown);
-  return error_set (error, ENOTSUP, "disk %s since %s is spread over %u parts "
-                    "and complete only when they are united: %s; start with: "
-                    "nbdkit -U ./nbd.sock --filter=bitmap-merge checkpoint%s",
-                    choice->disk->target, choice->checkpoint->name,
-                    choice->parts->len, list->str, settings->words->str);
+  error_set (error, ENOTSUP, "disk %s since %s is spread over %u parts and "
+             "complete only when they are united: %s", choice->disk->target,
+             choice->checkpoint->name, choice->parts->len, list->str);
+  return error_advise (error, REMEDY_UNITE, settings->words->str, NULL);
 }
 
 /* A running job has one checkpoint, or none. */
@@ -165,9 +164,9 @@ is_since_another (const Source *source, const char *checkpoint,
   if (!offer_excludes (source->offer, checkpoint))
     return false;
   error_set (error, ENOENT, "the running backup was begun %s%s, and has no "
-             "other base; for another, start with checkpoint=%s",
-             base ? "since " : "without a checkpoint", base ? base : "",
-             checkpoint);
+             "other base", base ? "since " : "without a checkpoint",
+             base ? base : "");
+  error_advise (error, REMEDY_OTHER_BASE, checkpoint, NULL);
   return true;
 }
 
@@ -175,20 +174,16 @@ GPtrArray *
 exports_parts (const Source *source, const Disk *disk, const char *checkpoint,
                GError **error)
 {
-  g_autoptr (GError) refusal = NULL;
-
   if (disk->full && (!checkpoint || offer_lookup (source->offer, checkpoint)))
     return parts_whole ();
+  const bool else_whole = offer_is_whole (source->offer, checkpoint);
   GPtrArray *parts = parts_plan (offer_forest (source->offer), disk, checkpoint,
-                                 &refusal);
-  if (parts)
-    return parts;
-  if (offer_is_whole (source->offer, checkpoint))
+                                 else_whole ? NULL : error);
+  if (!parts && else_whole)
     return parts_whole ();
-  /* First, since the message may end in what to type. */
-  return error_null (error, refusal->code, "%s%s%s",
-                     source->missing_remedy ? source->missing_remedy : "",
-                     source->missing_remedy ? ": " : "", refusal->message);
+  if (!parts)
+    source_prefix_missing (source, error);
+  return parts;
 }
 
 static bool

@@ -20,8 +20,9 @@
 #include <nbdkit-plugin.h>
 
 #include "base/on-quit.h"
-#include "base/printable.h"
+#include "nbdkit/say.h"
 #include "plugin/handle.h"
+#include "plugin/log.h"
 #include "plugin/settings.h"
 #include "plugin/starter.h"
 #include "tree/load.h"
@@ -40,41 +41,15 @@ static ServedCache *cache;
 static GPtrArray *kept;         /* of Served: see Source.connects_early */
 static GError *start_error;     /* why nothing can be served, or NULL */
 
-/* Log an error and hand its errno to nbdkit. */
-static int
-fail (const GError *error)
-{
-  say_error ("%s", error->message);
-  nbdkit_set_error (error->code);
-  return -1;
-}
-
 /* A data request failed: only what was not logged before has a message. */
 static int
 fail_request (int errnum, const GError *error)
 {
   if (error)
-    say_error ("%s", error->message);
+    reporter_warn_error (&nbdkit_reporter, error);
   nbdkit_set_error (errnum);
   return -1;
 }
-
-/* nbdkit has errors and debug messages, and this must be seen, so its word before
- * the message is "error": it says itself what it means for the backup.
- */
-static void
-warn (const char *line)
-{
-  say_error ("%s", line);
-}
-
-static void
-debug (const char *line)
-{
-  say_debug ("%s", line);
-}
-
-static const Reporter reporter = { warn, debug };
 
 static void
 checkpoint_load (void)
@@ -108,7 +83,7 @@ checkpoint_config (const char *key, const char *value)
 {
   g_autoptr (GError) error = NULL;
 
-  return settings_set (settings, key, value, &error) ? 0 : fail (error);
+  return settings_set (settings, key, value, &error) ? 0 : log_failure (error);
 }
 
 static int
@@ -118,7 +93,7 @@ checkpoint_config_complete (void)
 
   if (!source_choose (&settings->request, &error)
       || !settings_check (settings, &error))
-    return fail (error);
+    return log_failure (error);
   return 0;
 }
 
@@ -134,8 +109,8 @@ load_tree (GError **error)
                             error);
   if (!tree)                    /* the error names the files itself */
     return NULL;
-  reporter_warn_all (&reporter, skipped);
-  reporter_warn_all (&reporter, forest_problems (tree));
+  reporter_warn_all (&nbdkit_reporter, skipped);
+  reporter_warn_all (&nbdkit_reporter, forest_problems (tree));
   return tree;
 }
 
@@ -187,13 +162,13 @@ checkpoint_get_ready (void)
   signal (SIGPIPE, SIG_IGN);
   served_raise_limit ();
   if (!ops)
-    return fail (error);
+    return log_failure (error);
   Forest *tree = load_tree (&error);
   if (error)
-    return fail (error);
+    return log_failure (error);
   settings->request.patience_ms
     = (guint) MAX (0, checkpoint_debug_patience) * 1000;
-  source = ops->inspect (&settings->request, tree, &reporter, &error);
+  source = ops->inspect (&settings->request, tree, &nbdkit_reporter, &error);
   if (source && exports_check (source, &settings->request, &error)) {
     cache = served_cache_new (source, settings->view, settings->coalesce);
     if (connect_early (&error)) {
@@ -201,7 +176,7 @@ checkpoint_get_ready (void)
       return 0;
     }
   }
-  fail (error);
+  log_failure (error);
   release_source ();
   return -1;
 }
@@ -216,7 +191,7 @@ checkpoint_after_fork (void)
   on_quit_listen ();
   starter_watch ();
   if (source->ops->start && !source->ops->start (source, &start_error))
-    fail (start_error);
+    log_failure (start_error);
   return 0;
 }
 
@@ -235,7 +210,7 @@ checkpoint_list_exports (int readonly, int is_tls,
   (void) readonly;
   (void) is_tls;
   if (start_error)
-    return fail (start_error);
+    return log_failure (start_error);
   return exports_list (source, settings, add_export, exports) ? 0 : -1;
 }
 
@@ -248,7 +223,7 @@ checkpoint_default_export (int readonly, int is_tls)
   (void) readonly;
   (void) is_tls;
   if (!name) {
-    fail (error);
+    log_failure (error);
     return NULL;
   }
   return nbdkit_strdup_intern (name);
@@ -262,7 +237,7 @@ checkpoint_open (int readonly)
 
   (void) readonly;
   if (start_error) {
-    fail (start_error);
+    log_failure (start_error);
     return NULL;
   }
   if (nbd_life_is_over (source->life)) {
@@ -274,7 +249,7 @@ checkpoint_open (int readonly)
   Handle *handle = handle_open (source, settings, cache, name ? name : "",
                                 &error);
   if (!handle)
-    fail (error);
+    log_failure (error);
   else if (source->ops->served)
     source->ops->served (source);
   return handle;
@@ -335,8 +310,8 @@ check_source (const Handle *handle)
     return nbd_life_is_stopped (source->life) ? ESHUTDOWN : EIO;
   if (handle->served)
     return 0;
-  say_error ("%s", source->look_only);
-  return EPERM;
+  reporter_warn_error (&nbdkit_reporter, source->look_only);
+  return source->look_only->code;
 }
 
 static int

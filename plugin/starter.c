@@ -22,7 +22,7 @@
 #include <nbdkit-plugin.h>
 
 #include "base/on-quit.h"
-#include "base/printable.h"
+#include "nbdkit/say.h"
 #include "plugin/starter.h"
 
 static int fds[2] = { -1, -1 };

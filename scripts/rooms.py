@@ -17,8 +17,9 @@ import sys
 # From top to bottom, as they are drawn: what each is for, and whom it knows.  A
 # name with a slash is that file only.
 ROOMS = {
-    "plugin": ("nbdkit's plugin", "source parts nbd tree map base"),
-    "filters": ("nbdkit's filter", "map parts/part-text base/printable"),
+    "plugin": ("nbdkit's plugin", "source parts nbd tree map base nbdkit"),
+    "filters": ("nbdkit's filter", "map parts/part-text nbdkit"),
+    "nbdkit": ("its log", "base/printable"),
     "source": ("where bytes and bitmaps come from",
                "keeper libvirt qemu parts nbd image tree base"),
     "qemu": ("a storage daemon of ours", "image nbd base"),
@@ -31,7 +32,7 @@ ROOMS = {
     "map": ("what is dirty", ""),
     "base": ("errors, text, programs", ""),
 }
-ROWS = [["plugin", "filters"], ["source"], ["libvirt", "qemu", "parts"],
+ROWS = [["plugin", "nbdkit", "filters"], ["source"], ["libvirt", "qemu", "parts"],
         ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
@@ -44,7 +45,7 @@ def room_of(path):
 
 
 def sources():
-    for folder in ("common", "plugin", "filters"):
+    for folder in ("common", "plugin", "filters", "nbdkit"):
         for place, _, names in sorted(os.walk(os.path.join(TOP, folder))):
             for name in sorted(names):
                 if name.endswith((".c", ".h")):

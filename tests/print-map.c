@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "base/error.h"
 #include "nbd/map-reader.h"
 #include "source/source.h"
 
@@ -19,7 +20,13 @@ warn (const char *line)
   fprintf (stderr, "print-map: %s\n", line);
 }
 
-static const Reporter reporter = { .warn = warn };
+/* What helps here is not what helps with nbdkit. */
+static const char *const remedies[REMEDY_COUNT] = {
+  [REMEDY_FULL_BACKUP] = "copy the whole disk{0}",
+  [REMEDY_NOT_QCOW2]   = "print-map takes a qcow2 image",
+};
+static const Reporter reporter
+  = { .name = "print-map", .warn = warn, .remedies = remedies };
 
 static bool
 print_part (Source *source, const Disk *disk, const Part *part,
@@ -92,9 +99,10 @@ main (int argc, char **argv)
   Source *source = source_choose (&request, &error)
     ->inspect (&request, NULL, &reporter, &error);
   const bool ok = source && print_all (source, argv[2], &error);
-  if (!ok)
-    fprintf (stderr, "print-map: %s\n",
-             error ? error->message : "the disk cannot be read any more");
+  if (error)
+    reporter_warn_error (&reporter, error);
+  else if (!ok)
+    warn ("the disk cannot be read any more");
   if (source)
     source->ops->free (source);
   source_request_clear (&request);

@@ -13,6 +13,14 @@ mapfile -t objects < <(find "$builddir/common" -name '*.o' -path '*/.libs/*')
 nm -u "${objects[@]}" | grep -E '\<(nbdkit|plugin|settings|exports|served)_' \
   && fail "common/ needs more than itself"
 
+# What is typed is the front end's to say.  (libvirt's XML has quotes after =.)
+common=$(dirname "$0")/../common
+! grep -rnE --include=*.c \
+  '"[^"]*\<(uri|file|tree|domain|libvirt|checkpoint|disk|bitmap|create|on-missing|take-over|socket-dir|scratch-dir|nbd-tls|view|cache)=([^'"'"'\]|$)' \
+  "$common" || fail "common/ names a parameter of nbdkit's"
+! grep -rnE --include=*.c '"[^"]*\<nbdkit\>[^-.]' "$common" \
+  || fail "common/ names nbdkit in a message"
+
 guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' -c 'write -q -z 2M 64k' disk.qcow2
@@ -31,4 +39,8 @@ serve disk.qcow2 checkpoint=monday view=sparse -- \
 awk '$5 == "dirty" || $5 == "zero" { print $3 }' printed | diff -u served -
 ! "$print_map" disk.qcow2 sunday 2>refused || fail "sunday was found"
 grep -q 'sunday.*monday' refused || fail "it said: $(cat refused)"
+truncate -s 1M raw
+! "$print_map" raw monday 2>refused || fail "raw was read"
+grep -q '^print-map: .*/raw is not .*; print-map takes a qcow2 image$' refused \
+  || fail "it said: $(cat refused)"
 [ "$sum" = "$(sha256sum <disk.qcow2)" ] || fail "the disk was changed"

@@ -20,7 +20,7 @@ find_keeper
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 job >left
-refuses 'guest web1 has a backup job that an nbdkit left behind when it was killed; start with take-over=yes, or end it with: virsh -c .* domjobabort web1 && rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}$' \
+refuses 'guest web1 has a backup job that one of our servers left behind when it was killed; start with take-over=yes, or end it with: virsh -c .* domjobabort web1 && rm -r [^ ]*/nbdkit-checkpoint-[0-9a-f]{16}$' \
   libvirt="$connect" domain=web1 checkpoint=monday
 job | diff -u left - || fail "the job was touched"
 serve libvirt="$connect" domain=web1 checkpoint=monday take-over=yes -- '
@@ -74,7 +74,7 @@ rm -f other.sock
 # An nbdkit's that is alive.
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
 job >left
-refuses 'guest web1 is being served by another nbdkit' \
+refuses 'guest web1 is being served by another of our servers' \
   libvirt="$connect" domain=web1 checkpoint=monday take-over=yes
 type_printed '; to see it, type ' >seen
 grep "^$nbdkit_pid .*nbdkit .*domain=web1" seen || fail "who it is: $(cat seen)"
@@ -91,7 +91,7 @@ kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 mv sockets hidden
 job >left
-refuses 'has a backup job of an nbdkit that cannot be looked at from here .*may be alive' \
+refuses 'has a backup job of one of our servers that cannot be looked at from here .*may be alive' \
   libvirt="$connect" domain=web1 checkpoint=monday take-over=yes
 job | diff -u left - || fail "a job whose owner may be alive was touched"
 type_printed ', or if it was killed: '

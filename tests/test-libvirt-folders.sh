@@ -21,7 +21,7 @@ chmod 755 open shut/in
 chmod 700 shut
 
 for dir in socket scratch; do
-  refuses "$dir-dir=.*shut/in: QEMU runs as user libvirt-qemu \\(uid 64055\\), which cannot enter $tmpdir/shut" \
+  refuses "QEMU runs as user libvirt-qemu \\(uid 64055\\), which cannot enter $tmpdir/shut.*; $dir-dir=" \
     libvirt="$connect" domain=web1 checkpoint=monday $dir-dir=shut/in
 done
 lab_state web1 | diff -u before - || fail "a refusal left something"
@@ -32,7 +32,7 @@ type_enter ()
   local dir
   for dir in socket scratch; do
     cp -a "$1" "$1.new"
-    refuses "$dir-dir=.*cannot enter $tmpdir/$1.new .needed for .*; type \"$2 .*new'?\", or choose" \
+    refuses "cannot enter $tmpdir/$1.new .needed for .*; type \"$2 .*new'?\", or choose .*; $dir-dir=" \
       libvirt="$connect" domain=web1 checkpoint=monday $dir-dir="$1.new/in"
     type_printed '; type "' '", or choose'
     serve libvirt="$connect" domain=web1 checkpoint=monday \
@@ -95,9 +95,9 @@ alice socket-dir="$tmpdir/shared"
 [ -z "$(ls -A shared)" ] || fail "left in the shared folder"
 ! alice socket-dir=/tmp 2>log || fail "it is served without a shared group"
 cat log
-grep -q 'socket-dir=/tmp: QEMU runs as user libvirt-qemu' log \
+grep -q 'QEMU.s socket: QEMU runs as user libvirt-qemu' log \
   || fail "it does not say who cannot reach what"
-grep -q 'made anew for each backup, .* one whose group both users have, and that hands it down (chmod g+s)$' log \
+grep -q 'made anew for each backup; .* one whose group both users have, and that hands it down (chmod g+s)$' log \
   || fail "it does not say what helps"
 lab_state web1 | grep -v shared | diff -u <(grep -v shared before) - \
   || fail "something is left"

@@ -38,7 +38,7 @@ refuses_export 'checkpoint c2 does not cover disk vda, .*; checkpoints that do: 
 virsh checkpoint-delete --metadata web1 c1
 remove_bitmap vdb c1
 lab_state web1 >before
-refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s: choose another name with create=, or .*delete it with: ' \
+refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s; choose another name with create=, or .*delete it with: ' \
   libvirt="$connect" domain=web1 create=c1
 lab_state web1 | diff -u before - || fail "the refusal left something"
 type_printed ' with: '
@@ -50,7 +50,7 @@ dirty c1
 
 # One that libvirt knows, as the only and as one of many: deleted as it is told, and
 # whether all its disks have it or one has lost it.
-known='create=c3: .* has a checkpoint of that name; choose another, or delete it with: '
+known='checkpoint c3 cannot be made: .* has one of that name; choose another, or delete it with: '
 simple () { type_printed ' or delete it with: ' '; if that '; }
 for lost in '' vda vdb; do
   virsh checkpoint-create-as web1 c3

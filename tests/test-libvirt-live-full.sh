@@ -53,7 +53,7 @@ refuses 'no disk VDA that can be backed up; disks that can: .*vda' \
 lab_state web1 | diff -u before - || fail "something is left"
 
 # A checkpoint is made where there can be one, and the disks without are served.
-refuses 'create=monday: no disk in the backup is qcow2 of version 3.*on-missing=full alone' \
+refuses 'checkpoint monday cannot be made: no disk in the backup is qcow2 of version 3.*on-missing=full alone' \
   libvirt="$connect" domain=web1 create=monday disk=vdb
 # Typed for a copy, since the guest runs.
 printed 'once its guest is off, type: '
@@ -92,7 +92,7 @@ serve libvirt="$connect" domain=web1 checkpoint=monday disk=vdd -- true 2>log
 serve libvirt="$connect" domain=web1 checkpoint=monday -- '
   nbdinfo --list "nbd+unix:///vdd?socket=$unixsocket" >list
   ! nbdinfo --size "$uri" || exit 7' 2>log
-grep -q 'no disk is chosen, and not all are served: .*start with disk=vdd; NOT in this backup: disk vda: ' \
+grep -q 'no disk is chosen, and not all are served; .*start with disk=vdd; NOT in this backup: disk vda: ' \
   log || fail "one disk of three stands for all: $(cat log)"
 printed ', or start with ' '; NOT' log
 serve libvirt="$connect" domain=web1 checkpoint=monday "$printed" -- \

@@ -110,10 +110,10 @@ lab_state web1 | diff -u before - || fail "a refusal left something"
 virsh snapshot-create-as web1 snap --disk-only --no-metadata \
   --diskspec "vda,file=$tmpdir/top.qcow2"
 serve libvirt="$remote" domain=web1 checkpoint=monday nbd-tls=no -- true 2>log
-grep -q "error: .*disk vda: it cannot be seen whether $PWD/vda.qcow2.* (it is on 127.0.0.1).*run there" log \
+grep -q "error: .*disk vda: it cannot be seen whether $PWD/vda.qcow2.* (it is on 127.0.0.1).*start this there" log \
   || fail "it is not said that the base is not seen: $(cat log)"
 
 # What is stopped there is not what lies here under the same path.
 guest_destroy web1
-refuses 'guest web1 .* is not running, and its images are on 127.0.0.1; run nbdkit there' \
+refuses 'guest web1 .* is not running, and its images are on 127.0.0.1; start this there' \
   libvirt="$remote" domain=web1 checkpoint=monday

@@ -26,7 +26,7 @@ for signal in TERM KILL; do
   wait_until 10 lab_no_keeper
 done
 
-refuses "libvirt=$connect: its daemon did not answer within 55 s" \
+refuses "libvirt at $connect: its daemon did not answer within 55 s" \
   libvirt="$connect" domain=web1 checkpoint=monday
 wait_until 10 lab_no_keeper
 kill -CONT "$lab_pid"

@@ -51,16 +51,16 @@ serve libvirt="$connect" domain=web1 checkpoint=tuesday on-missing=full -- \
   | grep '; 0 bytes dirty, .*healthy' || fail "vdb@monday is served whole"
 
 # Full views are of running guests; so is what a mere typing error would be.
-refuses "on-missing=full without checkpoint= is a full view of a running guest, and guest web1 .* is not running: name a checkpoint, or copy its disks whole: qemu-img convert .*/vda.qcow2 ./web1-vda.raw && .*/vdb.qcow2 .* && .*vdc" \
+refuses "a full view without a checkpoint is of a running guest, and guest web1 .* is not running: name a checkpoint, or copy its disks whole: qemu-img convert .*/vda.qcow2 ./web1-vda.raw && .*/vdb.qcow2 .* && .*vdc" \
   libvirt="$connect" domain=web1 on-missing=full
 type_printed 'copy its disks whole: '
 qemu-img compare -q -F raw vda.qcow2 web1-vda.raw || fail "no copy of vda"
 rm web1-vd?.raw
-refuses "on-missing=full without .*copy its disks whole: qemu-img convert [^&]*vdb.qcow2 ./web1-vdb.raw\$" \
+refuses "a full view without .*copy its disks whole: qemu-img convert [^&]*vdb.qcow2 ./web1-vdb.raw\$" \
   libvirt="$connect" domain=web1 on-missing=full disk=vdb
 refuses 'guest web1 .* has no disk vdz that can be read; there are: vd' \
   libvirt="$connect" domain=web1 disk=vdz
-refuses 'create=wednesday: guest web1 .* is not running' \
+refuses 'checkpoint wednesday cannot be made: guest web1 .* is not running' \
   libvirt="$connect" domain=web1 checkpoint=monday create=wednesday
 md5sum -c --quiet before || fail "an image was changed"
 lab_state web1 | diff -u state - || fail "something is left"

@@ -42,7 +42,7 @@ untouched ()
   rm -f ./*.scratch
 }
 mark=nbdkit-checkpoint-0123456789abcdef
-unknown='a backup job of an nbdkit that cannot be looked at from here'
+unknown='a backup job of one of our servers that cannot be looked at from here'
 
 mkdir elsewhere
 ln -s "$tmpdir/elsewhere" "$lab_sockets/$mark"

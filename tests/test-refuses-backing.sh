@@ -51,7 +51,7 @@ serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
 # Formats that the plugin does not read.
 qemu-img create -q -f vmdk base.vmdk 64M
 qemu-img create -q -f qcow2 -b base.vmdk -F vmdk over-vmdk.qcow2
-refuses 'over-vmdk.qcow2: .*format vmdk; .*use uri=' over-vmdk.qcow2
+refuses 'over-vmdk.qcow2: .*format vmdk, .*; .*use uri=' over-vmdk.qcow2
 
 cp base.qcow2 away.qcow2
 # A loop, of two and of one.

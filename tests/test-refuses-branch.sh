@@ -64,7 +64,7 @@ for name in sunday monday tuesday wednesday thursday; do
 done
 sha256sum disk.qcow2 >sums
 
-gone="blocks written since are unknown, make a full backup\$"
+gone="blocks written since are unknown; make a full backup\$"
 refused "disk vda: the bitmap of checkpoint tuesday in $PWD/disk.qcow2 is not recording .disabled., and it is on another branch of the tree than checkpoint thursday, whose bitmap goes on .was a snapshot reverted..; $gone" \
   disk.qcow2 tuesday
 refuses_export 'on another branch of the tree than checkpoint thursday' \
@@ -125,7 +125,7 @@ refused "is lost; make a full backup of all disks; once no other disk needs the 
 document roots sunday 1
 document roots tuesday 3
 document roots thursday 5
-refused "the bitmap of checkpoint tuesday .*, and it is not known to lead to a current checkpoint whose bitmap goes on .*; $gone" \
+refused "the bitmap of checkpoint tuesday .*, and it is not known to lead to a current checkpoint whose bitmap goes on; blocks written since are unknown; give tree= if there is a checkpoint tree, else make a full backup" \
   disk.qcow2 tuesday roots
 # Nor is a way of one: who asks for what is on it, is told of its end.
 refused "the bitmap of checkpoint sunday .*, and no later checkpoint's bitmap is there, either; $gone" \

@@ -13,11 +13,11 @@ guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 
 # No source, and two.
-refuses 'no source is given: add file=PATH .* uri=NBD-URI .* libvirt=URI'
-refuses 'no source is given: add file=PATH' checkpoint=monday
-refuses 'file= and uri= are both given; .* remove' \
+refuses 'no source is given; add file=PATH .* uri=NBD-URI .* libvirt=URI'
+refuses 'no source is given; add file=PATH' checkpoint=monday
+refuses 'two sources are given, file and uri; .* remove' \
   disk.qcow2 uri=nbd://localhost
-refuses 'file= and uri= are both given; .* remove' \
+refuses 'two sources are given, file and uri; .* remove' \
   uri=nbd://localhost file=disk.qcow2
 
 # No value.
@@ -78,7 +78,7 @@ if command -v virsh >/dev/null; then
 fi
 refuses 'tree= goes with file= and uri=; with libvirt= the tree is libvirt' \
   libvirt=test:///default domain=test tree=.
-refuses 'file= and libvirt= are both given' disk.qcow2 \
+refuses 'two sources are given, file and libvirt; ' disk.qcow2 \
   libvirt=test:///default domain=test
 refuses 'a word without = is file=; a guest is named with domain=' \
   libvirt=test:///default test

@@ -72,7 +72,7 @@ with "no checkpoint in '$PWD/only'.*$PWD/only/monday.xml" tree=only
 
 # Other guests.
 document monday web2 99999999-2222-3333-4444-555555555555 >web2.xml
-with "web2.xml: .*guest 'web2'.* not of domain=web1" \
+with "web2.xml: .*guest 'web2'.* not of web1" \
   tree=web2.xml domain=web1
 mkdir several nested nested/web1 nested/web2
 document tuesday >several/1.xml
@@ -81,7 +81,7 @@ with "several guests; add domain=.*web1 .$uuid.*, web2 " tree=several
 serve disk.qcow2 tree=several domain=web2 -- 'nbdinfo --size "$uri"'
 cp good.xml nested/web1/
 cp web2.xml nested/web2/
-with "no checkpoint in '$PWD/nested'.*domain=, one of: web1, web2" tree=nested
+with "no checkpoint in '$PWD/nested'.*domain=.* one: web1, web2" tree=nested
 serve disk.qcow2 tree=nested domain=web1 -- 'nbdinfo --size "$uri"'
 
 # Links take no room, and would be read for minutes: there is a bound.

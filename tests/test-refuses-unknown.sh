@@ -52,7 +52,7 @@ refuses 'vdc.* no checkpoint.* covers it.*; make a full backup' \
 refuses 'no disk vdb; disks are: vda' vda:vda.qcow2 disk=vdb
 refuses 'no disk vdc; disks are: vda, vdb|no disk vdc; disks are: vdb, vda' \
   vda.qcow2 vdb.qcow2 disk=vdc
-refuses 'disk vda is given twice: .*vda.qcow2 and .*vdb.qcow2; write file=TARGET:PATH' \
+refuses 'disk vda is given twice: .*vda.qcow2 and .*vdb.qcow2; write file=TARGET:.*vdb.qcow2' \
   vda:vda.qcow2 vda:vdb.qcow2
 cat >two.xml <<END
 <domaincheckpoint><name>daily</name><creationTime>1</creationTime><disks>

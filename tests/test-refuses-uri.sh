@@ -10,9 +10,9 @@ mkdir tmp
 export TMPDIR=$PWD/tmp
 
 # Malformed.
-refuses 'uri=vda: .*; .' uri=vda
-refuses 'uri=http://localhost/: .*; .' uri=http://localhost/
-refuses 'uri=nbd\+unix:///vda: .*socket.*; .' uri=nbd+unix:///vda
+refuses 'error: vda: .*; .' uri=vda
+refuses 'error: http://localhost/: .*; .' uri=http://localhost/
+refuses 'error: nbd\+unix:///vda: .*socket.*; .' uri=nbd+unix:///vda
 
 # Nobody there.
 gone="nbd+unix:///vda?socket=$PWD/none.sock"
@@ -47,17 +47,17 @@ END
   port=$(cat port)
 }
 server 'c.close()'
-refuses "uri=nbd://127.0.0.1:$port: .*; ." "uri=nbd://127.0.0.1:$port"
+refuses "error: nbd://127.0.0.1:$port: .*; ." "uri=nbd://127.0.0.1:$port"
 kill "$server_pid"
 wait "$server_pid" 2>/dev/null || :
 # The port is closed now.
 refuses "127.0.0.1:$port: .*refused; .*, type nbdinfo --list nbd://127.0.0.1:$port\$" \
   "uri=nbd://127.0.0.1:$port"
 server 'c.sendall(b"HTTP/1.1 400 Bad Request\r\n\\r\\n" * 100)'
-refuses "uri=nbd://127.0.0.1:$port: .*NBD.*; ." "uri=nbd://127.0.0.1:$port"
+refuses "error: nbd://127.0.0.1:$port: .*NBD.*; ." "uri=nbd://127.0.0.1:$port"
 # Says it is an NBD server, and leaves.
 server 'c.sendall(b"NBDMAGICIHAVEOPT\0\3"); c.close()'
-refuses "uri=nbd://127.0.0.1:$port: .*; ." "uri=nbd://127.0.0.1:$port"
+refuses "error: nbd://127.0.0.1:$port: .*; ." "uri=nbd://127.0.0.1:$port"
 
 # Says nothing, or stops speaking: both at once, as that is awaited.
 server 'pass'
@@ -71,7 +71,7 @@ background=$!
 (
   mkdir silent
   cd silent
-  refuses "uri=nbd://127.0.0.1:$silent: no answer within [0-9]+ s; ." \
+  refuses "error: nbd://127.0.0.1:$silent: no answer within [0-9]+ s; ." \
     "uri=nbd://127.0.0.1:$silent"
 )
 wait $background || fail "the server that stalls: $(cat stalled.log)"

@@ -149,6 +149,7 @@ unit_tests = \
 	tests/unit/qcow2-bitmaps \
 	tests/unit/qcow2-header \
 	tests/unit/reach \
+	tests/unit/remedy \
 	tests/unit/roster \
 	tests/unit/tree-load
 

@@ -15,7 +15,34 @@
 #include "base/error.h"
 #include "base/printable.h"
 
-G_DEFINE_QUARK (nbdkit-checkpoint-error, checkpoint_error)
+typedef struct {
+  Remedy remedy;
+  char *words[REMEDY_WORDS + 1];
+} CheckpointErrorPrivate;
+
+static void
+checkpoint_error_private_init (CheckpointErrorPrivate *self)
+{
+  *self = (CheckpointErrorPrivate) { REMEDY_NONE, { NULL } };
+}
+
+static void
+checkpoint_error_private_copy (const CheckpointErrorPrivate *from,
+                               CheckpointErrorPrivate *to)
+{
+  to->remedy = from->remedy;
+  for (guint i = 0; i < REMEDY_WORDS; i++)
+    to->words[i] = g_strdup (from->words[i]);
+}
+
+static void
+checkpoint_error_private_clear (CheckpointErrorPrivate *self)
+{
+  for (guint i = 0; i < REMEDY_WORDS; i++)
+    g_free (self->words[i]);
+}
+
+G_DEFINE_EXTENDED_ERROR (CheckpointError, checkpoint_error)
 
 bool
 error_set (GError **error, int errnum, const char *format, ...)
@@ -35,6 +62,61 @@ error_set (GError **error, int errnum, const char *format, ...)
                        message);
   errno = saved_errno;
   return false;
+}
+
+/* NULL: there is none, or it is another domain's. */
+static CheckpointErrorPrivate *
+private_of (const GError *error)
+{
+  return error && error->domain == CHECKPOINT_ERROR
+    ? checkpoint_error_get_private (error) : NULL;
+}
+
+bool
+error_advise (GError **error, Remedy remedy, ...)
+{
+  CheckpointErrorPrivate *self = error ? private_of (*error) : NULL;
+  const char *word;
+  va_list words;
+
+  if (!self || self->remedy != REMEDY_NONE)
+    return false;
+  self->remedy = remedy;
+  va_start (words, remedy);
+  for (guint i = 0; (word = va_arg (words, const char *)); i++)
+    if (i < REMEDY_WORDS)
+      self->words[i] = g_strdup (word);
+  va_end (words);
+  return false;
+}
+
+bool
+error_advise_as (GError **error, const GError *other)
+{
+  const char *const *words;
+  const Remedy remedy = error_remedy (other, &words);
+
+  return error_advise (error, remedy, words[0], words[1], words[2], NULL);
+}
+
+Remedy
+error_remedy (const GError *error, const char *const **words)
+{
+  static const char *const none[REMEDY_WORDS + 1];
+  const CheckpointErrorPrivate *self = private_of (error);
+
+  *words = self ? (const char *const *) self->words : none;
+  return self ? self->remedy : REMEDY_NONE;
+}
+
+char *
+error_line (const GError *error, const char *const *remedies)
+{
+  const char *const *words;
+  const Remedy remedy = error_remedy (error, &words);
+  g_autofree char *text = remedy_text (remedies, remedy, words);
+
+  return g_strconcat (error->message, text ? "; " : NULL, text, NULL);
 }
 
 char *

@@ -3,7 +3,8 @@
  *
  * The one GError domain of this project.  Its code is always an errno value,
  * so that a plugin callback can hand it to nbdkit_set_error () unchanged; its
- * message is one line that says what is wrong, where, and what to do.
+ * message is one line that says what is wrong, and where.  What to type against
+ * it, if that depends on the front end, is a Remedy (remedy.h).
  */
 
 #ifndef COMMON_BASE_ERROR_H
@@ -12,6 +13,8 @@
 #include <stdbool.h>
 
 #include <glib.h>
+
+#include "base/remedy.h"
 
 #define CHECKPOINT_ERROR (checkpoint_error_quark ())
 
@@ -34,6 +37,30 @@ bool error_set (GError **error, int errnum, const char *format, ...)
 
 /* The same, always NULL: for functions that return a pointer. */
 #define error_null(...) (error_set (__VA_ARGS__), NULL)
+
+/* Say what can be done about *error: a remedy, and up to REMEDY_WORDS words that
+ * its text has places for, then NULL.  The words are copied, as they are: not
+ * quoted.  An error that has a remedy keeps it; without an error, nothing is
+ * done.  Always returns false, for "return error_set (...) || error_advise (...)".
+ * Any thread.
+ */
+bool error_advise (GError **error, Remedy remedy, ...) G_GNUC_NULL_TERMINATED;
+
+/* The same, always NULL. */
+#define error_advise_null(...) (error_advise (__VA_ARGS__), NULL)
+
+/* Its remedy goes over to *error, as error_advise. */
+bool error_advise_as (GError **error, const GError *other);
+
+/* For who hands an error to another process: its remedy, and the words of it
+ * (borrowed; NULL-terminated, as many as were given).
+ */
+Remedy error_remedy (const GError *error, const char *const **words);
+
+/* The line for the user: the message, and what the front end has to say of the
+ * remedy.  Returns a new string; g_free ().
+ */
+char *error_line (const GError *error, const char *const *remedies);
 
 /* A word as a shell takes it, for commands that messages suggest: quoted if
  * need be.  Returns a new string; g_free (). */

@@ -20,16 +20,4 @@ void printable_make (char *text);
 /* As g_strdup_printf, and printable; errno stays. */
 char *printable_format (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
-/* For those who include nbdkit's headers: the only way to its log (make lint). */
-#define say_error(...) \
-  do { \
-    g_autofree char *said_ = printable_format (__VA_ARGS__); \
-    nbdkit_error ("%s", said_); \
-  } while (0)
-#define say_debug(...) \
-  do { \
-    g_autofree char *said_ = printable_format (__VA_ARGS__); \
-    nbdkit_debug ("%s", said_); \
-  } while (0)
-
 #endif /* COMMON_BASE_PRINTABLE_H */

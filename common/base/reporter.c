@@ -3,6 +3,7 @@
  */
 #include <config.h>
 
+#include "base/error.h"
 #include "base/printable.h"
 #include "base/reporter.h"
 
@@ -23,6 +24,14 @@ reporter_warn (const Reporter *reporter, const char *format, ...)
   va_start (arguments, format);
   say (reporter->warn, format, arguments);
   va_end (arguments);
+}
+
+void
+reporter_warn_error (const Reporter *reporter, const GError *error)
+{
+  g_autofree char *line = error_line (error, reporter->remedies);
+
+  reporter->warn (line);
 }
 
 void

@@ -33,10 +33,11 @@ read_header (const char *path, int fd, gsize *length, GError **error)
   gsize needed;
   ssize_t n = pread (fd, begin, sizeof begin, 0);
 
-  if (n >= 0 && !qcow2_header_begins (begin, (gsize) n, &needed))
-    return error_null (error, EINVAL, "%s is not a qcow2 image, and only "
-                       "qcow2 can hold dirty bitmaps; name the guest's qcow2 "
-                       "disk, or use uri= for a running QEMU", path);
+  if (n >= 0 && !qcow2_header_begins (begin, (gsize) n, &needed)) {
+    error_set (error, EINVAL, "%s is not a qcow2 image, and only qcow2 can hold "
+               "dirty bitmaps", path);
+    return error_advise_null (error, REMEDY_NOT_QCOW2, NULL);
+  }
   g_autofree guint8 *bytes = n >= 0 ? g_malloc (needed) : NULL;
   if (bytes)
     n = pread (fd, bytes, needed, 0);
@@ -76,8 +77,8 @@ check_header (const Qcow2Header *header, const char *path, bool top,
                         "from then on,", path);
   if (header->external_data)
     return error_set (error, ENOTSUP, "%s keeps its data in an external data "
-                      "file, which file= does not follow; export the disk "
-                      "with qemu-storage-daemon and use uri=", path);
+                      "file, which is not followed", path)
+      || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   if (header->corrupt)
     return refuse_with (error, EINVAL, "check -r all", path,
                         "%s is marked corrupt, so its bitmaps prove nothing; "
@@ -85,9 +86,9 @@ check_header (const Qcow2Header *header, const char *path, bool top,
                         "repaired (no bitmap records what that changes); to "
                         "repair it,", path);
   if (header->encrypted)
-    return error_set (error, EINVAL, "%s is encrypted, which file= cannot "
-                      "read; export it with qemu-storage-daemon and its "
-                      "secret, and use uri=", path);
+    return error_set (error, EINVAL, "%s is encrypted, and without its secret "
+                      "cannot be read", path)
+      || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   return true;
 }
 
@@ -204,10 +205,9 @@ inspect_layer (const char *path, const char *format, bool top, GError **error)
     return NULL;
   if (locked)
     return g_steal_pointer (&layer);
-  return error_null (error, EBUSY, "%s is in use by another program, such as "
-                     "a running guest, whose bitmaps are in its memory, not "
-                     "in the file; use libvirt= or uri= for a running guest, "
-                     "or stop it", path);
+  error_set (error, EBUSY, "%s is in use by another program, such as a running "
+             "guest, whose bitmaps are in its memory, not in the file", path);
+  return error_advise_null (error, REMEDY_GUEST_RUNS, NULL);
 }
 
 /* QEMU stands in another folder, and is spoken to in JSON. */
@@ -229,8 +229,8 @@ check_backing (const Layer *layer, GError **error)
 {
   if (layer->backing_path[0] != '/')
     return error_set (error, ENOTSUP, "%s: its backing file \"%s\" is not a "
-                      "local file; export the disk with qemu-storage-daemon "
-                      "and use uri=", layer->path, layer->backing_path);
+                      "local file", layer->path, layer->backing_path)
+      || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   if (!layer->backing_format) {
     g_autofree char *name = error_shell_word (layer->backing_name);
     g_autofree char *command
@@ -242,11 +242,10 @@ check_backing (const Layer *layer, GError **error)
   }
   if (strcmp (layer->backing_format, "qcow2") != 0
       && strcmp (layer->backing_format, "raw") != 0)
-    return error_set (error, ENOTSUP, "%s: its backing file %s has format "
-                      "%s; only qcow2 and raw are supported here, export the "
-                      "disk with qemu-storage-daemon and use uri=",
-                      layer->path, layer->backing_path,
-                      layer->backing_format);
+    return error_set (error, ENOTSUP, "%s: its backing file %s has format %s, "
+                      "and only qcow2 and raw are supported here", layer->path,
+                      layer->backing_path, layer->backing_format)
+      || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   return true;
 }
 

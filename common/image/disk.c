@@ -72,7 +72,7 @@ disk_free (Disk *disk)
   if (!disk)
     return;
   g_free (disk->target);
-  g_free (disk->useless);
+  g_clear_error (&disk->useless);
   g_free (disk->stray);
   g_ptr_array_unref (disk->layers);
   g_clear_pointer (&disk->also, g_ptr_array_unref);

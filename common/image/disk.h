@@ -51,7 +51,7 @@ typedef struct {
   bool full;                    /* served whole: all of it counts as dirty */
   char *stray;                  /* a file that the guest's definition names
                                  * below it, and that is not there; or NULL */
-  char *useless;                /* why its record is of no use, whatever the
+  GError *useless;              /* why its record is of no use, whatever the
                                  * tree says of it; NULL: nothing is known
                                  * against it */
   bool recording_untold;        /* whether its bitmaps record is not known */

@@ -27,6 +27,7 @@ struct Keeper {
   int fd;
   int held_fd;                  /* connections are told of there */
   const JobOps *ops;
+  const Reporter *reporter;
   KeeperWords words;
   bool asked_to_begin;
   GThread *watch;               /* from adoption on, the only reader of fd */
@@ -44,7 +45,8 @@ struct Keeper {
 
 /* Forks twice: init reaps the keeper, whichever of us still lives. */
 static bool
-spawn (const JobOps *ops, const int fds[2], const int held_fds[2])
+spawn (const JobOps *ops, const Reporter *reporter, const int fds[2],
+       const int held_fds[2])
 {
   const pid_t pid = fork ();
   int status;
@@ -54,7 +56,7 @@ spawn (const JobOps *ops, const int fds[2], const int held_fds[2])
   if (pid == 0) {
     const pid_t keeper = fork ();
     if (keeper == 0)
-      keeper_process_run (ops, fds[1], held_fds[1]);
+      keeper_process_run (ops, reporter, fds[1], held_fds[1]);
     _exit (keeper < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
   }
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
@@ -65,13 +67,13 @@ spawn (const JobOps *ops, const int fds[2], const int held_fds[2])
 }
 
 Keeper *
-keeper_start (const JobOps *ops, GError **error)
+keeper_start (const JobOps *ops, const Reporter *reporter, GError **error)
 {
   int fds[2], held_fds[2];
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0
       || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, held_fds) < 0
-      || !spawn (ops, fds, held_fds)) {
+      || !spawn (ops, reporter, fds, held_fds)) {
     error_set (error, errno, "cannot start a process that talks to %s: %s",
                ops->peer, g_strerror (errno));
     return NULL;
@@ -80,6 +82,7 @@ keeper_start (const JobOps *ops, GError **error)
   close (held_fds[1]);
   Keeper *keeper = g_new0 (Keeper, 1);
   keeper->ops = ops;
+  keeper->reporter = reporter;
   keeper->fd = fds[0];
   keeper->held_fd = held_fds[0];
   g_mutex_init (&keeper->lock);
@@ -126,8 +129,7 @@ keeper_answer (Keeper *keeper, const char *asked, Message *message,
                       asked, errno == ETIMEDOUT ? " within a minute" : "",
                       keeper->words.look_at_peer);
   if (message->kind == KEEPER_FAILED)
-    return error_set (error, atoi (message_text (message, 0)), "%s",
-                      message_text (message, 1));
+    return telling_take_failed (message, error);
   return true;
 }
 
@@ -193,8 +195,9 @@ report_gone (Keeper *keeper)
 {
   g_autofree char *advice
     = g_strdup_printf ("its job goes on, and QEMU before 8.2 dies, if a disk has "
-                       "an iothread, when nbdkit ends first; so before you end "
-                       "nbdkit, type %s", keeper->words.end_job);
+                       "an iothread, when %s ends first; so before you end %s, "
+                       "type %s", keeper->reporter->name,
+                       keeper->reporter->name, keeper->words.end_job);
   const KeeperEvent event = {
     .kind = KEEPER_EVENT_LOST,
     .text = "the process that watches it is gone",

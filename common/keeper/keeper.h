@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "base/reporter.h"
 #include "keeper/message.h"
 
 typedef struct Keeper Keeper;
@@ -46,8 +47,11 @@ typedef struct {
 
 typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
 
-/* Start the process.  Call before there are threads (.get_ready). */
-Keeper *keeper_start (const JobOps *ops, GError **error);
+/* Start the process.  Call before there are threads (.get_ready).  reporter is
+ * borrowed: who is served by it.
+ */
+Keeper *keeper_start (const JobOps *ops, const Reporter *reporter,
+                      GError **error);
 
 /* What its messages say, and advise to type. */
 typedef struct {

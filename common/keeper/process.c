@@ -226,7 +226,7 @@ on_message (void *opaque)
  * its files is held open.
  */
 static void
-detach (int fd, int held_fd)
+detach (const Reporter *reporter, int fd, int held_fd)
 {
   static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
   sigset_t none;
@@ -252,7 +252,8 @@ detach (int fd, int held_fd)
   close_range (high + 1, ~0U, 0);
   if (chdir ("/") < 0)
     return;                     /* we may stay: nothing is opened by name */
-  prctl (PR_SET_NAME, "nbdkit-keeper");
+  g_autofree char *name = g_strconcat (reporter->name, "-keeper", NULL);
+  prctl (PR_SET_NAME, name);
 }
 
 /* All that ends a job that was served from comes here. */
@@ -306,24 +307,26 @@ persist (Process *process)
  * it has begun to serve.
  */
 static void
-take_leave (Process *process, const GError *trouble)
+take_leave (Process *process, const Reporter *reporter, const GError *trouble)
 {
+  g_autofree char *line
+    = trouble ? error_line (trouble, reporter->remedies) : g_strdup ("");
+
   process->telling.is_over = false;
-  if (telling_say (&process->telling, KEEPER_ENDED,
-                   trouble ? trouble->message : "", NULL)
-      || !trouble)
+  if (telling_say (&process->telling, KEEPER_ENDED, line, NULL) || !trouble)
     return;
-  fprintf (stderr, "nbdkit: error: %s\n", trouble->message);
-  syslog (LOG_ERR, "%s", trouble->message);
+  fprintf (stderr, "%s: error: %s\n", reporter->name, line);
+  syslog (LOG_ERR, "%s", line);
 }
 
 void
-keeper_process_run (const JobOps *ops, int fd, int held_fd)
+keeper_process_run (const JobOps *ops, const Reporter *reporter, int fd,
+                    int held_fd)
 {
   Process process = { .ops = ops, .telling.fd = fd };
   g_autoptr (GError) trouble = NULL;
 
-  detach (fd, held_fd);
+  detach (reporter, fd, held_fd);
   process.held = held_start (held_fd);
   process.job = ops->new (&process.telling);
   if (!process.held || !process.job
@@ -335,7 +338,7 @@ keeper_process_run (const JobOps *ops, int fd, int held_fd)
   hear_last_words (&process);
   ops->notice_loss (process.job);
   end_job (&process, &trouble);
-  take_leave (&process, trouble);
+  take_leave (&process, reporter, trouble);
   persist (&process);
   _exit (EXIT_SUCCESS);
 }

@@ -11,6 +11,8 @@
 /* What the process does until its server is gone; never returns.  held_fd: for
  * held_start.
  */
-G_NORETURN void keeper_process_run (const JobOps *ops, int fd, int held_fd);
+G_NORETURN void keeper_process_run (const JobOps *ops,
+                                      const Reporter *reporter, int fd,
+                                      int held_fd);
 
 #endif /* COMMON_KEEPER_PROCESS_H */

@@ -3,6 +3,9 @@
  */
 #include <config.h>
 
+#include <stdlib.h>
+
+#include "base/error.h"
 #include "keeper/message.h"
 #include "keeper/telling.h"
 
@@ -19,9 +22,27 @@ telling_say (Telling *telling, guint kind, const char *first,
 void
 telling_say_failed (Telling *telling, const GError *error)
 {
+  const char *const *words;
+  const Remedy remedy = error_remedy (error, &words);
   g_autofree char *number = g_strdup_printf ("%d", error->code);
+  g_autofree char *advice = g_strdup_printf ("%d", (int) remedy);
+  const char *const texts[]
+    = { number, error->message, advice, words[0], words[1], words[2], NULL };
 
-  telling_say (telling, KEEPER_FAILED, number, error->message);
+  telling->is_over |= !message_send (telling->fd, KEEPER_FAILED, texts);
+}
+
+bool
+telling_take_failed (const Message *message, GError **error)
+{
+  const int remedy = atoi (message_text (message, 2));
+
+  error_set (error, atoi (message_text (message, 0)), "%s",
+             message_text (message, 1));
+  return error_advise (error, remedy > 0 && remedy < REMEDY_COUNT
+                       ? (Remedy) remedy : REMEDY_NONE,
+                       message_text (message, 3), message_text (message, 4),
+                       message_text (message, 5), NULL);
 }
 
 void

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "keeper/message.h"
+
 /* The messages, with their texts. */
 enum {
   /* to the keeper */
@@ -24,7 +26,7 @@ enum {
   KEEPER_LET_GO,                /* ID */
   KEEPER_CALM,                  /* none negotiates any more, or will */
   /* from the keeper */
-  KEEPER_FAILED,                /* errno, message */
+  KEEPER_FAILED,                /* errno, message, remedy, its words */
   KEEPER_CHECKPOINT,            /* document */
   KEEPER_GUEST,                 /* document, running, host, connection,
                                  * privileged, then target and size of each
@@ -71,6 +73,9 @@ telling_is_lost (const Telling *telling)
 bool telling_say (Telling *telling, guint kind, const char *first,
                   const char *second);
 void telling_say_failed (Telling *telling, const GError *error);
+
+/* For the server: what that told.  Returns false. */
+bool telling_take_failed (const Message *message, GError **error);
 
 /* The job does not run any more, or nobody can know: say why, once. */
 void telling_lose (Telling *telling, const char *why);

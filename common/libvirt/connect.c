@@ -55,7 +55,7 @@ open_it (gpointer data)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&opening->lock);
   opening->is_over = true;
   if (!connection)
-    hypervisor_error (&opening->refusal, "libvirt=%s", opening->uri);
+    hypervisor_error (&opening->refusal, "libvirt at %s", opening->uri);
   else if (!opening->is_given_up)
     opening->connection = connection;
   else
@@ -79,7 +79,7 @@ hypervisor_open (const char *uri, bool writable, int limit_ms, GError **error)
     = g_thread_try_new ("connect", open_it, opening, NULL);
   if (!thread) {
     opening_unref (opening);
-    error_set (error, EAGAIN, "libvirt=%s: cannot start a thread that "
+    error_set (error, EAGAIN, "libvirt at %s: cannot start a thread that "
                "connects to it", uri);
     return NULL;
   }
@@ -92,7 +92,7 @@ hypervisor_open (const char *uri, bool writable, int limit_ms, GError **error)
   if (opening->refusal)
     g_propagate_error (error, g_steal_pointer (&opening->refusal));
   else
-    error_set (error, ETIMEDOUT, "libvirt=%s: its daemon did not answer "
-               "within %d s", uri, limit_ms / 1000);
+    error_set (error, ETIMEDOUT, "libvirt at %s: its daemon did not "
+               "answer within %d s", uri, limit_ms / 1000);
   return NULL;
 }

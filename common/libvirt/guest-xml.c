@@ -228,9 +228,11 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
   const bool is_data = holds_data (node, disk);
   const char *why = is_data ? why_not_covered (node, disk) : NULL;
   disk->target = target ? xml_attribute (target, "dev") : NULL;
-  if (why && disk->target)
-    g_hash_table_insert (guest->left_out, g_strdup (disk->target),
-                         g_strdup (why));
+  if (why && disk->target) {
+    GError *reason = NULL;
+    error_set (&reason, ENOTSUP, "%s", why);
+    g_hash_table_insert (guest->left_out, g_strdup (disk->target), reason);
+  }
   if (why || !is_data) {
     g_ptr_array_set_size (guest->disks, (gint) guest->disks->len - 1);
     return true;
@@ -327,7 +329,8 @@ guest_parse (const char *text, gsize length, GError **error)
   guest = g_new0 (Guest, 1);
   guest->disks = g_ptr_array_new_with_free_func (guest_disk_free);
   guest->left_out
-    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                             (GDestroyNotify) g_error_free);
   guest->chains = g_ptr_array_new_with_free_func (guest_chain_free);
   if (!parse_word (root, "name", &guest->name, error)
       || !parse_word (root, "uuid", &guest->uuid, error)

@@ -37,7 +37,7 @@ typedef struct {
   char *name;
   char *uuid;                   /* as written there */
   GPtrArray *disks;             /* of GuestDisk, in the document's order */
-  GHashTable *left_out;         /* target → why (char *): hard disks with a
+  GHashTable *left_out;         /* target → why (GError): hard disks with a
                                  * medium that no backup can cover */
   GPtrArray *chains;            /* of GuestChain, of all drives with a source */
   bool owner_known;             /* else owner and group are 0 */

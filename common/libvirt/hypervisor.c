@@ -116,7 +116,7 @@ tell (int fd, guint kind, const char *const *texts, GError **error)
 {
   hypervisor_look_on ();
   return message_send (fd, kind, texts)
-    || error_set (error, errno, "cannot tell nbdkit of the guest: %s",
+    || error_set (error, errno, "cannot tell the server of the guest: %s",
                   g_strerror (errno));
 }
 
@@ -151,7 +151,7 @@ find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
   }
   const virError *reason = virGetLastError ();
   if (reason && reason->code != VIR_ERR_NO_DOMAIN)
-    return hypervisor_error (error, "domain=%s", domain);
+    return hypervisor_error (error, "guest %s", domain);
   g_autofree char *known = known_guests (connection);
   return error_set (error, ENOENT, "there is no guest %s on %s; there are: %s",
                     domain, hypervisor->uri, known);

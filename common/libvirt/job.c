@@ -41,18 +41,15 @@ give_folder (int fd, const char *folder, uid_t user, gid_t group,
   /* Not ours to give away: a folder that hands its group down may do. */
   const int failure = geteuid () == 0
     ? fchown (fd, user, group) : fchmod (fd, 02770);
-  if (failure < 0)
-    return error_set (error, errno, "cannot make %s a folder for QEMU's "
-                      "socket: %s; choose another with socket-dir=", folder,
-                      g_strerror (errno));
-  return true;
+  return failure == 0
+    || error_set (error, errno, "cannot make %s a folder for QEMU's socket: %s",
+                  folder, g_strerror (errno))
+    || error_advise (error, REMEDY_SOCKET_DIR, NULL);
 }
 
 /* Whoever reads this, the folder is gone: there is nothing to type. */
 static const char is_gone_soon[]
-  = "that folder is made anew for each backup, so run nbdkit as root, or choose "
-  "with socket-dir= one whose group both users have, and that hands it down "
-  "(chmod g+s)";
+  = "that folder is made anew for each backup";
 
 static bool
 make_folder (Job *job, const char *const *texts, GError **error)
@@ -64,13 +61,14 @@ make_folder (Job *job, const char *const *texts, GError **error)
   g_autofree char *socket_dir = g_path_get_dirname (folder);
   own_folder_sweep (socket_dir, user);
   if (!own_folder_make (&job->folder, folder, error))
-    return hypervisor_advise (error, "choose where with", "socket-dir=");
+    return error_advise (error, REMEDY_SOCKET_DIR, NULL);
   if (!texts[BEGIN_NEEDS_FOLDER][0])
     return true;
-  g_autofree char *purpose = g_strconcat ("socket-dir=", socket_dir, NULL);
-  return give_folder (job->folder.fd, folder, user, group, error)
-    && reach_check (purpose, folder, user, group, W_OK | X_OK, is_gone_soon,
-                    error);
+  if (!give_folder (job->folder.fd, folder, user, group, error))
+    return false;
+  return reach_check ("QEMU's socket", folder, user, group, W_OK | X_OK,
+                      is_gone_soon, error)
+    || error_advise (error, REMEDY_SOCKET_DIR_BY_GROUP, NULL);
 }
 
 /* ── Begin ── */
@@ -111,13 +109,9 @@ add_hint (GError **error)
   const bool is_full = strstr (text, "No space left");
   if (!is_denied && !is_full && !strstr (text, ".scratch"))
     return;
-  g_autoptr (GError) refusal = g_steal_pointer (error);
-  error_set (error, is_denied ? EACCES
-             : is_full ? ENOSPC : refusal->code, "%s; %s",
-             refusal->message, is_denied
-             ? "if AppArmor or SELinux confine QEMU, they must allow it "
-             "socket-dir= and scratch-dir="
-             : "choose another folder for scratch files with scratch-dir=");
+  (*error)->code = is_denied ? EACCES : is_full ? ENOSPC : (*error)->code;
+  error_advise (error, is_denied ? REMEDY_CONFINEMENT : REMEDY_SCRATCH_DIR,
+                NULL);
 }
 
 /* libvirt has forgotten a checkpoint of that name, the disks have not. */
@@ -142,12 +136,14 @@ add_way_out (const Hypervisor *hypervisor, const char *const *texts,
   g_autofree char *command
     = redefine_and_delete (hypervisor->uri, hypervisor->domain_name,
                            checkpoint->name, targets);
+  g_autofree char *delete
+    = g_strconcat ("if nobody needs that record, delete it with: ", command,
+                   NULL);
   g_autoptr (GError) refusal = g_steal_pointer (error);
-  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap %s, "
-             "of a checkpoint that libvirt does not know any more, or of "
-             "another program's: choose another name with create=, or if "
-             "nobody needs that record, delete it with: %s", refusal->message, disks, checkpoint->name,
-             command);
+  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap %s, of a "
+             "checkpoint that libvirt does not know any more, or of another "
+             "program's", refusal->message, disks, checkpoint->name);
+  error_advise (error, REMEDY_OTHER_NAME, delete, NULL);
 }
 
 static bool
@@ -228,9 +224,11 @@ job_begin (KeptJob *kept, const char *const *texts, char **xml,
     return true;
   if (job_end (kept, false, &trouble))
     g_propagate_error (error, g_steal_pointer (&refusal));
-  else
+  else {
     error_set (error, trouble->code, "%s; and then: %s", refusal->message,
                trouble->message);
+    error_advise_as (error, refusal);
+  }
   return false;
 }
 

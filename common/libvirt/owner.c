@@ -150,7 +150,7 @@ open_folder (const Claim *claim, const char *socket_dir, uid_t qemu_user,
   if (fd < 0 || fstat (fd, &ours) < 0 || lstat (claim->folder, &theirs) < 0)
     *why = g_strerror (errno);
   else if (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino)
-    *why = "another folder than that in socket-dir=";
+    *why = "another folder than ours of that name";
   else if (ours.st_uid != geteuid () && ours.st_uid != qemu_user)
     *why = "another user's folder";
   if (!*why)
@@ -160,7 +160,7 @@ open_folder (const Claim *claim, const char *socket_dir, uid_t qemu_user,
   return -1;
 }
 
-/* The nbdkit that made this folder holds a lock on it as long as it is at
+/* The server that made this folder holds a lock on it as long as it is at
  * work.  One of another user's, or on another machine, cannot be looked at.
  */
 static Owner
@@ -182,26 +182,24 @@ refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
             GError **error)
 {
   const char *folder = claim->folder;
-  g_autofree char *word = error_shell_word (folder);
   g_autofree char *command
     = hypervisor_virsh (hypervisor, "domjobabort", NULL);
 
   if (owner == OWNER_ALIVE)
-    return error_set (error, EBUSY, "guest %s is being served by another "
-                      "nbdkit (or one that libvirt did not answer is still "
-                      "ending its job), which holds %s; wait until it has "
-                      "ended; to see it, type pgrep -a nbdkit",
-                      hypervisor->domain_name, folder);
+    return error_set (error, EBUSY, "guest %s is being served by another of "
+                      "our servers (or one that libvirt did not answer is "
+                      "still ending its job), which holds %s; wait until it "
+                      "has ended", hypervisor->domain_name, folder)
+      || error_advise (error, REMEDY_SEE_OTHERS, NULL);
   if (owner == OWNER_UNKNOWN)
-    return error_set (error, EBUSY, "guest %s has a backup job of an nbdkit "
-                      "that cannot be looked at from here (%s: %s), so it may "
-                      "be alive; wait until it has ended, or if it was "
-                      "killed: %s", hypervisor->domain_name, folder,
+    return error_set (error, EBUSY, "guest %s has a backup job of one of our "
+                      "servers that cannot be looked at from here (%s: %s), "
+                      "so it may be alive; wait until it has ended, or if it "
+                      "was killed: %s", hypervisor->domain_name, folder,
                       claim->why, command);
-  return error_set (error, EBUSY, "guest %s has a backup job that an nbdkit "
-                    "left behind when it was killed; start with "
-                    "take-over=yes, or end it with: %s && rm -r %s",
-                    hypervisor->domain_name, command, word);
+  error_set (error, EBUSY, "guest %s has a backup job that one of our servers "
+             "left behind when it was killed", hypervisor->domain_name);
+  return error_advise (error, REMEDY_TAKE_OVER, command, folder, NULL);
 }
 
 /* A job that is there already: take it over, or say whose it is. */

@@ -34,8 +34,6 @@
  */
 #define LIST_BYTES (16 * 1024 * 1024)
 #define HANDSHAKE_BYTES (1024 * 1024)
-/* So a server is called that somebody else chose, before its address. */
-#define URI_GIVEN "uri="
 /* How soon it is noticed that we are told to end, where we wait ourselves. */
 #define TICK_MS 100
 /* How long a server that is lost, or was told that we end, is said goodbye to.
@@ -86,8 +84,8 @@ connect_failed (const char *where, int failure, GError **error)
                       "(qemu-nbd needs --shared=8)?", where,
                       NBD_CONNECT_TIMEOUT_MS / 1000);
   if (failure == EMFILE)
-    return error_set (error, failure, "%s: %s, and as many as nbdkit may open; "
-                      "raise the limit as root (ulimit -n NUMBER, or "
+    return error_set (error, failure, "%s: %s, and as many as this process may "
+                      "open; raise the limit as root (ulimit -n NUMBER, or "
                       "LimitNOFILE= of a systemd unit)", where,
                       g_strerror (failure));
   if (failure == ENODATA)
@@ -102,9 +100,10 @@ connect_failed (const char *where, int failure, GError **error)
                       failure == E2BIG ? "without end before any data"
                       : "what nobody asked for");
   const char *reason = nbd_check_reason (failure);
-  if (!g_str_has_prefix (where, URI_GIVEN))
+  /* Only an address that somebody else chose stands by itself. */
+  if (strchr (where, ' '))
     return error_set (error, failure, "%s: %s", where, reason);
-  g_autofree char *word = error_shell_word (where + strlen (URI_GIVEN));
+  g_autofree char *word = error_shell_word (where);
   return error_set (error, failure, "%s: %s; to see whether the server runs and "
                     "what it exports, type nbdinfo --list %s", where, reason,
                     word);
@@ -184,8 +183,8 @@ look (NbdLife *life, const char *uri, const char *what,
   }
   if (!nbd_life_meets_same (life, nbd_aio_get_fd (nbd))) {
     error_set (error, ESTALE, "%s: another server has taken the socket "
-               "meanwhile, and may show another disk; start nbdkit again if it "
-               "is to be read", what);
+               "meanwhile, and may show another disk", what);
+    error_advise (error, REMEDY_START_AGAIN, NULL);
     nbd_connect_drop (life, nbd);
     return NULL;
   }

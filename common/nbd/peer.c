@@ -137,9 +137,8 @@ nbd_peer_bears_leaving (int fd, const char *what, GError **error)
   g_autoptr (GByteArray) arguments = command_line (pid);
   if (!arguments || !has_iothread (arguments) || is_newer (&name))
     return true;
-  return error_set (error, EPERM, "%s: not connected, for its guest could die: "
-                    "QEMU there (process %ld) has an iothread and is older than "
-                    "8.2, and may crash when a client of an export leaves; with "
-                    "libvirt= and domain=, nbdkit begins the backup itself, and "
-                    "ends it before it leaves", what, (long) pid);
+  error_set (error, EPERM, "%s: not connected, for its guest could die: QEMU "
+             "there (process %ld) has an iothread and is older than 8.2, and "
+             "may crash when a client of an export leaves", what, (long) pid);
+  return error_advise (error, REMEDY_LET_US_BEGIN, NULL);
 }

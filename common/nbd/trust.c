@@ -88,12 +88,11 @@ find_authority (struct nbd_handle *nbd, const xmlURI *uri, const char *what,
     g_string_append_printf (tried, "%s%s: %s", tried->len ? ", " : "", file,
                             g_strerror (failure));
   }
-  return error_set (error, failure, "%s: not connected, as anybody could answer "
-                    "in this server's place: the certificate of the authority "
-                    "that vouches for it is not found (%s); put it there, or "
-                    "name its folder with tls-certificates=DIR in uri=, or "
-                    "nbd-tls=DIR with libvirt=", what,
-                    tried->len ? tried->str : "HOME is not set");
+  error_set (error, failure, "%s: not connected, as anybody could answer in this "
+             "server's place: the certificate of the authority that vouches for "
+             "it is not found (%s)", what,
+             tried->len ? tried->str : "HOME is not set");
+  return error_advise (error, REMEDY_CERTIFICATES, NULL);
 }
 
 bool

@@ -50,9 +50,9 @@ export_name_parse (const char *text, const Forest *forest, ExportName *name,
     return true;
   if (is_whole)
     return error_set (error, EINVAL, "export %s can mean checkpoint %s or "
-                      "part %u of checkpoint %s; start the server with "
-                      "checkpoint= and ask for disk %s", text,
-                      name->checkpoint, part, before, name->target);
+                      "part %u of checkpoint %s", text, name->checkpoint, part,
+                      before)
+      || error_advise (error, REMEDY_ASK_FOR_DISK, name->target, NULL);
   g_free (name->checkpoint);
   name->checkpoint = g_steal_pointer (&before);
   name->part = (int) part;

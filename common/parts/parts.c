@@ -176,10 +176,11 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
 
   if (!way) {
     g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
-    return parts_not_recording (disk, checkpoint, layer, branch ? branch
-                                : "it is not known to lead to a current "
-                                "checkpoint whose bitmap goes on (give tree= "
-                                "if there is a checkpoint tree)", error);
+    parts_not_recording (disk, checkpoint, layer, branch ? branch
+                         : "it is not known to lead to a current checkpoint "
+                         "whose bitmap goes on", error);
+    return error_advise (error, branch ? REMEDY_FULL_BACKUP : REMEDY_GIVE_TREE,
+                         NULL);
   }
   for (guint i = way->len; i > 0 && first_end (disk, ends) >= 0; i--) {
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
@@ -191,7 +192,8 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
   const int left = first_end (disk, ends);
   return left < 0
     || parts_not_recording (disk, checkpoint, (guint) left, "no later "
-                            "checkpoint's bitmap is there, either", error);
+                            "checkpoint's bitmap is there, either", error)
+    || error_advise (error, REMEDY_FULL_BACKUP, NULL);
 }
 
 /* NBD does not tell whether a bitmap still records, so whatever the server
@@ -236,8 +238,10 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_unknown_checkpoint (forest, checkpoint, error);
     return NULL;
   }
-  if (disk->useless)
-    return error_null (error, EIO, "%s", disk->useless);
+  if (disk->useless) {
+    g_propagate_error (error, g_error_copy (disk->useless));
+    return NULL;
+  }
   if (!roster_check (disk->roster, since, disk->target, error))
     return NULL;
   const char *bitmap = checkpoint_bitmap (since, disk->target);

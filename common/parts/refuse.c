@@ -59,8 +59,9 @@ parts_forgotten (const char *checkpoint, const GPtrArray *targets,
 
   if (!command)
     return error_set (error, ENOENT, "there is no document of checkpoint %s, "
-                      "but disk %s has a bitmap of that name; without tree=, "
-                      "it is a checkpoint by itself", checkpoint, disks);
+                      "but disk %s has a bitmap of that name", checkpoint,
+                      disks)
+      || error_advise (error, REMEDY_LEAVE_TREE_OUT, NULL);
   return error_set (error, ENOENT, "libvirt does not know checkpoint %s, but "
                     "disk %s has a bitmap of that name (libvirt may have "
                     "forgotten it: migration, --metadata, a guest defined "
@@ -79,9 +80,9 @@ parts_nothing_recorded (const Disk *disk, GError **error)
   const Layer *layer = disk_void_layer (disk);
   if (layer)
     return parts_void (disk, layer, NULL, error);
-  return error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it "
-                    "(%s), so nothing was recorded; make a full backup",
-                    disk->target, top_path (disk));
+  error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it (%s), "
+             "so nothing was recorded", disk->target, top_path (disk));
+  return error_advise (error, REMEDY_FULL_BACKUP, NULL);
 }
 
 bool
@@ -121,17 +122,14 @@ missing_from_server (const Disk *disk, const char *bitmap, GError **error)
   }
   /* One of a job's bitmaps is no checkpoint, but another disk's. */
   if (offered && !g_str_has_prefix (bitmap, "backup-")) {
-    g_autofree char *word = error_shell_word (offered);
-    return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, "
-                      "but %s, as libvirt's pull-mode jobs do whatever the "
-                      "checkpoint; if the job was begun since %s, add "
-                      "bitmap=%s", disk->target, top_path (disk), bitmap,
-                      offered, bitmap, word);
+    error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, but %s, "
+               "as libvirt's pull-mode jobs do whatever the checkpoint",
+               disk->target, top_path (disk), bitmap, offered);
+    return error_advise (error, REMEDY_NAME_BITMAP, offered, bitmap, NULL);
   }
-  return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s; it "
-                    "offers: %s; choose with bitmap=, or export it (qemu-nbd "
-                    "-B %s)", disk->target, top_path (disk), bitmap, nearest,
-                    bitmap);
+  error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s; it offers: "
+             "%s", disk->target, top_path (disk), bitmap, nearest);
+  return error_advise (error, REMEDY_CHOOSE_BITMAP, bitmap, NULL);
 }
 
 /* A disabled bitmap is complete only with those of all checkpoints after
@@ -216,17 +214,16 @@ parts_missing (const Forest *forest, const Disk *disk,
   g_autofree char *command
     = error_virsh (disk->libvirt_uri, "checkpoint-delete --metadata", domain,
                    checkpoint->name);
-  g_autofree char *forget
-    = g_strconcat ("; once no other disk needs the checkpoint, forget it with: ",
-                   command, NULL);
   g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
-  return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
-                    "it (there are: %s), so what changed since checkpoint %s "
-                    "is lost%s%s; make a full backup of all disks%s",
-                    disk->target, bitmap, top_path (disk), nearest,
-                    checkpoint->name, branch ? ": " : "",
-                    branch ? branch : "",
-                    branch || has_disabled (disk) ? "" : forget);
+  g_autofree char *forget = g_strconcat (
+    " of all disks", branch || has_disabled (disk) ? NULL
+    : "; once no other disk needs the checkpoint, forget it with: ", command,
+    NULL);
+  error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below it "
+             "(there are: %s), so what changed since checkpoint %s is lost%s%s",
+             disk->target, bitmap, top_path (disk), nearest, checkpoint->name,
+             branch ? ": " : "", branch ? branch : "");
+  return error_advise (error, REMEDY_FULL_BACKUP, forget, NULL);
 }
 
 static bool
@@ -263,6 +260,16 @@ removal (const Disk *disk, const char *bitmap)
   return remedy;
 }
 
+static bool
+advise_removal (GError **error, const char *what, const GString *commands)
+{
+  g_autofree char *command = error_change_images (commands->str);
+  g_autofree char *more
+    = g_strdup_printf (", and then, to %s, %s", what, command);
+
+  return error_advise (error, REMEDY_FULL_BACKUP, more, NULL);
+}
+
 /* The bitmaps that are left may have gone on in the layer that lost those of the
  * same name, so all of these go, and the sign of the loss goes last, if they went:
  * without it, they would look complete.
@@ -284,14 +291,11 @@ parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
     g_string_append_printf (remedy, "%sqemu-img check -r leaks %s",
                             remedy->len ? " && " : "", path);
   }
-  g_autofree char *advice = error_change_images (remedy->str);
-
-  return error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so "
-                    "what was written to it since %s%s is unknown; make a full "
-                    "backup, and then, to forget the lost record, %s",
-                    disk->target, layer->path, layer->void_bitmaps,
-                    bitmap ? "bitmap " : "any checkpoint",
-                    bitmap ? bitmap : "", advice);
+  error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so what "
+             "was written to it since %s%s is unknown", disk->target,
+             layer->path, layer->void_bitmaps,
+             bitmap ? "bitmap " : "any checkpoint", bitmap ? bitmap : "");
+  return advise_removal (error, "forget the lost record", remedy);
 }
 
 bool
@@ -299,23 +303,21 @@ parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
             GError **error)
 {
   g_autoptr (GString) remedy = removal (disk, bitmap);
-  g_autofree char *advice = error_change_images (remedy->str);
 
-  return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s, which was "
-                    "the disk when the bitmap was made, so what was written to "
-                    "it since is lost; make a full backup, and then, to forget "
-                    "the rest, %s", disk->target, bitmap, layer->path, advice);
+  error_set (error, ENOENT, "disk %s: bitmap %s is not in %s, which was the "
+             "disk when the bitmap was made, so what was written to it since "
+             "is lost", disk->target, bitmap, layer->path);
+  return advise_removal (error, "forget the rest", remedy);
 }
 
 bool
 parts_not_offered (const Disk *disk, const Layer *layer, const char *bitmap,
                    GError **error)
 {
-  return error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, so "
-                    "what was written to that layer is unknown; export it "
-                    "there, too (qemu-nbd -B %s), or leave out this uri= if "
-                    "the layer was in no use any more when the bitmap was "
-                    "made", disk->target, layer->path, bitmap, bitmap);
+  error_set (error, ENOENT, "disk %s: %s does not offer bitmap %s, so what was "
+             "written to that layer is unknown", disk->target, layer->path,
+             bitmap);
+  return error_advise (error, REMEDY_EXPORT_LAYER, bitmap, NULL);
 }
 
 /* QEMU sets that mark while it has the image open, and takes it back at its end.
@@ -328,30 +330,31 @@ parts_inconsistent (const Disk *disk, const Layer *layer,
   g_autoptr (GString) remedy = removal (disk, bitmap);
   g_autofree char *advice = error_change_images (remedy->str);
 
-  return error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent "
-                    "(in-use): a guest is running from it, or it was not saved "
-                    "when QEMU ended, so blocks are missing from it; if a "
-                    "guest runs, use libvirt=; if not, make a full backup, and "
-                    "then, to remove the bitmap, %s", disk->target, bitmap,
-                    layer->path, advice);
+  error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent (in-use): a "
+             "guest is running from it, or it was not saved when QEMU ended, "
+             "so blocks are missing from it", disk->target, bitmap,
+             layer->path);
+  return error_advise (error, REMEDY_GUEST_OR_BITMAP, advice, NULL);
 }
 
 bool
 parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
                 GError **error)
 {
-  return error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not "
-                    "UTF-8, and QEMU cannot be asked for it; make a full "
-                    "backup, with a new checkpoint", disk->target, bitmap,
-                    layer->path);
+  error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not UTF-8, "
+             "and QEMU cannot be asked for it", disk->target, bitmap,
+             layer->path);
+  return error_advise (error, REMEDY_FULL_BACKUP, ", with a new checkpoint",
+                       NULL);
 }
 
 bool
 parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
                      guint layer, const char *why, GError **error)
 {
-  return error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s "
-                    "is not recording (disabled), and %s; blocks written "
-                    "since are unknown, make a full backup", disk->target,
-                    checkpoint->name, disk_layer (disk, layer)->path, why);
+  error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s is not "
+             "recording (disabled), and %s; blocks written since are "
+             "unknown", disk->target, checkpoint->name,
+             disk_layer (disk, layer)->path, why);
+  return false;
 }

@@ -117,10 +117,9 @@ choose_target (const SourceRequest *request, const Forest *tree, guint index,
   if (single && targets->len == 1)
     return g_strdup (g_ptr_array_index (targets, 0));
   g_autofree char *known = nearest_names (NULL, targets, 8);
-  g_autofree char *word = error_shell_word (file->path);
-  return error_null (error, EINVAL, "file=%s: which disk of the tree is it?  "
-                     "Known are: %s; write file=TARGET:%s", file->path, known,
-                     word);
+  error_set (error, EINVAL, "%s: which disk of the tree is it?  Known are: %s",
+             file->path, known);
+  return error_advise_null (error, REMEDY_NAME_TARGET, file->path, NULL);
 }
 
 static bool
@@ -132,9 +131,9 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *other = g_ptr_array_index (source->disks, i);
     if (strcmp (other->target, target) == 0)
-      return error_set (error, EINVAL, "disk %s is given twice: %s and %s; "
-                        "write file=TARGET:PATH", target,
-                        disk_layer (other, 0)->path, path);
+      return error_set (error, EINVAL, "disk %s is given twice: %s and %s",
+                        target, disk_layer (other, 0)->path, path)
+        || error_advise (error, REMEDY_NAME_TARGET, path, NULL);
   }
   GPtrArray *layers = image_chain_inspect (path, error);
   if (!layers)

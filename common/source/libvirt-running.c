@@ -52,9 +52,8 @@ libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
 
   if (forest_size (look->tree) == 0)
     return error_set (error, ENOENT, "%s has no checkpoint, so nothing was "
-                      "recorded; create=NAME makes the first with a full "
-                      "backup, and on-missing=full serves all without one",
-                      self->who);
+                      "recorded", self->who)
+      || error_advise (error, REMEDY_FIRST_CHECKPOINT, NULL);
   for (guint i = 0; i < look->guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
     const guint64 *size = g_hash_table_lookup (look->sizes, disk->target);
@@ -69,11 +68,9 @@ libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
     }
   }
   source->offer = offer_new (g_steal_pointer (&look->tree));
-  source->look_only
-    = g_strdup_printf ("%s is running and no backup was begun, so only names "
-                       "can be had; to read, start with checkpoint=NAME, or "
-                       "for a full view with create=NAME or on-missing=full",
-                       self->who);
+  error_set (&source->look_only, EPERM, "%s is running and no backup was "
+             "begun, so only names can be had", self->who);
+  error_advise (&source->look_only, REMEDY_BEGIN_BACKUP, NULL);
   return true;
 }
 
@@ -159,14 +156,14 @@ static void
 add_refused (Source *source, const LivePlan *plan, const Forest *tree,
              const char *since, const char *target, const char *who)
 {
-  const char *why = g_hash_table_lookup (plan->useless, target);
-  g_autoptr (GError) not_covered = NULL;
+  const GError *why = g_hash_table_lookup (plan->useless, target);
 
   add_disk (source, target, who, 0);
   Disk *disk = g_ptr_array_index (source->disks, source->disks->len - 1);
-  if (!why && !parts_not_covered (tree, disk, since, &not_covered))
-    why = not_covered->message;
-  disk->useless = g_strdup (why);
+  if (why)
+    disk->useless = g_error_copy (why);
+  else
+    parts_not_covered (tree, disk, since, &disk->useless);
 }
 
 /* Can what was begun be served?  If not, the keeper undoes it. */
@@ -202,18 +199,22 @@ static GHashTable *
 broken_disks (const Checkpoint *checkpoint, const LivePlan *plan,
               const GError *refusal)
 {
-  GHashTable *broken
-    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  GHashTable *broken = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                              (GDestroyNotify) g_error_free);
 
   for (guint i = 0; i < plan->backup->disks->len; i++) {
     const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
     const CheckpointDisk *disk
       = checkpoint_disk (checkpoint, wanted->target);
-    if (wanted->incremental && (!disk || !disk->has_size))
-      g_hash_table_insert (broken, g_strdup (wanted->target), g_strdup_printf (
-        "disk %s: the record since checkpoint %s is missing or broken (%s); "
-        "make a full backup of it", wanted->target, checkpoint->name,
-        refusal->message));
+    GError *why = NULL;
+
+    if (!wanted->incremental || (disk && disk->has_size))
+      continue;
+    error_set (&why, EIO, "disk %s: the record since checkpoint %s is missing "
+               "or broken (%s)", wanted->target, checkpoint->name,
+               refusal->message);
+    error_advise (&why, REMEDY_FULL_BACKUP, " of it", NULL);
+    g_hash_table_insert (broken, g_strdup (wanted->target), why);
   }
   return broken;
 }
@@ -227,24 +228,26 @@ refuse_all (const LiveSource *self, const SourceRequest *request,
   gpointer reason;
 
   if (request->disk && !guest_disk (look->guest, request->disk)) {
-    const char *why
+    const GError *why
       = g_hash_table_lookup (look->guest->left_out, request->disk);
     /* All that there are, as none is the one that is wanted. */
     g_autofree char *names
       = nearest_names (request->disk, plan->unwanted, NAMES_SHOWN);
     return error_set (error, ENOENT, "%s has no disk %s that can be backed up"
                       "%s%s; disks that can: %s", self->who, request->disk,
-                      why ? ": " : "", why ? why : "", names);
+                      why ? ": " : "", why ? why->message : "", names);
   }
   g_hash_table_iter_init (&iter, plan->useless);
-  if (g_hash_table_iter_next (&iter, NULL, &reason))
-    return error_set (error, EIO, "%s: %s: %s", self->who,
-                      self->source.missing_remedy, (const char *) reason);
-  return error_set (error, ENOENT, "%s: checkpoint %s covers none of the "
-                    "wanted disks, so nothing was recorded; add "
-                    "on-missing=full for a full view (without create= if none "
-                    "is qcow2)", self->who,
-                    request->checkpoint ? request->checkpoint : "(none)");
+  if (g_hash_table_iter_next (&iter, NULL, &reason)) {
+    g_propagate_error (error, g_error_copy (reason));
+    source_prefix_missing (&self->source, error);
+    g_prefix_error (error, "%s: ", self->who);
+    return false;
+  }
+  error_set (error, ENOENT, "%s: checkpoint %s covers none of the wanted disks, "
+             "so nothing was recorded", self->who,
+             request->checkpoint ? request->checkpoint : "(none)");
+  return error_advise (error, REMEDY_FULL_VIEW, NULL);
 }
 
 /* Those that on-missing=full serves whole though libvirt would not. */
@@ -255,10 +258,8 @@ warn_of_useless (const Source *source, const LivePlan *plan)
   gpointer target, reason;
 
   g_hash_table_iter_init (&iter, plan->useless);
-  while (g_hash_table_iter_next (&iter, &target, &reason)) {
-    g_autofree char *message = source_served_whole (target, reason);
-    reporter_warn (source->reporter, "%s", message);
-  }
+  while (g_hash_table_iter_next (&iter, &target, &reason))
+    source_warn_whole (source, target, reason);
 }
 
 /* Disks that are in this backup, and would not be in the next one. */
@@ -269,10 +270,12 @@ warn_of_unrecorded (const Source *source, const LivePlan *plan)
     const BackupDisk *disk = g_ptr_array_index (plan->backup->disks, i);
     if (checkpoint_bitmap (plan->create, disk->target))
       continue;
-    reporter_warn (source->reporter, "disk %s is copied whole, but checkpoint "
-                   "%s does not record it, for it is not qcow2 of version 3; a "
-                   "backup since %s has it only with on-missing=full",
-                   disk->target, plan->create->name, plan->create->name);
+    g_autoptr (GError) warning = NULL;
+    error_set (&warning, ENOTSUP, "disk %s is copied whole, but checkpoint %s "
+               "does not record it, for it is not qcow2 of version 3",
+               disk->target, plan->create->name);
+    error_advise (&warning, REMEDY_UNRECORDED, plan->create->name, NULL);
+    reporter_warn_error (source->reporter, warning);
   }
 }
 
@@ -374,8 +377,8 @@ refuse_known (const LiveSource *self, const SourceRequest *request,
                    known->name);
   g_autofree char *one_by_one
     = redefine_and_delete (request->libvirt, guest, known->name, targets);
-  return error_set (error, EEXIST, "create=%s: %s has a checkpoint of that "
-                    "name; choose another, or delete it with: %s; if that "
+  return error_set (error, EEXIST, "checkpoint %s cannot be made: %s has one of "
+                    "that name; choose another, or delete it with: %s; if that "
                     "fails because a disk has lost its bitmap, with: %s && %s",
                     request->create, self->who, delete, forget, one_by_one);
 }

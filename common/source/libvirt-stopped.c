@@ -30,25 +30,29 @@ copy_command (const GuestDisk *disk, const char *guest)
 /* Can the image be read at all?  What is wrong for now (in use, not there) is no
  * reason to go on without it.  Nothing stays locked.
  */
-static char *
+static GError *
 why_not_readable (const GuestDisk *disk)
 {
   g_autoptr (GError) refusal = NULL;
   g_autoptr (GPtrArray) layers = image_chain_inspect (disk->source, &refusal);
 
   return layers || (refusal->code != EINVAL && refusal->code != ENOTSUP)
-    ? NULL : g_strdup (refusal->message);
+    ? NULL : g_steal_pointer (&refusal);
 }
 
+/* why: taken. */
 static bool
 leave_out (const SourceRequest *stopped, const GuestDisk *disk, const char *who,
-           GHashTable *left_out, const char *why, GError **error)
+           GHashTable *left_out, GError *why, GError **error)
 {
-  if (stopped->disk)
-    return error_set (error, ENOTSUP, "%s: disk %s cannot be served: %s", who,
-                      disk->target, why);
-  g_hash_table_insert (left_out, g_strdup (disk->target), g_strdup (why));
-  return true;
+  if (!stopped->disk) {
+    g_hash_table_insert (left_out, g_strdup (disk->target), why);
+    return true;
+  }
+  g_prefix_error (&why, "%s: disk %s cannot be served: ", who, disk->target);
+  why->code = ENOTSUP;
+  g_propagate_error (error, why);
+  return false;
 }
 
 /* left_out: target → why. */
@@ -60,7 +64,7 @@ add_file (SourceRequest *stopped, const GuestDisk *disk, const char *guest,
     return true;
   if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
       && strcmp (disk->type, "network") != 0) {
-    g_autofree char *unreadable = why_not_readable (disk);
+    GError *unreadable = why_not_readable (disk);
     if (unreadable)
       return leave_out (stopped, disk, who, left_out, unreadable, error);
     RequestedFile *file = g_new0 (RequestedFile, 1);
@@ -70,11 +74,11 @@ add_file (SourceRequest *stopped, const GuestDisk *disk, const char *guest,
     return true;
   }
   g_autofree char *copy = disk->source ? copy_command (disk, guest) : NULL;
-  g_autofree char *why
-    = g_strdup_printf ("of a stopped guest only local qcow2 images are read, "
-                       "and it is %s on %s; copy it whole%s%s",
-                       disk->format ? disk->format : "raw", disk->type,
-                       copy ? ": " : "", copy ? copy : "");
+  GError *why = NULL;
+  error_set (&why, ENOTSUP, "of a stopped guest only local qcow2 images are "
+             "read, and it is %s on %s; copy it whole%s%s",
+             disk->format ? disk->format : "raw", disk->type, copy ? ": " : "",
+             copy ? copy : "");
   return leave_out (stopped, disk, who, left_out, why, error);
 }
 
@@ -127,9 +131,9 @@ refuse_full (const SourceRequest *request, const Guest *guest, const char *who,
     g_string_append_printf (commands, "%s%s", commands->len ? " && " : "",
                             command);
   }
-  return error_set (error, ENOTSUP, "on-missing=full without checkpoint= is a "
-                    "full view of a running guest, and %s is not running: name "
-                    "a checkpoint, or copy its disks whole%s%s", who,
+  return error_set (error, ENOTSUP, "a full view without a checkpoint is of a "
+                    "running guest, and %s is not running: name a checkpoint, "
+                    "or copy its disks whole%s%s", who,
                     commands->len ? ": " : "", commands->str);
 }
 
@@ -153,9 +157,11 @@ refuse_all (const SourceRequest *request, const Guest *guest, const char *who,
     return;
   }
   g_hash_table_iter_init (&iter, unread);
-  if (g_hash_table_iter_next (&iter, &target, &why))
+  if (g_hash_table_iter_next (&iter, &target, &why)) {
     error_set (error, ENOTSUP, "%s: none of its disks can be read; the first, "
-               "%s: %s", who, (char *) target, (char *) why);
+               "%s: %s", who, (char *) target, ((GError *) why)->message);
+    error_advise_as (error, why);
+  }
   else
     error_set (error, ENOENT, "%s has no disk that can be read", who);
 }
@@ -172,18 +178,21 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
 
   if (look->host)
     return error_null (error, ENOTSUP, "%s is not running, and its images are "
-                       "on %s; run nbdkit there, or start the guest", who,
+                       "on %s; start this there, or start the guest", who,
                        look->host);
-  if (request->create)
-    return error_null (error, ENOTSUP, "create=%s: %s is not running, and "
-                       "libvirt makes checkpoints of running guests only; "
-                       "start it, or leave create= out", request->create, who);
+  if (request->create) {
+    error_set (error, ENOTSUP, "checkpoint %s cannot be made: %s is not "
+               "running, and libvirt makes checkpoints of running guests only",
+               request->create, who);
+    return error_advise_null (error, REMEDY_NO_CHECKPOINT, NULL);
+  }
   if (request->on_missing_full && !request->checkpoint) {
     refuse_full (request, look->guest, who, error);
     return NULL;
   }
   g_autoptr (GHashTable) unread
-    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                             (GDestroyNotify) g_error_free);
   stopped.files = files;
   for (guint i = 0; i < look->guest->disks->len; i++)
     if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i),

@@ -20,9 +20,6 @@ is_wanted (const SourceRequest *request)
   return request->libvirt != NULL;
 }
 
-static const char missing_remedy[]
-  = SOURCE_LEFT_OUT " (on-missing=full serves it whole)";
-
 void
 libvirt_leave_out (Source *source, const SourceRequest *request,
                    GHashTable *why_not, bool belong)
@@ -32,10 +29,8 @@ libvirt_leave_out (Source *source, const SourceRequest *request,
   targets = g_list_sort (targets, (GCompareFunc) strcmp);
   for (const GList *item = targets; item && !request->disk;
        item = item->next) {
-    g_autofree char *why
-      = g_strdup_printf ("disk %s: %s", (const char *) item->data,
-                         (const char *) g_hash_table_lookup (why_not,
-                                                             item->data));
+    GError *why = g_error_copy (g_hash_table_lookup (why_not, item->data));
+    g_prefix_error (&why, "disk %s: ", (const char *) item->data);
     source_leave_out (source, item->data, why, belong);
   }
 }
@@ -51,8 +46,8 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   Source *source = NULL;
 
   forest_free (tree);           /* who asks was refused one */
-  self->source.missing_remedy = missing_remedy;
-  self->keeper = keeper_start (&libvirt_job_ops, error);
+  self->source.can_serve_whole = true;
+  self->keeper = keeper_start (&libvirt_job_ops, reporter, error);
   if (self->keeper
       && guest_look_at (self->keeper, request->libvirt, request->domain,
                       begins_job, &look, error)) {
@@ -73,7 +68,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   }
   live_free (&self->source);
   if (source)
-    source->missing_remedy = missing_remedy;
+    source->can_serve_whole = true;
   return source;
 }
 

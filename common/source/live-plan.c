@@ -49,19 +49,17 @@ qemu_user (const GuestLook *look, uid_t *user, gid_t *group)
   return !look->host && (look->guest->owner_known || !look->privileged);
 }
 
-/* Can QEMU's user do what mode says in the folder, which was chosen or is that
- * parameter's?
- */
+/* Can QEMU's user do what mode says in the folder? */
 static bool
-check_folder (const char *parameter, const char *folder, const GuestLook *look,
-              int mode, GError **error)
+check_folder (const char *purpose, const char *folder, const GuestLook *look,
+              int mode, Remedy remedy, GError **error)
 {
-  g_autofree char *purpose = g_strconcat (parameter, folder, NULL);
   uid_t user;
   gid_t group;
 
   return !qemu_user (look, &user, &group)
-    || reach_check (purpose, folder, user, group, mode, NULL, error);
+    || reach_check (purpose, folder, user, group, mode, NULL, error)
+    || error_advise (error, remedy, NULL);
 }
 
 static bool
@@ -78,10 +76,11 @@ choose_socket (LivePlan *plan, const SourceRequest *request,
   plan->backup->socket = g_build_filename (plan->folder, OWN_SOCKET, NULL);
   if (strlen (plan->backup->socket)
       >= sizeof ((struct sockaddr_un *) NULL)->sun_path)
-    return error_set (error, ENAMETOOLONG, "socket-dir=%s: the path of a "
-                      "socket in it, %s, is too long for Unix; choose a "
-                      "shorter one", folder, plan->backup->socket);
-  return check_folder ("socket-dir=", folder, look, X_OK, error);
+    return error_set (error, ENAMETOOLONG, "the path of QEMU's socket, %s, is "
+                      "too long for Unix", plan->backup->socket)
+      || error_advise (error, REMEDY_SOCKET_DIR, NULL);
+  return check_folder ("QEMU's socket", folder, look, X_OK, REMEDY_SOCKET_DIR,
+                       error);
 }
 
 static bool
@@ -89,19 +88,17 @@ choose_tcp (LivePlan *plan, const SourceRequest *request, const GuestLook *look,
             GError **error)
 {
   if (!look->host) {
-    if (request->nbd_tls)
-      return error_set (error, EINVAL, "nbd-tls= goes with a remote libvirt; "
-                        "from this machine's, data comes over a Unix socket "
-                        "that nobody else can reach");
-    return true;
+    return !request->nbd_tls
+      || error_set (error, EINVAL, "TLS goes with a remote libvirt; from this "
+                    "machine's, data comes over a Unix socket that nobody else "
+                    "can reach")
+      || error_advise (error, REMEDY_NO_TLS, NULL);
   }
   if (!request->nbd_tls)
-    return error_set (error, EINVAL, "libvirt=%s is on another machine, from "
-                      "which the disks' content comes over TCP: add "
-                      "nbd-tls=yes (its /etc/libvirt/qemu.conf needs "
-                      "backup_tls_x509_cert_dir), or nbd-tls=no to send it "
-                      "unencrypted, readable for anyone who can connect",
-                      request->libvirt);
+    return error_set (error, EINVAL, "libvirt at %s is on another machine, "
+                      "from which the disks' content comes over TCP",
+                      request->libvirt)
+      || error_advise (error, REMEDY_SAY_TLS, NULL);
   plan->backup->host = g_strdup (look->host);
   plan->backup->port = FIRST_PORT;
   plan->backup->tls = strcmp (request->nbd_tls, "no") != 0;
@@ -129,8 +126,9 @@ check_scratch (const char *path, const GuestLook *look, GError **error)
 {
   g_autofree char *folder = g_path_get_dirname (path);
 
-  return check_folder ("scratch-dir=", folder, look,
-                       look->privileged ? X_OK : W_OK | X_OK, error);
+  return check_folder ("scratch files", folder, look,
+                       look->privileged ? X_OK : W_OK | X_OK,
+                       REMEDY_SCRATCH_DIR, error);
 }
 
 /* libvirt keeps bitmaps in qcow2 only, and would begin nothing at all if asked
@@ -151,8 +149,9 @@ add_disk (LivePlan *plan, const SourceRequest *request, const GuestLook *look,
 
   if (!scratch)
     return error_set (error, EINVAL, "disk %s is of type %s, so there is no "
-                      "folder beside it for the scratch file; say where with "
-                      "scratch-dir=", disk->target, disk->type);
+                      "folder beside it for the scratch file", disk->target,
+                      disk->type)
+      || error_advise (error, REMEDY_SCRATCH_DIR, NULL);
   if (!check_scratch (scratch, look, error))
     return false;
   BackupDisk *wanted = backup_add_disk (plan->backup, disk->target);
@@ -185,8 +184,8 @@ note_unseen (const LivePlan *plan, const char *target, const char *path,
   g_ptr_array_add (plan->unseen, g_strdup_printf (
     "disk %s: it cannot be seen whether %s, below it, has lost its bitmaps "
     "(%s); if a program that does not know them has written there, changed "
-    "blocks are missing; nbdkit run %s looks", target, path, reason,
-    who_looks));
+    "blocks are missing; start this %s to have it looked at", target, path,
+    reason, who_looks));
 }
 
 /* Why the bitmap in the file at that place of the chain says nothing, or NULL.
@@ -237,8 +236,10 @@ check_backing (const LivePlan *plan, const GuestLook *look,
     if (why)
       return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
                         "void (%s), so what was written there since "
-                        "checkpoint %s is unknown; make a full backup, with a "
-                        "new checkpoint", target, path, why, since->name);
+                        "checkpoint %s is unknown", target, path, why,
+                        since->name)
+        || error_advise (error, REMEDY_FULL_BACKUP, ", with a new checkpoint",
+                         NULL);
   }
   return true;
 }
@@ -248,18 +249,13 @@ static bool
 is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
              GHashTable *broken, const char *target)
 {
-  const char *why = broken ? g_hash_table_lookup (broken, target) : NULL;
-  g_autoptr (GError) reason = NULL;
+  const GError *why = broken ? g_hash_table_lookup (broken, target) : NULL;
+  GError *reason = why ? g_error_copy (why) : NULL;
 
-  if (why) {
-    g_hash_table_insert (plan->useless, g_strdup (target), g_strdup (why));
-    return false;
-  }
-  if (roster_check (plan->roster, since, target, &reason)
+  if (!reason && roster_check (plan->roster, since, target, &reason)
       && check_backing (plan, look, since, target, &reason))
     return checkpoint_bitmap (since, target) != NULL;
-  g_hash_table_insert (plan->useless, g_strdup (target),
-                       g_strdup (reason->message));
+  g_hash_table_insert (plan->useless, g_strdup (target), reason);
   return false;
 }
 
@@ -294,10 +290,10 @@ start_create (LivePlan *plan, const char *name)
 {
   plan->create = checkpoint_new (name);
   plan->create->description
-    = g_strdup_printf ("made with a backup by nbdkit (%s)", plan->mark);
+    = g_strdup_printf ("made with a backup (%s)", plan->mark);
 }
 
-/* "; disk vda is of version 2: once the guest is off, type …", or "". */
+/* "; disk vda is of version 2: once the guest is off, type …", or NULL. */
 static char *
 what_to_amend (const LivePlan *plan, const GuestLook *look)
 {
@@ -312,7 +308,7 @@ what_to_amend (const LivePlan *plan, const GuestLook *look)
                             "its guest is off, type: qemu-img "
                             IMAGE_CHANGE_VERSION " %s", disk->target, word);
   }
-  return g_strdup ("");
+  return NULL;
 }
 
 static bool
@@ -321,10 +317,10 @@ refuse_create (const LivePlan *plan, const GuestLook *look, const char *name,
 {
   g_autofree char *amend = what_to_amend (plan, look);
 
-  return error_set (error, ENOTSUP, "create=%s: no disk in the backup is qcow2 "
-                    "of version 3 (qemu-img info -U calls it compat 1.1), and "
-                    "only there can a checkpoint be recorded; on-missing=full "
-                    "alone serves all without one%s", name, amend);
+  error_set (error, ENOTSUP, "checkpoint %s cannot be made: no disk in the "
+             "backup is qcow2 of version 3 (qemu-img info -U calls it compat "
+             "1.1), and only there can a checkpoint be recorded", name);
+  return error_advise (error, REMEDY_FULL_ALONE, amend, NULL);
 }
 
 bool
@@ -339,8 +335,8 @@ live_plan_make (LivePlan *plan, const SourceRequest *request,
   plan->scratch = g_ptr_array_new_with_free_func (g_free);
   plan->roster = make_roster (look);
   plan->unseen = g_ptr_array_new_with_free_func (g_free);
-  plan->useless
-    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  plan->useless = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                         (GDestroyNotify) g_error_free);
   if (request->create)
     start_create (plan, request->create);
   if (!choose_tcp (plan, request, look, error)

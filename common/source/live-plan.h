@@ -19,7 +19,7 @@ typedef struct {
   GPtrArray *unwanted;          /* of char *: targets that disk= leaves out */
   GPtrArray *refused;           /* of char *: targets without a record */
   Roster *roster;               /* where the guest's disks lie today */
-  GHashTable *useless;          /* target → char *: why its record is of no
+  GHashTable *useless;          /* target → GError: why its record is of no
                                  * use, though libvirt would take it */
   GPtrArray *unseen;            /* of char *: what could not be looked at, and
                                  * what that means */

@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <libnbd.h>
 
 #include "base/error.h"
@@ -161,6 +162,18 @@ scratch_floor (const Source *source)
 }
 
 static void
+warn_of_scratch (const LiveSource *self, guint64 left)
+{
+  g_autoptr (GError) warning = NULL;
+
+  error_set (&warning, ENOSPC, "%s: only %" G_GUINT64_FORMAT " bytes are left "
+             "for scratch files, less than a tenth of the disks; when they are "
+             "full, the guest's own writes fail", self->who, left);
+  error_advise (&warning, REMEDY_SCRATCH_DIR, NULL);
+  reporter_warn_error (self->source.reporter, warning);
+}
+
+static void
 heed_life (LiveSource *self, const KeeperEvent *event)
 {
   const Witness *witness = g_hash_table_lookup (self->witnesses, event->text);
@@ -198,10 +211,7 @@ on_event (void *opaque, const KeeperEvent *event)
     break;
   case KEEPER_EVENT_SCRATCH:
     if (!self->scratch_known && event->left < scratch_floor (&self->source))
-      reporter_warn (reporter, "%s: only %" G_GUINT64_FORMAT " bytes are left "
-                     "for scratch files, less than a tenth of the disks; when "
-                     "they are full, the guest's own writes fail: see "
-                     "scratch-dir=", self->who, event->left);
+      warn_of_scratch (self, event->left);
     reporter_debug (reporter, "%s: scratch files take %" G_GUINT64_FORMAT
                     " bytes, %" G_GUINT64_FORMAT " are left", self->who,
                     event->used, event->left);

@@ -28,17 +28,17 @@ source_choose (const SourceRequest *request, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (sources); i++) {
     if (!sources[i]->is_wanted (request))
       continue;
-    if (chosen)
-      return error_null (error, EINVAL, "%s= and %s= are both given; one of "
-                         "them is the source, remove the other (a word "
-                         "without = is file=; a guest is named with domain=)",
-                         chosen->name, sources[i]->name);
+    if (chosen) {
+      error_set (error, EINVAL, "two sources are given, %s and %s",
+                 chosen->name, sources[i]->name);
+      return error_advise_null (error, REMEDY_ONE_SOURCE, NULL);
+    }
     chosen = sources[i];
   }
-  if (!chosen)
-    error_set (error, EINVAL, "no source is given: add file=PATH for a "
-               "stopped guest's disk, uri=NBD-URI for a running QEMU, or "
-               "libvirt=URI for a guest of libvirt's");
+  if (!chosen) {
+    error_set (error, EINVAL, "no source is given");
+    error_advise (error, REMEDY_NAME_SOURCE, NULL);
+  }
   return chosen;
 }
 
@@ -86,24 +86,36 @@ left_out_free (gpointer data)
   LeftOut *left_out = data;
 
   g_free (left_out->target);
-  g_free (left_out->why);
+  g_error_free (left_out->why);
   g_free (left_out);
 }
 
 void
-source_leave_out (Source *source, const char *target, const char *why,
+source_leave_out (Source *source, const char *target, GError *why,
                   bool belongs)
 {
   LeftOut *left_out = g_new0 (LeftOut, 1);
 
   left_out->target = g_strdup (target);
   left_out->belongs = belongs;
-  /* A remedy in front says so already. */
-  left_out->why = g_str_has_prefix (why, SOURCE_LEFT_OUT) ? g_strdup (why)
-    : g_strdup_printf (SOURCE_LEFT_OUT ": %s", why);
+  /* source_prefix_missing says so already. */
+  if (!g_str_has_prefix (why->message, SOURCE_LEFT_OUT))
+    g_prefix_error (&why, SOURCE_LEFT_OUT ": ");
+  left_out->why = why;
   g_ptr_array_add (source->left_out, left_out);
-  reporter_warn (source->reporter, "%s",
-                   left_out->why);
+  reporter_warn_error (source->reporter, why);
+}
+
+void
+source_prefix_missing (const Source *source, GError **error)
+{
+  static const char *const no_words[] = { NULL };
+  g_autofree char *remedy = remedy_text (source->reporter->remedies,
+                                         REMEDY_SERVE_WHOLE, no_words);
+
+  if (source->can_serve_whole)
+    g_prefix_error (error, SOURCE_LEFT_OUT "%s%s%s: ", remedy ? " (" : "",
+                    remedy ? remedy : "", remedy ? ")" : "");
 }
 
 const LeftOut *
@@ -135,19 +147,17 @@ source_clear (Source *source)
   g_clear_pointer (&source->roster, roster_free);
   g_clear_pointer (&source->life, nbd_life_free);
   g_clear_pointer (&source->offer, offer_free);
-  g_clear_pointer (&source->look_only, g_free);
+  g_clear_error (&source->look_only);
   g_clear_pointer (&source->left_out, g_ptr_array_unref);
 }
 
-char *
-source_served_whole (const char *target, const char *reason)
+void
+source_warn_whole (const Source *source, const char *target,
+                   const GError *reason)
 {
   g_autofree char *named = g_strdup_printf ("disk %s: ", target);
-  const char *bare
-    = g_str_has_prefix (reason, named) ? reason + strlen (named) : reason;
-  const char *advice = g_strrstr (bare, "; make a full backup");
-  g_autofree char *why
-    = advice ? g_strndup (bare, (gsize) (advice - bare)) : g_strdup (bare);
+  const char *why = reason->message;
 
-  return g_strdup_printf ("disk %s is served whole: %s", target, why);
+  reporter_warn (source->reporter, "disk %s is served whole: %s", target,
+                 g_str_has_prefix (why, named) ? why + strlen (named) : why);
 }

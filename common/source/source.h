@@ -88,9 +88,9 @@ struct Source {
   bool keeps_connections;
   GPtrArray *left_out;          /* of LeftOut: disks of the guest that are not
                                  * served, for each export's description */
-  char *look_only;              /* nothing can be read, and why; or NULL */
-  const char *missing_remedy;   /* without which a disk that has no usable
-                                 * record is refused; NULL if nothing helps */
+  GError *look_only;            /* nothing can be read, and why; or NULL */
+  bool can_serve_whole;         /* a disk that has no usable record, if that
+                                 * is asked for */
 };
 
 /* What is said of a disk first if it is not served beside others. */
@@ -111,21 +111,25 @@ char *source_names (void);
  */
 typedef struct {
   char *target;
-  char *why;                    /* "NOT in this backup: disk vdb: …" */
+  GError *why;                  /* "NOT in this backup: disk vdb: …" */
   bool belongs;
 } LeftOut;
 
-/* Say that a disk is not served, and why: to the log now ("NOT in this backup:
- * …"), in each export's description, and to who asks for it.  Before there are
- * clients.
+/* Say that a disk is not served, and why (taken): to the log now ("NOT in this
+ * backup: …"), in each export's description, and to who asks for it.  Before
+ * there are clients.
  */
-void source_leave_out (Source *source, const char *target, const char *why,
+void source_leave_out (Source *source, const char *target, GError *why,
                        bool belongs);
 
-/* For the log, the caller's: such a disk has no usable record, and why; without the
- * advice to make a full backup, which this is.
+/* A disk was refused for want of a usable record: if it could be served whole,
+ * that comes first, since the message may end in what to type.
  */
-char *source_served_whole (const char *target, const char *reason);
+void source_prefix_missing (const Source *source, GError **error);
+
+/* Say to the log that a disk is served whole, and why it has no usable record. */
+void source_warn_whole (const Source *source, const char *target,
+                        const GError *reason);
 
 /* The disk of that target that is left out, or NULL.  target: NULL: the first that
  * belongs into a backup.

@@ -169,17 +169,16 @@ static bool
 look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
 {
   Server *server = g_new0 (Server, 1);
-  g_autofree char *what = g_strconcat ("uri=", uri, NULL);
 
   server->life = self->source.life;
   server->sign = -1;
   server->uri = g_strdup (uri);
   g_ptr_array_add (self->servers, server);
-  server->first = nbd_connect_look (server->life, uri, what, error);
+  server->first = nbd_connect_look (server->life, uri, uri, error);
   if (!server->first)
     return false;
   g_autoptr (GPtrArray) names
-    = nbd_connect_bitmaps (server->life, server->first, what, error);
+    = nbd_connect_bitmaps (server->life, server->first, uri, error);
   if (!names)
     return false;
   Layer *layer = layer_new (uri);
@@ -207,9 +206,8 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
     if (part->layer == index)
       server->first_context = part_context (part);
   }
-  g_autofree char *what = g_strconcat ("uri=", server->uri, NULL);
   if (!nbd_connect_go (server->life, server->first, server->first_context,
-                       what, error))
+                       server->uri, error))
     return false;
   server->sign = nbd_aio_get_fd (server->first);
   nbd_life_add_sign (server->life, server->sign);

@@ -101,7 +101,7 @@ check_guest (Loader *loader, const Checkpoint *checkpoint, GError **error)
     if (g_strcmp0 (name, loader->domain) != 0
         && g_strcmp0 (uuid, wanted) != 0)
       return error_set (error, EINVAL, "is a checkpoint of the guest '%.64s' "
-                        "(%s), not of domain=%s", name ? name : "?",
+                        "(%s), not of %s", name ? name : "?",
                         uuid ? checkpoint->domain_uuid : "no UUID",
                         loader->domain);
   }
@@ -256,11 +256,11 @@ nothing_found (const Loader *loader, int directory, const char *path,
   }
   if (candidates->len > 0) {
     names = nearest_names (loader->domain, candidates, SHOWN_NAMES);
-    return error_set (error, ENOENT, "no checkpoint in '%s'%s%s%s; give the "
-                      "name of the guest as domain=, one of: %s", path,
-                      loader->domain ? " for domain '" : "",
-                      loader->domain ? loader->domain : "",
-                      loader->domain ? "'" : "", names);
+    error_set (error, ENOENT, "no checkpoint in '%s'%s%s%s", path,
+               loader->domain ? " of guest '" : "",
+               loader->domain ? loader->domain : "",
+               loader->domain ? "'" : "");
+    return error_advise (error, REMEDY_NAME_GUEST, names, NULL);
   }
   if (bad > 0)
     return error_set (error, ENOENT, "no checkpoint in '%s'; of the %u files "
@@ -362,10 +362,8 @@ check_one_guest (const Loader *loader, const char *path, GError **error)
     g_ptr_array_add (guests, guest);
   g_ptr_array_sort (guests, compare_strings);
   names = nearest_names (NULL, guests, SHOWN_NAMES);
-  return error_set (error, EINVAL, "'%s' has checkpoints of several guests; "
-                    "add domain= with the name or, where they share it, the "
-                    "UUID of one: %s", path,
-                    names);
+  error_set (error, EINVAL, "'%s' has checkpoints of several guests", path);
+  return error_advise (error, REMEDY_NAME_GUEST, names, NULL);
 }
 
 Forest *

@@ -208,21 +208,15 @@ other_above (const Roster *roster, const Checkpoint *checkpoint,
 }
 
 /* The image has the record, and tells it by the disk's name of then. */
-static char *
-read_as_then (const Roster *roster, const Checkpoint *checkpoint,
-              const Chain *chain, const char *target)
+static bool
+advise_read (const Roster *roster, const Checkpoint *checkpoint,
+             const Chain *chain, const char *target, GError **error)
 {
   const File *top = g_ptr_array_index (chain->files, 0);
   const char *bitmap = checkpoint_bitmap (checkpoint, target);
 
-  if (!roster->local || *top->path != '/' || !bitmap)
-    return g_strdup ("");
-  g_autofree char *file = g_strdup_printf ("%s:%s", target, top->path);
-  g_autofree char *word = error_shell_word (file);
-  g_autofree char *name = error_shell_word (bitmap);
-  return g_strdup_printf (", or, once no guest runs from it, read it as %s: "
-                          "nbdkit -U ./nbd.sock checkpoint %s checkpoint=%s", target, word,
-                          name);
+  return roster->local && *top->path == '/' && bitmap
+    && error_advise (error, REMEDY_READ_AS, target, top->path, bitmap, NULL);
 }
 
 /* file: of the chain, that was `other` at the checkpoint.  advise: the record
@@ -236,18 +230,18 @@ refuse_other (const Roster *roster, const Checkpoint *checkpoint,
   if (!error)
     return false;
 
-  g_autofree char *read = advise
-    ? read_as_then (roster, checkpoint, chain, other) : g_strdup ("");
-
   if (!find_chain (roster, other) && !disk_then (checkpoint, chain->target))
-    return error_set (error, EIO, "disk %s was %s at checkpoint %s (its %s), "
-                      "and is recorded there by that name only; make a full "
-                      "backup of it, with a new checkpoint%s", chain->target,
-                      other, checkpoint->name, file->path, read);
-  return error_set (error, EIO, "disk %s is not the disk that it was at "
-                    "checkpoint %s: its %s was %s then, so what changed is "
-                    "recorded of another disk; make a full backup of it%s",
-                    chain->target, checkpoint->name, file->path, other, read);
+    error_set (error, EIO, "disk %s was %s at checkpoint %s (its %s), and is "
+               "recorded there by that name only", chain->target, other,
+               checkpoint->name, file->path);
+  else
+    error_set (error, EIO, "disk %s is not the disk that it was at checkpoint "
+               "%s: its %s was %s then, so what changed is recorded of another "
+               "disk", chain->target, checkpoint->name, file->path, other);
+  if (advise)
+    advise_read (roster, checkpoint, chain, other, error);
+  return error_advise (error, REMEDY_FULL_BACKUP,
+                       " of it, with a new checkpoint", NULL);
 }
 
 /* since: the checkpoint that is asked for. */
@@ -270,9 +264,9 @@ check_one (const Roster *roster, const Checkpoint *since,
     if (place_in (roster, now, then->source) >= 0)
       return error_set (error, EIO, "disk %s is not the disk that it was at "
                         "checkpoint %s: it was %s then, which is %s now, so "
-                        "what changed is recorded of another disk; make a "
-                        "full backup of it", target, checkpoint->name,
-                        then->source, now->target);
+                        "what changed is recorded of another disk", target,
+                        checkpoint->name, then->source, now->target)
+        || error_advise (error, REMEDY_FULL_BACKUP, " of it", NULL);
   }
   return true;
 }

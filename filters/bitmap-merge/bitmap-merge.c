@@ -15,7 +15,7 @@
 
 #include <nbdkit-filter.h>
 
-#include "base/printable.h"
+#include "nbdkit/say.h"
 #include "bitmap-merge/union.h"
 #include "parts/part-text.h"
 

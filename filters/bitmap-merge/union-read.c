@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
-#include "base/printable.h"
+#include "nbdkit/say.h"
 #include "bitmap-merge/union-read.h"
 #include "map/dirty-map-union.h"
 #include "parts/part-text.h"

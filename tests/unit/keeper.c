@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "keeper/job-ops.h"
+#include "plugin/remedies.h"
 
 #define ENDS_WITHIN_MS 20000
 
@@ -103,7 +104,8 @@ job_begin (void *opaque, const Message *message, char **broken,
   const char *file = message_text (message, 0);
 
   if (!file[0])
-    return error_set (error, ENOSPC, "there is no room");
+    return error_set (error, ENOSPC, "there is no room")
+      || error_advise (error, REMEDY_TAKE_OVER, "virsh x", "a b", NULL);
   if (strcmp (file, "broken") == 0) {
     *broken = g_strdup ("what is");
     return error_set (error, EIO, "it is broken");
@@ -176,6 +178,8 @@ typedef struct {
   Keeper *keeper;
 } Fixture;
 
+static const Reporter reporter = { .name = "test" };
+
 static void
 set_up (Fixture *fixture, gconstpointer data)
 {
@@ -188,7 +192,7 @@ set_up (Fixture *fixture, gconstpointer data)
   g_assert_no_error (error);
   fixture->file = g_build_filename (fixture->folder, "job", NULL);
   fixture->kept = g_strconcat (fixture->file, ".kept", NULL);
-  fixture->keeper = keeper_start (&ops, &error);
+  fixture->keeper = keeper_start (&ops, &reporter, &error);
   g_assert_no_error (error);
   keeper_set_words (fixture->keeper, &words);
 }
@@ -352,7 +356,9 @@ test_refused (Fixture *fixture, gconstpointer data)
   g_clear_error (&error);
   g_assert_false (ask (fixture, KEEPER_BEGIN, "", 0, &error));
   g_assert_cmpint (error->code, ==, ENOSPC);
-  g_assert_cmpstr (error->message, ==, "there is no room");
+  g_autofree char *line = error_line (error, nbdkit_remedies);
+  g_assert_cmpstr (line, ==, "there is no room; start with take-over=yes, or "
+                   "end it with: virsh x && rm -r 'a b'");
   g_clear_error (&error);
   g_assert_true (ask (fixture, KEEPER_BEGIN, "broken", KEEPER_BROKEN, &error));
   g_assert_null (keeper_end (fixture->keeper));

@@ -120,11 +120,12 @@ test_legacy_remedy (void)
     g_autoptr (GError) error = NULL;
 
     g_assert_null (parts_plan (forest, disk, "a", &error));
-    while (obey (disk, error->message)) {
+    while (obey (disk, error)) {
       g_clear_error (&error);
       g_assert_null (parts_plan (forest, disk, "a", &error));
     }
-    const char *advice = strstr (error->message, metadata);
+    g_autofree char *line = error_line (error, nbdkit_remedies);
+    const char *advice = strstr (line, metadata);
     if (!advice)
       continue;
     g_auto (GStrv) words = g_strsplit_set (advice + strlen (metadata),

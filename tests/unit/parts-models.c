@@ -143,8 +143,9 @@ assert_refused (const Forest *forest, const Disk *disk,
     g_error ("not refused: %s", text);
   }
   g_assert_error (error, CHECKPOINT_ERROR, errnum);
-  g_assert_null (strpbrk (error->message, "\r\n"));
-  const char *at = error->message;
+  g_autofree char *line = error_line (error, nbdkit_remedies);
+  g_assert_null (strpbrk (line, "\r\n"));
+  const char *at = line;
   va_start (pieces, errnum);
   while ((piece = va_arg (pieces, const char *))) {
     const char *found = strstr (at, piece);
@@ -157,9 +158,10 @@ assert_refused (const Forest *forest, const Disk *disk,
 }
 
 bool
-obey (Disk *disk, const char *message)
+obey (Disk *disk, const GError *error)
 {
-  const char *at = strstr (message, "--remove ");
+  g_autofree char *line = error_line (error, nbdkit_remedies);
+  const char *at = strstr (line, "--remove ");
 
   if (!at)
     return false;

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "parts/parts.h"
+#include "plugin/remedies.h"
 
 #define MOST_LAYERS 5
 
@@ -41,7 +42,7 @@ void assert_refused (const Forest *forest, const Disk *disk,
                      const char *checkpoint, int errnum, ...)
   G_GNUC_NULL_TERMINATED;
 
-/* Do the first thing the message says: "… --remove PATH BITMAP". */
-bool obey (Disk *disk, const char *message);
+/* Do the first thing that nbdkit says of it: "… --remove PATH BITMAP". */
+bool obey (Disk *disk, const GError *error);
 
 #endif /* TESTS_PARTS_MODELS_H */

@@ -220,7 +220,7 @@ test_remedy (void)
                    "%u", i, text, deepest);
         break;
       }
-      if (!obey (disk, error->message))
+      if (!obey (disk, error))
         break;
     }
   }

@@ -15,6 +15,7 @@
 #include <glib/gstdio.h>
 
 #include "base/error.h"
+#include "plugin/remedies.h"
 #include "tree/load.h"
 
 #define MANY 100000
@@ -122,9 +123,10 @@ load_fails (Fixture *f, const char *inner, const char *domain, int code,
   g_ptr_array_set_size (f->skipped, 0);
   g_assert_null (tree_load (path, domain, f->skipped, &f->error));
   g_assert_error (f->error, CHECKPOINT_ERROR, code);
-  g_test_message ("%s", f->error->message);
-  if (strstr (f->error->message, part) == NULL)
-    g_error ("'%s' is not in: %s", part, f->error->message);
+  g_autofree char *line = error_line (f->error, nbdkit_remedies);
+  g_test_message ("%s", line);
+  if (strstr (line, part) == NULL)
+    g_error ("'%s' is not in: %s", part, line);
   g_assert_nonnull (strstr (f->error->message, f->path));
   g_clear_error (&f->error);
 }
@@ -218,10 +220,10 @@ test_nothing (Fixture *f, const void *data G_GNUC_UNUSED)
   put (f, "web1/a", "a", NULL, "web1", UUID1);
   put (f, "db/a", "a", NULL, "db", UUID2);
   put_text (f, "empty/x/y", "", 0);
-  load_fails (f, NULL, NULL, ENOENT, "domain=, one of: db, empty, only, web1");
-  load_fails (f, NULL, "wen1", ENOENT, "'wen1'; give the name of the guest as "
-              "domain=, one of: web1,");
-  load_fails (f, NULL, "../", ENOENT, "one of: ");
+  load_fails (f, NULL, NULL, ENOENT, "UUID of one: db, empty, only, web1");
+  load_fails (f, NULL, "wen1", ENOENT, "'wen1'; add domain= with the name or, "
+              "where they share it, the UUID of one: web1,");
+  load_fails (f, NULL, "../", ENOENT, "UUID of one: ");
   load_fails (f, NULL, "only", ENOENT, "/only'");
 }
 
@@ -233,10 +235,10 @@ test_guests (Fixture *f, const void *data G_GNUC_UNUSED)
   put (f, "3", "c", NULL, NULL, NULL);
   load_fails (f, NULL, NULL, EINVAL, "one: db (" UUID2 "), web1 (" UUID1 ")");
   g_assert_cmpuint (forest_size (load_ok (f, NULL, "web1")), ==, 2);
-  assert_skipped (f, 0, "/2: ", "guest 'db' (" UUID2 "), not of domain=web1");
+  assert_skipped (f, 0, "/2: ", "guest 'db' (" UUID2 "), not of web1");
   g_assert_cmpuint (forest_size (load_ok (f, NULL, UUID2)), ==, 2);
   assert_skipped (f, 0, "/1: ", "'web1'");
-  load_fails (f, "1", "db", EINVAL, "not of domain=db");
+  load_fails (f, "1", "db", EINVAL, "not of db");
   g_assert_cmpuint (forest_size (load_ok (f, "1", "web1")), ==, 1);
   /* A guest that was made anew under the same name is another guest. */
   put (f, "4", "d", NULL, "web1", UUID2);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * nbdkit as a front end: its log, and what is typed against errors.
+ */
+#ifndef PLUGIN_LOG_H
+#define PLUGIN_LOG_H
+
+#include "base/reporter.h"
+
+extern const Reporter nbdkit_reporter;
+
+/* Log an error and hand its errno to nbdkit.  Always -1.  Any thread. */
+int log_failure (const GError *error);
+
+#endif /* PLUGIN_LOG_H */

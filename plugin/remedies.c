@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The one place that knows which parameter of nbdkit's helps against what.
+ */
+#include <config.h>
+
+#include "plugin/remedies.h"
+
+/* Without -U, nbdkit would listen on all networks. */
+#define NBDKIT "nbdkit -U ./nbd.sock "
+
+const char *const nbdkit_remedies[REMEDY_COUNT] = {
+  [REMEDY_NAME_SOURCE]
+    = "add file=PATH for a stopped guest's disk, uri=NBD-URI for a running "
+      "QEMU, or libvirt=URI for a guest of libvirt's",
+  [REMEDY_ONE_SOURCE]
+    = "one of them is the source, remove the other (a word without = is "
+      "file=; a guest is named with domain=)",
+  [REMEDY_NAME_GUEST]
+    = "add domain= with the name or, where they share it, the UUID of one: "
+      "{0}",
+  [REMEDY_NAME_TARGET]
+    = "write file=TARGET:{q0}",
+  [REMEDY_ASK_FOR_DISK]
+    = "start the server with checkpoint= and ask for disk {0}",
+  [REMEDY_CHOOSE_DISK]
+    = "ask for one of the exports {0}, or start with disk=TARGET",
+  [REMEDY_CHOOSE_REST]
+    = "for what is left, ask for the export {0}, or start with disk={q0}; "
+      "{1}",
+  [REMEDY_CHOOSE_CHECKPOINT]
+    = "start with checkpoint=NAME, or ask for the export {0}@NAME",
+  [REMEDY_OTHER_BASE]
+    = "for another, start with checkpoint={q0}",
+  [REMEDY_UNITE]
+    = "start with: " NBDKIT "--filter=bitmap-merge checkpoint{0}",
+  [REMEDY_LEAVE_TREE_OUT]
+    = "without tree=, it is a checkpoint by itself",
+  [REMEDY_GIVE_TREE]
+    = "give tree= if there is a checkpoint tree, else make a full backup",
+
+  [REMEDY_NAME_BITMAP]
+    = "if the job was begun since {1}, add bitmap={q0}",
+  [REMEDY_CHOOSE_BITMAP]
+    = "choose with bitmap=, or export it (qemu-nbd -B {q0})",
+  [REMEDY_EXPORT_LAYER]
+    = "export it there, too (qemu-nbd -B {q0}), or leave out this uri= if the "
+      "layer was in no use any more when the bitmap was made",
+  [REMEDY_CERTIFICATES]
+    = "put it there, or name its folder with tls-certificates=DIR in uri=, or "
+      "nbd-tls=DIR with libvirt=",
+  [REMEDY_START_AGAIN]
+    = "start nbdkit again if it is to be read",
+  [REMEDY_LET_US_BEGIN]
+    = "with libvirt= and domain=, nbdkit begins the backup itself, and ends it "
+      "before it leaves",
+
+  [REMEDY_FULL_BACKUP]
+    = "make a full backup{0}",
+  [REMEDY_READ_AS]
+    = "make a full backup of it, with a new checkpoint, or, once no guest runs "
+      "from it, read it as {0}: " NBDKIT "checkpoint {q0}:{q1} "
+      "checkpoint={q2}",
+  [REMEDY_EXPORT_DISK]
+    = "export the disk with qemu-storage-daemon and use uri=",
+  [REMEDY_NOT_QCOW2]
+    = "name the guest's qcow2 disk, or use uri= for a running QEMU",
+  [REMEDY_GUEST_RUNS]
+    = "use libvirt= or uri= for a running guest, or stop it",
+  [REMEDY_GUEST_OR_BITMAP]
+    = "if a guest runs, use libvirt=; if not, make a full backup, and then, to "
+      "remove the bitmap, {0}",
+
+  [REMEDY_BEGIN_BACKUP]
+    = "to read, start with checkpoint=NAME, or for a full view with "
+      "create=NAME or on-missing=full",
+  [REMEDY_FIRST_CHECKPOINT]
+    = "create=NAME makes the first with a full backup, and on-missing=full "
+      "serves all without one",
+  [REMEDY_RECORD_DISK]
+    = "make a full backup with create=NAME, which records it from then on if "
+      "it is qcow2; one that is not, on-missing=full serves whole",
+  [REMEDY_UNRECORDED]
+    = "a backup since {0} has it only with on-missing=full",
+  [REMEDY_FULL_VIEW]
+    = "add on-missing=full for a full view (without create= if none is qcow2)",
+  [REMEDY_FULL_ALONE]
+    = "on-missing=full alone serves all without one{0}",
+  [REMEDY_SERVE_WHOLE]
+    = "on-missing=full serves it whole",
+  [REMEDY_OTHER_NAME]
+    = "choose another name with create=, or {0}",
+  [REMEDY_NO_CHECKPOINT]
+    = "start it, or leave create= out",
+  [REMEDY_SOCKET_DIR]
+    = "socket-dir=FOLDER chooses where the socket is",
+  [REMEDY_SOCKET_DIR_BY_GROUP]
+    = "run nbdkit as root, or choose with socket-dir= one whose group both users "
+      "have, and that hands it down (chmod g+s)",
+  [REMEDY_SCRATCH_DIR]
+    = "scratch-dir=FOLDER chooses where scratch files are",
+  [REMEDY_CONFINEMENT]
+    = "if AppArmor or SELinux confine QEMU, they must allow it socket-dir= and "
+      "scratch-dir=",
+  [REMEDY_NO_TLS]
+    = "leave nbd-tls= out",
+  [REMEDY_SAY_TLS]
+    = "add nbd-tls=yes (its /etc/libvirt/qemu.conf needs "
+      "backup_tls_x509_cert_dir), or nbd-tls=no to send it unencrypted, "
+      "readable for anyone who can connect",
+  [REMEDY_TAKE_OVER]
+    = "start with take-over=yes, or end it with: {0} && rm -r {q1}",
+  [REMEDY_SEE_OTHERS]
+    = "to see it, type pgrep -a nbdkit",
+};
