@@ -26,14 +26,15 @@ static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
              ServedCache *cache, GError **error)
 {
+  const Disk *disk = choice->view->disk;
+
   if (part->kind == PART_WHOLE)
-    return disk_layer (choice->disk, 0)->size;
+    return disk_layer (disk, 0)->size;
   if (part->bitmap && part->bitmap->counted
-      && disk_layer (choice->disk, part->layer)->size
-      >= disk_layer (choice->disk, 0)->size)
+      && disk_layer (disk, part->layer)->size >= disk_layer (disk, 0)->size)
     return part->bitmap->dirty_bytes;
 
-  Served *served = served_acquire (cache, choice->disk, part, error);
+  Served *served = served_acquire (cache, disk, part, error);
   if (!served)
     return 0;
   NbdBudget budget = nbd_life_budget (nbd_pool_life (served->pool));
@@ -70,9 +71,9 @@ health (const Source *source, const ExportChoice *choice, const Part *part)
 {
   return part->kind == PART_WHOLE ? ""
     : offer_job_base (source->offer) ? "; healthy"
-    : disk_layer (choice->disk, part->layer)->is_nbd
+    : disk_layer (choice->view->disk, part->layer)->is_nbd
     ? "; health not told by the server"
-    : choice->parts->len > 1 ? "; this part is healthy" : "; healthy";
+    : choice->view->parts->len > 1 ? "; this part is healthy" : "; healthy";
 }
 
 static void
@@ -113,14 +114,14 @@ exports_describe (Source *source, const ExportChoice *choice,
 
   if (choice->part != EXPORT_NAME_WHOLE) {
     g_autofree char *which
-      = part_text_format ((guint) choice->part, choice->parts->len);
+      = part_text_format ((guint) choice->part, choice->view->parts->len);
     g_string_append (text, which);
   }
-  g_string_append_printf (text, "disk %s", choice->disk->target);
-  append_checkpoint (text, choice->checkpoint);
-  if (choice->parts->len > 1)
+  g_string_append_printf (text, "disk %s", choice->view->disk->target);
+  append_checkpoint (text, choice->view->checkpoint);
+  if (choice->view->parts->len > 1)
     g_string_append_printf (text, ", to be united; in %s",
-                            disk_layer (choice->disk, part->layer)->path);
+                            disk_layer (choice->view->disk, part->layer)->path);
   append_dirty (text, source, choice, cache);
   for (guint i = 0; i < source->left_out->len; i++)
     g_string_append_printf (text, "%s%s", i > 0 ? ", "

@@ -16,23 +16,24 @@ handle_free (Handle *handle)
   if (handle->served)
     served_release (handle->cache, handle->served);
   g_clear_pointer (&handle->others, g_ptr_array_unref);
-  export_choice_clear (&handle->choice);
   g_free (handle);
 }
 
 Handle *
-handle_open (const Source *source, const Settings *settings,
-             ServedCache *cache, const char *name, GError **error)
+handle_open (const Source *source, const Catalogue *catalogue,
+             const Settings *settings, ServedCache *cache, const char *name,
+             GError **error)
 {
   g_autoptr (Handle) handle = g_new0 (Handle, 1);
   ExportChoice *choice = &handle->choice;
 
   handle->cache = cache;
-  if (!exports_resolve (source, settings, name, choice, error))
+  if (!exports_resolve (catalogue, settings, name, choice, error))
     return NULL;
+  const DiskView *view = choice->view;
   if (source->look_only)
     return g_steal_pointer (&handle);
-  handle->served = served_acquire (cache, choice->disk,
+  handle->served = served_acquire (cache, view->disk,
                                    export_choice_part (choice), error);
   if (!handle->served)
     return NULL;
@@ -41,8 +42,8 @@ handle_open (const Source *source, const Settings *settings,
     handle->ahead = read_ahead_new (handle->served->pool,
                                     map_reader_map (handle->served->reader));
   /* A part's reader may read what is dirty in another. */
-  if (settings->view->refuses_clean && choice->parts->len > 1) {
-    handle->others = served_acquire_all (cache, choice->disk, choice->parts,
+  if (settings->view->refuses_clean && view->parts->len > 1) {
+    handle->others = served_acquire_all (cache, view->disk, view->parts,
                                          choice->part, error);
     if (!handle->others)
       return NULL;

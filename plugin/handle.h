@@ -21,8 +21,9 @@ typedef struct {
 /* Open the export of that name; NULL with an error as of exports_resolve and
  * served_acquire.  All that is passed must outlive it.  Any thread.
  */
-Handle *handle_open (const Source *source, const Settings *settings,
-                     ServedCache *cache, const char *name, GError **error);
+Handle *handle_open (const Source *source, const Catalogue *catalogue,
+                     const Settings *settings, ServedCache *cache,
+                     const char *name, GError **error);
 void handle_free (Handle *handle);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Handle, handle_free)
 

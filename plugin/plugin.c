@@ -37,6 +37,7 @@ NBDKIT_DLL_PUBLIC int checkpoint_debug_patience;
 /* Written before serving begins, only read after. */
 static Settings *settings;
 static Source *source;
+static Catalogue *catalogue;
 static ServedCache *cache;
 static GPtrArray *kept;         /* of Served: see Source.connects_early */
 static GError *start_error;     /* why nothing can be served, or NULL */
@@ -65,6 +66,7 @@ release_source (void)
     source->ops->stop (source);
   g_clear_pointer (&kept, g_ptr_array_unref);
   g_clear_pointer (&cache, served_cache_free);
+  g_clear_pointer (&catalogue, catalogue_free);
   if (source)
     source->ops->free (source);
   source = NULL;
@@ -118,12 +120,12 @@ load_tree (GError **error)
 static bool
 connect_early (GError **error)
 {
-  g_auto (ExportChoice) choice = { 0 };
+  const DiskView *view = source->connects_early
+    ? catalogue_lookup (catalogue, NULL, NULL, NULL) : NULL;
 
-  if (!source->connects_early
-      || !exports_resolve_default (source, settings, &choice))
+  if (!view)
     return true;                /* the client will have to choose */
-  kept = served_acquire_all (cache, choice.disk, choice.parts,
+  kept = served_acquire_all (cache, view->disk, view->parts,
                              EXPORT_NAME_WHOLE, error);
   return kept != NULL;
 }
@@ -169,7 +171,8 @@ checkpoint_get_ready (void)
   settings->request.patience_ms
     = (guint) MAX (0, checkpoint_debug_patience) * 1000;
   source = ops->inspect (&settings->request, tree, &nbdkit_reporter, &error);
-  if (source && exports_check (source, &settings->request, &error)) {
+  catalogue = source ? catalogue_new (source, &settings->request) : NULL;
+  if (source && catalogue_check (catalogue, &error)) {
     cache = served_cache_new (source, settings->view, settings->coalesce);
     if (connect_early (&error)) {
       starter_note (disown);
@@ -211,22 +214,20 @@ checkpoint_list_exports (int readonly, int is_tls,
   (void) is_tls;
   if (start_error)
     return log_failure (start_error);
-  return exports_list (source, settings, add_export, exports) ? 0 : -1;
+  return exports_list (catalogue, add_export, exports) ? 0 : -1;
 }
 
 static const char *
 checkpoint_default_export (int readonly, int is_tls)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *name = exports_default (source, settings, &error);
+  const Disk *disk = catalogue_default (catalogue, &error);
 
   (void) readonly;
   (void) is_tls;
-  if (!name) {
+  if (!disk)
     log_failure (error);
-    return NULL;
-  }
-  return nbdkit_strdup_intern (name);
+  return disk ? nbdkit_strdup_intern (disk->target) : NULL;
 }
 
 static void *
@@ -246,8 +247,8 @@ checkpoint_open (int readonly)
     nbdkit_set_error (EIO);
     return NULL;
   }
-  Handle *handle = handle_open (source, settings, cache, name ? name : "",
-                                &error);
+  Handle *handle = handle_open (source, catalogue, settings, cache,
+                                name ? name : "", &error);
   if (!handle)
     log_failure (error);
   else if (source->ops->served)
@@ -276,7 +277,7 @@ checkpoint_get_size (void *data)
   const Handle *handle = data;
 
   return (int64_t) (handle->served ? nbd_pool_size (handle->served->pool)
-                    : disk_layer (handle->choice.disk, 0)->size);
+                    : disk_layer (handle->choice.view->disk, 0)->size);
 }
 
 static int
@@ -335,7 +336,7 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
     if (!all_dirty) {
       say_error ("view=guard: disk %s: a client reads %" PRIu32 " bytes "
                  "at %" PRIu64 ", which are not all dirty",
-                 handle->choice.disk->target, count, offset);
+                 handle->choice.view->disk->target, count, offset);
       nbdkit_set_error (EIO);
       return -1;
     }

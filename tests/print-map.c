@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "nbd/map-reader.h"
-#include "source/source.h"
+#include "source/catalogue.h"
 
 static void
 warn (const char *line)
@@ -56,32 +56,28 @@ print_part (Source *source, const Disk *disk, const Part *part,
 }
 
 static bool
-print_disk (Source *source, const Disk *disk, const char *checkpoint,
-            GError **error)
+print_name (void *opaque, const char *name, const DiskView *view)
 {
-  const Forest *forest = offer_forest (source->offer);
-  const GPtrArray *all = forest_all (forest);
-
-  for (guint i = 0; i < all->len; i++)
-    printf ("%s@%s\n", disk->target,
-            ((const Checkpoint *) g_ptr_array_index (all, i))->name);
-  g_autoptr (GPtrArray) parts = parts_plan (forest, disk, checkpoint, error);
-  for (guint i = 0; parts && i < parts->len; i++)
-    if (!print_part (source, disk, g_ptr_array_index (parts, i), error))
-      return false;
-  return parts != NULL;
+  (void) opaque;
+  printf ("%s: %u\n", name, view->parts->len);
+  return true;
 }
 
 static bool
-print_all (Source *source, const char *checkpoint, GError **error)
+print_all (Source *source, const SourceRequest *request, GError **error)
 {
-  if (source->ops->start && !source->ops->start (source, error))
+  g_autoptr (Catalogue) catalogue = catalogue_new (source, request);
+
+  if (!catalogue_check (catalogue, error)
+      || (source->ops->start && !source->ops->start (source, error)))
     return false;
-  for (guint i = 0; i < source->disks->len; i++)
-    if (!print_disk (source, g_ptr_array_index (source->disks, i), checkpoint,
+  catalogue_visit (catalogue, print_name, NULL);
+  const DiskView *view = catalogue_lookup (catalogue, NULL, NULL, error);
+  for (guint i = 0; view && i < view->parts->len; i++)
+    if (!print_part (source, view->disk, g_ptr_array_index (view->parts, i),
                      error))
       return false;
-  return true;
+  return view != NULL;
 }
 
 int
@@ -96,9 +92,10 @@ main (int argc, char **argv)
   RequestedFile *file = g_new0 (RequestedFile, 1);
   file->path = g_canonicalize_filename (argv[1], NULL);
   g_ptr_array_add (request.files, file);
+  request.checkpoint = g_strdup (argv[2]);
   Source *source = source_choose (&request, &error)
     ->inspect (&request, NULL, &reporter, &error);
-  const bool ok = source && print_all (source, argv[2], &error);
+  const bool ok = source && print_all (source, &request, &error);
   if (error)
     reporter_warn_error (&reporter, error);
   else if (!ok)

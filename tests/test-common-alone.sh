@@ -29,7 +29,7 @@ qemu-io -f qcow2 -c 'write -q -P 3 5M 128k' disk.qcow2
 sum=$(sha256sum <disk.qcow2)
 print_map=$builddir/tests/print-map
 "$print_map" disk.qcow2 monday >printed
-printf '%s\n' vda@monday vda@tuesday 'vda 0 0 1048576 clean' \
+printf '%s\n' 'vda: 1' 'vda@monday: 1' 'vda@tuesday: 1' 'vda 0 0 1048576 clean' \
   'vda 0 1048576 65536 dirty' 'vda 0 1114112 983040 clean' \
   'vda 0 2097152 65536 zero' 'vda 0 2162688 3080192 clean' \
   'vda 0 5242880 131072 dirty' 'vda 0 5373952 61734912 clean' \

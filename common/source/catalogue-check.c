@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "plugin/exports.h"
+#include "source/catalogue-internal.h"
 #include "tree/redefine.h"
 
 /* Layers that were merged by hand leave no other trace. */
@@ -32,32 +32,27 @@ warn_of_stray (const Source *source, const Disk *disk,
 
 /* With checkpoint=: the disk must be servable since it. */
 static bool
-check_since (const Source *source, const SourceRequest *request,
-             const Disk *disk, GError **error)
+check_since (const Catalogue *self, const Disk *disk, GError **error)
 {
-  g_autoptr (GError) refusal = NULL;
-  g_autoptr (GPtrArray) parts
-    = exports_parts (source, disk, request->checkpoint, error);
-  const Checkpoint *since = offer_lookup (source->offer, request->checkpoint);
+  const Source *source = self->source;
+  const DiskView *view = catalogue_lookup (self, disk->target,
+                                           self->request->checkpoint, error);
+  g_autoptr (GError) reason = NULL;
 
-  if (!parts || ((const Part *) g_ptr_array_index (parts, 0))->kind
-      != PART_WHOLE) {
-    if (parts)
-      warn_of_stray (source, disk, since);
-    return parts != NULL;
+  if (!view)
+    return false;
+  if (view->lacks_record) {
+    catalogue_refuse (source, view, &reason);
+    source_warn_whole (source, disk->target, reason);
   }
-  g_autoptr (GPtrArray) record
-    = disk->full ? NULL
-    : parts_plan (offer_forest (source->offer), disk, request->checkpoint,
-                  &refusal);
-  if (refusal)
-    source_warn_whole (source, disk->target, refusal);
+  else if (!disk->full)
+    warn_of_stray (source, disk, view->checkpoint);
   return true;
 }
 
 bool
-exports_nothing_recorded (const Source *source, const Disk *disk,
-                          GError **error)
+catalogue_nothing_recorded (const Source *source, const Disk *disk,
+                            GError **error)
 {
   const GPtrArray *all = forest_all (offer_forest (source->offer));
 
@@ -74,38 +69,34 @@ exports_nothing_recorded (const Source *source, const Disk *disk,
 
 /* Without: one checkpoint must be; the others are reported together. */
 static bool
-check_any (const Source *source, const Disk *disk, GError **error)
+check_any (const Catalogue *self, const Disk *disk, GError **error)
 {
-  const Forest *forest = offer_forest (source->offer);
-  const GPtrArray *all = forest_all (forest);
-  g_autoptr (GError) first = NULL;
+  const Source *source = self->source;
+  const GPtrArray *all = forest_all (offer_forest (source->offer));
+  const DiskView *first_bad = NULL;
   guint good = 0, bad = 0;
   bool warned = false;
 
-  for (guint i = 0; i < all->len; i++) {
+  for (guint i = 0; !disk->full && i < all->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
-    g_autoptr (GError) refusal = NULL;
-
     if (!checkpoint_bitmap (checkpoint, disk->target))
       continue;
-    g_autoptr (GPtrArray) parts
-      = parts_plan (forest, disk, checkpoint->name, &refusal);
-    if (parts) {
+    const DiskView *view = catalogue_view (self, disk, checkpoint);
+    if (view->parts) {
       good++;
       warned = warned || warn_of_stray (source, disk, checkpoint);
     }
     else if (bad++ == 0)
-      first = g_steal_pointer (&refusal);
+      first_bad = view;
   }
   if (disk->full)
     return true;
-  if (good == 0 && bad == 0)
-    return exports_nothing_recorded (source, disk, error);
-  if (good == 0) {
-    g_propagate_error (error, g_steal_pointer (&first));
-    return false;
-  }
+  if (good == 0)
+    return bad == 0 ? catalogue_nothing_recorded (source, disk, error)
+      : catalogue_refuse (source, first_bad, error);
   if (bad > 0) {
+    g_autoptr (GError) first = NULL;
+    catalogue_refuse (source, first_bad, &first);
     g_prefix_error (&first, "%u of %u checkpoints cannot be served for disk %s "
                     "and are not listed; the first: ", bad, good + bad,
                     disk->target);
@@ -153,14 +144,16 @@ unknown_checkpoint (const Source *source, const SourceRequest *request,
 }
 
 bool
-exports_check (Source *source, const SourceRequest *request, GError **error)
+catalogue_check (const Catalogue *self, GError **error)
 {
+  Source *source = self->source;
+  const SourceRequest *request = self->request;
   g_autoptr (GPtrArray) targets = g_ptr_array_new ();
   g_autoptr (GPtrArray) refusals
     = g_ptr_array_new_with_free_func ((GDestroyNotify) g_error_free);
   guint good = 0;
 
-  if (request->disk && !exports_find_disk (source, request->disk, error))
+  if (request->disk && !catalogue_disk (self, request->disk, error))
     return false;
   if (request->checkpoint && !offer_lookup (source->offer, request->checkpoint))
     return unknown_checkpoint (source, request, error);
@@ -170,9 +163,8 @@ exports_check (Source *source, const SourceRequest *request, GError **error)
 
     if (request->disk && strcmp (request->disk, disk->target) != 0)
       continue;
-    if (request->checkpoint
-        ? check_since (source, request, disk, &refusal)
-        : check_any (source, disk, &refusal))
+    if (request->checkpoint ? check_since (self, disk, &refusal)
+        : check_any (self, disk, &refusal))
       good++;
     else {
       g_ptr_array_add (targets, disk->target);
@@ -184,5 +176,7 @@ exports_check (Source *source, const SourceRequest *request, GError **error)
                       g_error_copy (g_ptr_array_index (refusals, i)), true);
   if (good == 0 && refusals->len > 0)
     g_propagate_error (error, g_ptr_array_steal_index (refusals, 0));
+  else if (good == 0)
+    error_set (error, ENOENT, "there is no disk that could be backed up");
   return good > 0;
 }

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Only known names have an entry: any client may ask for others.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "source/catalogue-internal.h"
+
+#define NAMES_SHOWN 8
+
+static void
+disk_view_free (gpointer data)
+{
+  DiskView *view = data;
+
+  if (view->parts)
+    g_ptr_array_unref (view->parts);
+  g_free (view);
+}
+
+Catalogue *
+catalogue_new (Source *source, const SourceRequest *request)
+{
+  Catalogue *self = g_new0 (Catalogue, 1);
+
+  self->source = source;
+  self->request = request;
+  g_mutex_init (&self->lock);
+  self->views = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                       disk_view_free);
+  return self;
+}
+
+void
+catalogue_free (Catalogue *self)
+{
+  if (!self)
+    return;
+  g_hash_table_unref (self->views);
+  g_mutex_clear (&self->lock);
+  g_free (self);
+}
+
+bool
+catalogue_parse_name (const Catalogue *self, const char *text,
+                      ExportName *name, GError **error)
+{
+  return export_name_parse (text, offer_forest (self->source->offer), name,
+                            error);
+}
+
+/* ── One view ── */
+
+static DiskView *
+plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
+{
+  DiskView *view = g_new0 (DiskView, 1);
+
+  view->disk = disk;
+  view->checkpoint = checkpoint;
+  if (!disk->full)
+    view->parts = parts_plan (offer_forest (source->offer), disk,
+                              checkpoint->name, NULL);
+  view->lacks_record = !disk->full && !view->parts;
+  if (disk->full || (view->lacks_record
+                     && offer_is_whole (source->offer, checkpoint->name)))
+    view->parts = parts_whole ();
+  return view;
+}
+
+/* The words can take longer than the decision, so they are looked for only when
+ * somebody will read them.
+ */
+bool
+catalogue_refuse (const Source *source, const DiskView *view, GError **error)
+{
+  g_autoptr (GPtrArray) none
+    = error ? parts_plan (offer_forest (source->offer), view->disk,
+                          view->checkpoint->name, error) : NULL;
+
+  return false;
+}
+
+static char *
+name_of (const Disk *disk, const Checkpoint *checkpoint)
+{
+  return checkpoint ? export_name_format (disk->target, checkpoint->name,
+                                          EXPORT_NAME_WHOLE)
+    : g_strdup (disk->target);
+}
+
+const DiskView *
+catalogue_view (const Catalogue *self, const Disk *disk,
+                const Checkpoint *checkpoint)
+{
+  g_autofree char *name = name_of (disk, checkpoint);
+  g_autoptr (GMutexLocker) locker
+    = g_mutex_locker_new ((GMutex *) &self->lock);
+  DiskView *view = g_hash_table_lookup (self->views, name);
+
+  if (!view) {
+    view = plan (self->source, disk, checkpoint);
+    g_hash_table_insert (self->views, g_steal_pointer (&name), view);
+  }
+  return view;
+}
+
+/* A running job has one checkpoint, or none. */
+static bool
+refuse_other_base (const Offer *offer, const char *checkpoint, GError **error)
+{
+  const char *base = offer_job_base (offer);
+
+  error_set (error, ENOENT, "the running backup was begun %s%s, and has no "
+             "other base", base ? "since " : "without a checkpoint",
+             base ? base : "");
+  return error_advise (error, REMEDY_OTHER_BASE, checkpoint, NULL);
+}
+
+/* checkpoint: its name; NULL: a full view. */
+static const DiskView *
+find_view (const Catalogue *self, const Disk *disk, const char *checkpoint,
+           GError **error)
+{
+  const Offer *offer = self->source->offer;
+  const Checkpoint *since
+    = checkpoint ? offer_lookup (offer, checkpoint) : NULL;
+
+  if (checkpoint && offer_excludes (offer, checkpoint))
+    refuse_other_base (offer, checkpoint, error);
+  else if (checkpoint && !since)
+    parts_unknown_checkpoint (offer_forest (offer), checkpoint, error);
+  else {
+    const DiskView *view = catalogue_view (self, disk, since);
+    if (view->parts)
+      return view;
+    catalogue_refuse (self->source, view, error);
+    source_prefix_missing (self->source, error);
+  }
+  return NULL;
+}
+
+/* ── What is meant where a name does not say ── */
+
+const Disk *
+catalogue_disk (const Catalogue *self, const char *target, GError **error)
+{
+  const GPtrArray *disks = self->source->disks;
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    if (strcmp (disk->target, target) == 0)
+      return disk;
+    g_ptr_array_add (names, disk->target);
+  }
+  const LeftOut *left_out = source_left_out (self->source, target);
+  if (left_out) {
+    g_propagate_error (error, g_error_copy (left_out->why));
+    return NULL;
+  }
+  g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
+  return error_null (error, ENOENT, "there is no disk %s; disks are: %s",
+                     target, nearest);
+}
+
+static bool
+collect_name (void *opaque, const char *name, const DiskView *view)
+{
+  (void) view;
+  g_ptr_array_add (opaque, g_strdup (name));
+  return true;
+}
+
+/* Who does not ask for one disk wants all: that one is missing must not depend on
+ * how many are left.
+ */
+static const Disk *
+default_disk (const Catalogue *self, GError **error)
+{
+  const GPtrArray *disks = self->source->disks;
+  const LeftOut *missing = source_left_out (self->source, NULL);
+
+  if (self->request->disk)
+    return catalogue_disk (self, self->request->disk, error);
+  if (disks->len == 1) {
+    const Disk *only = g_ptr_array_index (disks, 0);
+    if (!missing)
+      return only;
+    g_autofree char *why
+      = error_line (missing->why, self->source->reporter->remedies);
+    error_set (error, ENOENT, "no disk is chosen, and not all are served");
+    return error_advise_null (error, REMEDY_CHOOSE_REST, only->target, why,
+                              NULL);
+  }
+  if (!error)
+    return NULL;
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  catalogue_visit (self, collect_name, names);
+  g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
+  error_set (error, ENOENT, "there are %u disks and none is chosen", disks->len);
+  return error_advise_null (error, REMEDY_CHOOSE_DISK, known, NULL);
+}
+
+/* checkpoint=, the only one that covers the disk, or none if it is read whole. */
+static bool
+default_checkpoint (const Catalogue *self, const Disk *disk,
+                    const char **checkpoint, GError **error)
+{
+  const Source *source = self->source;
+  const GPtrArray *all = forest_all (offer_forest (source->offer));
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  *checkpoint = self->request->checkpoint;
+  for (guint i = 0; !*checkpoint && i < all->len; i++) {
+    const Checkpoint *one = g_ptr_array_index (all, i);
+    if (checkpoint_bitmap (one, disk->target))
+      g_ptr_array_add (names, (char *) one->name);
+  }
+  if (names->len == 1)
+    *checkpoint = g_ptr_array_index (names, 0);
+  if (*checkpoint || disk->full)
+    return true;
+  if (names->len == 0)
+    return source->look_only
+      ? catalogue_nothing_recorded (source, disk, error)
+      : parts_nothing_recorded (disk, error);
+  g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
+  error_set (error, ENOENT, "disk %s has the checkpoints %s", disk->target,
+             known);
+  return error_advise (error, REMEDY_CHOOSE_CHECKPOINT, disk->target, NULL);
+}
+
+const Disk *
+catalogue_default (const Catalogue *self, GError **error)
+{
+  const Disk *disk = default_disk (self, error);
+  const char *checkpoint;
+
+  return disk && default_checkpoint (self, disk, &checkpoint, error)
+    ? disk : NULL;
+}
+
+const DiskView *
+catalogue_lookup (const Catalogue *self, const char *target,
+                  const char *checkpoint, GError **error)
+{
+  const Disk *disk = target ? catalogue_disk (self, target, error)
+    : default_disk (self, error);
+
+  if (!disk || (!checkpoint
+                && !default_checkpoint (self, disk, &checkpoint, error)))
+    return NULL;
+  return find_view (self, disk, checkpoint, error);
+}
+
+/* ── All views ── */
+
+static bool
+visit_disk (const Catalogue *self, const Disk *disk, CatalogueVisit visit,
+            void *opaque)
+{
+  const GPtrArray *all = forest_all (offer_forest (self->source->offer));
+  const DiskView *view = catalogue_lookup (self, disk->target, NULL, NULL);
+
+  if (view && !visit (opaque, disk->target, view))
+    return false;
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    if (!checkpoint_bitmap (checkpoint, disk->target) && !disk->full)
+      continue;
+    g_autofree char *name = name_of (disk, checkpoint);
+    view = find_view (self, disk, checkpoint->name, NULL);
+    if (view && !visit (opaque, name, view))
+      return false;
+  }
+  return true;
+}
+
+bool
+catalogue_visit (const Catalogue *self, CatalogueVisit visit, void *opaque)
+{
+  const GPtrArray *disks = self->source->disks;
+
+  for (guint i = 0; i < disks->len; i++)
+    if (!visit_disk (self, g_ptr_array_index (disks, i), visit, opaque))
+      return false;
+  return true;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * All that a source can show: each of its disks, since each of its checkpoints.
+ * A view is planned once, when it is first asked for, and every question about it
+ * (may it be served, what is listed, what does no name at all stand for) is a
+ * look-up here.
+ */
+#ifndef COMMON_SOURCE_CATALOGUE_H
+#define COMMON_SOURCE_CATALOGUE_H
+
+#include "parts/export-name.h"
+#include "source/source.h"
+
+/* A disk since a checkpoint. */
+typedef struct {
+  const Disk *disk;
+  const Checkpoint *checkpoint; /* NULL: a full view since none */
+  GPtrArray *parts;             /* of Part; NULL: it is refused */
+  bool lacks_record;            /* for which it is refused, or served whole */
+} DiskView;
+
+typedef struct Catalogue Catalogue;
+
+/* Of what the source has found, as far as the request asks for it.  Both are
+ * borrowed.  Any thread may ask it.
+ */
+Catalogue *catalogue_new (Source *source, const SourceRequest *request);
+
+/* NULL is fine. */
+void catalogue_free (Catalogue *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Catalogue, catalogue_free)
+
+/* At start-up: can what was asked for be served at all?  Disks and checkpoints
+ * that can't while others can are reported.
+ */
+bool catalogue_check (const Catalogue *self, GError **error);
+
+/* Take an export's name apart, as export_name_parse. */
+bool catalogue_parse_name (const Catalogue *self, const char *text,
+                           ExportName *name, GError **error);
+
+/* The view of that disk since that checkpoint, for a name; NULL: what the request
+ * says, or the only one that there is.  Borrowed, as long as the catalogue is
+ * there.  NULL with ENOENT and what there is instead, or with what parts_plan says.
+ */
+const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
+                                  const char *checkpoint, GError **error);
+
+/* The disk that no name at all stands for; NULL with ENOENT if that is ambiguous.
+ * Its view may be refused.
+ */
+const Disk *catalogue_default (const Catalogue *self, GError **error);
+
+/* Call visit for every view that can be served, with its name: "vda" for the one
+ * that this means, and "vda@monday".  Stops and fails when visit does.
+ */
+typedef bool (*CatalogueVisit) (void *opaque, const char *name,
+                                const DiskView *view);
+bool catalogue_visit (const Catalogue *self, CatalogueVisit visit,
+                      void *opaque);
+
+#endif /* COMMON_SOURCE_CATALOGUE_H */
