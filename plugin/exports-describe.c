@@ -70,7 +70,7 @@ static const char *
 health (const Source *source, const ExportChoice *choice, const Part *part)
 {
   return part->kind == PART_WHOLE ? ""
-    : offer_job_base (source->offer) ? "; healthy"
+    : source->offer->base ? "; healthy"
     : disk_layer (choice->view->disk, part->layer)->is_nbd
     ? "; health not told by the server"
     : choice->view->parts->len > 1 ? "; this part is healthy" : "; healthy";

@@ -288,8 +288,9 @@ keeper_look_for_life (Keeper *keeper, const char *target)
 }
 
 bool
-keeper_hold (Keeper *keeper, guint64 id, int fd, bool encrypted)
+keeper_hold (void *opaque, guint64 id, int fd, bool encrypted)
 {
+  Keeper *keeper = opaque;
   g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
   const char *const texts[] = { number, encrypted ? "1" : "", NULL };
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
@@ -306,13 +307,13 @@ tell_of_connection (Keeper *keeper, guint kind, guint64 id)
 }
 
 void
-keeper_settle (Keeper *keeper, guint64 id)
+keeper_settle (void *keeper, guint64 id)
 {
   tell_of_connection (keeper, KEEPER_SETTLE, id);
 }
 
 void
-keeper_let_go (Keeper *keeper, guint64 id)
+keeper_let_go (void *keeper, guint64 id)
 {
   tell_of_connection (keeper, KEEPER_LET_GO, id);
 }

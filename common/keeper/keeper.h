@@ -93,11 +93,11 @@ bool keeper_look_for_life (Keeper *keeper, const char *target);
 /* Keep a copy of a connection to the job's server until the job has ended, even
  * if the calling process is killed meanwhile.  False if the keeper is gone.
  * keeper_settle: it has its export.  keeper_let_go: from here on nobody receives
- * on it any more.  Any thread.  See NbdHolder.
+ * on it any more.  Any thread.  They are an NbdHolder's, of a Keeper.
  */
-bool keeper_hold (Keeper *keeper, guint64 id, int fd, bool encrypted);
-void keeper_settle (Keeper *keeper, guint64 id);
-void keeper_let_go (Keeper *keeper, guint64 id);
+bool keeper_hold (void *keeper, guint64 id, int fd, bool encrypted);
+void keeper_settle (void *keeper, guint64 id);
+void keeper_let_go (void *keeper, guint64 id);
 
 /* End the job if there is one, and the process.  NULL, or what could not be
  * undone, with what to type; the caller's.  Waits for KEEPER_STOP_MS at most.

@@ -54,7 +54,7 @@ bool
 catalogue_nothing_recorded (const Source *source, const Disk *disk,
                             GError **error)
 {
-  const GPtrArray *all = forest_all (offer_forest (source->offer));
+  const GPtrArray *all = forest_all (source->offer->forest);
 
   for (guint i = all->len; i > 0; i--)
     if (!roster_check (disk->roster, g_ptr_array_index (all, i - 1),
@@ -72,7 +72,7 @@ static bool
 check_any (const Catalogue *self, const Disk *disk, GError **error)
 {
   const Source *source = self->source;
-  const GPtrArray *all = forest_all (offer_forest (source->offer));
+  const GPtrArray *all = forest_all (source->offer->forest);
   const DiskView *first_bad = NULL;
   guint good = 0, bad = 0;
   bool warned = false;
@@ -135,7 +135,7 @@ unknown_checkpoint (const Source *source, const SourceRequest *request,
       return parts_void (disk, layer, checkpoint, error);
   }
   if (targets->len == 0 || request->uris->len > 0)
-    return parts_unknown_checkpoint (offer_forest (source->offer), checkpoint,
+    return parts_unknown_checkpoint (source->offer->forest, checkpoint,
                                      error);
   g_autofree char *command = request->libvirt
     ? redefine_command (request->libvirt, request->domain, checkpoint,
@@ -155,7 +155,7 @@ catalogue_check (const Catalogue *self, GError **error)
 
   if (request->disk && !catalogue_disk (self, request->disk, error))
     return false;
-  if (request->checkpoint && !offer_lookup (source->offer, request->checkpoint))
+  if (request->checkpoint && !forest_lookup (source->offer->forest, request->checkpoint))
     return unknown_checkpoint (source, request, error);
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);

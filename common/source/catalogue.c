@@ -51,7 +51,7 @@ bool
 catalogue_parse_name (const Catalogue *self, const char *text,
                       ExportName *name, GError **error)
 {
-  return export_name_parse (text, offer_forest (self->source->offer), name,
+  return export_name_parse (text, self->source->offer->forest, name,
                             error);
 }
 
@@ -65,11 +65,12 @@ plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
   view->disk = disk;
   view->checkpoint = checkpoint;
   if (!disk->full)
-    view->parts = parts_plan (offer_forest (source->offer), disk,
+    view->parts = parts_plan (source->offer->forest, disk,
                               checkpoint->name, NULL);
   view->lacks_record = !disk->full && !view->parts;
   if (disk->full || (view->lacks_record
-                     && offer_is_whole (source->offer, checkpoint->name)))
+                     && g_strcmp0 (source->offer->whole,
+                                   checkpoint->name) == 0))
     view->parts = parts_whole ();
   return view;
 }
@@ -81,7 +82,7 @@ bool
 catalogue_refuse (const Source *source, const DiskView *view, GError **error)
 {
   g_autoptr (GPtrArray) none
-    = error ? parts_plan (offer_forest (source->offer), view->disk,
+    = error ? parts_plan (source->offer->forest, view->disk,
                           view->checkpoint->name, error) : NULL;
 
   return false;
@@ -115,7 +116,7 @@ catalogue_view (const Catalogue *self, const Disk *disk,
 static bool
 refuse_other_base (const Offer *offer, const char *checkpoint, GError **error)
 {
-  const char *base = offer_job_base (offer);
+  const char *base = offer->base;
 
   error_set (error, ENOENT, "the running backup was begun %s%s, and has no "
              "other base", base ? "since " : "without a checkpoint",
@@ -130,12 +131,12 @@ find_view (const Catalogue *self, const Disk *disk, const char *checkpoint,
 {
   const Offer *offer = self->source->offer;
   const Checkpoint *since
-    = checkpoint ? offer_lookup (offer, checkpoint) : NULL;
+    = checkpoint ? forest_lookup (offer->forest, checkpoint) : NULL;
 
   if (checkpoint && offer_excludes (offer, checkpoint))
     refuse_other_base (offer, checkpoint, error);
   else if (checkpoint && !since)
-    parts_unknown_checkpoint (offer_forest (offer), checkpoint, error);
+    parts_unknown_checkpoint (offer->forest, checkpoint, error);
   else {
     const DiskView *view = catalogue_view (self, disk, since);
     if (view->parts)
@@ -214,7 +215,7 @@ default_checkpoint (const Catalogue *self, const Disk *disk,
                     const char **checkpoint, GError **error)
 {
   const Source *source = self->source;
-  const GPtrArray *all = forest_all (offer_forest (source->offer));
+  const GPtrArray *all = forest_all (source->offer->forest);
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
 
   *checkpoint = self->request->checkpoint;
@@ -266,7 +267,7 @@ static bool
 visit_disk (const Catalogue *self, const Disk *disk, CatalogueVisit visit,
             void *opaque)
 {
-  const GPtrArray *all = forest_all (offer_forest (self->source->offer));
+  const GPtrArray *all = forest_all (self->source->offer->forest);
   const DiskView *view = catalogue_lookup (self, disk->target, NULL, NULL);
 
   if (view && !visit (opaque, disk->target, view))

@@ -22,12 +22,6 @@ typedef struct {
   GHashTable *direct;           /* Disk → DirectRead, where that is possible */
 } FileSource;
 
-static bool
-is_wanted (const SourceRequest *request)
-{
-  return request->files->len > 0;
-}
-
 /* The target that the last document that knows the path gives it, or knows
  * what the path leads to.  The documents' own paths are not looked up: they
  * may lead anywhere.
@@ -282,7 +276,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
   heed_words (self);
   if (!forest)
     forest = parts_flat_tree (source->disks);
-  source->offer = offer_new (g_steal_pointer (&forest));
+  source->offer = offer_new (g_steal_pointer (&forest), NULL, NULL);
   source_call_roll (source, make_roster (source));
   return source;
 }
@@ -307,12 +301,11 @@ file_disown (Source *source)
 }
 
 const SourceOps source_file_ops = {
-  .name      = "file",
-  .is_wanted = is_wanted,
-  .inspect   = file_inspect,
-  .start     = file_start,
-  .endpoint  = file_endpoint,
-  .direct    = file_direct,
-  .disown    = file_disown,
-  .free      = file_free,
+  .name     = "file",
+  .inspect  = file_inspect,
+  .start    = file_start,
+  .endpoint = file_endpoint,
+  .direct   = file_direct,
+  .disown   = file_disown,
+  .free     = file_free,
 };

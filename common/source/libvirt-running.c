@@ -67,7 +67,7 @@ libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
         add_bitmap (layer, name);
     }
   }
-  source->offer = offer_new (g_steal_pointer (&look->tree));
+  source->offer = offer_new (g_steal_pointer (&look->tree), NULL, NULL);
   error_set (&source->look_only, EPERM, "%s is running and no backup was "
              "begun, so only names can be had", self->who);
   error_advise (&source->look_only, REMEDY_BEGIN_BACKUP, NULL);
@@ -184,8 +184,8 @@ serve_job (LiveSource *self, const SourceRequest *request,
     add_refused (source, plan, look->tree, request->checkpoint,
                  g_ptr_array_index (plan->refused, i), self->who);
   Forest *served = job_forest (look, request->checkpoint, backup);
-  source->offer = offer_new_job (served, g_steal_pointer (&look->tree),
-                                 request->checkpoint);
+  source->offer = offer_new (served, g_steal_pointer (&look->tree),
+                             request->checkpoint);
   source_call_roll (source, g_steal_pointer (&plan->roster));
   source->connects_early = true;
   source->keeps_connections = true;

@@ -96,7 +96,7 @@ add_others (Source *source, const Guest *guest)
       roster_add (source->roster, chain->target,
                   g_ptr_array_index (chain->paths, j));
   }
-  roster_learn (source->roster, offer_forest (source->offer));
+  roster_learn (source->roster, source->offer->forest);
 }
 
 /* Where the definition names files below the disk's own, they should be there.
@@ -211,6 +211,6 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
   add_others (source, look->guest);
   find_strays (source, look->guest);
   if (request->on_missing_full)
-    offer_set_whole (source->offer, request->checkpoint);
+    source->offer->whole = g_strdup (request->checkpoint);
   return source;
 }

@@ -14,12 +14,6 @@
 #include "base/error.h"
 #include "source/libvirt.h"
 
-static bool
-is_wanted (const SourceRequest *request)
-{
-  return request->libvirt != NULL;
-}
-
 void
 libvirt_leave_out (Source *source, const SourceRequest *request,
                    GHashTable *why_not, bool belong)
@@ -42,15 +36,16 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   const bool begins_job = request->checkpoint || request->create
     || request->on_missing_full;
   g_auto (GuestLook) look = { 0 };
-  LiveSource *self = live_new (&source_libvirt_ops, request, reporter);
+  LiveSource *self = live_new (&source_libvirt_ops, &libvirt_job_ops, request,
+                               reporter, error);
   Source *source = NULL;
 
   forest_free (tree);           /* who asks was refused one */
+  if (!self)
+    return NULL;
   self->source.can_serve_whole = true;
-  self->keeper = keeper_start (&libvirt_job_ops, reporter, error);
-  if (self->keeper
-      && guest_look_at (self->keeper, request->libvirt, request->domain,
-                      begins_job, &look, error)) {
+  if (guest_look_at (self->keeper, request->libvirt, request->domain,
+                     begins_job, &look, error)) {
     self->who = g_strdup_printf ("guest %s (%s)", look.guest->name,
                                  request->libvirt);
     reporter_warn_all (reporter, look.skipped);
@@ -73,14 +68,13 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
 }
 
 const SourceOps source_libvirt_ops = {
-  .name      = "libvirt",
-  .is_wanted = is_wanted,
-  .inspect   = libvirt_inspect,
-  .start     = live_start,
-  .endpoint  = live_endpoint,
-  .disown    = live_disown,
-  .served    = live_served,
-  .describe  = live_describe,
-  .stop      = live_stop,
-  .free      = live_free,
+  .name     = "libvirt",
+  .inspect  = libvirt_inspect,
+  .start    = live_start,
+  .endpoint = live_endpoint,
+  .disown   = live_disown,
+  .served   = live_served,
+  .describe = live_describe,
+  .stop     = live_stop,
+  .free     = live_free,
 };

@@ -68,37 +68,11 @@ add_witness (LiveSource *self, const char *target)
   g_hash_table_insert (self->witnesses, witness->target, witness);
 }
 
-static bool
-hold (void *opaque, guint64 id, int fd, bool encrypted)
-{
-  const LiveSource *self = opaque;
-
-  return keeper_hold (self->keeper, id, fd, encrypted);
-}
-
-static void
-settle (void *opaque, guint64 id)
-{
-  const LiveSource *self = opaque;
-
-  keeper_settle (self->keeper, id);
-}
-
-static void
-let_go (void *opaque, guint64 id)
-{
-  const LiveSource *self = opaque;
-
-  keeper_let_go (self->keeper, id);
-}
-
-static const NbdHolder holder = { hold, settle, let_go };
-
 void
 live_stop (Source *source)
 {
   LiveSource *self = (LiveSource *) source;
-  g_autofree char *trouble = self->keeper ? keeper_end (self->keeper) : NULL;
+  g_autofree char *trouble = keeper_end (self->keeper);
 
   if (trouble)
     reporter_warn (self->source.reporter, "%s", trouble);
@@ -126,14 +100,21 @@ live_free (Source *source)
   g_free (self);
 }
 
+static const NbdHolder holder = { keeper_hold, keeper_settle, keeper_let_go };
+
 LiveSource *
-live_new (const SourceOps *ops, const SourceRequest *request,
-          const Reporter *reporter)
+live_new (const SourceOps *ops, const JobOps *jobs,
+          const SourceRequest *request, const Reporter *reporter,
+          GError **error)
 {
+  Keeper *keeper = keeper_start (jobs, reporter, error);
+  if (!keeper)
+    return NULL;
   LiveSource *self = g_new0 (LiveSource, 1);
 
+  self->keeper = keeper;
   source_init (&self->source, ops, request, reporter);
-  nbd_life_set_holder (self->source.life, &holder, self);
+  nbd_life_set_holder (self->source.life, &holder, keeper);
   g_mutex_init (&self->lock);
   self->first
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);

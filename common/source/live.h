@@ -23,9 +23,10 @@ typedef struct {
   bool scratch_known;
 } LiveSource;
 
-/* For inspect: the keeper is to be started, and who said. */
-LiveSource *live_new (const SourceOps *ops, const SourceRequest *request,
-                      const Reporter *reporter);
+/* For inspect: start a keeper of such jobs.  who is still to be said. */
+LiveSource *live_new (const SourceOps *ops, const JobOps *jobs,
+                      const SourceRequest *request, const Reporter *reporter,
+                      GError **error);
 
 /* A disk of the job that has begun, and the first connection to it (taken),
  * which has its export.

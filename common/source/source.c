@@ -23,10 +23,13 @@ static const SourceOps *const sources[] = {
 const SourceOps *
 source_choose (const SourceRequest *request, GError **error)
 {
+  /* In the order of sources. */
+  const bool wanted[] = { request->files->len > 0, request->uris->len > 0,
+                          request->libvirt != NULL };
   const SourceOps *chosen = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS (sources); i++) {
-    if (!sources[i]->is_wanted (request))
+    if (!wanted[i])
       continue;
     if (chosen) {
       error_set (error, EINVAL, "two sources are given, %s and %s",
@@ -75,7 +78,7 @@ void
 source_call_roll (Source *source, Roster *roster)
 {
   source->roster = roster;
-  roster_learn (roster, offer_forest (source->offer));
+  roster_learn (roster, source->offer->forest);
   for (guint i = 0; i < source->disks->len; i++)
     ((Disk *) g_ptr_array_index (source->disks, i))->roster = roster;
 }

@@ -19,10 +19,7 @@
 typedef struct Source Source;
 
 typedef struct {
-  const char *name;             /* also its parameter */
-
-  /* Does the request ask for this source? */
-  bool (*is_wanted) (const SourceRequest *request);
+  const char *name;
 
   /* Look at what is there without changing it: fill in disks, and the offer
    * from tree (taken; NULL: none was given, so one is made of the bitmaps).

@@ -16,7 +16,7 @@
 #include <libnbd.h>
 
 #include "nbd/connect.h"
-#include "source/source.h"
+#include "source/catalogue.h"
 
 typedef struct {
   NbdLife *life;                /* borrowed */
@@ -31,12 +31,6 @@ typedef struct {
   GMutex lock;                  /* guards: */
   GPtrArray *servers;           /* of Server, one a layer */
 } UriSource;
-
-static bool
-is_wanted (const SourceRequest *request)
-{
-  return request->uris->len > 0;
-}
 
 /* The disk's name: what the user says, what the only disk of the tree is
  * called, the export's own name, or vda.
@@ -116,20 +110,6 @@ choose_forest (const SourceRequest *request, Forest *tree, const Disk *disk,
   g_autoptr (GPtrArray) disks = g_ptr_array_new ();
   g_ptr_array_add (disks, (gpointer) disk);
   return parts_flat_tree (disks);
-}
-
-/* The parts that the empty export name will want, or NULL. */
-static GPtrArray *
-default_parts (const Source *source, const SourceRequest *request)
-{
-  const Disk *disk = g_ptr_array_index (source->disks, 0);
-  const Forest *forest = offer_forest (source->offer);
-  const char *checkpoint = request->checkpoint;
-
-  if (!checkpoint && forest_size (forest) == 1)
-    checkpoint = ((const Checkpoint *)
-                  g_ptr_array_index (forest_all (forest), 0))->name;
-  return checkpoint ? parts_plan (forest, disk, checkpoint, NULL) : NULL;
 }
 
 /* The context that a part wants of its layer's server. */
@@ -243,11 +223,13 @@ look (UriSource *self, const SourceRequest *request, Forest *tree,
     = choose_forest (request, g_steal_pointer (&owned_tree), disk, error);
   if (!forest)
     return false;
-  source->offer = offer_new (forest);
+  source->offer = offer_new (forest, NULL, NULL);
 
-  g_autoptr (GPtrArray) parts = default_parts (source, request);
+  /* What the empty export name will want is connected with its context. */
+  g_autoptr (Catalogue) catalogue = catalogue_new (source, request);
+  const DiskView *view = catalogue_lookup (catalogue, NULL, NULL, NULL);
   for (guint i = 0; i < self->servers->len; i++)
-    if (!go_to_export (self, i, parts, error))
+    if (!go_to_export (self, i, view ? view->parts : NULL, error))
       return false;
   return true;
 }
@@ -315,9 +297,8 @@ uri_endpoint (Source *source, const Disk *disk, const Part *part,
 }
 
 const SourceOps source_uri_ops = {
-  .name      = "uri",
-  .is_wanted = is_wanted,
-  .inspect   = uri_inspect,
-  .endpoint  = uri_endpoint,
-  .free      = uri_free,
+  .name     = "uri",
+  .inspect  = uri_inspect,
+  .endpoint = uri_endpoint,
+  .free     = uri_free,
 };

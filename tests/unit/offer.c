@@ -23,15 +23,14 @@ forest_of (const char *const *names)
 static void
 test_images (void)
 {
-  g_autoptr (Offer) offer = offer_new (FOREST ("a", "b"));
+  g_autoptr (Offer) offer = offer_new (FOREST ("a", "b"), NULL, NULL);
 
-  g_assert_cmpuint (forest_size (offer_forest (offer)), ==, 2);
-  g_assert_cmpstr (offer_lookup (offer, "b")->name, ==, "b");
-  g_assert_null (offer_lookup (offer, "c"));
-  g_assert_null (offer_job_base (offer));
+  g_assert_cmpuint (forest_size (offer->forest), ==, 2);
+  g_assert_cmpstr (forest_lookup (offer->forest, "b")->name, ==, "b");
+  g_assert_null (forest_lookup (offer->forest, "c"));
+  g_assert_null (offer->base);
   g_assert_false (offer_excludes (offer, "a"));
   g_assert_false (offer_excludes (offer, "c"));
-  g_assert_false (offer_is_whole (offer, "a"));
 }
 
 /* Others are known, but excluded; of one that is not known, nothing is said. */
@@ -39,10 +38,10 @@ static void
 test_job (void)
 {
   g_autoptr (Offer) offer
-    = offer_new_job (FOREST ("b"), FOREST ("a", "b"), "b");
+    = offer_new (FOREST ("b"), FOREST ("a", "b"), "b");
 
-  g_assert_cmpstr (offer_job_base (offer), ==, "b");
-  g_assert_null (offer_lookup (offer, "a"));
+  g_assert_cmpstr (offer->base, ==, "b");
+  g_assert_null (forest_lookup (offer->forest, "a"));
   g_assert_true (offer_excludes (offer, "a"));
   g_assert_false (offer_excludes (offer, "b"));
   g_assert_false (offer_excludes (offer, "c"));
@@ -53,27 +52,13 @@ static void
 test_full_job (void)
 {
   g_autoptr (Offer) offer
-    = offer_new_job (FOREST (NULL), FOREST ("a", "b"), NULL);
+    = offer_new (FOREST (NULL), FOREST ("a", "b"), NULL);
 
-  g_assert_null (offer_job_base (offer));
-  g_assert_cmpuint (forest_size (offer_forest (offer)), ==, 0);
+  g_assert_null (offer->base);
+  g_assert_cmpuint (forest_size (offer->forest), ==, 0);
   g_assert_true (offer_excludes (offer, "a"));
   g_assert_true (offer_excludes (offer, "b"));
   g_assert_false (offer_excludes (offer, "c"));
-}
-
-static void
-test_whole (void)
-{
-  g_autoptr (Offer) offer = offer_new (FOREST ("a", "b"));
-
-  offer_set_whole (offer, "b");
-  g_assert_true (offer_is_whole (offer, "b"));
-  g_assert_false (offer_is_whole (offer, "a"));
-  g_assert_false (offer_is_whole (offer, NULL));
-  offer_set_whole (offer, NULL);
-  g_assert_false (offer_is_whole (offer, NULL));
-  g_assert_false (offer_is_whole (offer, "b"));
 }
 
 int
@@ -83,6 +68,5 @@ main (int argc, char **argv)
   g_test_add_func ("/offer/images", test_images);
   g_test_add_func ("/offer/job", test_job);
   g_test_add_func ("/offer/full-job", test_full_job);
-  g_test_add_func ("/offer/whole", test_whole);
   return g_test_run ();
 }
