@@ -26,7 +26,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportName, export_name_clear)
 bool export_name_parse (const char *text, const Forest *forest,
                         ExportName *name, GError **error);
 
-/* The name of a view, or of one of its parts; the caller's. */
+/* The name of a view, or of one of its parts: a new string; g_free (). */
 char *export_name_format (const char *target, const char *checkpoint,
                           int part);
 

@@ -34,8 +34,8 @@ bool part_equal (const Part *a, const Part *b);
 const char *part_bitmap_name (const Part *part);
 
 /* The parts of the view "disk since checkpoint", top layer first, each
- * once; the caller's array of Part.  A block is clean only if it is clean in
- * all of them.
+ * once: a new array of Part; g_ptr_array_unref ().  A block is clean only if it
+ * is clean in all of them.
  *
  * Refused, with reason and remedy, whenever that could not be proved:
  * unknown checkpoint or one that does not cover the disk (ENOENT), a disk that
@@ -55,7 +55,8 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 GPtrArray *parts_whole (void);
 
 /* A warning: who (a checkpoint, a definition) names a file that is not in the
- * disk's chain any more, as after a merge of layers.  The caller's.
+ * disk's chain any more, as after a merge of layers.  Returns a new string;
+ * g_free ().
  */
 char *parts_strayed (const char *who, const char *path);
 

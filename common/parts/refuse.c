@@ -155,13 +155,12 @@ is_on_the_way (const Checkpoint *a, const Checkpoint *b)
   return a == b || forest_is_ancestor (a, b) || forest_is_ancestor (b, a);
 }
 
-/* Why it cannot be known what came after a checkpoint, if its tree has
- * branches, as it has when a snapshot was reverted and the guest went on from
- * there; else NULL.  The caller's.
+/* A tree has branches when a snapshot was reverted and the guest went on from
+ * there.
  */
 char *
 parts_branch_reason (const Forest *forest, const Disk *disk,
-               const Checkpoint *checkpoint)
+                     const Checkpoint *checkpoint)
 {
   const GPtrArray *all = forest_all (forest);
   const Checkpoint *root = checkpoint, *other = NULL;

@@ -42,7 +42,7 @@ bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
                           guint layer, const char *why, GError **error);
 
 /* Why it cannot be known what came after a checkpoint, if its tree has
- * branches; else NULL.  The caller's.
+ * branches; else NULL.  Returns a new string; g_free ().
  */
 char *parts_branch_reason (const Forest *forest, const Disk *disk,
                            const Checkpoint *checkpoint);

@@ -16,7 +16,7 @@
 void libvirt_leave_out (Source *source, const SourceRequest *request,
                         GHashTable *why_not, bool belong);
 
-/* Open a stopped guest's images: a source of the kind file=, the caller's.
+/* Open a stopped guest's images: a source of the kind file=.
  * Takes look->tree.
  */
 Source *libvirt_open_stopped (const SourceRequest *request, GuestLook *look,

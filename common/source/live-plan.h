@@ -39,7 +39,7 @@ bool live_plan_make (LivePlan *plan, const SourceRequest *request,
                      const GuestLook *look, GHashTable *broken,
                      GError **error);
 
-/* Begin the job.  *backup is what libvirt made of it; the caller's. */
+/* Begin the job.  *backup: what libvirt made of it; backup_free (). */
 bool live_plan_begin (LivePlan *plan, const SourceRequest *request,
                       const GuestLook *look, Keeper *keeper, Backup **backup,
                       Checkpoint **broken, GError **error);

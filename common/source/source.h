@@ -23,15 +23,15 @@ typedef struct {
 
   /* Look at what is there without changing it: fill in disks, and the offer
    * from tree (taken; NULL: none was given, so one is made of the bitmaps).
-   * In .get_ready: the user sees errors, and no threads may be started.
-   * warn: for what does not stand in the way.
+   * The user still sees errors.  No threads may be started: the process may
+   * fork before it serves.
    */
   Source *(*inspect) (const SourceRequest *request, Forest *tree,
                       const Reporter *reporter, GError **error);
 
-  /* Start what serving needs in the process that serves.  In .after_fork, in
-   * the main thread.  What can fail belongs into inspect, where the user sees it.
-   * NULL: nothing is needed.
+  /* Start what serving needs, in the main thread of the process that serves.
+   * What can fail belongs into inspect, where the user sees it.  NULL: nothing is
+   * needed.
    */
   bool (*start) (Source *source, GError **error);
 
@@ -47,8 +47,8 @@ typedef struct {
    */
   const DirectRead *(*direct) (Source *source, const Disk *disk);
 
-  /* In the process that nbdkit leaves to wait for --run's command: hold nothing
-   * that must end with the one that serves.  NULL: nothing must.
+  /* In a process that stays beside the one that serves (nbdkit's with --run): hold
+   * nothing that must end with that one.  NULL: nothing must.
    */
   void (*disown) (Source *source);
 
@@ -76,7 +76,7 @@ struct Source {
   NbdLife *life;                /* of all its connections */
   Roster *roster;               /* the disks' own; see source_call_roll */
   /* The server is not ours and could be replaced under its name: the default
-   * export is connected in .get_ready, with all its connections, and kept.
+   * view is connected before serving begins, with all its connections, and kept.
    */
   bool connects_early;
   /* They could not be made again later, or to another server under the same
@@ -97,10 +97,10 @@ extern const SourceOps source_file_ops;
 extern const SourceOps source_uri_ops;
 extern const SourceOps source_libvirt_ops; /* only with HAVE_LIBVIRT */
 
-/* The source that the request ask for; EINVAL for none or two. */
+/* The source that the request asks for; EINVAL for none or two. */
 const SourceOps *source_choose (const SourceRequest *request, GError **error);
 
-/* "file uri": the caller's. */
+/* "file uri".  Returns a new string; g_free (). */
 char *source_names (void);
 
 /* A disk that is not served.  belongs: a backup of the guest could have it, so
