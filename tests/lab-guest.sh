@@ -56,6 +56,18 @@ END
 # guest_start NAME: paused, so that it takes no processor.
 guest_start () { virsh start --paused "$1"; }
 
+
+# What most tests begin with: a daemon, and the running guest web1 with the disk
+# vda.qcow2 and the checkpoint monday.
+lab_with_guest ()
+{
+  guest_disk vda.qcow2
+  lab_start
+  guest_define web1 vda.qcow2
+  guest_start web1
+  virsh checkpoint-create-as web1 monday
+}
+
 guest_destroy () { virsh destroy "$1"; }
 
 # guest_write NAME TARGET QEMU-IO-COMMAND: as if the guest itself had written;

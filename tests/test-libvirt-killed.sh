@@ -7,11 +7,7 @@
 # what stops the guest before the first client came leaves no folder.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 lab_state web1 >before
 
 bounded "$python" "$srcdir/tests/kill-at-random.py" "${SEED:-$RANDOM}" \

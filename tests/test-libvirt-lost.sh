@@ -7,11 +7,7 @@
 # EIO at once, the log says why, and the server ends cleanly.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 
 # A client that reads all the time; it tells how long the first failure took.
 cat >reader.py <<'EOT'

@@ -8,11 +8,7 @@
 . "$(dirname "$0")/libvirt-lab.sh"
 . "$srcdir/tests/killed-connecting.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 guest_write web1 vda "write -P 2 1M 64k"
 lab_state web1 >before
 export "$preload=$late"

@@ -5,11 +5,7 @@
 # What cannot be right is refused before a job is begun, with what to do.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 lab_state web1 >before
 long=$tmpdir/$(printf 'a%.0s' {1..100})
 mkdir "$long" closed

@@ -7,11 +7,7 @@
 # file= has, and neither reaches the command.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 
 inherits_nothing libvirt="$connect" domain=web1
 inherits_nothing libvirt="$connect" domain=web1 checkpoint=monday

@@ -7,11 +7,7 @@
 # and nothing is left.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 lab_state web1 >before
 qemu=$(guest_pid web1)
 as_before () { lab_state web1 >after && cmp -s before after; }

@@ -6,11 +6,7 @@
 # bounded time, or ends when it is told to, or killed; no process stays.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 lab_state web1 >before
 kill -STOP "$lab_pid"
 

@@ -7,11 +7,7 @@
 # ours do, and is of a user who can have it from us.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-guest_disk vda.qcow2
-lab_start
-guest_define web1 vda.qcow2
-guest_start web1
-virsh checkpoint-create-as web1 monday
+lab_with_guest
 job () { virsh backup-dumpxml web1; }
 
 # pretend FOLDER [SCRATCH]: a job with these names.
