@@ -1,30 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
- */
-
-/* One chunk of a dirty map: private to common/dirty-map*.c and the unit
- * test.  See dirty-map-chunk.c for the encodings.
  *
- * A chunk is counted in cells, the map's sectors: at most 2^30 of them,
- * so that a cell number and a state fit in 32 bits.  A *run* is such a
- * number: the first cell of a stretch in one state, which lasts until the
- * next run starts.  A list of runs starts at cell 0, ascends, and no two
- * neighbours have the same state.
+ * One chunk of a dirty map: private to common/map/dirty-map*.c and the unit
+ * test.
  *
- * None of this takes a lock: a chunk is written by dirty_map_chunk_seal
- * and is constant from then on.
+ * A chunk is counted in cells, the map's sectors: at most 2^30, so that a
+ * cell's number and a state fit in 32 bits.  A *run* is such a pair: the first
+ * cell of a stretch in one state, which lasts until the next run starts.  A
+ * list of runs starts at cell 0, ascends, and no two neighbours have the same
+ * state.
+ *
+ * Nothing here takes a lock: dirty_map_chunk_seal writes a chunk, which is
+ * constant from then on.
  */
-
 #ifndef COMMON_MAP_DIRTY_MAP_CHUNK_H
 #define COMMON_MAP_DIRTY_MAP_CHUNK_H
 
 #include "map/dirty-map.h"
 
-G_BEGIN_DECLS
-
 #define DIRTY_MAP_MAX_CELLS_SHIFT 30
 
-/* Returned as the next change when the state lasts to the chunk's end. */
+/* The next change, where the state lasts to the chunk's end. */
 #define DIRTY_MAP_NO_CHANGE G_MAXUINT32
 
 typedef enum {
@@ -34,7 +30,7 @@ typedef enum {
   DIRTY_MAP_CHUNK_TWO_PLANES
 } DirtyMapChunkKind;
 
-/* 16 bytes, as there is one of these per chunk in the index. */
+/* 16 bytes, as the index has one of these per chunk. */
 typedef struct {
   void *data;                   /* NULL when uniform */
   guint32 n;                    /* runs, or words in one plane */
@@ -43,13 +39,11 @@ typedef struct {
   guint8 low, high;             /* uniform: low; one plane: bits 0 and 1 */
 } DirtyMapChunk;
 
-/* What a chunk may take, in bytes: rest chunks follow it, each of which
- * must be left its share of what is left.
- */
+/* What a chunk may take, in bytes. */
 typedef struct {
-  gsize left;
-  gsize share;
-  gsize rest;
+  gsize left;                   /* for it and all that follow */
+  gsize share;                  /* must be left for each that follows */
+  gsize rest;                   /* so many follow */
 } DirtyMapBudget;
 
 static inline guint32
@@ -70,22 +64,19 @@ dirty_map_run_state (guint32 run)
   return (DirtyState) (run & 3);
 }
 
-/* Both rewrite a list of n runs in place and return its new length, which
- * is never more.
- *
- * dirty_map_runs_demote makes everything that reads as zeroes plain dirty.
- * dirty_map_runs_coarsen makes dirty all of each aligned group of 2^shift
- * cells which has a dirty cell; cells is where the list ends; the list
- * must have been demoted.
+/* Make all zeroes in a list of n runs plain dirty, in place.  Returns the new
+ * length, which is never more.
  */
 guint32 dirty_map_runs_demote (guint32 *runs, guint32 n);
+/* Likewise make dirty all of each aligned group of 2^shift cells that has a
+ * dirty cell.  cells is where the list ends.  It must have been demoted.
+ */
 guint32 dirty_map_runs_coarsen (guint32 *runs, guint32 n, guint32 cells,
                                 guint shift);
 
-/* Encode the n >= 1 runs that describe cells cells into *chunk, which
- * then owns memory: see dirty_map_chunk_clear.  If the budget asks for
- * it, the list of runs is made coarser first, in place, and *reduced is
- * set (it is never cleared).  Returns the bytes allocated, which is at
+/* Encode n >= 1 runs that describe so many cells into *chunk, which owns memory
+ * then (dirty_map_chunk_clear).  Where the budget asks for it, the list is made
+ * coarser first, in place, and *reduced set.  Returns the bytes allocated, at
  * most left - share * rest.
  */
 gsize dirty_map_chunk_seal (DirtyMapChunk *chunk, guint32 *runs, guint32 n,
@@ -94,8 +85,8 @@ gsize dirty_map_chunk_seal (DirtyMapChunk *chunk, guint32 *runs, guint32 n,
 
 void dirty_map_chunk_clear (DirtyMapChunk *chunk);
 
-/* The state of a cell, and in *next the first cell after it which has
- * another state, or DIRTY_MAP_NO_CHANGE.
+/* The state of a cell; in *next, the first cell after it in another state, or
+ * DIRTY_MAP_NO_CHANGE.
  */
 DirtyState dirty_map_chunk_lookup (const DirtyMapChunk *chunk, guint32 cell,
                                    guint32 *next);
@@ -103,13 +94,10 @@ DirtyState dirty_map_chunk_lookup (const DirtyMapChunk *chunk, guint32 cell,
 /* What malloc is thought to take for so many bytes. */
 gsize dirty_map_allocated (gsize bytes);
 
-/* dirty_map_new with chunks of 2^span_shift bytes (at least 512) instead
- * of a span chosen by the size, so that tests cross many chunk boundaries
- * on small disks.
+/* dirty_map_new with chunks of 2^span_shift bytes (at least 512), whatever the
+ * size, so that tests cross many borders of chunks on small disks.
  */
 DirtyMap *dirty_map_new_with_span (guint64 size, guint64 coalesce,
                                    gsize memory_limit, guint span_shift);
-
-G_END_DECLS
 
 #endif /* COMMON_MAP_DIRTY_MAP_CHUNK_H */

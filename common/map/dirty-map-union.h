@@ -8,9 +8,9 @@
 
 #include "map/dirty-map.h"
 
-/* What a byte is that two maps call a and b: clean if it is in both, dirty
- * and zero only if neither calls it plain dirty.  (Two maps of one disk may
- * differ in "zero" where one had to be made coarser; reading is always right.)
+/* The state of a byte in the union of two maps that call it a and b.  Where one
+ * says dirty and the other zero, it is dirty: one of them may have been made
+ * coarser, and reading the byte is always right.
  */
 static inline DirtyState
 dirty_state_union (DirtyState a, DirtyState b)
@@ -19,12 +19,11 @@ dirty_state_union (DirtyState a, DirtyState b)
     : (DirtyState) (a | b);
 }
 
-/* Append to map the union of `with` and of length bytes in this state, for
- * the bytes that come next in map.  with: complete, of the same size or
- * larger; NULL is a map without a dirty byte.  same_bytes: both are of the same
- * bytes; else only what `with` calls zero is, and what only state calls so is
- * plain dirty.  As dirty_map_append otherwise: writer only, bytes beyond the
- * map's size are ignored.
+/* Append length bytes to map: each in the union of `state` and of what `with`
+ * calls it.  with: complete, and at least as large as map; NULL: all is clean
+ * there.  same_bytes: state tells of the bytes that `with` tells of.  If not, a
+ * zero of state's says nothing of those, and is plain dirty unless `with` says
+ * zero, too.  Writer only; bytes beyond the end of map are ignored.
  */
 void dirty_map_append_union (DirtyMap *map, const DirtyMap *with,
                              guint64 length, DirtyState state,

@@ -1,37 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The disk is cut into at most 16384 chunks of a power of two of bytes.  The
+ * writer stages the runs of one chunk, and seals it into its smallest encoding
+ * when it is full (dirty-map-chunk.c).  Only sealed chunks can be looked up,
+ * and those never change, so all that readers need is the frontier: stored with
+ * release order after a chunk is sealed, loaded with acquire order before one
+ * is looked at.
+ *
+ * Chunks are 512 MiB for disks up to 8 TiB, and have at most as many runs as
+ * staging can hold.  In larger chunks staging may overflow, and is made coarser
+ * at once.
+ *
+ * Half of the memory limit is shared out evenly, so that the start of the disk
+ * leaves enough for its end.  The other half, and what chunks did not need of
+ * their share, is for whoever comes first.
+ *
+ * Bytes pass three stages: coalescing (a clean gap waits in "pending" until it
+ * is known what follows it, or that it is too long), joining into cells (a cell
+ * of two states is dirty: clean bytes need not be zero, so CLEAN and ZERO make
+ * DIRTY as well), and staging.
  */
-
-/* The dirty map: see dirty-map.h for what it promises.
- *
- * The disk is cut into chunks of a power of two of bytes, at most 16384
- * of them.  The writer stages the runs of one chunk, and seals the chunk
- * into its smallest encoding when it is full (dirty-map-chunk.c).  Only
- * sealed chunks can be looked up, and those never change, so all that
- * readers need is the frontier: stored with release order after a chunk
- * is sealed, loaded with acquire order before one is looked at.
- *
- * Chunks are 512 MiB for disks up to 8 TiB.  Such a chunk has at most as
- * many runs as staging can hold, whatever the disk looks like.  In larger
- * chunks staging may overflow; it is then made coarser at once.
- *
- * Memory: half of the limit is shared out evenly, so that the end of the
- * disk is not at the mercy of its start.  The other half, and what chunks
- * did not need of their share, is there for whoever comes first.
- *
- * Bytes pass three stages: coalescing (a clean gap waits in "pending"
- * until it is known what follows it, or that it is too long), joining
- * into cells (a cell of two states is dirty: clean bytes need not be
- * zero, so CLEAN and ZERO make DIRTY as well), and staging.
- */
-
 #include <config.h>
 
 #include <stdatomic.h>
 #include <string.h>
 
 #include "map/dirty-map-chunk.h"
-#include "map/dirty-map.h"
 
 #define MIN_SPAN_SHIFT 29
 #define MAX_CHUNKS 16384
@@ -39,7 +34,7 @@
 #define MIN_STAGING 1024
 #define MAX_STAGING (1024 * 1024)
 
-/* In the uniform array: a chunk which holds more than one state. */
+/* In the uniform array: a chunk of more than one state. */
 #define MIXED 0xff
 
 struct DirtyMap {
@@ -50,9 +45,9 @@ struct DirtyMap {
   guint span_shift, cell_shift;
   gsize chunks;
   DirtyMapChunk *index;
-  /* The state of each uniform chunk, else MIXED.  The index says so too;
-   * here it takes two dozen cache lines instead of thousands to see how
-   * long an untouched stretch of a large disk is.
+  /* The state of each uniform chunk, else MIXED.  The index says so, too, but
+   * takes thousands of cache lines, instead of two dozen, to see how long an
+   * untouched stretch of a large disk is.
    */
   guint8 *uniform;
 
@@ -98,10 +93,10 @@ not_exact (DirtyMap *map)
 static void
 count_memory (DirtyMap *map)
 {
-  const gsize memory = dirty_map_allocated (sizeof *map) +
-    dirty_map_allocated (map->chunks * sizeof *map->index) +
-    dirty_map_allocated (map->chunks * sizeof *map->uniform) +
-    dirty_map_allocated (map->room * sizeof *map->runs) + map->used;
+  const gsize memory = map->used + dirty_map_allocated (sizeof *map)
+    + dirty_map_allocated (map->chunks * sizeof *map->index)
+    + dirty_map_allocated (map->chunks * sizeof *map->uniform)
+    + dirty_map_allocated (map->room * sizeof *map->runs);
 
   atomic_store_explicit (&map->memory, memory, memory_order_relaxed);
 }
@@ -137,10 +132,6 @@ dirty_map_new_with_span (guint64 size, guint64 coalesce, gsize memory_limit,
     map->index = g_new0 (DirtyMapChunk, map->chunks);
     map->uniform = g_new0 (guint8, map->chunks);
   }
-  map->last = DIRTY_MAP_CLEAN;
-  atomic_init (&map->frontier, 0);
-  atomic_init (&map->dirty_bytes, 0);
-  atomic_init (&map->zero_bytes, 0);
   atomic_init (&map->exact, true);
   start_chunk (map);
   count_memory (map);
@@ -160,11 +151,9 @@ dirty_map_new (guint64 size, guint64 coalesce, gsize memory_limit)
 void
 dirty_map_free (DirtyMap *map)
 {
-  gsize i;
-
   if (!map)
     return;
-  for (i = 0; i < map->sealed; ++i)
+  for (gsize i = 0; i < map->sealed; i++)
     dirty_map_chunk_clear (&map->index[i]);
   g_free (map->index);
   g_free (map->uniform);
@@ -172,10 +161,10 @@ dirty_map_free (DirtyMap *map)
   g_free (map);
 }
 
-/* Staging is full of runs up to the cell end, and cannot grow.  Halving
- * it, rather than making room for one more, keeps the cost per run
- * constant.  What comes later in the chunk is staged in cells again: the
- * unit of the chunk is found when it is sealed.
+/* Staging is full of runs up to the cell end, and cannot grow.  Halving it,
+ * rather than making room for one more, keeps the cost per run constant.  What
+ * comes later is staged in cells again: the chunk's unit is found when it is
+ * sealed.
  */
 static void
 reduce_staging (DirtyMap *map, guint32 end)
@@ -202,9 +191,7 @@ make_room (DirtyMap *map, guint32 end)
   count_memory (map);
 }
 
-/* From the byte at offset, which is the first of a cell of the chunk, on
- * the chunk is in this state.
- */
+/* From offset on, where a cell of the chunk begins, it is in this state. */
 static inline void
 stage (DirtyMap *map, guint64 offset, DirtyState state)
 {
@@ -225,8 +212,8 @@ seal (DirtyMap *map)
     .share = map->share,
     .rest = map->chunks - map->sealed - 1,
   };
-  const guint32 cells =
-    (guint32) ((map->stop - map->base - 1) >> map->cell_shift) + 1;
+  const guint32 cells
+    = (guint32) ((map->stop - map->base - 1) >> map->cell_shift) + 1;
   DirtyMapChunk *chunk = &map->index[map->sealed];
   bool reduced = false;
 
@@ -234,10 +221,9 @@ seal (DirtyMap *map)
                                      &reduced);
   if (reduced)
     not_exact (map);
-  map->uniform[map->sealed] =
-    chunk->kind == DIRTY_MAP_CHUNK_UNIFORM ? chunk->low : MIXED;
+  map->uniform[map->sealed]
+    = chunk->kind == DIRTY_MAP_CHUNK_UNIFORM ? chunk->low : MIXED;
   map->sealed++;
-
   if (map->stop == map->size) {
     g_clear_pointer (&map->runs, g_free);
     map->room = 0;
@@ -247,20 +233,18 @@ seal (DirtyMap *map)
   atomic_store_explicit (&map->frontier, map->placed, memory_order_release);
 }
 
-/* The slow part of place: length bytes, all in one chunk, of which the
- * first or the last cell is not whole.
+/* The slow part of place: of length bytes, all in one chunk, the first or the
+ * last cell is not whole.
  */
 static void
 place_partial (DirtyMap *map, guint64 length, DirtyState state)
 {
   const guint64 cell_size = G_GUINT64_CONSTANT (1) << map->cell_shift;
   const guint64 mask = cell_size - 1;
-  guint64 part;
 
   if ((map->placed & mask) != 0) {
     const guint64 cell = map->placed & ~mask;
-
-    part = MIN (length, cell_size - (map->placed & mask));
+    const guint64 part = MIN (length, cell_size - (map->placed & mask));
     if (map->partial != state) {
       map->partial = DIRTY_MAP_DIRTY;
       not_exact (map);
@@ -272,18 +256,17 @@ place_partial (DirtyMap *map, guint64 length, DirtyState state)
     stage (map, cell, map->partial);
   }
 
-  part = length & ~mask;
-  if (part > 0) {
+  if (length > mask) {
     stage (map, map->placed, state);
-    map->placed += part;
+    map->placed += length & ~mask;
+    length &= mask;
   }
 
-  part = length & mask;
-  if (part > 0) {
+  if (length > 0) {
     map->partial = state;
-    if (map->placed + part == map->size)
+    if (map->placed + length == map->size)
       stage (map, map->placed, state);
-    map->placed += part;
+    map->placed += length;
   }
 }
 
@@ -294,7 +277,6 @@ place (DirtyMap *map, guint64 length, DirtyState state)
 
   while (length > 0) {
     const guint64 part = MIN (length, map->stop - map->placed);
-
     if (G_LIKELY (((map->placed | part) & mask) == 0)) {
       stage (map, map->placed, state);
       map->placed += part;
@@ -344,8 +326,8 @@ dirty_map_append (DirtyMap *map, guint64 length, DirtyState state)
   if (state == DIRTY_MAP_ZERO)
     add (&map->zero_bytes, length);
   if (map->pending > 0)
-    place_pending (map, state == DIRTY_MAP_ZERO && map->last == DIRTY_MAP_ZERO ?
-                   DIRTY_MAP_CLEAN : DIRTY_MAP_DIRTY);
+    place_pending (map, state == DIRTY_MAP_ZERO && map->last == DIRTY_MAP_ZERO
+                   ? DIRTY_MAP_CLEAN : DIRTY_MAP_DIRTY);
   map->last = state;
   place (map, length, state);
 }
@@ -395,7 +377,7 @@ dirty_map_is_exact (const DirtyMap *map)
   return atomic_load_explicit (&map->exact, memory_order_relaxed);
 }
 
-/* Where the run ends which comes out of chunk i - 1 into chunk i. */
+/* Where the run ends that comes out of chunk i - 1 into chunk i. */
 static guint64
 end_of_run (const DirtyMap *map, gsize i, guint64 limit, DirtyState state)
 {
@@ -403,10 +385,8 @@ end_of_run (const DirtyMap *map, gsize i, guint64 limit, DirtyState state)
   const guint64 eight = G_GUINT64_CONSTANT (0x0101010101010101) * state;
 
   while (i <= last) {
-    guint64 stop = (guint64) i << map->span_shift;
-    guint64 word;
+    guint64 stop = (guint64) i << map->span_shift, word;
     guint32 next;
-
     if (map->uniform[i] == MIXED) {
       if (dirty_map_chunk_lookup (&map->index[i], 0, &next) == state)
         stop += (guint64) next << map->cell_shift;
@@ -414,7 +394,7 @@ end_of_run (const DirtyMap *map, gsize i, guint64 limit, DirtyState state)
     }
     if (map->uniform[i] != state)
       return stop;
-    for (++i; i + 7 <= last; i += sizeof word) {
+    for (i++; i + 7 <= last; i += sizeof word) {
       memcpy (&word, &map->uniform[i], sizeof word);
       if (word != eight)
         break;
@@ -429,7 +409,6 @@ dirty_map_lookup (const DirtyMap *map, guint64 offset, guint64 limit,
 {
   const gsize i = offset >> map->span_shift;
   const guint64 base = (guint64) i << map->span_shift;
-  DirtyState state;
   guint32 next;
 
   if (G_UNLIKELY (offset >= limit || limit > dirty_map_frontier (map))) {
@@ -440,12 +419,10 @@ dirty_map_lookup (const DirtyMap *map, guint64 offset, guint64 limit,
     return DIRTY_MAP_DIRTY;
   }
 
-  state = dirty_map_chunk_lookup (&map->index[i],
-                                  (guint32) ((offset - base) >>
-                                             map->cell_shift), &next);
-  if (next == DIRTY_MAP_NO_CHANGE)
-    *end = end_of_run (map, i + 1, limit, state);
-  else
-    *end = MIN (base + ((guint64) next << map->cell_shift), limit);
+  const guint32 cell = (guint32) ((offset - base) >> map->cell_shift);
+  const DirtyState state
+    = dirty_map_chunk_lookup (&map->index[i], cell, &next);
+  *end = next == DIRTY_MAP_NO_CHANGE ? end_of_run (map, i + 1, limit, state)
+    : MIN (base + ((guint64) next << map->cell_shift), limit);
   return state;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What is known of a stretch of the disk: a part of the map that begins at its
- * start, or a map of this stretch only.
+ * What is known of a stretch of the disk: from the whole map, or from a map of
+ * this stretch only.
  */
 #ifndef COMMON_MAP_MAP_VIEW_H
 #define COMMON_MAP_MAP_VIEW_H
@@ -11,12 +11,11 @@
 
 typedef struct {
   const DirtyMap *map;          /* NULL: of nothing */
-  guint64 base;                 /* the offset at which map begins */
-  DirtyMap *own;                /* map, if it is of this stretch only */
+  guint64 base;                 /* where on the disk map begins */
+  DirtyMap *own;                /* map, if it is of this stretch only; owned */
 } MapView;
 
-/* The state at offset, as dirty_map_lookup; within what was asked for.  All
- * offsets are the disk's.
+/* As dirty_map_lookup, within what was asked for.  All offsets are the disk's.
  */
 static inline DirtyState
 map_view_lookup (const MapView *view, guint64 offset, guint64 limit,
@@ -36,7 +35,6 @@ map_view_clear (MapView *view)
   g_clear_pointer (&view->own, dirty_map_free);
   view->map = NULL;
 }
-
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MapView, map_view_clear)
 
 #endif /* COMMON_MAP_MAP_VIEW_H */
