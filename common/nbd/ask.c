@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "nbd/check.h"
 #include "nbd/connect.h"
 #include "nbd/pool-internal.h"
 #include "nbd/read.h"
@@ -17,8 +18,8 @@
 /* QEMU refuses to read more at once (NBD_MAX_BUFFER_SIZE). */
 #define READ_LIMIT (32 * 1024 * 1024)
 /* As many extents of one context are taken in one answer: twice QEMU's limit
- * (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS, of 7.2 and 10.0).  What is kept of
- * an export grows with it.
+ * (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS, of 7.2 and 10.0).  What is kept
+ * of an export grows with it.
  */
 #define EXTENTS_LIMIT (256 * 1024)
 
@@ -51,7 +52,7 @@ finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
 
   *refusal = 0;
   if (cookie == -1)
-    errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
+    errnum = nbd_errno (EIO);
   else
     answer = nbd_connect_wait (pool->life, nbd, cookie, budget->deadline,
                                &errnum);

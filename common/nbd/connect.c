@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * libnbd's synchronous calls wait for ever, so its asynchronous ones are
- * polled here with a deadline, which handshake.c keeps while connecting, and
- * life.c while an answer is awaited (nbd_life_begin_wait).  libnbd is told
- * not to clear buffers before it reads into them: a read that fails is an error
- * to our client, who gets no byte of it.
+ * libnbd's synchronous calls wait for ever, so its asynchronous ones are polled
+ * here with a deadline.  handshake.c keeps it while connecting, and life.c
+ * while an answer is awaited (nbd_life_begin_wait).  libnbd is told not to
+ * clear buffers before it reads into them: a client gets no byte of a failed
+ * read.
  */
 #include <config.h>
 
@@ -29,15 +29,13 @@
 #define BITMAPS_LIMIT 10000
 #define NAME_LIMIT 1023
 
-/* Bytes that a server may take to list its bitmaps, and for anything else that
- * comes before the data.
+/* What a server may send to list its bitmaps, and of anything else before data.
  */
 #define LIST_BYTES (16 * 1024 * 1024)
 #define HANDSHAKE_BYTES (1024 * 1024)
 /* How soon it is noticed that we are told to end, where we wait ourselves. */
 #define TICK_MS 100
-/* How long a server that is lost, or was told that we end, is said goodbye to.
- */
+/* Instead of NBD_GOODBYE_MS, once life is over. */
 #define SHORT_GOODBYE_MS 20
 
 static gint64
@@ -46,33 +44,26 @@ deadline_in (int milliseconds)
   return g_get_monotonic_time () + milliseconds * 1000LL;
 }
 
-/* Wait for a server of our own.  0, or an errno. */
 static int
-poll_until (struct nbd_handle *nbd, NbdIsPending is_pending,
-            const NbdLife *life, gint64 deadline)
+is_created (struct nbd_handle *nbd)
 {
-  while (is_pending (nbd) == 1) {
+  return nbd_aio_is_created (nbd) || nbd_aio_is_connecting (nbd);
+}
+
+/* Wait until a server of our own has let us in.  0, or an errno. */
+static int
+await_own (struct nbd_handle *nbd, const NbdLife *life, gint64 deadline)
+{
+  while (is_created (nbd) == 1) {
     const int left = nbd_budget_left (deadline);
     if (left == 0)
       return ETIMEDOUT;
     if (nbd_life_is_stopped (life))
       return ESHUTDOWN;
     if (nbd_poll (nbd, MIN (left, TICK_MS)) == -1)
-      return nbd_get_errno () ? nbd_get_errno () : EIO;
+      return nbd_errno (EIO);
   }
   return 0;
-}
-
-static int
-is_connecting (struct nbd_handle *nbd)
-{
-  return nbd_aio_is_connecting (nbd);
-}
-
-static int
-is_created (struct nbd_handle *nbd)
-{
-  return nbd_aio_is_created (nbd) || nbd_aio_is_connecting (nbd);
 }
 
 static bool
@@ -120,7 +111,7 @@ is_malformed (struct nbd_handle *nbd, int failure)
 }
 
 /* The connecting socket is ours, so that the name may be one in /proc.  0, or
- * an errno: libnbd's is of the last call that failed, whichever it was.
+ * an errno of this very call: libnbd's may be an earlier one's.
  */
 static int
 connect_unix (struct nbd_handle *nbd, const char *path)
@@ -133,7 +124,7 @@ connect_unix (struct nbd_handle *nbd, const char *path)
       || connect (fd, (struct sockaddr *) &address, sizeof address) < 0)
     return errno;
   if (nbd_aio_connect_socket (nbd, g_steal_fd (&fd)) == -1) /* takes it */
-    return nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    return nbd_errno (EINVAL);
   return 0;
 }
 
@@ -145,55 +136,55 @@ begin (struct nbd_handle *nbd, const char *uri, const NbdLife *life,
   if (nbd_tls_is_for (uri))
     return nbd_tls_connect (nbd, uri, life, deadline);
   return nbd_aio_connect_uri (nbd, uri) == 0 ? 0
-    : nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    : nbd_errno (EINVAL);
 }
 
-static struct nbd_handle *
-look (NbdLife *life, const char *uri, const char *what,
-      gint64 deadline, GError **error)
+/* Connect nbd, which is NULL if there is no memory for it. */
+static bool
+greet (NbdLife *life, struct nbd_handle *nbd, const char *uri,
+       const char *what, gint64 deadline, GError **error)
 {
-  struct nbd_handle *nbd = nbd_create ();
   int failure = 0;
 
-  if (nbd && !nbd_trust_check (nbd, uri, what, error)) {
-    nbd_connect_drop (life, nbd);
-    return NULL;
-  }
+  if (nbd && !nbd_trust_check (nbd, uri, what, error))
+    return false;
   if (nbd && !nbd_life_negotiate (life, nbd))
     failure = ESHUTDOWN;
   else if (!nbd || nbd_set_opt_mode (nbd, true) == -1
       || nbd_set_pread_initialize (nbd, false) == -1
       || nbd_set_uri_allow_local_file (nbd, true) == -1)
-    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    failure = nbd_errno (EINVAL);
   else
     failure = begin (nbd, uri, life, deadline);
   if (!failure)
     failure = nbd_handshake (nbd, is_created, life, HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_negotiating (nbd) != 1)
-    failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
-  if (failure) {
-    if (is_malformed (nbd, failure))
-      error_set (error, failure, "%s: %s; write it as "
-                 "nbd+unix:///EXPORT?socket=PATH or nbd://HOST/EXPORT", what,
-                 nbd_check_reason (failure));
-    else
-      connect_failed (what, failure, error);
-    nbd_connect_drop (life, nbd);
-    return NULL;
-  }
+    failure = nbd_errno (ECONNREFUSED);
+  if (is_malformed (nbd, failure))
+    return error_set (error, failure, "%s: %s; write it as "
+                      "nbd+unix:///EXPORT?socket=PATH or nbd://HOST/EXPORT",
+                      what, nbd_check_reason (failure));
+  if (failure)
+    return connect_failed (what, failure, error);
   if (!nbd_life_meets_same (life, nbd_aio_get_fd (nbd))) {
     error_set (error, ESTALE, "%s: another server has taken the socket "
                "meanwhile, and may show another disk", what);
-    error_advise (error, REMEDY_START_AGAIN, NULL);
-    nbd_connect_drop (life, nbd);
-    return NULL;
+    return error_advise (error, REMEDY_START_AGAIN, NULL);
   }
-  if (!nbd_life_has_holder (life)
-      && !nbd_peer_bears_leaving (nbd_aio_get_fd (nbd), what, error)) {
-    nbd_connect_drop (life, nbd);
-    return NULL;
-  }
-  return nbd;
+  return nbd_life_has_holder (life)
+    || nbd_peer_bears_leaving (nbd_aio_get_fd (nbd), what, error);
+}
+
+static struct nbd_handle *
+look (NbdLife *life, const char *uri, const char *what, gint64 deadline,
+      GError **error)
+{
+  struct nbd_handle *nbd = nbd_create ();
+
+  if (greet (life, nbd, uri, what, deadline, error))
+    return nbd;
+  nbd_connect_drop (life, nbd);
+  return NULL;
 }
 
 struct nbd_handle *
@@ -236,8 +227,8 @@ listing_completed (void *opaque, int *error)
   return 1;
 }
 
-/* It is held from when it may become the export's: QEMU may be faster than we,
- * and we may be killed before we have its answer.
+/* A connection is held from when it may become the export's: QEMU may be faster
+ * than we, and we may be killed before we have its answer.
  */
 static bool
 go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
@@ -247,17 +238,17 @@ go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
 
   if ((want_zeroes && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
       || (dirty && nbd_add_meta_context (nbd, dirty) == -1))
-    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    failure = nbd_errno (EINVAL);
   else if (!nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd),
                            nbd_get_tls_negotiated (nbd) != 0))
     failure = EOWNERDEAD;
   else if (nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
-    failure = nbd_get_errno () ? nbd_get_errno () : EIO;
+    failure = nbd_errno (EIO);
   else
-    failure = nbd_handshake (nbd, is_connecting, life, HANDSHAKE_BYTES,
-                             deadline);
+    failure = nbd_handshake (nbd, nbd_aio_is_connecting, life,
+                             HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
-    failure = nbd_get_errno () ? nbd_get_errno () : ENOENT;
+    failure = nbd_errno (ENOENT);
   if (failure)
     return connect_failed (what, failure, error);
   nbd_life_settle (life, nbd);
@@ -280,7 +271,7 @@ refused_to_list (NbdLife *life, struct nbd_handle *nbd,
   g_autofree char *words = g_strdup (nbd_check_reason (ENOTSUP));
 
   if (nbd_clear_meta_contexts (nbd) == -1) /* it is dead already */
-    connect_failed (what, nbd_get_errno () ? nbd_get_errno () : ENOTCONN,
+    connect_failed (what, nbd_errno (ENOTCONN),
                     error);
   else if (go (life, nbd, false, NULL, what,
                deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
@@ -304,9 +295,9 @@ nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
                                       .user_data = &listing },
         (nbd_completion_callback) { .callback = listing_completed,
                                     .user_data = &listing }) == -1)
-    failure = nbd_get_errno () ? nbd_get_errno () : EIO;
+    failure = nbd_errno (EIO);
   else
-    failure = nbd_handshake (nbd, is_connecting, life, LIST_BYTES,
+    failure = nbd_handshake (nbd, nbd_aio_is_connecting, life, LIST_BYTES,
                              deadline_in (NBD_CONNECT_TIMEOUT_MS));
   if (listing.too_many)
     failure = E2BIG;
@@ -344,13 +335,13 @@ connect_own (const NbdEndpoint *endpoint, bool want_zeroes, gint64 deadline,
       || (want_zeroes
           && nbd_add_meta_context (nbd, NBD_CONTEXT_ALLOCATION) == -1)
       || (dirty && nbd_add_meta_context (nbd, dirty) == -1))
-    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    failure = nbd_errno (EINVAL);
   else
     failure = connect_unix (nbd, endpoint->socket);
   if (!failure)
-    failure = poll_until (nbd, is_created, endpoint->life, deadline);
+    failure = await_own (nbd, endpoint->life, deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
-    failure = nbd_get_errno () ? nbd_get_errno () : ECONNREFUSED;
+    failure = nbd_errno (ECONNREFUSED);
   if (failure)
     connect_failed (endpoint->what, failure, error);
   else if (nbd_check_export (nbd, want_zeroes, dirty, endpoint->what, error))
@@ -388,7 +379,7 @@ poll_for_answer (struct nbd_handle *nbd, gint64 cookie, gint64 deadline,
     if (done == 1)
       return NBD_ANSWERED;
     if (done == -1) {
-      *errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
+      *errnum = nbd_errno (EIO);
       return NBD_REFUSED;
     }
     const int left = nbd_budget_left (deadline);
@@ -397,7 +388,7 @@ poll_for_answer (struct nbd_handle *nbd, gint64 cookie, gint64 deadline,
       return NBD_UNANSWERED;
     }
     if (nbd_poll (nbd, left) == -1) {
-      *errnum = nbd_get_errno () ? nbd_get_errno () : EIO;
+      *errnum = nbd_errno (EIO);
       return NBD_UNANSWERED;
     }
   }
@@ -438,7 +429,6 @@ nbd_connect_close_all (NbdLife *life, struct nbd_handle *const *handles,
 {
   const gint64 deadline = deadline_in (nbd_life_is_over (life)
                                        ? SHORT_GOODBYE_MS : NBD_GOODBYE_MS);
-
   g_autofree bool *told = g_new0 (bool, count);
 
   /* The server would close what is held. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "nbd/check.h"
 #include "nbd/handshake.h"
 
 #define PIECE 65536
@@ -109,8 +110,9 @@ is_connected (int fd)
   return getpeername (fd, (struct sockaddr *) &peer, &length) == 0;
 }
 
-/* Until the socket is connected.  libnbd only learns what has failed: it would go
- * on at once, as far as the server has answered, and try TLS without a bound.
+/* Until the socket is connected.  libnbd only learns what has failed: it would
+ * go on at once, as far as the server has answered, and try TLS without a
+ * bound.
  */
 static int
 connect_first (struct nbd_handle *nbd, NbdIsPending pending,
@@ -123,7 +125,7 @@ connect_first (struct nbd_handle *nbd, NbdIsPending pending,
     if (failure)
       return failure;
     if (!is_connected (fd) && nbd_poll (nbd, 0) == -1)
-      return nbd_get_errno () ? nbd_get_errno () : EIO;
+      return nbd_errno (EIO);
   }
   return 0;
 }
@@ -133,7 +135,7 @@ run_libnbd (struct nbd_handle *nbd, NbdIsPending pending)
 {
   while (pending (nbd) == 1)
     if (nbd_poll (nbd, -1) == -1)
-      return nbd_get_errno () ? nbd_get_errno () : EIO;
+      return nbd_errno (EIO);
   return 0;
 }
 

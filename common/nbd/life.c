@@ -2,8 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * A thread looks every tenth of a second whether a wait has taken too long.  A
- * second after the last wait it sleeps until it is woken, so that an idle
- * server costs nothing and a busy one wakes nobody.
+ * second after the last wait it sleeps until it is woken: an idle client costs
+ * nothing, and a busy one need not wake it.
  */
 #include <config.h>
 
@@ -16,8 +16,7 @@
 
 #define TICK_US 100000
 #define TICKS_AWAKE 10
-/* Far more than a whole map takes in one request, and far less than one byte
- * an answer would.
+/* More than a whole map takes in one request, and less than with a byte each.
  */
 #define ANSWERS 1000000
 
@@ -33,8 +32,8 @@ struct NbdLife {
   GQueue waits;                 /* of NbdWait, linked in themselves */
   GArray *signs;                /* of int */
   GHashTable *met;              /* who listens: name of a socket → process ID */
-  GHashTable *held;             /* key of a connection → guint64 *, its ID */
-  guint64 last_id;
+  GHashTable *held;             /* key of a connection → its ID */
+  gsize last_id;
   GHashTable *negotiating;      /* keys of connections */
   GCond settled;                /* one fewer */
   gint64 stopped;               /* when that was noticed; 0: not yet */
@@ -51,7 +50,7 @@ nbd_life_new (const gint *stop, guint patience_ms)
   life->patience_ms = patience_ms ? patience_ms : NBD_PATIENCE_MS;
   life->signs = g_array_new (FALSE, FALSE, sizeof (int));
   life->met = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  life->held = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  life->held = g_hash_table_new (NULL, NULL);
   life->negotiating = g_hash_table_new (NULL, NULL);
   g_cond_init (&life->settled);
   g_mutex_init (&life->lock);
@@ -163,14 +162,13 @@ nbd_life_hold (NbdLife *life, const void *key, int fd, bool encrypted)
     return true;
   g_mutex_lock (&life->lock);
   const bool is_held = g_hash_table_contains (life->held, key);
-  const guint64 number = is_held ? 0 : ++life->last_id;
+  const gsize id = is_held ? 0 : ++life->last_id;
   if (!is_held)
-    g_hash_table_insert (life->held, (gpointer) key,
-                         g_memdup2 (&number, sizeof number));
+    g_hash_table_insert (life->held, (gpointer) key, GSIZE_TO_POINTER (id));
   g_mutex_unlock (&life->lock);
   /* Not under the lock: it may have to wait. */
   return is_held
-    || life->holder->hold (life->holder_opaque, number, fd, encrypted);
+    || life->holder->hold (life->holder_opaque, id, fd, encrypted);
 }
 
 void
@@ -179,10 +177,9 @@ nbd_life_settle (NbdLife *life, const void *key)
   if (!life->holder)
     return;
   g_mutex_lock (&life->lock);
-  const guint64 *held = g_hash_table_lookup (life->held, key);
-  const guint64 id = held ? *held : 0;
+  const gsize id = GPOINTER_TO_SIZE (g_hash_table_lookup (life->held, key));
   g_mutex_unlock (&life->lock);
-  if (held)
+  if (id)
     life->holder->settle (life->holder_opaque, id);
   end_negotiating (life, key);
 }
@@ -198,10 +195,9 @@ nbd_life_let_go (NbdLife *life, const void *key, int fd)
   g_hash_table_steal_extended (life->held, key, NULL, &id);
   g_mutex_unlock (&life->lock);
   if (id)
-    life->holder->let_go (life->holder_opaque, *(const guint64 *) id);
+    life->holder->let_go (life->holder_opaque, GPOINTER_TO_SIZE (id));
   else if (fd >= 0)
     shutdown (fd, SHUT_RDWR);
-  g_free (id);
   end_negotiating (life, key);
 }
 

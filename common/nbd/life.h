@@ -8,6 +8,9 @@
  * It also bounds every wait.  libnbd's own calls may not return while a server
  * sends without pause or makes its TLS library try again and again, so a thread
  * looks after those who wait, and cuts off a connection whose time is up.
+ *
+ * All functions may be called from any thread, unless they say otherwise.
+ * Deadlines are monotonic, in microseconds.
  */
 #ifndef COMMON_NBD_LIFE_H
 #define COMMON_NBD_LIFE_H
@@ -17,23 +20,23 @@
 
 typedef struct NbdLife NbdLife;
 
-/* stop: becomes true (atomically) when the process is told to end; NULL: it is
- * never told.  patience_ms: how long one request of a client may take in all;
- * 0: NBD_PATIENCE_MS.  All who use it must be gone before it is freed.
+/* stop: becomes true (atomically) when the process is told to end; NULL: never.
+ * patience_ms: how long one request of a client may take in all; 0:
+ * NBD_PATIENCE_MS.
  */
 NbdLife *nbd_life_new (const gint *stop, guint patience_ms);
-/* NULL is fine. */
+/* Nobody may use it any more.  NULL is fine. */
 void nbd_life_free (NbdLife *life);
 
 #define NBD_PATIENCE_MS 120000
 
 /* Have we been told to end?  Then nothing is waited for any more. */
 bool nbd_life_is_stopped (const NbdLife *life);
-/* Is it over: are we told to end, or is the server lost?  Any thread. */
+/* Is it over: are we told to end, or is the server lost? */
 bool nbd_life_is_over (const NbdLife *life);
 
-/* The server is lost.  True for the one who says so first, and has to report
- * it.  Any thread.
+/* The server is lost.  True for the first one who says so: the one to report
+ * it.
  */
 bool nbd_life_end (NbdLife *life);
 
@@ -42,9 +45,8 @@ bool nbd_life_end (NbdLife *life);
  */
 void nbd_life_add_sign (NbdLife *life, int fd);
 void nbd_life_remove_sign (NbdLife *life, int fd);
-/* Has none of them hung up?  False (and over) for whoever should report that a
- * server that was connected before is gone; to be asked after each connecting,
- * as it may have met another one.
+/* Has none of them hung up?  To be asked after each connecting, which may have
+ * met another server.
  */
 bool nbd_life_check (NbdLife *life);
 
@@ -53,13 +55,13 @@ bool nbd_life_check (NbdLife *life);
  * HACKING.md), and we may be killed.
  */
 typedef struct {
-  /* Keep a copy of the descriptor, of a connection that may become an export's
+  /* Keep a copy of the descriptor of a connection that may become an export's
    * from now on.  False: there is nobody to do so.
    */
   bool (*hold) (void *opaque, guint64 id, int fd, bool encrypted);
-  /* It has become the export's.  Of one that may have or not when we let it go,
-   * that must be found out before the job ends: QEMU 7.2 waits for ever for a
-   * client that still negotiates when its server is to stop.
+  /* It has become the export's.  If we let go of one without saying this, it
+   * must be found out before the job ends: QEMU 7.2 waits for ever for a client
+   * that still negotiates when its server is to stop.
    */
   void (*settle) (void *opaque, guint64 id);
   /* We receive nothing more on it.  What still comes must be received, since
@@ -72,55 +74,51 @@ typedef struct {
 void nbd_life_set_holder (NbdLife *life, const NbdHolder *holder,
                           void *opaque);
 bool nbd_life_has_holder (const NbdLife *life);
-/* Have a connection held before it asks for an export; who it is of is its key.
- * True without a holder.  Any thread.
+/* Have a connection held before it asks for an export.  key: whose it is.  True
+ * without a holder.
  */
 bool nbd_life_hold (NbdLife *life, const void *key, int fd, bool encrypted);
-/* It has its export, and negotiates no more.  Any thread. */
+/* It has its export, and negotiates no more. */
 void nbd_life_settle (NbdLife *life, const void *key);
-/* To be called before it is closed, for each key; held or not.  One that is not held
- * is shut down, so that the server sees its end before anybody is told that it does
- * not negotiate any more; fd -1: it was never connected.  Any thread.
+/* To be called before it is closed, whether or not it is held.  One that is not
+ * is shut down, so that the server sees its end before anybody is told that it
+ * does not negotiate any more.  fd -1: it was never connected.
  */
 void nbd_life_let_go (NbdLife *life, const void *key, int fd);
 
-/* Where there is a holder: a connection begins to negotiate, which must be over
- * before the job ends, since QEMU 7.2 waits for ever for a client that does when
- * its server is to stop.  False: the life is over, so it must not.  It ends with
- * nbd_life_settle, or nbd_life_let_go.  Any thread.
+/* A connection begins to negotiate, until nbd_life_settle or nbd_life_let_go:
+ * with a holder, that must be over before the job ends (see settle).  False: it
+ * must not begin, for the life is over.
  */
 bool nbd_life_negotiate (NbdLife *life, const void *key);
-/* End the life, and wait until none negotiates, so many milliseconds at most. */
+/* End the life, and wait until none negotiates, so many milliseconds at most.
+ */
 void nbd_life_end_calmly (NbdLife *life, guint milliseconds);
 
-/* Is the server that this connection leads to the one that was met first under
- * its name?  It may have been replaced while it lives on.  Known of Unix
- * sockets only, by the process that listens (unix(7), SO_PEERCRED): true for
- * all others.  Any thread.
+/* Does this connection lead to the server that was met first under its name?
+ * It may have been replaced while it lives on.  Known of Unix sockets only, by
+ * the process that listens (unix(7), SO_PEERCRED): true for all others.
  */
 bool nbd_life_meets_same (NbdLife *life, int fd);
 
-/* What one request of a client may cost, however many of the server's answers
- * it takes.
- */
+/* What one request of a client may cost, whatever answers it takes. */
 typedef struct {
-  gint64 deadline;              /* monotonic, microseconds */
+  gint64 deadline;
   guint answers;                /* still allowed */
 } NbdBudget;
 
 NbdBudget nbd_life_budget (const NbdLife *life);
 /* One more answer is to be waited for: 0, or why not (ETIMEDOUT, ESHUTDOWN).
- * Each has half of the request's time at least; a request that has used up the
- * other half asks no more.  So a server that answers within that is never taken
- * for lost, however many questions a request needs.
+ * Each has half of the request's time at least, and a request that has used up
+ * the other half asks no more.  So a server that answers within that is never
+ * taken for lost, however many questions a request needs.
  */
 int nbd_life_spend (const NbdLife *life, NbdBudget *budget);
 /* Milliseconds until the deadline, at least 0, at most G_MAXINT. */
 int nbd_budget_left (gint64 deadline);
 
 /* Wait until a descriptor has one of these events (poll (2)).  0, or an errno:
- * ETIMEDOUT at the deadline (monotonic, microseconds), ESHUTDOWN once we are told
- * to end, EIO once the server is lost.  Any thread.
+ * ETIMEDOUT, ESHUTDOWN once we are told to end, EIO once the server is lost.
  */
 int nbd_life_wait (const NbdLife *life, int fd, short events, gint64 deadline);
 
@@ -133,17 +131,17 @@ typedef struct {
   bool shut;                    /* and the connection has been shut down */
 } NbdWait;
 
-/* From here until nbd_life_end_wait, which must come before fd is closed, the
- * connection is shut down at the deadline, or NBD_STOP_GRACE_MS after we are
- * told to end, for a server that is well answers until then: libnbd then finds
- * it broken.  Not before nbdkit has forked, since it needs a thread.
- */
+/* A server that is well answers until so long after we are told to end. */
 #define NBD_STOP_GRACE_MS 1000
-/* So much longer where connections are held, and after the deadline, too: their
- * end is the job's, which is ended then, and nobody's waits depend on this but
- * those in which libnbd itself does not return.
+/* So much longer, and so long after the deadline, where connections are held:
+ * shutting one down ends its job.  It is only for waits in which libnbd itself
+ * does not return.
  */
 #define NBD_HELD_GRACE_MS 20000
+/* From here until nbd_life_end_wait, which must come before fd is closed, the
+ * connection is shut down at the deadline, or after these times: libnbd then
+ * finds it broken.  Needs a thread: not before nbdkit has forked.
+ */
 void nbd_life_begin_wait (NbdLife *life, NbdWait *wait, int fd,
                           gint64 deadline);
 /* Why the wait was cut short (ETIMEDOUT, ESHUTDOWN), or 0. */

@@ -2,8 +2,9 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The map is read in slices, in order.  Before one is taken in, the next is
- * asked for, so that the server works it out meanwhile: on a connection of the
- * reader's own, if the pool has one to spare and one server tells all.
+ * asked for, so that the server works it out meanwhile.  That needs a
+ * connection of the reader's own: the pool must have one to spare, and one
+ * server tell all.
  */
 #include <config.h>
 
@@ -15,33 +16,35 @@
 #include "nbd/map-answer.h"
 #include "nbd/map-reader.h"
 
-/* About what clients ask for at once, which is less than 4 GiB.  With a part of
- * it, most of their waiting would be for what was not asked ahead.
+/* Clients ask for about as much at once, and for less than 4 GiB.  With smaller
+ * slices they would mostly wait for what was not asked ahead.
  */
 #define SLICE (3584ULL * 1024 * 1024)
-/* A question for which more would have to be read than this is answered by
- * itself, with so much around it at least.  Clients ask for less than 4 GiB at
- * once, and those who read in order, also several at once, ask close to what
- * is known.
+/* A question is answered by itself if it begins more than CLOSE beyond what is
+ * known, or more than FAR would have to be read for it.  (Who reads in order,
+ * or several who do, ask close to what is known.)  Of what lies around it, so
+ * much is read that there is a STRETCH.
  */
-#define FAR (16 * SLICE)
 #define CLOSE (2 * SLICE)
+#define FAR (16 * SLICE)
 #define QUESTION_MOST (1ULL << 32)
 #define STRETCH (64ULL * 1024 * 1024)
-#define ALIGNMENT 65536
+#define STRETCH_ALIGNMENT 65536
 #define STRETCH_MEMORY (4 * 1024 * 1024)
-/* Half a second at most is given, at a time, to what nobody waits for. */
+/* The longest time at once for receiving what nobody waits for. */
 #define ATTEND_US 500000
+
+#define ASIDE 2
 
 struct MapReader {
   NbdPool *pool;
   NbdPool *bits;                /* tells what is dirty; often the same */
   char *context;                /* the one that tells dirty */
-  guint64 dirty_from;           /* all from here on, nobody is asked */
+  guint64 dirty_from;           /* all from here on is, and nobody is asked */
   GMutex lock;                  /* held to read a slice; guards all below */
   DirtyMap *map;                /* to write; to read it needs no lock */
-  MapAnswer answers[2];         /* the latest, and the next */
-  MapAnswer aside;              /* of a question far away */
+  MapAnswer answers[3];         /* the latest, the next, and, as ASIDE, that to
+                                 * a question far away */
   guint latest;
   guint64 slice;                /* bytes to ask for: SLICE, if not cut */
   struct nbd_handle *nbd;       /* borrowed, to ask for the next; or NULL */
@@ -112,10 +115,9 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
                                DIRTY_MAP_MEMORY_LIMIT);
   const guint depth = dirty->bitmap_context ? 0 : dirty->depth;
-  for (guint i = 0; i < 2; i++)
+  for (guint i = 0; i < G_N_ELEMENTS (reader->answers); i++)
     map_answer_init (&reader->answers[i], reader->context, depth,
                      want_zeroes);
-  map_answer_init (&reader->aside, reader->context, depth, want_zeroes);
   reader->slice = SLICE;
   reader->cookie = -1;
   reader->alone = reader->bits != pool;
@@ -123,8 +125,7 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   return reader;
 }
 
-/* Nothing is asked ahead from here on.  A connection that failed is of no use
- * to others.
+/* Ask nothing ahead from here on.  A connection that failed is not given back.
  */
 static void
 end_asking (MapReader *reader, bool failed)
@@ -140,6 +141,13 @@ end_asking (MapReader *reader, bool failed)
   reader->cookie = -1;
 }
 
+static void
+clear_answers (MapReader *reader)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (reader->answers); i++)
+    map_answer_clear (&reader->answers[i]);
+}
+
 void
 map_reader_free (MapReader *reader)
 {
@@ -147,43 +155,36 @@ map_reader_free (MapReader *reader)
     return;
   attendant_remove (nbd_pool_attendant (reader->pool), reader);
   end_asking (reader, false);
+  clear_answers (reader);
   dirty_map_free (reader->map);
-  for (guint i = 0; i < 2; i++)
-    map_answer_clear (&reader->answers[i]);
-  map_answer_clear (&reader->aside);
   g_mutex_clear (&reader->lock);
   g_free (reader->context);
   g_free (reader);
 }
 
-/* The slice at offset, of at most so many bytes, of which all may be known to
- * be dirty.  A request is for less than 4 GiB, whoever makes it.
+/* Of the slice at offset: at most so many bytes, less than 4 GiB as in any
+ * request, and not across dirty_from.
  */
 static guint64
-slice_length (const MapReader *reader, guint64 offset, guint64 most,
-              bool *all)
+slice_length (const MapReader *reader, guint64 offset, guint64 most)
 {
-  const guint64 left = nbd_pool_size (reader->pool) - offset;
+  const guint64 size = nbd_pool_size (reader->pool);
+  const guint64 end
+    = offset < reader->dirty_from ? MIN (size, reader->dirty_from) : size;
 
-  *all = offset >= reader->dirty_from;
-  return MIN (MIN (most, SLICE),
-              *all ? left : MIN (left, reader->dirty_from - offset));
+  return MIN (MIN (most, SLICE), end - offset);
 }
 
-/* Ask for the slice at offset, without waiting, where one request for it will
- * do.
- */
+/* Ask for the slice at offset, without waiting, where one request will do. */
 static void
 begin_next (MapReader *reader, guint64 offset)
 {
   MapAnswer *next = &reader->answers[!reader->latest];
-  bool all;
 
-  if (reader->alone || offset == nbd_pool_size (reader->pool))
+  if (reader->alone || offset >= reader->dirty_from
+      || offset == nbd_pool_size (reader->pool))
     return;
-  const guint64 length = slice_length (reader, offset, reader->slice, &all);
-  if (all)
-    return;
+  const guint64 length = slice_length (reader, offset, reader->slice);
   if (!reader->nbd)
     reader->nbd = nbd_pool_borrow (reader->pool);
   if (!reader->nbd)
@@ -196,11 +197,11 @@ begin_next (MapReader *reader, guint64 offset)
     end_asking (reader, true);
 }
 
-/* The answer to what begin_next asked, or NULL if there is none: what it was
- * asked for may be asked by others, who say why it fails.
+/* The answer to what begin_next asked, or NULL if there is none: then it is
+ * asked again through the pool, which says why it fails.
  */
 static int
-await_next (MapReader *reader, const MapAnswer **answer,
+await_next (MapReader *reader, MapAnswer **answer,
             const NbdBudget *budget, GError **error)
 {
   int errnum;
@@ -217,24 +218,19 @@ await_next (MapReader *reader, const MapAnswer **answer,
     *answer = &reader->answers[reader->latest];
     return 0;
   }
-  if (errnum == ETIMEDOUT || errnum == ESHUTDOWN) {
-    struct nbd_handle *nbd = g_steal_pointer (&reader->nbd);
-    end_asking (reader, true);
-    return nbd_pool_lose (reader->pool, nbd, errnum, error);
-  }
+  struct nbd_handle *silent = errnum == ETIMEDOUT || errnum == ESHUTDOWN
+    ? g_steal_pointer (&reader->nbd) : NULL;
   end_asking (reader, true);
-  return 0;
+  return silent ? nbd_pool_lose (reader->pool, silent, errnum, error) : 0;
 }
 
-/* Ask who must be asked; both contexts in one request if one server tells
- * them.
- */
+/* Ask who must be asked: for both contexts at once if one server tells them. */
 static int
 ask (MapReader *reader, MapAnswer *answer, guint64 offset, guint64 most,
      NbdBudget *budget, GError **error)
 {
-  bool all;
-  const guint64 length = slice_length (reader, offset, most, &all);
+  const bool all = offset >= reader->dirty_from;
+  const guint64 length = slice_length (reader, offset, most);
   int failure = 0;
 
   map_answer_expect (answer, offset, length, all);
@@ -252,7 +248,7 @@ ask (MapReader *reader, MapAnswer *answer, guint64 offset, guint64 most,
                                 map_answer_keep, answer, budget, error);
 }
 
-/* How far an answer tells anything at all, which it must. */
+/* How many bytes an answer tells of: at least one, or it is wrong. */
 static int
 measure (const MapReader *reader, const MapAnswer *answer, guint64 *covered,
          GError **error)
@@ -275,12 +271,11 @@ read_slice (MapReader *reader, NbdBudget *budget, GError **error)
 
   if (reader->cookie == -1)
     begin_next (reader, offset);
-  const MapAnswer *answer;
+  MapAnswer *answer;
   int failure = await_next (reader, &answer, budget, error);
   if (!failure && !answer) {
     answer = &reader->answers[reader->latest];
-    failure = ask (reader, &reader->answers[reader->latest], offset,
-                   reader->slice, budget, error);
+    failure = ask (reader, answer, offset, reader->slice, budget, error);
   }
   if (!failure)
     failure = measure (reader, answer, &covered, error);
@@ -289,14 +284,14 @@ read_slice (MapReader *reader, NbdBudget *budget, GError **error)
   /* QEMU works all of it out before it cuts an answer. */
   reader->slice = MIN (SLICE, 2 * MAX (covered, SLICE / 64));
   begin_next (reader, offset + covered);
-  /* Before others see it: what they release must have this time. */
+  /* Before others see the map: they release what they see with this time. */
   atomic_store (&reader->came, g_get_monotonic_time ());
   map_answer_append (answer, reader->map, covered);
   return 0;
 }
 
-/* From the start on, under the lock.  A budget that is used up is no failure of
- * the map: what was read of it is as good as before.
+/* From the start on, under the lock.  A budget that is used up does not make
+ * the map unreadable.
  */
 static int
 read_up_to (MapReader *reader, guint64 end, NbdBudget *budget,
@@ -312,20 +307,21 @@ read_up_to (MapReader *reader, guint64 end, NbdBudget *budget,
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
     end_asking (reader, false);
-    for (guint i = 0; i < 2; i++)
-      map_answer_clear (&reader->answers[i]);
+    clear_answers (reader);     /* no question is far from here on */
   }
   return 0;
 }
 
-/* A stretch far away, under the lock, for one who asks. */
+/* A stretch far away, under the lock. */
 static int
 read_stretch (MapReader *reader, guint64 offset, guint64 end,
               NbdBudget *budget, MapView *view, GError **error)
 {
-  offset -= offset % ALIGNMENT;
+  offset -= offset % STRETCH_ALIGNMENT;
   const guint64 length = MIN (MAX (end - offset, STRETCH),
                               nbd_pool_size (reader->pool) - offset);
+
+  MapAnswer *answer = &reader->answers[ASIDE];
 
   view->base = offset;
   view->map = view->own = dirty_map_new (length, 0, STRETCH_MEMORY);
@@ -333,20 +329,19 @@ read_stretch (MapReader *reader, guint64 offset, guint64 end,
     int failure = nbd_life_spend (life_of (reader), budget);
     if (failure)
       return failure;
-    failure = ask (reader, &reader->aside, offset + at, length - at, budget,
-                   error);
+    failure = ask (reader, answer, offset + at, length - at, budget, error);
     if (!failure)
-      failure = measure (reader, &reader->aside, &covered, error);
+      failure = measure (reader, answer, &covered, error);
     if (failure)
       return reader->failure = EIO;
-    map_answer_append (&reader->aside, view->own, covered);
+    map_answer_append (answer, view->own, covered);
   }
   atomic_store (&reader->came, g_get_monotonic_time ());
   return 0;
 }
 
-/* Is it too far from what is known, or are the steps in which maps of such
- * large disks become known too large?
+/* Is the question too far from what is known?  On large disks it may be by the
+ * size of the steps in which a map becomes known.
  */
 static bool
 is_far (const MapReader *reader, guint64 offset, guint64 end)

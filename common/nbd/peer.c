@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A process's command line tells whether it is a guest's QEMU, and whether one of
- * its devices has an iothread.  How new it is, a question tells that only newer
- * ones understand, on a connection of its own: its program could say so, too, but
- * must not be run, as it may be anybody's.
+ * A process's command line tells whether it is a guest's QEMU, and whether one
+ * of its devices has an iothread.  How new it is, a question tells that only
+ * newer ones understand, on a connection of its own: its program could say so,
+ * too, but must not be run, as it may be anybody's.
  */
 #include <config.h>
 
@@ -72,8 +72,8 @@ transmit (int fd, const void *bytes, size_t size)
   return send (fd, bytes, size, MSG_NOSIGNAL) == (ssize_t) size;
 }
 
-/* Does it know extended headers?  (NBD's doc/proto.md, NBD_OPT_EXTENDED_HEADERS; in
- * QEMU since 8.2.)
+/* Does it know extended headers?  (NBD's doc/proto.md,
+ * NBD_OPT_EXTENDED_HEADERS; in QEMU since 8.2.)
  */
 static bool
 knows_extended_headers (int fd)

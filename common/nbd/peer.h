@@ -2,6 +2,7 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Which process serves a connection, and does it survive that we close it?
+ * Known of Unix sockets only.  Any thread.
  */
 #ifndef COMMON_NBD_PEER_H
 #define COMMON_NBD_PEER_H
@@ -11,20 +12,21 @@
 #include <sys/un.h>
 #include <glib.h>
 
-/* The name of the Unix socket that was connected to, and the process that listens
- * there (unix(7), SO_PEERCRED; 0: one that this process cannot see).  False for all
- * other sockets.  Any thread.
+/* The name of the Unix socket that was connected to, and the process that
+ * listens there (unix(7), SO_PEERCRED; 0: one that this process cannot see).
+ * False for all other sockets.
  */
 bool nbd_peer_listener (int fd, struct sockaddr_un *name, pid_t *pid);
 
-/* QEMU 7.2 dies, and its guest with it, when a client of an export leaves that runs
- * in an iothread (nbd_blockdev_client_closed; from 8.2 on it does not, as clients
- * are closed in the main loop).  False (EPERM) if that is to be feared of the
- * server; what: its name, for messages.  To be asked while the connection still
- * negotiates, for then it may be closed.  Any thread; a few seconds at most.
+/* QEMU 7.2 dies, and its guest with it, when a client of an export leaves that
+ * runs in an iothread (nbd_blockdev_client_closed; from 8.2 on it does not, as
+ * clients are closed in the main loop).  False (EPERM) if that is to be feared
+ * of the server; what: its name, for messages.  To be asked while the
+ * connection still negotiates, for then it may be closed.  Takes a few seconds
+ * at most.
  *
- * Known of Unix sockets only: true for all others.  What processes say of themselves is not to be trusted, and nothing
- * is let in by it.
+ * True for what is not a Unix socket.  What processes say of themselves is not
+ * to be trusted, and nothing is let in by it.
  */
 bool nbd_peer_bears_leaving (int fd, const char *what, GError **error);
 

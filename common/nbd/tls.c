@@ -15,6 +15,7 @@
 #include <libxml/uri.h>
 
 #include "base/fd.h"
+#include "nbd/check.h"
 #include "nbd/tls.h"
 #include "nbd/trust.h"
 
@@ -68,7 +69,8 @@ connect_to (const struct addrinfo *to, const NbdLife *life, gint64 deadline)
   return -1;
 }
 
-/* As the one before, of each address that the host has; ENODATA: it has none. */
+/* As the one before, of each address that the host has; ENODATA: it has none.
+ */
 static int
 connect_to_host (const char *host, int port, const NbdLife *life,
                  gint64 deadline)
@@ -114,8 +116,8 @@ is_named (struct nbd_handle *nbd, const char *host)
 #else
 #define CAN_NAME_HOST false
 
-/* It keeps the name of a host to which it could not connect, and it can not where
- * there is no such service.
+/* It keeps the name of a host to which it could not connect, and it can not
+ * where there is no such service.
  */
 static bool
 name_host (struct nbd_handle *nbd, const char *host)
@@ -151,8 +153,8 @@ configure (struct nbd_handle *nbd, const xmlURI *uri)
 }
 
 /* libnbd reads at once from what it is given: so from a socket on which nothing
- * comes, in whose place the server's is put then.  Without a host's name nothing
- * would be verified.  0, or an errno.
+ * comes, in whose place the server's is put then.  Without a host's name
+ * nothing would be verified.  0, or an errno.
  */
 static int
 hand_over (struct nbd_handle *nbd, const char *host, int fd)
@@ -166,7 +168,7 @@ hand_over (struct nbd_handle *nbd, const char *host, int fd)
     failure = ENOTSUP;
   }
   else if (nbd_aio_connect_socket (nbd, pair[1]) == -1) /* takes pair[1] */
-    failure = nbd_get_errno () ? nbd_get_errno () : EINVAL;
+    failure = nbd_errno (EINVAL);
   else if (!is_named (nbd, host))
     failure = ENOTSUP;
   else if (dup3 (fd, nbd_aio_get_fd (nbd), O_CLOEXEC) < 0)
@@ -200,7 +202,7 @@ nbd_tls_connect (struct nbd_handle *nbd, const char *uri, const NbdLife *life,
   if (!parsed)
     return EINVAL;
   if (!configure (nbd, parsed))
-    return nbd_get_errno () ? nbd_get_errno () : ENOTSUP;
+    return nbd_errno (ENOTSUP);
   g_autofree char *host = host_of (parsed, false);
   g_autofree char *vouched = host_of (parsed, true);
   auto_fd fd = connect_to_host (host, parsed->port > 0 ? parsed->port
