@@ -6,12 +6,11 @@
  * and tries its TLS library again and again for 40 s while the server is
  * silent (libnbd 1.14, generator/states-newstyle-opt-*.c).
  *
- * So for as long as it lasts we stand in between.  libnbd's descriptor is made
- * one end of a pair of sockets (dup2), and a thread passes bytes between the
- * other end and the server, as many as allowed, until the time is up.  The
- * pair blocks, so that TLS waits instead of trying.  Afterwards libnbd's
- * descriptor is the server's socket again, and nothing of ours is in the way
- * of the data.
+ * So we stand in between meanwhile.  libnbd's descriptor is made one end of a
+ * pair of sockets (dup2), and a thread passes bytes between the other end and
+ * the server, as many as allowed, until the time is up.  The pair blocks, so
+ * that TLS waits instead of trying.  Afterwards libnbd's descriptor is the
+ * server's socket again.
  */
 #ifndef COMMON_NBD_HANDSHAKE_H
 #define COMMON_NBD_HANDSHAKE_H
@@ -25,9 +24,9 @@ typedef int (*NbdIsPending) (struct nbd_handle *nbd);
 /* Let libnbd go on with what was begun, as long as pending says 1.  At most
  * `most` bytes are taken from the server, and nothing is waited for beyond the
  * deadline (monotonic, microseconds) or once we are told to end.  0, or an
- * errno: ETIMEDOUT, ESHUTDOWN, E2BIG (more bytes), or libnbd's own; then the
- * handle is of no use any more.  It needs a thread, which has ended when it
- * returns, and so may be called before nbdkit forks.
+ * errno: ETIMEDOUT, ESHUTDOWN, E2BIG (more bytes), EPROTO (bytes that nobody
+ * asked for), or libnbd's own; then the handle is of no use any more.  Its
+ * thread has ended when it returns, so it may be called before nbdkit forks.
  */
 int nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
                    const NbdLife *life, gsize most, gint64 deadline);

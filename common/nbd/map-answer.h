@@ -40,7 +40,8 @@ bool map_answer_keep (void *answer, const char *context,
                       const uint32_t *entries, size_t count);
 
 /* How many bytes from offset on all wanted contexts tell of.  QEMU cuts each
- * context of an answer after 131,072 extents, so they may differ (nbd/server.c).
+ * context of an answer after 131,072 extents, so they may differ
+ * (nbd/server.c).
  */
 guint64 map_answer_covers (const MapAnswer *answer);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The dirty map of one part, read from its server slice by slice as far as
- * it is needed, once for all clients.  A question far beyond what is known is
- * answered by itself, without reading all that comes before.
+ * The dirty map of one part, read from its server as far as it is needed, once
+ * for all clients.  A question far beyond what is known is answered by itself,
+ * without reading all that comes before.
  */
 #ifndef COMMON_NBD_MAP_READER_H
 #define COMMON_NBD_MAP_READER_H
@@ -13,10 +13,9 @@
 
 typedef struct MapReader MapReader;
 
-/* endpoint says which context is dirty, pool is connected to it, and bits to
- * endpoint->bits (NULL if that is); both are borrowed and must outlive the
- * reader.  want_zeroes: tell dirty zeroes from dirty data.  coalesce in
- * bytes, see dirty_map_new.
+/* pool is connected to endpoint, and bits to endpoint->bits (NULL if that is).
+ * Both are borrowed and must outlive the reader.  want_zeroes: tell dirty
+ * zeroes from dirty data.  coalesce: bytes, see dirty_map_new.
  */
 MapReader *map_reader_new (NbdPool *pool, NbdPool *bits,
                            const NbdEndpoint *endpoint, bool want_zeroes,
@@ -25,10 +24,10 @@ void map_reader_free (MapReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
 
 /* Make the map known from offset to end, and view tell of it until
- * map_view_clear.  0, or an errno; a map that could not be read stays
- * unreadable (EIO), so that no later request is answered from half of it.
- * *error as in nbd_pool_pread.  Any thread; threads that need the same slice
- * wait for the one that reads it.
+ * map_view_clear.  0, or an errno, with *error as in nbd_pool_pread.  A map
+ * that could not be read stays unreadable (EIO), so that no later request is
+ * answered from half of it.  Any thread; those that need the same slice wait
+ * for the one that reads it.
  */
 int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
                      NbdBudget *budget, MapView *view, GError **error);

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A few connections to one NBD export, shared by many threads.
+ * A few connections to one NBD export, shared by many threads.  All functions
+ * may be called from any thread, but for open and free.
+ *
+ * What is asked returns 0 or an errno: the server's own for a request it
+ * refused, EIO when the connection is lost or the answer breaks the protocol,
+ * ETIMEDOUT when the budget is used up, ESHUTDOWN when we are told to end.
+ * *error is set by the one call that notices the loss, or the first refusal, so
+ * that each is logged once.
  */
 #ifndef COMMON_NBD_POOL_H
 #define COMMON_NBD_POOL_H
@@ -14,12 +21,12 @@
 
 typedef struct NbdPool NbdPool;
 
-/* Connect.  All connections are made now and none later, and once one of
- * them is lost, endpoint->life is over, and all that is asked of any pool that
- * shares it fails for good: a server that came back might hold another point in
- * time.  So fails this, too, if a server that was connected before is gone.
- * endpoint->first, when present, is taken and used.  A server that does not
- * promise multi-conn gets one connection.
+/* Make all connections; none is made later.  Once one is lost, endpoint->life
+ * is over, and all that is asked of any pool that shares it fails for good, as
+ * a server that came back might hold another point in time.  This fails, too,
+ * if a server that was connected before is gone.  endpoint->first, when
+ * present, is taken and used.  A server that does not promise multi-conn gets
+ * one connection.
  */
 NbdPool *nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes,
                         GError **error);
@@ -31,61 +38,55 @@ guint64 nbd_pool_size (const NbdPool *pool);
 void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
                           uint32_t *preferred, uint32_t *maximum);
 
-/* Read.  0, or an errno: the server's own for a request it refused, EIO
- * when the connection is lost or the answer breaks the protocol, ESHUTDOWN when
- * we are told to end.  *error is set by the one call that notices the loss, or
- * the first refusal, so that each is logged once.  Any thread.
- */
-int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
-                    guint64 offset, NbdBudget *budget, GError **error);
-
-/* May what came from the server at that moment (monotonic, microseconds, taken
- * after it came) be handed out?  Whatever was read through the pool, bytes or
- * the map, is handed out only once this has said so.  Waits for the proof,
- * where there has to be one: 0, or as nbd_pool_pread.
- */
-int nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
-                      GError **error);
-/* The same, without waiting: not yet? */
-bool nbd_pool_may_release (NbdPool *pool, gint64 came);
-bool nbd_pool_has_witness (const NbdPool *pool);
-
 /* The life that it shares. */
 NbdLife *nbd_pool_life (const NbdPool *pool);
 
-/* A connection for a caller who sends many requests at once, to be given back
- * by nbd_pool_return or closed; or NULL, when the pool has none to spare just
- * now, or has lost the server.
- */
-struct nbd_handle *nbd_pool_borrow (NbdPool *pool);
-/* Instead of giving it back: it does not answer, and so the server is lost.
- * Closes it, and returns EIO as nbd_pool_pread.
- */
-int nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
-                   GError **error);
-/* Who looks after what is asked for there and not waited for. */
-Attendant *nbd_pool_attendant (NbdPool *pool);
-void nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd);
+int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
+                    guint64 offset, NbdBudget *budget, GError **error);
 
-/* Is the server still there?  For answers that are known without asking it:
- * 0, or EIO as nbd_pool_pread.  Costs one system call.  A server that was there
- * afterwards was there all the time.
- */
-int nbd_pool_check (NbdPool *pool, GError **error);
-
-/* Called per context with pairs of length (bytes) and flags; contexts of
- * one answer may cover different lengths.  False: this is no valid answer.
+/* Called per context with pairs of length (bytes) and flags; contexts of one
+ * answer may cover different lengths.  False: this is no valid answer.
  */
 typedef bool (*NbdPoolExtents) (void *opaque, const char *context,
                                 const uint32_t *entries, size_t count);
 
-/* Block status, once, of at most 4 GiB - 1.  Returns as nbd_pool_pread. */
+/* Block status, once, of at most 4 GiB - 1. */
 int nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
                            NbdPoolExtents extents, void *opaque,
                            NbdBudget *budget, GError **error);
 
-/* The same, not waited for, on a borrowed connection.  The cookie for
- * nbd_connect_wait, or -1.
+/* May what came from the server at that moment (monotonic, microseconds, taken
+ * after it came) be handed out?  All that is read through the pool, bytes or
+ * the map, is handed out only once this has returned 0.  Waits for the proof,
+ * where there has to be one.
+ */
+int nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
+                      GError **error);
+/* Whether that would not have to wait for the proof. */
+bool nbd_pool_may_release (NbdPool *pool, gint64 came);
+bool nbd_pool_has_witness (const NbdPool *pool);
+
+/* Is the server still there?  For answers that are known without asking it.
+ * Costs one system call.  A server that was there afterwards was there all the
+ * time.
+ */
+int nbd_pool_check (NbdPool *pool, GError **error);
+
+/* A connection for a caller who sends many requests at once, to be given back
+ * by nbd_pool_return or nbd_pool_lose, or closed.  NULL: the pool has none to
+ * spare just now, or has lost the server.
+ */
+struct nbd_handle *nbd_pool_borrow (NbdPool *pool);
+void nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd);
+/* It does not answer, and so the server is lost.  Closes it. */
+int nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
+                   GError **error);
+
+/* Receives what is asked for on borrowed connections and not waited for. */
+Attendant *nbd_pool_attendant (NbdPool *pool);
+
+/* Block status on a borrowed connection, not waited for.  Returns the cookie
+ * for nbd_connect_wait, or -1.
  */
 gint64 nbd_pool_begin_block_status (struct nbd_handle *nbd, guint32 count,
                                     guint64 offset, NbdPoolExtents extents,

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * nbds: over TCP, with a bound that libnbd's own way of connecting lacks.
- * nbd_aio_connect_uri goes on within the call for as long as the server has
- * answered already, so also into the TLS handshake, which it then tries again
- * and again, under its lock, until the server goes on (libnbd 1.14,
- * generator/states-newstyle-opt-starttls.c).
+ * nbds: over TCP, with a bound.  libnbd's own nbd_aio_connect_uri goes on
+ * within the call as far as the server has answered, into the TLS handshake,
+ * too, which it then tries again and again, under its lock, until the server
+ * goes on (libnbd 1.14, generator/states-newstyle-opt-starttls.c).
  */
 #ifndef COMMON_NBD_TLS_H
 #define COMMON_NBD_TLS_H
@@ -16,8 +15,8 @@
 
 #include "nbd/life.h"
 
-/* Is it a URI that nbd_tls_connect is for?  (What is malformed is left to
- * libnbd, which says so.)
+/* Is it a URI that nbd_tls_connect is for?  What is malformed is left to
+ * libnbd, which says so.
  */
 bool nbd_tls_is_for (const char *uri);
 

@@ -10,17 +10,16 @@
 #include <glib.h>
 #include <libnbd.h>
 
-/* Before nbd connects to uri: see that its certificate will be verified, where
- * it can be (nbds: over TCP without a pre-shared key).  False with errno ENOENT,
- * or that of what was tried.  what: of messages.
- *
+/* To be called before nbd connects to uri.  False (ENOENT, or the errno of what
+ * was tried) if its certificate can be verified, but would not be.  It can with
+ * nbds: over TCP without a pre-shared key.  what: how messages call the server.
  * A URI that cannot be read is left to libnbd, which says so.
  */
 bool nbd_trust_check (struct nbd_handle *nbd, const char *uri,
                       const char *what, GError **error);
 
-/* The last value of a parameter in the query of a URI, as libnbd takes it, to
- * be freed; NULL: none.  query: as it stands in the URI, NULL for none.
+/* The last value of a parameter in the query of a URI (as it stands there, or
+ * NULL), as libnbd takes it.  Returns a new string; g_free ().  NULL: none.
  */
 char *nbd_trust_parameter (const char *query, const char *name);
 

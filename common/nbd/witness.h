@@ -7,8 +7,8 @@
  * When somebody else ends the backup job, QEMU first drops what keeps old data
  * (copy-before-write) and only some milliseconds later is told to close the
  * export, which reads the guest's new data meanwhile.  So nothing that was read
- * is handed out until the job was seen alive by a look that began after it had
- * come.  One look proves all that came before it, whoever waits for it.
+ * is handed out until a look that began after it had come saw the job alive.
+ * One look proves all that came before it, whoever waits for it.
  */
 #ifndef COMMON_NBD_WITNESS_H
 #define COMMON_NBD_WITNESS_H
@@ -17,17 +17,15 @@
 
 typedef struct NbdWitness NbdWitness;
 
-/* Begin to look whether the job lives, without waiting; nbd_witness_told must
- * follow, from whatever thread.
+/* Begin to look whether the job lives, without waiting.  nbd_witness_told must
+ * follow, from any thread.
  */
 typedef void (*NbdWitnessLook) (void *opaque);
 
-/* life is borrowed, and over once a look finds the job dead.  Free when nobody
- * waits any more.
- */
+/* life is borrowed, and over once a look finds the job dead. */
 NbdWitness *nbd_witness_new (NbdLife *life, NbdWitnessLook look,
                              void *opaque);
-/* NULL is fine. */
+/* Nobody may wait any more.  NULL is fine. */
 void nbd_witness_free (NbdWitness *witness);
 
 typedef enum {
