@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Reads and block status through a pool: each on a connection that is its own
- * for as long as it takes.
+ * Reads and block status through a pool, each on a connection of its own for as
+ * long as it takes.
  */
 #include <config.h>
 
@@ -23,8 +23,10 @@
  */
 #define EXTENTS_LIMIT (256 * 1024)
 
-/* What the server cannot do is said once: a client may try a thousand times. */
-static void
+/* Returns errnum.  What the server cannot do is said once: a client may try a
+ * thousand times.
+ */
+static int
 report_refusal (NbdPool *pool, const char *what, guint64 offset,
                 const char *why, int errnum, GError **error)
 {
@@ -38,19 +40,18 @@ report_refusal (NbdPool *pool, const char *what, guint64 offset,
                pool->server ? "" : ", and its own log tells why");
   }
   pool->refusal_reported = true;
+  return errnum;
 }
 
-/* Wait for the command, and give the connection back if it still works.
- * *errnum: the server's own refusal, or 0.
- */
+/* Wait for the command, and give the connection back if it still works. */
 static int
 finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
-        const NbdBudget *budget, int *refusal, GError **error)
+        const char *what, guint64 offset, const NbdBudget *budget,
+        GError **error)
 {
   NbdAnswer answer = NBD_REFUSED;
   int errnum = 0;
 
-  *refusal = 0;
   if (cookie == -1)
     errnum = nbd_errno (EIO);
   else
@@ -60,8 +61,8 @@ finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
       || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
     return nbd_pool_lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
   nbd_pool_give_back (pool, nbd);
-  *refusal = errnum;
-  return errnum;
+  return errnum ? report_refusal (pool, what, offset, g_strerror (errnum),
+                                  errnum, error) : 0;
 }
 
 /* At most READ_LIMIT. */
@@ -69,7 +70,7 @@ static int
 read_part (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
            NbdBudget *budget, GError **error)
 {
-  int failure, refusal;
+  int failure;
   struct nbd_handle *nbd = nbd_pool_take (pool, budget, &failure);
   NbdRead read;
 
@@ -77,16 +78,10 @@ read_part (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
     return failure;
   const gint64 cookie
     = nbd_read_begin (&read, nbd, buffer, count, offset, NULL);
-  failure = finish (pool, nbd, cookie, budget, &refusal, error);
-  if (refusal)
-    report_refusal (pool, "read", offset, g_strerror (refusal), refusal,
-                    error);
-  else if (!failure && !nbd_read_is_whole (&read)) {
-    failure = EIO;
-    report_refusal (pool, "read", offset,
-                    read.wrong ? read.wrong : "an answer that is not whole",
-                    failure, error);
-  }
+  failure = finish (pool, nbd, cookie, "read", offset, budget, error);
+  if (!failure && !nbd_read_is_whole (&read))
+    failure = report_refusal (pool, "read", offset, read.wrong ? read.wrong
+                              : "an answer that is not whole", EIO, error);
   nbd_read_clear (&read);
   return failure;
 }
@@ -97,8 +92,7 @@ nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
 {
   while (count > 0) {
     const guint32 part = MIN (count, READ_LIMIT);
-    const int failure
-      = read_part (pool, buffer, part, offset, budget, error);
+    const int failure = read_part (pool, buffer, part, offset, budget, error);
     if (failure)
       return failure;
     buffer = (char *) buffer + part;
@@ -108,62 +102,44 @@ nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
   return 0;
 }
 
-typedef struct {
-  NbdPoolExtents extents;
-  void *opaque;
-  guint64 offset;               /* what was asked for */
-  int fd;
-} Forward;
-
 static int
-forward_extents (void *data, const char *context, uint64_t offset,
-                 uint32_t *entries, size_t count, int *error)
+extents_came (void *opaque, const char *context, uint64_t offset,
+              uint32_t *entries, size_t count, int *error)
 {
-  const Forward *forward = data;
+  MapAnswer *answer = opaque;
 
   if (*error)
     return -1;
   /* libnbd has taken up to 64 MiB of memory for it, and would again. */
   if (count / 2 > EXTENTS_LIMIT)
-    shutdown (forward->fd, SHUT_RDWR);
-  else if (offset == forward->offset
-      && forward->extents (forward->opaque, context, entries, count))
+    shutdown (answer->fd, SHUT_RDWR);
+  else if (offset == answer->offset
+           && map_answer_keep (answer, context, entries, count))
     return 0;
   *error = EPROTO;
   return -1;
 }
 
 gint64
-nbd_pool_begin_block_status (struct nbd_handle *nbd, guint32 count,
-                             guint64 offset, NbdPoolExtents extents,
-                             void *opaque)
+nbd_pool_begin_block_status (struct nbd_handle *nbd, MapAnswer *answer)
 {
-  Forward *forward = g_new (Forward, 1);
-
-  *forward = (Forward) { extents, opaque, offset, nbd_aio_get_fd (nbd) };
-  return nbd_aio_block_status (nbd, count, offset,
+  answer->fd = nbd_aio_get_fd (nbd);
+  return nbd_aio_block_status (nbd, answer->length, answer->offset,
                                (nbd_extent_callback) {
-                                 .callback = forward_extents,
-                                 .user_data = forward, .free = g_free },
+                                 .callback = extents_came,
+                                 .user_data = answer },
                                NBD_NULL_COMPLETION, 0);
 }
 
 int
-nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
-                       NbdPoolExtents extents, void *opaque,
-                       NbdBudget *budget, GError **error)
+nbd_pool_block_status (NbdPool *pool, MapAnswer *answer, NbdBudget *budget,
+                       GError **error)
 {
-  int failure, refusal;
+  int failure;
   struct nbd_handle *nbd = nbd_pool_take (pool, budget, &failure);
 
   if (!nbd)
     return failure;
-  failure = finish (pool, nbd,
-                    nbd_pool_begin_block_status (nbd, count, offset, extents,
-                                                 opaque),
-                    budget, &refusal, error);
-  if (refusal)
-    report_refusal (pool, "block status", offset, g_strerror (refusal),
-                    refusal, error);
-  return failure;
+  return finish (pool, nbd, nbd_pool_begin_block_status (nbd, answer),
+                 "block status", answer->offset, budget, error);
 }

@@ -135,8 +135,7 @@ begin (struct nbd_handle *nbd, const char *uri, const NbdLife *life,
 {
   if (nbd_tls_is_for (uri))
     return nbd_tls_connect (nbd, uri, life, deadline);
-  return nbd_aio_connect_uri (nbd, uri) == 0 ? 0
-    : nbd_errno (EINVAL);
+  return nbd_aio_connect_uri (nbd, uri) == 0 ? 0 : nbd_errno (EINVAL);
 }
 
 /* Connect nbd, which is NULL if there is no memory for it. */
@@ -271,8 +270,7 @@ refused_to_list (NbdLife *life, struct nbd_handle *nbd,
   g_autofree char *words = g_strdup (nbd_check_reason (ENOTSUP));
 
   if (nbd_clear_meta_contexts (nbd) == -1) /* it is dead already */
-    connect_failed (what, nbd_errno (ENOTCONN),
-                    error);
+    connect_failed (what, nbd_errno (ENOTCONN), error);
   else if (go (life, nbd, false, NULL, what,
                deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
     error_set (error, ENOTSUP, "%s: the server does not tell its bitmaps (%s), "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Flags of the contexts: NBD protocol, doc/proto.md; QEMU
+ * The contexts' flags are of NBD's doc/proto.md and QEMU's
  * docs/interop/nbd.txt.
  */
 #include <config.h>
@@ -35,8 +35,7 @@ map_answer_clear (MapAnswer *answer)
 }
 
 void
-map_answer_expect (MapAnswer *answer, guint64 offset, guint64 length,
-                   bool all)
+map_answer_expect (MapAnswer *answer, guint64 offset, guint64 length, bool all)
 {
   answer->offset = offset;
   answer->length = length;
@@ -54,10 +53,9 @@ map_answer_expect (MapAnswer *answer, guint64 offset, guint64 length,
  * of it: that of a lower layer knows other zeroes.
  */
 bool
-map_answer_keep (void *opaque, const char *context, const uint32_t *entries,
-                 size_t count)
+map_answer_keep (MapAnswer *answer, const char *context,
+                 const uint32_t *entries, size_t count)
 {
-  MapAnswer *answer = opaque;
   GArray *into = strcmp (context, answer->context) == 0 ? answer->dirty
     : strcmp (context, NBD_CONTEXT_ALLOCATION) == 0 ? answer->zeroes : NULL;
   const bool asked = into == answer->dirty

@@ -19,6 +19,7 @@ typedef struct {
   bool wants_zeroes;
   guint64 offset;               /* asked for, */
   guint64 length;               /* at most 4 GiB - 1 */
+  int fd;                       /* where; borrowed */
   bool asks_dirty;              /* of the answer that is awaited */
   bool asks_zeroes;
   GArray *dirty;                /* of uint32_t: length, flags, … */
@@ -35,8 +36,10 @@ void map_answer_clear (MapAnswer *answer);
 void map_answer_expect (MapAnswer *answer, guint64 offset, guint64 length,
                         bool all);
 
-/* An NbdPoolExtents for a MapAnswer. */
-bool map_answer_keep (void *answer, const char *context,
+/* Keep what one context says, in pairs of length (bytes) and flags; contexts of
+ * one answer may cover different lengths.  False: this is no valid answer.
+ */
+bool map_answer_keep (MapAnswer *answer, const char *context,
                       const uint32_t *entries, size_t count);
 
 /* How many bytes from offset on all wanted contexts tell of.  QEMU cuts each

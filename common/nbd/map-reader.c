@@ -116,8 +116,7 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
                                DIRTY_MAP_MEMORY_LIMIT);
   const guint depth = dirty->bitmap_context ? 0 : dirty->depth;
   for (guint i = 0; i < G_N_ELEMENTS (reader->answers); i++)
-    map_answer_init (&reader->answers[i], reader->context, depth,
-                     want_zeroes);
+    map_answer_init (&reader->answers[i], reader->context, depth, want_zeroes);
   reader->slice = SLICE;
   reader->cookie = -1;
   reader->alone = reader->bits != pool;
@@ -190,9 +189,7 @@ begin_next (MapReader *reader, guint64 offset)
   if (!reader->nbd)
     return;
   map_answer_expect (next, offset, length, false);
-  reader->cookie
-    = nbd_pool_begin_block_status (reader->nbd, (guint32) length, offset,
-                                   map_answer_keep, next);
+  reader->cookie = nbd_pool_begin_block_status (reader->nbd, next);
   if (reader->cookie == -1)
     end_asking (reader, true);
 }
@@ -238,14 +235,12 @@ ask (MapReader *reader, MapAnswer *answer, guint64 offset, guint64 most,
     = answer->wants_zeroes && (all || reader->bits != reader->pool);
   answer->asks_zeroes = answer->wants_zeroes && !apart;
   if (!all)
-    failure = nbd_pool_block_status (reader->bits, (guint32) length, offset,
-                                     map_answer_keep, answer, budget, error);
+    failure = nbd_pool_block_status (reader->bits, answer, budget, error);
   if (failure || !apart)
     return failure;
   answer->asks_dirty = false;
   answer->asks_zeroes = true;
-  return nbd_pool_block_status (reader->pool, (guint32) length, offset,
-                                map_answer_keep, answer, budget, error);
+  return nbd_pool_block_status (reader->pool, answer, budget, error);
 }
 
 /* How many bytes an answer tells of: at least one, or it is wrong. */
@@ -294,8 +289,7 @@ read_slice (MapReader *reader, NbdBudget *budget, GError **error)
  * the map unreadable.
  */
 static int
-read_up_to (MapReader *reader, guint64 end, NbdBudget *budget,
-            GError **error)
+read_up_to (MapReader *reader, guint64 end, NbdBudget *budget, GError **error)
 {
   while (dirty_map_frontier (reader->map) < end) {
     const int spent = nbd_life_spend (life_of (reader), budget);
@@ -360,8 +354,7 @@ read_map (MapReader *reader, guint64 offset, guint64 end, NbdBudget *budget,
 {
   if (reader->failure)
     return EIO;
-  if (dirty_map_frontier (reader->map) < end
-      && is_far (reader, offset, end))
+  if (dirty_map_frontier (reader->map) < end && is_far (reader, offset, end))
     return read_stretch (reader, offset, end, budget, view, error);
   view->map = reader->map;
   return read_up_to (reader, end, budget, error);

@@ -66,24 +66,18 @@ receive (int fd, void *bytes, size_t size)
   return recv (fd, bytes, size, MSG_WAITALL) == (ssize_t) size;
 }
 
-static bool
-transmit (int fd, const void *bytes, size_t size)
-{
-  return send (fd, bytes, size, MSG_NOSIGNAL) == (ssize_t) size;
-}
-
 /* Does it know extended headers?  (NBD's doc/proto.md,
  * NBD_OPT_EXTENDED_HEADERS; in QEMU since 8.2.)
  */
 static bool
 knows_extended_headers (int fd)
 {
-  const guint32 flags = GUINT32_TO_BE (3); /* fixed newstyle, no zeroes */
   const struct {
+    guint32 flags;              /* fixed newstyle, no zeroes */
     char magic[8];
     guint32 option, length;
   } __attribute__ ((packed)) question = {
-    "IHAVEOPT", GUINT32_TO_BE (11), 0,
+    GUINT32_TO_BE (3), "IHAVEOPT", GUINT32_TO_BE (11), 0,
   };
   struct {
     guint64 magic;
@@ -92,8 +86,8 @@ knows_extended_headers (int fd)
   char greeting[18];
 
   return receive (fd, greeting, sizeof greeting)
-    && transmit (fd, &flags, sizeof flags)
-    && transmit (fd, &question, sizeof question)
+    && send (fd, &question, sizeof question, MSG_NOSIGNAL)
+    == (ssize_t) sizeof question
     && receive (fd, &answer, sizeof answer)
     && answer.type == GUINT32_TO_BE (1);
 }

@@ -18,6 +18,7 @@
 
 #include "nbd/attendant.h"
 #include "nbd/endpoint.h"
+#include "nbd/map-answer.h"
 
 typedef struct NbdPool NbdPool;
 
@@ -44,15 +45,8 @@ NbdLife *nbd_pool_life (const NbdPool *pool);
 int nbd_pool_pread (NbdPool *pool, void *buffer, guint32 count,
                     guint64 offset, NbdBudget *budget, GError **error);
 
-/* Called per context with pairs of length (bytes) and flags; contexts of one
- * answer may cover different lengths.  False: this is no valid answer.
- */
-typedef bool (*NbdPoolExtents) (void *opaque, const char *context,
-                                const uint32_t *entries, size_t count);
-
-/* Block status, once, of at most 4 GiB - 1. */
-int nbd_pool_block_status (NbdPool *pool, guint32 count, guint64 offset,
-                           NbdPoolExtents extents, void *opaque,
+/* Block status, once, of what the answer expects. */
+int nbd_pool_block_status (NbdPool *pool, MapAnswer *answer,
                            NbdBudget *budget, GError **error);
 
 /* May what came from the server at that moment (monotonic, microseconds, taken
@@ -86,10 +80,10 @@ int nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
 Attendant *nbd_pool_attendant (NbdPool *pool);
 
 /* Block status on a borrowed connection, not waited for.  Returns the cookie
- * for nbd_connect_wait, or -1.
+ * for nbd_connect_wait, or -1.  answer must stay where it is until that has
+ * returned or nbd is closed.
  */
-gint64 nbd_pool_begin_block_status (struct nbd_handle *nbd, guint32 count,
-                                    guint64 offset, NbdPoolExtents extents,
-                                    void *opaque);
+gint64 nbd_pool_begin_block_status (struct nbd_handle *nbd,
+                                    MapAnswer *answer);
 
 #endif /* COMMON_NBD_POOL_H */

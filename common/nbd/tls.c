@@ -36,19 +36,6 @@ nbd_tls_is_for (const char *uri)
   return !path;
 }
 
-/* 0, or an errno. */
-static int
-wait_until_connected (int fd, const NbdLife *life, gint64 deadline)
-{
-  int failure = nbd_life_wait (life, fd, POLLOUT, deadline);
-  socklen_t length = sizeof failure;
-
-  if (failure)
-    return failure;
-  return getsockopt (fd, SOL_SOCKET, SO_ERROR, &failure, &length) < 0
-    ? errno : failure;
-}
-
 /* A new socket, connected to this address; or -1 with errno. */
 static int
 connect_to (const struct addrinfo *to, const NbdLife *life, gint64 deadline)
@@ -57,10 +44,14 @@ connect_to (const struct addrinfo *to, const NbdLife *life, gint64 deadline)
                        to->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
                        to->ai_protocol);
   int failure = fd < 0 ? errno : 0;
+  socklen_t length = sizeof failure;
 
   if (!failure && connect (fd, to->ai_addr, to->ai_addrlen) < 0)
     failure = errno == EINPROGRESS
-      ? wait_until_connected (fd, life, deadline) : errno;
+      ? nbd_life_wait (life, fd, POLLOUT, deadline) : errno;
+  if (!failure
+      && getsockopt (fd, SOL_SOCKET, SO_ERROR, &failure, &length) < 0)
+    failure = errno;
   if (!failure) {
     setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof (int));
     return g_steal_fd (&fd);
