@@ -38,10 +38,13 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
   if (!served)
     return 0;
   NbdBudget budget = nbd_life_budget (nbd_pool_life (served->pool));
-  guint64 bytes = 0;
-  if (served_dirty_bytes (served, &budget, &bytes, error) && error && !*error)
+  g_auto (MapView) map = { 0 };
+  if (map_reader_need (served->reader, 0, nbd_pool_size (served->pool),
+                       &budget, &map, error) && error && !*error)
     error_set (error, EIO, "its dirty map cannot be read");
-  served_release (cache, served);
+  const guint64 bytes
+    = dirty_map_dirty_bytes (map_reader_map (served->reader));
+  served_release (served);
   return bytes;
 }
 

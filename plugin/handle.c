@@ -14,7 +14,7 @@ handle_free (Handle *handle)
 {
   read_ahead_free (handle->ahead);
   if (handle->served)
-    served_release (handle->cache, handle->served);
+    served_release (handle->served);
   g_clear_pointer (&handle->others, g_ptr_array_unref);
   g_free (handle);
 }
@@ -27,7 +27,6 @@ handle_open (const Source *source, const Catalogue *catalogue,
   g_autoptr (Handle) handle = g_new0 (Handle, 1);
   ExportChoice *choice = &handle->choice;
 
-  handle->cache = cache;
   if (!exports_resolve (catalogue, settings, name, choice, error))
     return NULL;
   const DiskView *view = choice->view;

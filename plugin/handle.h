@@ -9,7 +9,6 @@
 #include "plugin/exports.h"
 
 typedef struct {
-  ServedCache *cache;
   ExportChoice choice;
   Served *served;               /* NULL: see Source.look_only */
   ReadAhead *ahead;             /* NULL: its requests run in parallel */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The cache's lock is never held while a server is waited for: each entry
- * has its own for that.  What nobody uses is bounded in number (descriptors)
- * and in memory (maps); the longest unused goes first.
+ * The cache's lock is never held while a server is waited for: each entry has
+ * its own for that.  What nobody uses is bounded in number, for the
+ * descriptors, and in memory, for the maps; the longest unused goes first.
  */
 #include <config.h>
 
@@ -101,40 +101,33 @@ use_entry (ServedCache *cache, const Disk *disk, const Part *part)
 }
 
 static bool
-open_entry (ServedCache *cache, Entry *entry, GError **error)
+open_entry (const ServedCache *cache, Entry *entry, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->opening);
   g_auto (NbdEndpoint) endpoint = { 0 };
+  Source *source = cache->source;
+  const bool zeroes = cache->view->tells_zeroes;
+  Served *served = &entry->served;
 
-  if (entry->served.pool)
+  if (served->pool)
     return true;
-  if (!cache->source->ops->endpoint (cache->source, entry->disk,
-                                     &entry->part, &endpoint, error))
+  if (!source->ops->endpoint (source, entry->disk, &entry->part, &endpoint,
+                              error))
     return false;
-  g_autoptr (NbdPool) pool
-    = nbd_pool_open (&endpoint, cache->view->tells_zeroes, error);
+  g_autoptr (NbdPool) pool = nbd_pool_open (&endpoint, zeroes, error);
   if (!pool)
     return false;
   if (endpoint.bits) {
-    entry->served.bits = nbd_pool_open (endpoint.bits, false, error);
-    if (!entry->served.bits)
+    served->bits = nbd_pool_open (endpoint.bits, false, error);
+    if (!served->bits)
       return false;
   }
-  if (cache->source->ops->direct)
-    entry->served.direct
-      = cache->source->ops->direct (cache->source, entry->disk);
-  entry->served.pool = g_steal_pointer (&pool);
-  entry->served.reader
-    = map_reader_new (entry->served.pool, entry->served.bits, &endpoint,
-                      cache->view->tells_zeroes, cache->coalesce);
+  if (source->ops->direct)
+    served->direct = source->ops->direct (source, entry->disk);
+  served->pool = g_steal_pointer (&pool);
+  served->reader = map_reader_new (served->pool, served->bits, &endpoint,
+                                   zeroes, cache->coalesce);
   return true;
-}
-
-static gsize
-entry_memory (const Entry *entry)
-{
-  return entry->served.reader
-    ? dirty_map_memory (map_reader_map (entry->served.reader)) : 0;
 }
 
 /* Take unused entries beyond the limits out; the caller frees them. */
@@ -147,14 +140,14 @@ take_surplus (ServedCache *cache)
 
   for (GList *link = cache->entries.tail, *next; link; link = next) {
     Entry *entry = link->data;
+    const Served *served = &entry->served;
     next = link->prev;
-    if (entry->users > 0
-        || (cache->source->keeps_connections && entry->served.pool))
+    if (entry->users > 0 || (cache->source->keeps_connections && served->pool))
       continue;
     idle++;
-    memory += entry_memory (entry);
-    if (!entry->served.pool || idle > IDLE_LIMIT
-        || memory > IDLE_MEMORY_LIMIT) {
+    if (served->pool)
+      memory += dirty_map_memory (map_reader_map (served->reader));
+    if (!served->pool || idle > IDLE_LIMIT || memory > IDLE_MEMORY_LIMIT) {
       surplus = g_slist_prepend (surplus, entry);
       g_queue_delete_link (&cache->entries, link);
     }
@@ -163,14 +156,14 @@ take_surplus (ServedCache *cache)
 }
 
 void
-served_release (ServedCache *cache, Served *served)
+served_release (Served *served)
 {
   Entry *entry = (Entry *) served;
-  GSList *surplus;
+  ServedCache *cache = entry->cache;
 
   g_mutex_lock (&cache->lock);
   entry->users--;
-  surplus = take_surplus (cache);
+  GSList *surplus = take_surplus (cache);
   g_mutex_unlock (&cache->lock);
   g_slist_free_full (surplus, (GDestroyNotify) entry_free);
 }
@@ -183,12 +176,12 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
 
   if (open_entry (cache, entry, error))
     return &entry->served;
-  served_release (cache, &entry->served);
+  served_release (&entry->served);
   return NULL;
 }
 
-/* The bytes have come; the last of them at that moment.  What is read ahead
- * goes on coming while the proof is waited for.
+/* May bytes, of which the last came at that moment, be handed out?  What is
+ * read ahead goes on coming while the proof is waited for.
  */
 static int
 release (const Served *served, ReadAhead *ahead, gint64 came,
@@ -236,32 +229,12 @@ served_pread (const Served *served, ReadAhead *ahead, void *buffer,
   return release (served, ahead, last, budget, error);
 }
 
-int
-served_dirty_bytes (const Served *served, NbdBudget *budget, guint64 *bytes,
-                    GError **error)
-{
-  g_auto (MapView) view = { 0 };
-  const int failure
-    = map_reader_need (served->reader, 0, nbd_pool_size (served->pool),
-                       budget, &view, error);
-
-  *bytes = dirty_map_dirty_bytes (map_reader_map (served->reader));
-  return failure;
-}
-
-static void
-release_entry (gpointer served)
-{
-  Entry *entry = served;
-
-  served_release (entry->cache, served);
-}
-
 GPtrArray *
 served_acquire_all (ServedCache *cache, const Disk *disk,
                     const GPtrArray *parts, int except, GError **error)
 {
-  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (release_entry);
+  g_autoptr (GPtrArray) all
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) served_release);
 
   for (guint i = 0; i < parts->len; i++) {
     if ((int) i == except)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Exports in use: the connections to a part and its dirty map, shared by
- * all clients that ask for it, and kept a while after the last has left.
+ * The exports that clients have open: the connections to a part and its dirty
+ * map, shared by all who ask for it, and kept a while after the last has left.
  */
 #ifndef PLUGIN_SERVED_H
 #define PLUGIN_SERVED_H
@@ -21,9 +21,9 @@ typedef struct {
   MapReader *reader;
 } Served;
 
-/* Let this process, and those that it starts, open as many files as it may:
- * an export that is open takes up to 8 connections, and a view of many parts
- * opens all of them (view=guard).  Cannot fail.
+/* Let this process, and those that it starts, open as many files as it may: an
+ * open export takes up to 8 connections, and with view=guard all parts of a
+ * view are open.
  */
 void served_raise_limit (void);
 
@@ -32,25 +32,21 @@ ServedCache *served_cache_new (Source *source, const View *view,
                                guint64 coalesce);
 void served_cache_free (ServedCache *cache);
 
-/* Connect to a part, or share what is connected.  Give it back with
- * served_release.  A part is the same only on the same connections: map and
- * data are never of two points in time.  Any thread.
+/* Connect to a part, or share what is connected: map and data come from the
+ * same connections, and so are of one point in time.  Give it back with
+ * served_release.  Any thread.
  */
 Served *served_acquire (ServedCache *cache, const Disk *disk,
                         const Part *part, GError **error);
-void served_release (ServedCache *cache, Served *served);
+void served_release (Served *served);
 
 /* Read; as nbd_pool_pread.  ahead is the client's own, or NULL. */
 int served_pread (const Served *served, ReadAhead *ahead, void *buffer,
                   guint32 count, guint64 offset, NbdBudget *budget,
                   GError **error);
 
-/* How many bytes of it are dirty; the whole map is read for it. */
-int served_dirty_bytes (const Served *served, NbdBudget *budget,
-                        guint64 *bytes, GError **error);
-
-/* All of the parts but one (its number; -1: really all), or none.  The array
- * is the caller's, and gives them back when it is freed.
+/* Acquire all of the parts but one (its number; -1: really all), or none.
+ * Returns a new array that gives them back when it is freed.
  */
 GPtrArray *served_acquire_all (ServedCache *cache, const Disk *disk,
                                const GPtrArray *parts, int except,

@@ -19,9 +19,10 @@
 #include "bitmap-merge/union.h"
 #include "parts/part-text.h"
 
-typedef struct {
-  const Union *united;          /* NULL: passed through unchanged */
-} Handle;
+/* A handle is the union that a client has opened, or this: all that it asks is
+ * passed through unchanged.
+ */
+static const Union passed_through;
 
 /* Written before serving begins, only read after. */
 static GPtrArray *merge;        /* of char *: merge=, or NULL */
@@ -114,8 +115,7 @@ merge_default_export (nbdkit_next_default_export *next,
   return merge ? "" : next (nxdata, readonly);
 }
 
-/* With merge= there is one export, so that nobody gets the union who asks for
- * something else.
+/* With merge= there is one export: who asks for another must not get the union.
  */
 static bool
 check_name (const char *name)
@@ -127,8 +127,8 @@ check_name (const char *name)
   return false;
 }
 
-/* Who asks for a part gets the part.  A view may have such a name, too; the
- * plugin knows, and does not open it if it has several parts.
+/* Does the name mean one part?  A view may have such a name, too: the plugin
+ * does not open it by that if it has several parts.
  */
 static bool
 is_passed_through (nbdkit_backend *backend, const char *name)
@@ -145,11 +145,18 @@ is_passed_through (nbdkit_backend *backend, const char *name)
   return true;
 }
 
+static void
+merge_close (void *united)
+{
+  if (united != &passed_through)
+    union_release (united);
+}
+
 static void *
 merge_open (nbdkit_next_open *next, nbdkit_context *context, int readonly,
             const char *exportname, int is_tls)
 {
-  g_autofree Handle *handle = g_new0 (Handle, 1);
+  const Union *united = &passed_through;
   nbdkit_backend *backend = nbdkit_context_get_backend (context);
 
   (void) is_tls;
@@ -157,68 +164,55 @@ merge_open (nbdkit_next_open *next, nbdkit_context *context, int readonly,
   if (!check_name (exportname))
     return NULL;
   if (!is_passed_through (backend, exportname)) {
-    handle->united = union_acquire (backend, exportname, merge);
-    if (!handle->united)
+    united = union_acquire (backend, exportname, merge);
+    if (!united)
       return NULL;
-    exportname = g_ptr_array_index (handle->united->parts, 0);
+    exportname = g_ptr_array_index (united->parts, 0);
   }
-  if (next (context, 1, exportname) == -1) {
-    if (handle->united)
-      union_release (handle->united);
-    return NULL;
-  }
-  return g_steal_pointer (&handle);
-}
-
-static void
-merge_close (void *data)
-{
-  Handle *handle = data;
-
-  if (handle->united)
-    union_release (handle->united);
-  g_free (handle);
+  if (next (context, 1, exportname) == 0)
+    return (void *) united;
+  merge_close ((void *) united);
+  return NULL;
 }
 
 /* The map is of another connection's time; the data must be of that disk. */
 static int
 merge_prepare (nbdkit_next *next, void *data, int readonly)
 {
-  const Handle *handle = data;
+  const Union *united = data;
   const int64_t size = next->get_size (next);
 
   (void) readonly;
   if (size == -1)
     return -1;
-  if (!handle->united || (guint64) size == handle->united->size)
+  if (united == &passed_through || (guint64) size == united->size)
     return 0;
   say_error ("bitmap-merge: export %s has %" PRIi64 " bytes now, and had %"
              PRIu64 " when what is dirty was read; start the server again",
-             (const char *) g_ptr_array_index (handle->united->parts, 0),
-             size, handle->united->size);
+             (const char *) g_ptr_array_index (united->parts, 0), size,
+             united->size);
   return -1;
 }
 
 static const char *
 merge_export_description (nbdkit_next *next, void *data)
 {
-  const Handle *handle = data;
+  const Union *united = data;
   const char *text = next->export_description (next), *rest = text;
   guint part, count;
 
-  if (!handle->united)
+  if (united == &passed_through)
     return text;
   if (text)
     part_text_parse (text, &part, &count, &rest);
-  if (!merge && handle->united->parts->len == 1)
+  if (!merge && united->parts->len == 1)
     return rest ? nbdkit_strdup_intern (rest) : text;
   /* Of zeroes it is not known, in every view, whether they are dirty. */
-  const DirtyMap *map = handle->united->map;
   return nbdkit_printf_intern (
     "%u parts united, %" PRIu64 " bytes of data dirty; the top one: %s",
-    handle->united->parts->len,
-    dirty_map_dirty_bytes (map) - dirty_map_zero_bytes (map),
-    rest ? rest : (const char *) g_ptr_array_index (handle->united->parts, 0));
+    united->parts->len,
+    dirty_map_dirty_bytes (united->map) - dirty_map_zero_bytes (united->map),
+    rest ? rest : (const char *) g_ptr_array_index (united->parts, 0));
 }
 
 /* What is dirty was read once, so nothing may change. */
@@ -233,9 +227,7 @@ merge_can_write (nbdkit_next *next, void *data)
 static int
 merge_can_extents (nbdkit_next *next, void *data)
 {
-  const Handle *handle = data;
-
-  return handle->united ? 1 : next->can_extents (next);
+  return data == &passed_through ? next->can_extents (next) : 1;
 }
 
 static uint32_t
@@ -249,15 +241,15 @@ static int
 merge_extents (nbdkit_next *next, void *data, uint32_t count, uint64_t offset,
                uint32_t flags, struct nbdkit_extents *extents, int *err)
 {
-  const Handle *handle = data;
+  const Union *united = data;
   const uint64_t end = offset + count;
 
-  if (!handle->united)
+  if (united == &passed_through)
     return next->extents (next, count, offset, flags, extents, err);
   while (offset < end) {
     guint64 until;
     const DirtyState state
-      = dirty_map_lookup (handle->united->map, offset, end, &until);
+      = dirty_map_lookup (united->map, offset, end, &until);
     if (nbdkit_add_extent (extents, offset, until - offset,
                            extent_type (state)) == -1) {
       *err = errno ? errno : ENOMEM;

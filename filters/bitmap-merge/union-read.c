@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A part is opened, read to its end, and closed before the next: nbdkit
- * aborts if one client has two.  What is held meanwhile is the union so far
- * and the one that is made of it, each as bounded as any dirty map.
+ * Reads a union through the layer below.  Each part is read to its end and
+ * closed before the next is opened, as nbdkit aborts if one client has two.
+ * Meanwhile the union so far and the one that is made of it are held, each as
+ * bounded as any dirty map.
  *
  * Only the whole will do: a part that cannot be opened, has another size, or
  * stops telling its extents half-way, fails the union.
@@ -15,7 +16,7 @@
 #include <stdbool.h>
 
 #include "nbdkit/say.h"
-#include "bitmap-merge/union-read.h"
+#include "bitmap-merge/union.h"
 #include "map/dirty-map-union.h"
 #include "parts/part-text.h"
 
@@ -72,9 +73,8 @@ union_find_parts (nbdkit_backend *backend, const char *name)
   return parts;
 }
 
-/* By what it says of itself, dirtiest last: a hole of unknown content is
- * clean, what reads as zeroes may be dirty, and data is.  This holds for every
- * view of the plugin, and for plugins that know holes only.
+/* A hole of unknown content is clean, what reads as zeroes may be dirty, and
+ * data is: so in every view of the plugin, and in plugins that know holes only.
  */
 static DirtyState
 state_of (uint32_t type)
@@ -128,7 +128,7 @@ read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
   return false;
 }
 
-/* Do its bytes belong to a view, as those of its other parts? */
+/* Is it a part of a view, so that all parts have the same bytes? */
 static bool
 is_part (nbdkit_next *next)
 {

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The unions that were read, by the export's name.  Only names that could be
- * read are kept; what nobody uses is dropped, the longest unused first, when
- * it takes more memory than one map may.  The lock is not held while a union
- * is read.
+ * The unions that were read, by the export's name.  Where more of them are
+ * unused than one map's memory, the longest unused go first.  A union that
+ * could not be read is not kept.
  */
 #include <config.h>
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "bitmap-merge/union-read.h"
+#include "bitmap-merge/union.h"
 
 #define IDLE_MEMORY_LIMIT ((gsize) 64 * 1024 * 1024)
 
@@ -22,7 +21,7 @@ typedef struct {
 
 static GMutex reading;          /* held while a union is filled in: one at a
                                  * time, for the memory that takes */
-static GMutex lock;             /* guards: */
+static GMutex lock;             /* not held meanwhile; guards: */
 static GQueue entries = G_QUEUE_INIT; /* of Entry, the latest used last */
 
 static void
@@ -56,15 +55,8 @@ use_entry (const char *name)
   return entry;
 }
 
-static gpointer
-copy_text (gconstpointer text, gpointer unused)
-{
-  (void) unused;
-  return g_strdup (text);
-}
-
 static bool
-fill_entry (nbdkit_backend *backend, Entry *entry, const GPtrArray *parts)
+fill_entry (nbdkit_backend *backend, Entry *entry, GPtrArray *parts)
 {
   Union *united = &entry->united;
 
@@ -74,8 +66,7 @@ fill_entry (nbdkit_backend *backend, Entry *entry, const GPtrArray *parts)
   if (united->map)
     return true;
   g_clear_pointer (&united->parts, g_ptr_array_unref);
-  united->parts = parts
-    ? g_ptr_array_copy ((GPtrArray *) parts, copy_text, NULL)
+  united->parts = parts ? g_ptr_array_ref (parts)
     : union_find_parts (backend, united->name);
   return united->parts && union_read (backend, united);
 }
@@ -115,8 +106,7 @@ union_release (const Union *acquired)
 }
 
 const Union *
-union_acquire (nbdkit_backend *backend, const char *name,
-               const GPtrArray *parts)
+union_acquire (nbdkit_backend *backend, const char *name, GPtrArray *parts)
 {
   Entry *entry = use_entry (name);
 
