@@ -191,7 +191,7 @@ release (const Served *served, ReadAhead *ahead, gint64 came,
 
   if (served->direct)           /* right if the server still locks the files */
     return nbd_pool_check (served->pool, error);
-  while (ahead && !nbd_pool_may_release (served->pool, came)
+  while (ahead && !nbd_witness_confirms (nbd_pool_witness (served->pool), came)
          && !nbd_life_is_over (life) && nbd_budget_left (budget->deadline) > 0
          && read_ahead_go_on (ahead, 1))
     ;

@@ -308,14 +308,11 @@ dirty_map_append (DirtyMap *map, guint64 length, DirtyState state)
   map->appended += length;
 
   if (state == DIRTY_MAP_CLEAN) {
-    if (map->last == DIRTY_MAP_CLEAN)
-      place (map, length, DIRTY_MAP_CLEAN);
-    else {
-      map->pending += length;
-      if (map->pending > map->coalesce || map->appended == map->size) {
-        map->last = DIRTY_MAP_CLEAN;
-        place_pending (map, DIRTY_MAP_CLEAN);
-      }
+    map->pending += length;
+    if (map->last == DIRTY_MAP_CLEAN || map->pending > map->coalesce
+        || map->appended == map->size) {
+      map->last = DIRTY_MAP_CLEAN;
+      place_pending (map, DIRTY_MAP_CLEAN);
     }
     return;
   }

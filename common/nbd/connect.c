@@ -371,25 +371,17 @@ static NbdAnswer
 poll_for_answer (struct nbd_handle *nbd, gint64 cookie, gint64 deadline,
                  int *errnum)
 {
-  *errnum = 0;
-  for (;;) {
-    const int done = nbd_aio_command_completed (nbd, cookie);
-    if (done == 1)
-      return NBD_ANSWERED;
-    if (done == -1) {
-      *errnum = nbd_errno (EIO);
-      return NBD_REFUSED;
-    }
+  int done;
+
+  while ((done = nbd_aio_command_completed (nbd, cookie)) == 0) {
     const int left = nbd_budget_left (deadline);
-    if (left == 0) {
-      *errnum = ETIMEDOUT;
-      return NBD_UNANSWERED;
-    }
-    if (nbd_poll (nbd, left) == -1) {
-      *errnum = nbd_errno (EIO);
+    if (left == 0 || nbd_poll (nbd, left) == -1) {
+      *errnum = left == 0 ? ETIMEDOUT : nbd_errno (EIO);
       return NBD_UNANSWERED;
     }
   }
+  *errnum = done == 1 ? 0 : nbd_errno (EIO);
+  return done == 1 ? NBD_ANSWERED : NBD_REFUSED;
 }
 
 NbdAnswer

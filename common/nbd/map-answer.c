@@ -99,13 +99,11 @@ cursor_advance (Cursor *cursor, guint64 length)
 static guint64
 context_covers (const GArray *array, guint64 most)
 {
-  Cursor cursor = cursor_start (array);
   guint64 covered = 0;
 
-  while (covered < most && cursor.left > 0) {
+  for (Cursor cursor = cursor_start (array); covered < most && cursor.left > 0;
+       cursor_advance (&cursor, cursor.left))
     covered += cursor.left;
-    cursor_advance (&cursor, cursor.left);
-  }
   return MIN (covered, most);
 }
 

@@ -68,7 +68,7 @@ life_of (const MapReader *reader)
   return nbd_pool_life (reader->pool);
 }
 
-/* As long as something comes every so often, and until then. */
+/* Receive while something comes, but not beyond that time. */
 static void
 receive (MapReader *reader, gint64 until)
 {
@@ -243,25 +243,23 @@ ask (MapReader *reader, MapAnswer *answer, guint64 offset, guint64 most,
   return nbd_pool_block_status (reader->pool, answer, budget, error);
 }
 
-/* How many bytes an answer tells of: at least one, or it is wrong. */
-static int
-measure (const MapReader *reader, const MapAnswer *answer, guint64 *covered,
-         GError **error)
+/* How many bytes an answer tells of.  0: none, which is an error. */
+static guint64
+measure (const MapReader *reader, const MapAnswer *answer, GError **error)
 {
-  *covered = map_answer_covers (answer);
-  if (*covered > 0)
-    return 0;
-  error_set (error, EPROTO, "cannot read the dirty map: the server says "
-             "nothing of %s at %" G_GUINT64_FORMAT,
-             answer->offset >= reader->dirty_from ? NBD_CONTEXT_ALLOCATION
-             : reader->context, answer->offset);
-  return EPROTO;
+  const guint64 covered = map_answer_covers (answer);
+
+  if (covered == 0)
+    error_set (error, EPROTO, "cannot read the dirty map: the server says "
+               "nothing of %s at %" G_GUINT64_FORMAT,
+               answer->offset >= reader->dirty_from ? NBD_CONTEXT_ALLOCATION
+               : reader->context, answer->offset);
+  return covered;
 }
 
 static int
 read_slice (MapReader *reader, NbdBudget *budget, GError **error)
 {
-  guint64 covered;
   const guint64 offset = dirty_map_appended (reader->map);
 
   if (reader->cookie == -1)
@@ -272,10 +270,11 @@ read_slice (MapReader *reader, NbdBudget *budget, GError **error)
     answer = &reader->answers[reader->latest];
     failure = ask (reader, answer, offset, reader->slice, budget, error);
   }
-  if (!failure)
-    failure = measure (reader, answer, &covered, error);
   if (failure)
     return failure;
+  const guint64 covered = measure (reader, answer, error);
+  if (covered == 0)
+    return EPROTO;
   /* QEMU works all of it out before it cuts an answer. */
   reader->slice = MIN (SLICE, 2 * MAX (covered, SLICE / 64));
   begin_next (reader, offset + covered);
@@ -324,9 +323,8 @@ read_stretch (MapReader *reader, guint64 offset, guint64 end,
     if (failure)
       return failure;
     failure = ask (reader, answer, offset + at, length - at, budget, error);
-    if (!failure)
-      failure = measure (reader, answer, &covered, error);
-    if (failure)
+    covered = failure ? 0 : measure (reader, answer, error);
+    if (covered == 0)
       return reader->failure = EIO;
     map_answer_append (answer, view->own, covered);
   }
@@ -342,22 +340,10 @@ is_far (const MapReader *reader, guint64 offset, guint64 end)
 {
   const guint64 known = dirty_map_appended (reader->map);
 
-  return end - offset <= QUESTION_MOST && end > known
+  return dirty_map_frontier (reader->map) < end
+    && end - offset <= QUESTION_MOST && end > known
     && (offset > known + CLOSE
         || dirty_map_needed (reader->map, end) > known + FAR);
-}
-
-/* All of need's reading, under the lock. */
-static int
-read_map (MapReader *reader, guint64 offset, guint64 end, NbdBudget *budget,
-          MapView *view, GError **error)
-{
-  if (reader->failure)
-    return EIO;
-  if (dirty_map_frontier (reader->map) < end && is_far (reader, offset, end))
-    return read_stretch (reader, offset, end, budget, view, error);
-  view->map = reader->map;
-  return read_up_to (reader, end, budget, error);
 }
 
 int
@@ -369,7 +355,10 @@ map_reader_need (MapReader *reader, guint64 offset, guint64 end,
   *view = (MapView) { .map = reader->map };
   if (dirty_map_frontier (reader->map) < end) {
     g_mutex_lock (&reader->lock);
-    failure = read_map (reader, offset, end, budget, view, error);
+    failure = reader->failure ? EIO
+      : is_far (reader, offset, end)
+      ? read_stretch (reader, offset, end, budget, view, error)
+      : read_up_to (reader, end, budget, error);
     const bool more = is_under_way (reader);
     reader->used = g_get_monotonic_time ();
     g_mutex_unlock (&reader->lock);

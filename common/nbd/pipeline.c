@@ -11,11 +11,9 @@
 #include "nbd/connect.h"
 #include "nbd/pipeline.h"
 
-/* So long is waited for what comes from a server that is lost, or when we end.
- */
+/* The longest wait for what is in flight once life is over. */
 #define LIFE_OVER_MS 100U
-/* So long an answer may go on coming, in pieces, to those who do not need it.
- */
+/* The longest time for receiving what nobody waits for. */
 #define DRAIN_US G_TIME_SPAN_SECOND
 
 /* The nth piece, if there is one, or the next to be used. */
@@ -222,9 +220,7 @@ pipeline_drain (Pipeline *pipeline, int patience)
 bool
 pipeline_open (Pipeline *pipeline)
 {
-  /* The caller has not to wait for what was dropped, but while that comes, this
-   * is the shortest way to read on.
-   */
+  /* While dropped pieces come, receiving them is the shortest way to read on. */
   if (pipeline->n == 0 && !pipeline_drain (pipeline, 1))
     return false;
   if (!pipeline->nbd && !pipeline->ended)

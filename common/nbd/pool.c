@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A thread takes a connection, uses it alone, and gives it back: it sends and
- * receives by itself, and waits for another only if all connections are in use.
+ * A thread takes a connection, sends and receives on it alone, and gives it
+ * back.  It waits for other threads only if all connections are in use.  Some
+ * may be lent for longer (nbd_pool_borrow).
  */
 #include <config.h>
 
@@ -16,15 +17,15 @@
 #include "nbd/connect.h"
 #include "nbd/pool-internal.h"
 
-/* So many connections are left to nbd_pool_take, and not lent. */
+/* So many connections are never lent. */
 #define KEPT 2
-/* A server at its limit of clients leaves the next one waiting in silence
- * (qemu-nbd --shared); reading can do without it.
+/* For each connection but the first: a server at its limit of clients leaves
+ * the next one waiting in silence (qemu-nbd --shared).
  */
 #define EXTRA_TIMEOUT_MS 1000
 /* A server that was there so recently is not looked for again. */
 #define RECENT_US 1000
-/* How soon it is noticed that a connection will not become free. */
+/* How soon a waiting thread notices that life is over. */
 #define TICK_US 100000
 
 static uint32_t
@@ -244,9 +245,7 @@ mark_lost (NbdPool *pool, const char *why, GError **error)
   return EIO;
 }
 
-/* Close a connection that failed: libnbd must not touch the request's
- * buffer any more once its caller returns.
- */
+/* Closes at once: libnbd must not touch the request's buffer any more. */
 int
 nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
                GError **error)
@@ -276,9 +275,7 @@ nbd_pool_check (NbdPool *pool, GError **error)
   return mark_lost (pool, g_strerror (ENOTCONN), error);
 }
 
-/* The same, of a moment ago, which mostly costs nothing: for answers that are
- * true whether or not it is there.
- */
+/* Was it there a moment ago?  For answers that are true even if it is gone. */
 static int
 check_recent (NbdPool *pool, GError **error)
 {
@@ -293,12 +290,6 @@ check_recent (NbdPool *pool, GError **error)
   return failure;
 }
 
-bool
-nbd_pool_may_release (NbdPool *pool, gint64 came)
-{
-  return nbd_witness_confirms (pool->witness, came);
-}
-
 int
 nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
                   GError **error)
@@ -308,8 +299,8 @@ nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
   return failure ? failure : nbd_witness_wait (pool->witness, came, budget);
 }
 
-bool
-nbd_pool_has_witness (const NbdPool *pool)
+NbdWitness *
+nbd_pool_witness (const NbdPool *pool)
 {
-  return pool->witness != NULL;
+  return pool->witness;
 }

@@ -56,9 +56,8 @@ int nbd_pool_block_status (NbdPool *pool, MapAnswer *answer,
  */
 int nbd_pool_release (NbdPool *pool, gint64 came, const NbdBudget *budget,
                       GError **error);
-/* Whether that would not have to wait for the proof. */
-bool nbd_pool_may_release (NbdPool *pool, gint64 came);
-bool nbd_pool_has_witness (const NbdPool *pool);
+/* Who gives the proof; NULL: nobody has to. */
+NbdWitness *nbd_pool_witness (const NbdPool *pool);
 
 /* Is the server still there?  For answers that are known without asking it.
  * Costs one system call.  A server that was there afterwards was there all the

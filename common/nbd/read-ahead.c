@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * While a client takes one answer, the server is already at its next ones, on
- * a connection of that client's own.  The thread that serves the client also
- * receives what is read ahead, just before it is asked for: nobody is woken
- * on the way, and the bytes are still in the processor's cache.
+ * While a client takes one answer, the server works on its next ones, on a
+ * connection of that client's own.  The thread that serves the client receives
+ * them just before they are asked for: nobody is woken, and the bytes are still
+ * in the processor's cache.
  */
 #include <config.h>
 
@@ -18,14 +18,14 @@
  */
 #define PIECES_USUAL 4
 #define PIECE_BYTES (READ_AHEAD_BYTES / PIECES_USUAL)
-/* The server has the next piece at hand, and no more: what it reads too early
- * is in no cache any more when it sends it.
+/* The server has one more piece at hand: what it reads earlier is in no cache
+ * any more when it sends it.
  */
 #define WINDOW (2 * PIECE_BYTES)
 
-/* A reader asks for its next request, or with many under way, for one of the
- * next few.  Of one who then left most of it out, such as one of several who
- * take turns, it must be the very next.
+/* A request goes on with a stream if it is for one of its next few runs; of a
+ * reader who has left most out, such as one of several who take turns, for the
+ * very next.
  */
 #define EXPECTED_RUNS 4
 
@@ -50,7 +50,6 @@ attendant_of (const ReadAhead *ahead)
   return nbd_pool_attendant (ahead->pipeline.pool);
 }
 
-/* An Attend for a ReadAhead. */
 static bool
 attend (void *opaque)
 {
@@ -75,7 +74,7 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
   ahead->pipeline.pool = pool;
   ahead->pipeline.piece_bytes = PIECE_BYTES;
   ahead->pipeline.window = WINDOW;
-  ahead->most = nbd_pool_has_witness (pool) ? PIPELINE_PIECES : PIECES_USUAL;
+  ahead->most = nbd_pool_witness (pool) ? PIPELINE_PIECES : PIECES_USUAL;
   ahead->map = map;
   g_mutex_init (&ahead->busy);
   attendant_add (attendant_of (ahead), attend, ahead);
@@ -165,8 +164,8 @@ read_on (ReadAhead *ahead)
     pipeline_receive (pipeline, 0);
 }
 
-/* Forget pieces that were handed out, and those that a reader who is at
- * piece n has left behind.  False if most of one was of no use.
+/* Forget pieces that were handed out, or that a reader who is at piece n has
+ * left behind.  False if more than a quarter of one was of no use.
  */
 static bool
 forget_behind (ReadAhead *ahead, guint n)
@@ -205,8 +204,8 @@ go_on (ReadAhead *ahead, guint n, guint64 offset)
   begin_anew (ahead, offset);
 }
 
-/* What was not read ahead is asked for: it is where the stream goes on, or
- * where a new one may begin.
+/* What was not read ahead is asked for: the stream goes on there, or a new one
+ * may begin.
  */
 static void
 note_request (ReadAhead *ahead, guint64 offset, guint64 end)
@@ -251,14 +250,13 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                  guint64 offset, guint32 *others, gint64 *came,
                  const NbdBudget *budget)
 {
-  guint32 taken;
-
   if (!g_mutex_trylock (&ahead->busy)) {
     if (!atomic_load (&ahead->attended))
       return 0;                 /* another thread of this client's */
     g_mutex_lock (&ahead->busy);
   }
-  taken = take (ahead, buffer, count, offset, others, came, budget);
+  const guint32 taken
+    = take (ahead, buffer, count, offset, others, came, budget);
   const bool more = ahead->pipeline.unanswered > 0;
   if (more)
     ahead->used = g_get_monotonic_time ();

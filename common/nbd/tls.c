@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <libxml/uri.h>
 
 #include "base/fd.h"
 #include "nbd/check.h"
@@ -20,9 +19,6 @@
 #include "nbd/trust.h"
 
 #define DEFAULT_PORT 10809
-
-typedef xmlURI ParsedUri;
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParsedUri, xmlFreeURI)
 
 bool
 nbd_tls_is_for (const char *uri)

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-#include <libxml/uri.h>
 
 #include "base/error.h"
 #include "nbd/trust.h"
@@ -99,10 +98,8 @@ bool
 nbd_trust_check (struct nbd_handle *nbd, const char *uri, const char *what,
                  GError **error)
 {
-  xmlURIPtr parsed = xmlParseURI (uri);
-  const bool ok = !parsed || !is_verifiable (parsed)
-    || find_authority (nbd, parsed, what, error);
+  g_autoptr (ParsedUri) parsed = xmlParseURI (uri);
 
-  xmlFreeURI (parsed);
-  return ok;
+  return !parsed || !is_verifiable (parsed)
+    || find_authority (nbd, parsed, what, error);
 }

@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <glib.h>
 #include <libnbd.h>
+#include <libxml/uri.h>
+
+typedef xmlURI ParsedUri;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ParsedUri, xmlFreeURI)
 
 /* To be called before nbd connects to uri.  False (ENOENT, or the errno of what
  * was tried) if its certificate can be verified, but would not be.  It can with

@@ -49,11 +49,10 @@ merge_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
     return next (nxdata, key, value);
   if (!merge)
     merge = g_ptr_array_new_with_free_func (g_free);
-  for (guint i = 0; i < merge->len; i++)
-    if (strcmp (g_ptr_array_index (merge, i), value) == 0) {
-      say_error ("merge=%s is given twice", value);
-      return -1;
-    }
+  if (g_ptr_array_find_with_equal_func (merge, value, g_str_equal, NULL)) {
+    say_error ("merge=%s is given twice", value);
+    return -1;
+  }
   g_ptr_array_add (merge, g_strdup (value));
   return 0;
 }
@@ -61,14 +60,6 @@ merge_config (nbdkit_next_config *next, nbdkit_backend *nxdata,
 #define merge_config_help \
   "merge=EXPORT  An export to unite (repeat; the first gives the data).\n" \
   "              Without: the parts of the export that a client asks for."
-
-static bool
-add_merged (struct nbdkit_exports *exports)
-{
-  g_autofree char *text = g_strdup_printf ("%u exports united", merge->len);
-
-  return nbdkit_add_export (exports, "", text) == 0;
-}
 
 /* The parts are listed as what they are parts of, under the first's place. */
 static bool
@@ -94,8 +85,10 @@ merge_list_exports (nbdkit_next_list_exports *next, nbdkit_backend *nxdata,
                     int readonly, int is_tls, struct nbdkit_exports *exports)
 {
   (void) is_tls;
-  if (merge)
-    return add_merged (exports) ? 0 : -1;
+  if (merge) {
+    g_autofree char *text = g_strdup_printf ("%u exports united", merge->len);
+    return nbdkit_add_export (exports, "", text);
+  }
   struct nbdkit_exports *below = nbdkit_exports_new ();
   bool ok = below && next (nxdata, readonly, below) == 0;
   for (size_t i = 0; ok && i < nbdkit_exports_count (below); i++) {
