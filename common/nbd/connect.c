@@ -38,12 +38,6 @@
 /* Instead of NBD_GOODBYE_MS, once life is over. */
 #define SHORT_GOODBYE_MS 20
 
-static gint64
-deadline_in (int milliseconds)
-{
-  return g_get_monotonic_time () + milliseconds * 1000LL;
-}
-
 static int
 is_created (struct nbd_handle *nbd)
 {
@@ -174,23 +168,17 @@ greet (NbdLife *life, struct nbd_handle *nbd, const char *uri,
     || nbd_peer_bears_leaving (nbd_aio_get_fd (nbd), what, error);
 }
 
-static struct nbd_handle *
-look (NbdLife *life, const char *uri, const char *what, gint64 deadline,
-      GError **error)
-{
-  struct nbd_handle *nbd = nbd_create ();
-
-  if (greet (life, nbd, uri, what, deadline, error))
-    return nbd;
-  nbd_connect_drop (life, nbd);
-  return NULL;
-}
-
 struct nbd_handle *
 nbd_connect_look (NbdLife *life, const char *uri, const char *what,
                   GError **error)
 {
-  return look (life, uri, what, deadline_in (NBD_CONNECT_TIMEOUT_MS), error);
+  struct nbd_handle *nbd = nbd_create ();
+
+  if (greet (life, nbd, uri, what, nbd_deadline_in (NBD_CONNECT_TIMEOUT_MS),
+             error))
+    return nbd;
+  nbd_connect_drop (life, nbd);
+  return NULL;
 }
 
 typedef struct {
@@ -259,7 +247,7 @@ nbd_connect_go (NbdLife *life, struct nbd_handle *nbd,
                 const char *bitmap_context, const char *what, GError **error)
 {
   return go (life, nbd, true, bitmap_context, what,
-             deadline_in (NBD_CONNECT_TIMEOUT_MS), error);
+             nbd_deadline_in (NBD_CONNECT_TIMEOUT_MS), error);
 }
 
 /* What is wrong with the export, the server tells only those who want it. */
@@ -272,7 +260,7 @@ refused_to_list (NbdLife *life, struct nbd_handle *nbd,
   if (nbd_clear_meta_contexts (nbd) == -1) /* it is dead already */
     connect_failed (what, nbd_errno (ENOTCONN), error);
   else if (go (life, nbd, false, NULL, what,
-               deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
+               nbd_deadline_in (NBD_CONNECT_TIMEOUT_MS), error))
     error_set (error, ENOTSUP, "%s: the server does not tell its bitmaps (%s), "
                "so nothing is known of what changed; is it QEMU's?", what,
                words);
@@ -296,7 +284,7 @@ nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
     failure = nbd_errno (EIO);
   else
     failure = nbd_handshake (nbd, nbd_aio_is_connecting, life, LIST_BYTES,
-                             deadline_in (NBD_CONNECT_TIMEOUT_MS));
+                             nbd_deadline_in (NBD_CONNECT_TIMEOUT_MS));
   if (listing.too_many)
     failure = E2BIG;
   if (failure == ETIMEDOUT) {
@@ -320,11 +308,10 @@ nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
 }
 
 /* Our own server: its socket is one without a name. */
-static struct nbd_handle *
-connect_own (const NbdEndpoint *endpoint, bool want_zeroes, gint64 deadline,
-             GError **error)
+static bool
+connect_own (const NbdEndpoint *endpoint, struct nbd_handle *nbd,
+             bool want_zeroes, gint64 deadline, GError **error)
 {
-  struct nbd_handle *nbd = nbd_create ();
   const char *dirty = nbd_endpoint_dirty_context (endpoint);
   int failure = 0;
 
@@ -341,26 +328,24 @@ connect_own (const NbdEndpoint *endpoint, bool want_zeroes, gint64 deadline,
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_errno (ECONNREFUSED);
   if (failure)
-    connect_failed (endpoint->what, failure, error);
-  else if (nbd_check_export (nbd, want_zeroes, dirty, endpoint->what, error))
-    return nbd;
-  nbd_connect_drop (endpoint->life, nbd);
-  return NULL;
+    return connect_failed (endpoint->what, failure, error);
+  return nbd_check_export (nbd, want_zeroes, dirty, endpoint->what, error);
 }
 
 struct nbd_handle *
 nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
                       int timeout_ms, GError **error)
 {
-  const gint64 deadline = deadline_in (timeout_ms);
+  const gint64 deadline = nbd_deadline_in (timeout_ms);
+  struct nbd_handle *nbd = nbd_create ();
 
-  if (!endpoint->uri)
-    return connect_own (endpoint, want_zeroes, deadline, error);
-  struct nbd_handle *nbd
-    = look (endpoint->life, endpoint->uri, endpoint->what, deadline, error);
-  if (nbd && go (endpoint->life, nbd, want_zeroes,
-                 nbd_endpoint_dirty_context (endpoint), endpoint->what,
-                 deadline, error))
+  if (!endpoint->uri
+      ? connect_own (endpoint, nbd, want_zeroes, deadline, error)
+      : greet (endpoint->life, nbd, endpoint->uri, endpoint->what, deadline,
+               error)
+      && go (endpoint->life, nbd, want_zeroes,
+             nbd_endpoint_dirty_context (endpoint), endpoint->what, deadline,
+             error))
     return nbd;
   nbd_connect_drop (endpoint->life, nbd);
   return NULL;
@@ -417,7 +402,7 @@ void
 nbd_connect_close_all (NbdLife *life, struct nbd_handle *const *handles,
                        guint count)
 {
-  const gint64 deadline = deadline_in (nbd_life_is_over (life)
+  const gint64 deadline = nbd_deadline_in (nbd_life_is_over (life)
                                        ? SHORT_GOODBYE_MS : NBD_GOODBYE_MS);
   g_autofree bool *told = g_new0 (bool, count);
 

@@ -217,7 +217,7 @@ nbd_life_negotiate (NbdLife *life, const void *key)
 void
 nbd_life_end_calmly (NbdLife *life, guint milliseconds)
 {
-  const gint64 deadline = g_get_monotonic_time () + milliseconds * 1000LL;
+  const gint64 deadline = nbd_deadline_in (milliseconds);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
 
   nbd_life_end (life);
@@ -247,9 +247,7 @@ nbd_life_meets_same (NbdLife *life, int fd)
 NbdBudget
 nbd_life_budget (const NbdLife *life)
 {
-  return (NbdBudget) {
-    g_get_monotonic_time () + life->patience_ms * 1000LL, ANSWERS,
-  };
+  return (NbdBudget) { nbd_deadline_in (life->patience_ms), ANSWERS };
 }
 
 int

@@ -114,6 +114,12 @@ NbdBudget nbd_life_budget (const NbdLife *life);
  * taken for lost, however many questions a request needs.
  */
 int nbd_life_spend (const NbdLife *life, NbdBudget *budget);
+static inline gint64
+nbd_deadline_in (gint64 milliseconds)
+{
+  return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
+}
+
 /* Milliseconds until the deadline, at least 0, at most G_MAXINT. */
 int nbd_budget_left (gint64 deadline);
 

@@ -131,7 +131,7 @@ end_asking (MapReader *reader, bool failed)
 {
   reader->alone = true;
   if (reader->nbd && !failed)   /* or the server tells of a broken connection */
-    receive (reader, g_get_monotonic_time () + NBD_GOODBYE_MS * 1000);
+    receive (reader, nbd_deadline_in (NBD_GOODBYE_MS));
   if (reader->nbd && (failed || reader->cookie != -1))
     nbd_connect_close (life_of (reader), reader->nbd);
   else if (reader->nbd)

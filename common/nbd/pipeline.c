@@ -133,12 +133,6 @@ end (Pipeline *pipeline)
   }
 }
 
-static gint64
-deadline_in (guint milliseconds)
-{
-  return g_get_monotonic_time () + milliseconds * G_TIME_SPAN_MILLISECOND;
-}
-
 bool
 pipeline_receive (Pipeline *pipeline, int milliseconds)
 {
@@ -146,7 +140,7 @@ pipeline_receive (Pipeline *pipeline, int milliseconds)
   NbdWait wait;
 
   nbd_life_begin_wait (life, &wait, nbd_aio_get_fd (pipeline->nbd),
-                       deadline_in (PIPELINE_TIMEOUT_MS));
+                       nbd_deadline_in (PIPELINE_TIMEOUT_MS));
   const int came = nbd_poll (pipeline->nbd, milliseconds);
   if (nbd_life_end_wait (life, &wait) || came == -1
       || nbd_aio_is_dead (pipeline->nbd) == 1
@@ -193,7 +187,7 @@ pipeline_take (const PipelineRequest *request, void *buffer, guint32 count,
                guint64 offset, const NbdBudget *budget)
 {
   PipelinePiece *piece = request->piece;
-  const gint64 deadline = MIN (deadline_in (PIPELINE_TIMEOUT_MS),
+  const gint64 deadline = MIN (nbd_deadline_in (PIPELINE_TIMEOUT_MS),
                                budget->deadline);
 
   while (is_awaited (piece))
@@ -220,7 +214,7 @@ pipeline_drain (Pipeline *pipeline, int patience)
 bool
 pipeline_open (Pipeline *pipeline)
 {
-  /* While dropped pieces come, receiving them is the shortest way to read on. */
+  /* Receiving what was dropped is the shortest way to read on. */
   if (pipeline->n == 0 && !pipeline_drain (pipeline, 1))
     return false;
   if (!pipeline->nbd && !pipeline->ended)
@@ -245,7 +239,7 @@ pipeline_rest (Pipeline *pipeline)
 void
 pipeline_close (Pipeline *pipeline, guint milliseconds)
 {
-  const gint64 deadline = deadline_in (
+  const gint64 deadline = nbd_deadline_in (
     nbd_life_is_over (nbd_pool_life (pipeline->pool))
     ? MIN (milliseconds, LIFE_OVER_MS) : milliseconds);
 
