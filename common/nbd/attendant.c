@@ -26,18 +26,6 @@ struct Attendant {
   atomic_bool asleep;           /* or about to be: has to be woken */
 };
 
-static bool
-attend_all (const Attendant *attendant)
-{
-  bool more = false;
-
-  for (guint i = 0; i < attendant->wards->len; i++) {
-    const Ward *ward = &g_array_index (attendant->wards, Ward, i);
-    more |= ward->attend (ward->opaque);
-  }
-  return more;
-}
-
 static void *
 run (void *opaque)
 {
@@ -45,9 +33,14 @@ run (void *opaque)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&attendant->lock);
 
   while (!attendant->ended) {
+    bool more = false;
     /* Before we look: what comes after will wake us. */
     atomic_store (&attendant->asleep, true);
-    if (attend_all (attendant)) {
+    for (guint i = 0; i < attendant->wards->len; i++) {
+      const Ward *ward = &g_array_index (attendant->wards, Ward, i);
+      more |= ward->attend (ward->opaque);
+    }
+    if (more) {
       atomic_store (&attendant->asleep, false);
       g_cond_wait_until (&attendant->woken, &attendant->lock,
                          g_get_monotonic_time () + TICK_US);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A thread that receives answers to what was asked for ahead, when the client
- * does not come for them.  QEMU waits until all answers have been received
- * (bdrv_drain_all) before it makes a checkpoint or a snapshot, or ends a job:
- * a client that does nothing for an hour would stop the guest for an hour.
+ * A thread that receives what was asked for ahead when the client does not come
+ * for it.  QEMU waits until all answers have been received (bdrv_drain_all)
+ * before it makes a checkpoint or a snapshot, or ends a job: a client that is
+ * idle for an hour would stop the guest for an hour.
  */
 #ifndef COMMON_NBD_ATTENDANT_H
 #define COMMON_NBD_ATTENDANT_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <glib.h>
 
-/* A connection on which no client has received for so long is attended. */
+/* Attend to a connection only if no client has received on it for so long. */
 #define ATTENDANT_IDLE_US 100000
 /* The thread waits no longer than that for the server to send more. */
 #define ATTENDANT_PATIENCE_MS 10

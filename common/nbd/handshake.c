@@ -130,15 +130,6 @@ connect_first (struct nbd_handle *nbd, NbdIsPending pending,
   return 0;
 }
 
-static int
-run_libnbd (struct nbd_handle *nbd, NbdIsPending pending)
-{
-  while (pending (nbd) == 1)
-    if (nbd_poll (nbd, -1) == -1)
-      return nbd_errno (EIO);
-  return 0;
-}
-
 /* Put a pair of sockets in place of libnbd's. */
 static bool
 step_in (Between *between, int fd)
@@ -182,7 +173,9 @@ nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
   if (!thread)
     failure = errno ? errno : EAGAIN;
   else {
-    failure = run_libnbd (nbd, pending);
+    while (!failure && pending (nbd) == 1)
+      if (nbd_poll (nbd, -1) == -1)
+        failure = nbd_errno (EIO);
     close_fd (&between.ended[1]);
     g_thread_join (thread);
     if (between.failure)
