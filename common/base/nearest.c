@@ -6,7 +6,6 @@
 
 #include <config.h>
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <glib.h>
@@ -23,9 +22,9 @@
 #define EDIT 128
 #define CASE_EDIT (EDIT - 1)
 
-typedef struct Candidate {
+typedef struct {
   guint distance;
-  guint index;
+  const char *name;
 } Candidate;
 
 static guint
@@ -61,13 +60,11 @@ distance (const char *a, const char *b)
 }
 
 static int
-compare (const void *first, const void *second)
+compare (const void *first, const void *second, void *data G_GNUC_UNUSED)
 {
   const Candidate *a = first, *b = second;
 
-  if (a->distance != b->distance)
-    return a->distance < b->distance ? -1 : 1;
-  return a->index < b->index ? -1 : a->index > b->index;
+  return (a->distance > b->distance) - (a->distance < b->distance);
 }
 
 char *
@@ -84,20 +81,19 @@ nearest_names (const char *wanted, const GPtrArray *names, guint most)
   if (most == 0)
     return g_strdup_printf ("%u name%s", total, total == 1 ? "" : "s");
 
-  candidates = g_new (Candidate, considered);
-  for (guint i = 0; i < considered; i++) {
-    candidates[i].index = i;
-    candidates[i].distance =
-      wanted ? distance (wanted, g_ptr_array_index (names, i)) : 0;
+  candidates = g_new0 (Candidate, total);
+  for (guint i = 0; i < total; i++) {
+    candidates[i].name = g_ptr_array_index (names, i);
+    if (wanted && i < considered)
+      candidates[i].distance = distance (wanted, candidates[i].name);
   }
-  if (wanted)
-    qsort (candidates, considered, sizeof *candidates, compare);
+  /* Equals stay in order: this sort is stable. */
+  g_qsort_with_data (candidates, (gint) considered, sizeof *candidates,
+                     compare, NULL);
 
   out = g_string_new (NULL);
   for (guint i = 0; i < shown; i++) {
-    const guint index = i < considered ? candidates[i].index : i;
-    g_autofree char *text
-      = printable_format ("%s", (char *) g_ptr_array_index (names, index));
+    g_autofree char *text = printable_format ("%s", candidates[i].name);
 
     g_string_append_printf (out, "%s%s", i > 0 ? ", " : "", text);
   }
