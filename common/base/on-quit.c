@@ -15,27 +15,24 @@
 #include "base/on-quit.h"
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-static struct sigaction before[G_N_ELEMENTS (signals)];
+static struct sigaction before[NSIG];
 static int fds[2] = { -1, -1 };
 static gint told;               /* atomic */
 
 static void
 handle (int number, siginfo_t *info, void *context)
 {
+  const struct sigaction *theirs = &before[number];
   const int saved_errno = errno;
 
   g_atomic_int_set (&told, 1);
   while (write (fds[1], "", 1) < 0 && errno == EINTR)
     ;
   errno = saved_errno;
-  for (guint i = 0; i < G_N_ELEMENTS (signals); i++) {
-    if (signals[i] != number)
-      continue;
-    if (before[i].sa_flags & SA_SIGINFO)
-      before[i].sa_sigaction (number, info, context);
-    else
-      before[i].sa_handler (number);
-  }
+  if (theirs->sa_flags & SA_SIGINFO)
+    theirs->sa_sigaction (number, info, context);
+  else
+    theirs->sa_handler (number);
 }
 
 void
@@ -46,13 +43,15 @@ on_quit_listen (void)
   if (fds[0] >= 0 || pipe2 (fds, O_CLOEXEC | O_NONBLOCK) < 0)
     return;
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++) {
-    if (sigaction (signals[i], NULL, &before[i]) < 0
-        || (!(before[i].sa_flags & SA_SIGINFO)
-            && (before[i].sa_handler == SIG_DFL
-                || before[i].sa_handler == SIG_IGN)))
+    struct sigaction *theirs = &before[signals[i]];
+
+    if (sigaction (signals[i], NULL, theirs) < 0
+        || (!(theirs->sa_flags & SA_SIGINFO)
+            && (theirs->sa_handler == SIG_DFL
+                || theirs->sa_handler == SIG_IGN)))
       continue;                 /* not one that ends nbdkit in good order */
-    action.sa_flags = before[i].sa_flags | SA_SIGINFO;
-    action.sa_mask = before[i].sa_mask;
+    action.sa_flags = theirs->sa_flags | SA_SIGINFO;
+    action.sa_mask = theirs->sa_mask;
     sigaction (signals[i], &action, NULL);
   }
 }
