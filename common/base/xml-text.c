@@ -48,15 +48,6 @@ refuse_doctype (void *context, const xmlChar *name G_GNUC_UNUSED,
   xmlStopParser (parser);
 }
 
-static bool
-is_among (const char *name, const char *const *names)
-{
-  for (; *names != NULL; names++)
-    if (strcmp (name, *names) == 0)
-      return true;
-  return false;
-}
-
 /* A guest's definition is nearly all of a document, and of it only the name,
  * the UUID, QEMU's user and the disks with what is below them are read.  What
  * else it holds is still parsed, but no tree is built of it, which is most of
@@ -79,8 +70,8 @@ is_needed (const Parse *parse, const char *name)
       || parse->depth <= parse->domain_depth)
     return true;
   level = parse->depth - parse->domain_depth - 1;
-  return is_among (name, level < G_N_ELEMENTS (levels)
-                   ? levels[level] : layer);
+  return g_strv_contains (level < G_N_ELEMENTS (levels)
+                          ? levels[level] : layer, name);
 }
 
 static void
@@ -335,6 +326,8 @@ xml_append_escaped (GString *out, const char *text, bool in_attribute)
 void
 xml_append_attribute (GString *out, const char *name, const char *value)
 {
+  if (!value)
+    return;
   g_string_append_printf (out, " %s='", name);
   xml_append_escaped (out, value, true);
   g_string_append_c (out, '\'');

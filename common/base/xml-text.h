@@ -68,7 +68,7 @@ bool xml_unsigned (const char *text, guint64 *value);
  * cannot hold (most control characters, invalid UTF-8) becomes U+FFFD. */
 void xml_append_escaped (GString *out, const char *text, bool in_attribute);
 
-/* Append " name='value'". */
+/* Append " name='value'"; nothing if value is NULL. */
 void xml_append_attribute (GString *out, const char *name, const char *value);
 
 #endif /* COMMON_BASE_XML_TEXT_H */

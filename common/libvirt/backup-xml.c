@@ -80,11 +80,9 @@ append_server (GString *out, const Backup *backup)
 {
   g_string_append (out, "  <server");
   xml_append_attribute (out, "transport", backup->socket ? "unix" : "tcp");
-  if (backup->tls)
-    xml_append_attribute (out, "tls", "yes");
-  if (backup->socket)
-    xml_append_attribute (out, "socket", backup->socket);
-  else {
+  xml_append_attribute (out, "tls", backup->tls ? "yes" : NULL);
+  xml_append_attribute (out, "socket", backup->socket);
+  if (!backup->socket) {
     xml_append_attribute (out, "name", backup->host ? backup->host : "");
     g_string_append_printf (out, " port='%u'", backup->port);
   }
@@ -102,11 +100,9 @@ append_disk (GString *out, const BackupDisk *disk)
   xml_append_attribute (out, "type", device ? "block" : "file");
   xml_append_attribute (out, "backupmode",
                         disk->incremental ? "incremental" : "full");
+  xml_append_attribute (out, "incremental", disk->incremental);
+  xml_append_attribute (out, "exportname", disk->export_name);
   if (disk->incremental)
-    xml_append_attribute (out, "incremental", disk->incremental);
-  if (disk->export_name)
-    xml_append_attribute (out, "exportname", disk->export_name);
-  if (disk->incremental && disk->export_bitmap)
     xml_append_attribute (out, "exportbitmap", disk->export_bitmap);
   if (!disk->scratch) {
     g_string_append (out, "/>\n");
