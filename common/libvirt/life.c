@@ -66,9 +66,12 @@ member (JsonObject *object, const char *name)
 }
 
 static void
-on_job_status (virConnectPtr connection, virDomainPtr domain,
-               const char *event, long long seconds, unsigned int micros,
-               const char *details, void *opaque)
+on_job_status (virConnectPtr connection G_GNUC_UNUSED,
+               virDomainPtr domain G_GNUC_UNUSED,
+               const char *event G_GNUC_UNUSED,
+               long long seconds G_GNUC_UNUSED,
+               unsigned int micros G_GNUC_UNUSED, const char *details,
+               void *opaque)
 {
   KeptJob *kept = opaque;
   g_autoptr (JsonParser) parser = json_parser_new ();
@@ -76,11 +79,6 @@ on_job_status (virConnectPtr connection, virDomainPtr domain,
     ? json_text_parse (parser, details, strlen (details)) : NULL;
   const char *id = member (object, "id"), *status = member (object, "status");
 
-  (void) connection;
-  (void) domain;
-  (void) event;
-  (void) seconds;
-  (void) micros;
   if (!kept->job.alive)
     return;
   if (id && status)
@@ -112,11 +110,10 @@ life_unwatch (KeptJob *kept)
 }
 
 static void
-on_turn (int timer, void *opaque)
+on_turn (int timer G_GNUC_UNUSED, void *opaque)
 {
   int *turns = opaque;
 
-  (void) timer;
   --*turns;
 }
 
@@ -148,24 +145,27 @@ hear_daemon (const Hypervisor *hypervisor)
   return turn_loop ();
 }
 
-typedef enum { JOB_NONE, JOB_NOT_MOVED, JOB_MOVED } JobMoved;
+static const char not_told[] = "QEMU has not told of a backup job of ours";
+static const char no_job[]
+  = "libvirt knows of no backup job of ours any more";
+static const char not_moved[] = "QEMU does not run our backup job";
 
 /* Hear what QEMU has told before this was called, if libvirt knows of a backup
  * of that disk: QEMU is then asked for its figures.  (virDomainGetJobStats would
  * ask as well, but could crash libvirt before 10.8 as a job ended.)  libvirt
  * says 0 of 1 of a job that has not run yet (qemuBlockJobInfoTranslate of 11.3),
- * but also of one of which QEMU does not know any more.
+ * but also of one of which QEMU does not know any more.  *why: why that job is
+ * not at work; NULL if its figures show that it is.
  */
 static bool
-hear_qemu (const Hypervisor *hypervisor, const char *target, JobMoved *moved)
+hear_qemu (const Hypervisor *hypervisor, const char *target, const char **why)
 {
   virDomainBlockJobInfo figures = { 0 };
   const int told = virDomainGetBlockJobInfo (hypervisor->domain, target,
                                              &figures, 0);
 
-  *moved = told <= 0 || figures.type != VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
-    ? JOB_NONE : figures.cur == 0 && figures.end == 1
-    ? JOB_NOT_MOVED : JOB_MOVED;
+  *why = told <= 0 || figures.type != VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+    ? no_job : figures.cur == 0 && figures.end == 1 ? not_moved : NULL;
   return told >= 0 && hear_daemon (hypervisor);
 }
 
@@ -181,8 +181,6 @@ life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
   job->alive = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   return true;
 }
-
-static const char not_told[] = "QEMU has not told of a backup job of ours";
 
 /* NULL if QEMU has told of a job of that disk, and of the end of none. */
 static const char *
@@ -209,20 +207,14 @@ KeeperLife
 life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
            GError **error)
 {
-  static const char *const words[] = {
-    [JOB_NONE] = "libvirt knows of no backup job of ours any more",
-    [JOB_NOT_MOVED] = "QEMU does not run our backup job",
-    [JOB_MOVED] = NULL,
-  };
   const gint64 deadline = g_get_monotonic_time () + MOVES_WITHIN_MS * 1000LL;
-  const char *why = NULL;
-  JobMoved moved;
+  const char *why = NULL, *why_not_moved;
 
   /* The job runs in the disk's iothread, which may be busy. */
   do {
     if (why)
       g_usleep (MOVES_POLL_MS * 1000);
-    if (!hear_qemu (hypervisor, target, &moved)) {
+    if (!hear_qemu (hypervisor, target, &why_not_moved)) {
       const virError *reason = virGetLastError ();
       const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
       hypervisor_error (error, "disk %s", target);
@@ -230,12 +222,11 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
     }
     why = why_not_alive (job, target);
     if (!why)
-      why = words[moved];
-  } while (why == words[JOB_NOT_MOVED]
-           && g_get_monotonic_time () < deadline);
+      why = why_not_moved;
+  } while (why == not_moved && g_get_monotonic_time () < deadline);
   if (!why)
     return KEEPER_ALIVE;
-  error_set (error, why == not_told && moved == JOB_MOVED ? ENOMSG : EIO,
+  error_set (error, why == not_told && !why_not_moved ? ENOMSG : EIO,
              "disk %s: %s", target, why);
   return KEEPER_DEAD;
 }
