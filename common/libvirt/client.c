@@ -6,7 +6,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -98,26 +97,20 @@ guest_look_at (Keeper *keeper, const char *uri, const char *domain,
 static bool
 ask_to_begin (Keeper *keeper, const JobRequest *request, GError **error)
 {
-  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *user = g_strdup_printf ("%u", request->qemu_user);
+  g_autofree char *group = g_strdup_printf ("%u", request->qemu_group);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
 
-  g_ptr_array_add (texts, g_strdup (request->backup_xml));
-  g_ptr_array_add (texts, g_strdup (request->checkpoint_xml
-                                    ? request->checkpoint_xml : ""));
-  g_ptr_array_add (texts, g_strdup (request->checkpoint_name
-                                    ? request->checkpoint_name : ""));
-  g_ptr_array_add (texts, g_strdup (request->mark));
-  g_ptr_array_add (texts, g_strdup (request->folder));
-  g_ptr_array_add (texts, g_strdup (request->qemu_needs_folder ? "1" : ""));
-  g_ptr_array_add (texts, g_strdup_printf ("%ju",
-                                           (uintmax_t) request->qemu_user));
-  g_ptr_array_add (texts, g_strdup_printf ("%ju",
-                                           (uintmax_t) request->qemu_group));
-  g_ptr_array_add (texts, g_strdup (request->take_over ? "1" : ""));
-  for (guint i = 0; request->scratch[i]; i++)
-    g_ptr_array_add (texts, g_strdup (request->scratch[i]));
-  g_ptr_array_add (texts, NULL);
-  return keeper_ask (keeper, KEEPER_BEGIN,
-                     (const char *const *) texts->pdata, error);
+  g_strv_builder_add_many (
+    builder, request->backup_xml,
+    request->checkpoint_xml ? request->checkpoint_xml : "",
+    request->checkpoint_name ? request->checkpoint_name : "",
+    request->mark, request->folder, request->qemu_needs_folder ? "1" : "",
+    user, group, request->take_over ? "1" : "", NULL);
+  g_strv_builder_addv (builder, (const char **) request->scratch);
+  g_auto (GStrv) texts = g_strv_builder_end (builder);
+  return keeper_ask (keeper, KEEPER_BEGIN, (const char *const *) texts,
+                     error);
 }
 
 bool

@@ -209,7 +209,7 @@ split_uri (const char *text, bool *privileged)
 }
 
 static void
-add_sizes (GPtrArray *texts, virDomainPtr domain, const char *xml)
+add_sizes (GStrvBuilder *texts, virDomainPtr domain, const char *xml)
 {
   g_autoptr (Guest) guest = guest_parse (xml, strlen (xml), NULL);
 
@@ -218,15 +218,15 @@ add_sizes (GPtrArray *texts, virDomainPtr domain, const char *xml)
     virDomainBlockInfo info;
     if (virDomainGetBlockInfo (domain, disk->target, &info, 0) < 0)
       continue;
-    g_ptr_array_add (texts, g_strdup (disk->target));
-    g_ptr_array_add (texts, g_strdup_printf ("%llu", info.capacity));
+    g_autofree char *capacity = g_strdup_printf ("%llu", info.capacity);
+    g_strv_builder_add_many (texts, disk->target, capacity, NULL);
   }
 }
 
 static bool
 tell_guest (Hypervisor *hypervisor, int fd, GError **error)
 {
-  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   virDomainPtr domain = hypervisor->domain;
   const int active = virDomainIsActive (domain);
   char *xml = virDomainGetXMLDesc (domain, 0);
@@ -240,15 +240,13 @@ tell_guest (Hypervisor *hypervisor, int fd, GError **error)
     hypervisor_error (error, "guest %s: cannot read its definition",
                       hypervisor->domain_name);
   else {
-    g_ptr_array_add (texts, g_strdup (xml));
-    g_ptr_array_add (texts, g_strdup (active ? "1" : ""));
-    g_ptr_array_add (texts, g_strdup (host ? host : ""));
-    g_ptr_array_add (texts, g_strdup (uri ? uri : hypervisor->uri));
-    g_ptr_array_add (texts, g_strdup (privileged ? "1" : ""));
+    g_strv_builder_add_many (builder, xml, active ? "1" : "",
+                             host ? host : "", uri ? uri : hypervisor->uri,
+                             privileged ? "1" : "", NULL);
     if (active)
-      add_sizes (texts, domain, xml);
-    g_ptr_array_add (texts, NULL);
-    ok = tell (fd, KEEPER_GUEST, (const char *const *) texts->pdata, error);
+      add_sizes (builder, domain, xml);
+    g_auto (GStrv) texts = g_strv_builder_end (builder);
+    ok = tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
   }
   free (xml);
   free (uri);
