@@ -62,26 +62,28 @@ guest_free (Guest *guest)
   g_free (guest);
 }
 
+/* Both kinds of item begin with their target. */
+static const void *
+find_target (const GPtrArray *items, const char *target)
+{
+  for (guint i = 0; i < items->len; i++) {
+    const char *const *item = g_ptr_array_index (items, i);
+    if (strcmp (*item, target) == 0)
+      return item;
+  }
+  return NULL;
+}
+
 const GuestChain *
 guest_chain (const Guest *guest, const char *target)
 {
-  for (guint i = 0; i < guest->chains->len; i++) {
-    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
-    if (strcmp (chain->target, target) == 0)
-      return chain;
-  }
-  return NULL;
+  return find_target (guest->chains, target);
 }
 
 const GuestDisk *
 guest_disk (const Guest *guest, const char *target)
 {
-  for (guint i = 0; i < guest->disks->len; i++) {
-    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
-    if (strcmp (disk->target, target) == 0)
-      return disk;
-  }
-  return NULL;
+  return find_target (guest->disks, target);
 }
 
 /* The highest id is no id: setresuid takes it for "leave as it is". */
