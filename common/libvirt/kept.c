@@ -15,10 +15,8 @@
 
 /* libvirt would print every error. */
 static void
-be_silent (void *opaque, virErrorPtr error)
+be_silent (void *opaque G_GNUC_UNUSED, virErrorPtr error G_GNUC_UNUSED)
 {
-  (void) opaque;
-  (void) error;
 }
 
 static void *
@@ -53,22 +51,19 @@ call_new (KeeperCallback heed, void *opaque)
 }
 
 static void
-on_fd (int watch, int fd, int events, void *opaque)
+on_fd (int watch G_GNUC_UNUSED, int fd G_GNUC_UNUSED,
+       int events G_GNUC_UNUSED, void *opaque)
 {
   const Call *call = opaque;
 
-  (void) watch;
-  (void) fd;
-  (void) events;
   call->heed (call->opaque);
 }
 
 static void
-on_clock (int timer, void *opaque)
+on_clock (int timer G_GNUC_UNUSED, void *opaque)
 {
   const Call *call = opaque;
 
-  (void) timer;
   call->heed (call->opaque);
 }
 

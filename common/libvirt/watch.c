@@ -20,11 +20,10 @@ static const char connection_lost[]
   = "the connection to libvirt was lost (did its daemon restart?)";
 
 static void
-on_closed (virConnectPtr connection, int reason, void *opaque)
+on_closed (virConnectPtr connection G_GNUC_UNUSED, int reason, void *opaque)
 {
   const KeptJob *kept = opaque;
 
-  (void) connection;
   telling_lose (kept->telling,
                 reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
                 ? "libvirt's daemon does not answer any more"
@@ -32,13 +31,12 @@ on_closed (virConnectPtr connection, int reason, void *opaque)
 }
 
 static int
-on_lifecycle (virConnectPtr connection, virDomainPtr domain, int event,
-              int detail, void *opaque)
+on_lifecycle (virConnectPtr connection G_GNUC_UNUSED,
+              virDomainPtr domain G_GNUC_UNUSED, int event, int detail,
+              void *opaque)
 {
   KeptJob *kept = opaque;
 
-  (void) connection;
-  (void) domain;
   if (event == VIR_DOMAIN_EVENT_STOPPED)
     telling_lose (kept->telling, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
                   ? "the guest was shut down"
@@ -88,13 +86,12 @@ lose_job (KeptJob *kept, const char *reason)
 
 /* The event may be a late one of a job before ours. */
 static void
-on_job_completed (virConnectPtr connection, virDomainPtr domain,
+on_job_completed (virConnectPtr connection G_GNUC_UNUSED, virDomainPtr domain,
                   virTypedParameterPtr params, int n_params, void *opaque)
 {
   KeptJob *kept = opaque;
   const char *reason = NULL;
 
-  (void) connection;
   if (kept->telling->life != JOB_RUNNING)
     return;
   if (job_is_running (&kept->job, domain)) {
