@@ -102,11 +102,8 @@ next_length (const char *path, size_t length)
 {
   if (path[length] == '\0')
     return 0;
-  while (path[length] != '\0' && path[length] != '/')
-    length++;
-  while (path[length] == '/')
-    length++;
-  return length;
+  length += strcspn (path + length, "/");
+  return length + strspn (path + length, "/");
 }
 
 /* From here on to run_child: between fork and _exit, hence async-signal-safe
@@ -209,14 +206,12 @@ receive (int fd, gint64 deadline, Verdict *verdict)
   for (;;) {
     struct pollfd polled = { .fd = fd, .events = POLLIN };
     const gint64 left = deadline - g_get_monotonic_time ();
-    ssize_t n = -1;
 
     if (left <= 0)
       return ETIMEDOUT;
-    if (poll (&polled, 1, (int) (left / 1000) + 1) > 0)
-      n = read (fd, verdict, sizeof *verdict);
-    else
+    if (poll (&polled, 1, (int) (left / 1000) + 1) <= 0)
       continue;
+    const ssize_t n = read (fd, verdict, sizeof *verdict);
     if (n == (ssize_t) sizeof *verdict)
       return 0;
     if (n >= 0)
@@ -283,11 +278,11 @@ remedy (const char *path, int mode, const User *user)
 static char *
 failed_piece (const char *path, const Verdict *verdict)
 {
-  char *piece = g_strndup (path, (gsize) verdict->length);
+  gsize length = (gsize) verdict->length;
 
-  for (gsize n = strlen (piece); n > 1 && piece[n - 1] == '/'; n--)
-    piece[n - 1] = '\0';
-  return piece;
+  while (length > 1 && path[length - 1] == '/')
+    length--;
+  return g_strndup (path, length);
 }
 
 /* What the user lacks at piece is mode; need: " (needed for ...)" or ""; advice:
@@ -334,8 +329,8 @@ explain (const char *purpose, const char *path, int mode, const char *advice,
   g_autofree char *piece = failed_piece (path, verdict);
   int wanted = last ? mode : X_OK;
   int failure = verdict->error;
-  char *real = failure == EACCES || failure == 0 ? realpath (piece, NULL)
-    : NULL;
+  g_autofree char *real = failure == EACCES || failure == 0
+    ? realpath (piece, NULL) : NULL;
   Verdict behind = { 0 };
 
   if (real != NULL && strcmp (real, piece) != 0
@@ -350,7 +345,6 @@ explain (const char *purpose, const char *path, int mode, const char *advice,
     g_free (need);
     need = g_strdup_printf (" (needed for %s)", path);
   }
-  free (real);
   return failure == 0
     || set_error (purpose, piece, wanted, need, last ? advice : NULL, user,
                   failure, error);
