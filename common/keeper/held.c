@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The server's connections to the backup job, held open until we end.
- *
- * Three faults of QEMU's make that needful.  Where a disk has an iothread, QEMU
- * 7.2 dies if a connection to its job is closed before the job has ended
- * (blockdev-nbd.c, nbd_blockdev_client_closed: an assertion).  It hangs for ever
- * if one still negotiates as the job ends, also if that one is closed then
+ * Holds the server's connections to the backup job open until the keeper ends,
+ * because of three faults of QEMU.  Where a disk has an iothread, QEMU 7.2 dies
+ * if a connection is closed before the job has ended (blockdev-nbd.c,
+ * nbd_blockdev_client_closed: an assertion).  QEMU hangs for ever if a
+ * connection still negotiates as the job ends, even if it is closed then
  * (nbd_server_free waits, but for other sockets).  And QEMU ends no job while an
- * answer is unread that it has begun to send: its main thread waits, and with it
- * the guest.  So each connection must be known to be the export's, or be closed,
- * before the job is ended: held_wait ().
+ * answer that it has begun to send is unread: its main thread waits, and the
+ * guest with it.  So before the job is ended, held_wait () has each connection
+ * known to be the export's, or closed.
  *
- * A thread of the keeper's with a socket of its own, since the keeper itself
- * may wait for libvirt, which waits for QEMU, which waits for us to read.  What
- * the server still receives on must not be received here: it would lack what we
- * take.
+ * This is a thread with a socket of its own, since the keeper itself may wait
+ * for libvirt, which waits for QEMU, which waits for us to read.  It must not
+ * receive on what the server still receives on: the server would lack that.
  */
 #include <config.h>
 
@@ -33,9 +31,8 @@
 #define NOISE_BYTES 65536
 #define ID_MAX_BYTES 20         /* a guint64's digits */
 
-/* How long QEMU may take to answer the question below.  It closes a connection
- * itself that negotiates for 10 s (NBD_DEFAULT_HANDSHAKE_MAX_SECS, QEMU 7.2.14 and
- * 9.1).
+/* For QEMU to answer ask ().  It closes what negotiates for 10 s itself
+ * (NBD_DEFAULT_HANDSHAKE_MAX_SECS, QEMU 7.2.14 and 9.1).
  */
 #define SETTLES_WITHIN_MS 12000
 #define HEARD_WITHIN_MS (SETTLES_WITHIN_MS + 2000)
@@ -100,13 +97,13 @@ add_connection (Held *held, const Message *message, int fd)
                        g_strdup (message_text (message, 0)), connection);
 }
 
-/* Whose is it, the negotiation's or the export's?  A request to read one byte
- * tells: an export answers it, with our cookie; a negotiation takes it for an
- * option with a wrong magic number, and QEMU closes the connection, which does no
- * harm then.  (NBD's doc/proto.md, "Request message"; QEMU's nbd/server.c,
- * nbd_negotiate_options, 7.2 to 10.0.)  With extended headers, 32 bytes are a
- * request, and this is one with a wrong number, which is answered as well
- * (nbd_receive_request).  Under TLS nothing can be asked; QEMU's own limit helps.
+/* Does it negotiate, or is it the export's?  We request to read one byte.  An
+ * export answers with our cookie; a negotiation takes it for an option with a
+ * wrong magic number, and QEMU closes the connection, which does no harm then.
+ * (NBD's doc/proto.md, "Request message"; QEMU's nbd/server.c,
+ * nbd_negotiate_options, 7.2 to 10.0.)  With extended headers, these 32 bytes are
+ * a request with a wrong number, which is answered as well
+ * (nbd_receive_request).  Under TLS we cannot ask; QEMU's own limit helps.
  */
 static void
 ask (Connection *connection)
@@ -132,6 +129,7 @@ ask (Connection *connection)
                 MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Nobody else receives on it from here on. */
 static void
 drain (Connection *connection)
 {
@@ -172,9 +170,9 @@ drain_all (Held *held)
   tell_news (held, true);
 }
 
-/* Those that QEMU has not answered in time: one that could be asked is not the
- * export's, and is closed; else QEMU's own limit has not struck, so it is.
- * Milliseconds until the next; -1: there is none.
+/* Settle those that QEMU has not answered in time: one that was asked is not the
+ * export's, and is closed; one that could not be asked has outlived QEMU's own
+ * limit, so it is.  Returns the milliseconds until the next; -1: there is none.
  */
 static int
 settle_overdue (Held *held)
@@ -298,21 +296,20 @@ throw_away (Connection *connection)
 static void
 heed_connections (Held *held, const GArray *pollfds)
 {
-  for (guint i = 2; i < pollfds->len; i++) {
-    const struct pollfd *ready = &g_array_index (pollfds, struct pollfd, i);
-    GHashTableIter iter;
-    gpointer value;
-    g_hash_table_iter_init (&iter, held->connections);
-    while (ready->revents && g_hash_table_iter_next (&iter, NULL, &value))
-      if (((const Connection *) value)->fd == ready->fd) {
-        if (!throw_away (value))
-          g_hash_table_iter_remove (&iter);
-        break;
-      }
-  }
+  const struct pollfd *ready = &g_array_index (pollfds, struct pollfd, 2);
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, held->connections);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    if (((const Connection *) value)->drained && (ready++)->revents
+        && !throw_away (value))
+      g_hash_table_iter_remove (&iter);
 }
 
-/* What to wait for: the server, its end, and bytes for nobody else. */
+/* What to wait for: the server, its end, and then, in the table's order, each
+ * connection that nobody else receives on.
+ */
 static GArray *
 list_pollfds (const Held *held)
 {
