@@ -131,6 +131,7 @@ unit_tests = \
 	tests/unit/dirty-map \
 	tests/unit/dirty-map-union \
 	tests/unit/export-name \
+	tests/unit/folder-access \
 	tests/unit/forest \
 	tests/unit/forest-random \
 	tests/unit/guest-xml \
@@ -148,7 +149,6 @@ unit_tests = \
 	tests/unit/parts-simulation \
 	tests/unit/qcow2-bitmaps \
 	tests/unit/qcow2-header \
-	tests/unit/reach \
 	tests/unit/remedy \
 	tests/unit/roster \
 	tests/unit/tree-load

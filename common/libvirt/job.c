@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/folder-access.h"
 #include "base/nearest.h"
-#include "base/reach.h"
 #include "libvirt/backup-xml.h"
 #include "libvirt/kept.h"
 #include "tree/checkpoint.h"
@@ -66,8 +66,8 @@ make_folder (Job *job, const char *const *texts, GError **error)
     return true;
   if (!give_folder (job->folder.fd, folder, user, group, error))
     return false;
-  return reach_check ("QEMU's socket", folder, user, group, W_OK | X_OK,
-                      is_gone_soon, error)
+  return folder_access ("QEMU's socket", folder, user, group, W_OK | X_OK,
+                        is_gone_soon, error)
     || error_advise (error, REMEDY_SOCKET_DIR_BY_GROUP, NULL);
 }
 

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/folder-access.h"
 #include "base/own-folder.h"
-#include "base/reach.h"
 #include "image/chain.h"
 #include "parts/parts.h"
 #include "source/live-plan.h"
@@ -58,7 +58,7 @@ check_folder (const char *purpose, const char *folder, const GuestLook *look,
   gid_t group;
 
   return !qemu_user (look, &user, &group)
-    || reach_check (purpose, folder, user, group, mode, NULL, error)
+    || folder_access (purpose, folder, user, group, mode, NULL, error)
     || error_advise (error, remedy, NULL);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * See reach.h.  All questions are put by a child process, even where the user
+ * See folder-access.h.  A child process puts all questions, even where the user
  * need not change: a file system that hangs must not hang us.
  */
 #include <config.h>
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/reach.h"
+#include "base/folder-access.h"
 
 #define TIMEOUT_US (10 * G_USEC_PER_SEC)
 #define KILLED_US (1 * G_USEC_PER_SEC)
@@ -351,8 +351,8 @@ explain (const char *purpose, const char *path, int mode, const char *advice,
 }
 
 bool
-reach_check (const char *purpose, const char *path, uid_t uid, gid_t gid,
-             int mode, const char *advice, GError **error)
+folder_access (const char *purpose, const char *path, uid_t uid, gid_t gid,
+               int mode, const char *advice, GError **error)
 {
   g_auto (User) user = { 0 };
   Verdict verdict = { 0 };

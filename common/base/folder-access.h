@@ -5,22 +5,22 @@
  * away to that user, but not the folders above it; asked beforehand, the
  * answer names the folder and the remedy, which QEMU's own error does not.
  */
-#ifndef COMMON_BASE_REACH_H
-#define COMMON_BASE_REACH_H
+#ifndef COMMON_BASE_FOLDER_ACCESS_H
+#define COMMON_BASE_FOLDER_ACCESS_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 #include <glib.h>
 
-/* Tell whether a user may use path with mode, and enter each folder above it.
+/* May a user use path with mode, and enter each folder above it?
  *
- * purpose: what the path is for, "socket-dir=/run": the message starts so.
+ * purpose: what the path is for, "socket-dir=/run"; messages start with it.
  * path: absolute.
  * uid, gid: of the user; other groups come from the user database.
- * mode: of R_OK, W_OK and X_OK, or F_OK; for the last component, which must be
- *   a folder if X_OK is among them.
- * advice: what to do where it is path itself that the user may not use so; NULL:
- *   the command that changes that, or to choose another folder.
+ * mode: R_OK, W_OK and X_OK, or F_OK; of the last component, which must be a
+ *   folder if X_OK is among them.
+ * advice: what to do if path itself, and no folder above it, is refused; NULL:
+ *   a command that allows it, or to choose another folder.
  *
  * If the caller is root or the user, the kernel is asked, in a process that
  * becomes the user.  Else the mode bits decide, and what they cannot tell (a
@@ -34,7 +34,7 @@
  *
  * For the time of the call there is a child process, reaped before it returns
  * (unless the file system hangs).  Only for a process with a single thread. */
-bool reach_check (const char *purpose, const char *path, uid_t uid, gid_t gid,
-                  int mode, const char *advice, GError **error);
+bool folder_access (const char *purpose, const char *path, uid_t uid,
+                    gid_t gid, int mode, const char *advice, GError **error);
 
-#endif /* COMMON_BASE_REACH_H */
+#endif /* COMMON_BASE_FOLDER_ACCESS_H */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Tests of common/base/reach.c with real folders: for nobody as seen by root (when
- * the tests run as root), by that user itself, and by another ordinary user.
+ * Tests of common/base/folder-access.c with real folders: for nobody as seen by
+ * root (when the tests run as root), by that user itself, and by another
+ * ordinary user.
  */
 #include <config.h>
 
@@ -23,7 +24,7 @@
 #include <glib/gstdio.h>
 
 #include "base/error.h"
-#include "base/reach.h"
+#include "base/folder-access.h"
 
 /* In no user database. */
 #define STRANGER 3000000001u
@@ -55,7 +56,7 @@ set_up (void)
   g_autofree char *file = NULL;
   g_autofree char *link = NULL;
 
-  root = g_strdup ("/tmp/unit-reach-XXXXXX");
+  root = g_strdup ("/tmp/unit-folder-access-XXXXXX");
   g_assert_nonnull (g_mkdtemp (root));
   g_assert_cmpint (g_chmod (root, 0755), ==, 0);
   make_folder ("open", 0755);
@@ -95,7 +96,8 @@ check (const char *name, uid_t uid, int mode, int code, const char *part)
 {
   g_autofree char *path = g_build_filename (root, name, NULL);
   g_autoptr (GError) error = NULL;
-  const bool ok = reach_check ("dir=x", path, uid, group, mode, NULL, &error);
+  const bool ok
+    = folder_access ("dir=x", path, uid, group, mode, NULL, &error);
 
   assert_no_children ();
   if (code == 0) {
@@ -323,7 +325,8 @@ check_typed (const char *name, uid_t uid, int mode, const char *program)
   g_autofree char *path = g_build_filename (root, name, NULL);
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (reach_check ("dir=x", path, uid, group, mode, NULL, &error));
+  g_assert_false (folder_access ("dir=x", path, uid, group, mode, NULL,
+                                 &error));
   g_test_message ("%s", error->message);
   g_auto (GStrv) pieces = g_strsplit (error->message, "\"", -1);
   g_assert_cmpuint (g_strv_length (pieces), ==, 3);
@@ -382,14 +385,14 @@ test_remedy (void)
 
   set_up ();
   path = g_build_filename (root, "open", NULL);
-  g_assert_false (reach_check ("dir=x", path, STRANGER, group, W_OK, "do this",
-                               &error));
+  g_assert_false (folder_access ("dir=x", path, STRANGER, group, W_OK,
+                                 "do this", &error));
   g_assert_true (g_str_has_suffix (error->message, "/open; do this"));
   g_clear_error (&error);
   g_clear_pointer (&path, g_free);
   path = g_build_filename (root, "shut/in", NULL);
-  g_assert_false (reach_check ("dir=x", path, STRANGER, group, R_OK, "do this",
-                               &error));
+  g_assert_false (folder_access ("dir=x", path, STRANGER, group, R_OK,
+                                 "do this", &error));
   g_assert_null (strstr (error->message, "do this"));
   tear_down ();
 }
@@ -420,11 +423,12 @@ test_refused (void)
   check (fill, STRANGER, R_OK, ENAMETOOLONG, "4095 is the limit");
   check (name, STRANGER, R_OK, ENAMETOOLONG, "cannot use ROOT/bbb");
   check ("open", (uid_t) -1, R_OK, EINVAL, "for user -1");
-  g_assert_false (reach_check ("a=b", "c", STRANGER, 1, R_OK, NULL, NULL));
-  g_assert_false (reach_check ("a=b", "", STRANGER, 1, R_OK, NULL, NULL));
-  g_assert_false (reach_check ("a=b", "/", STRANGER, (gid_t) -1, 0, NULL, NULL));
-  g_assert_true (reach_check ("a=b", "/", STRANGER, 1, X_OK, NULL, NULL));
-  g_assert_true (reach_check ("a=b", "//", STRANGER, 1, X_OK, NULL, NULL));
+  g_assert_false (folder_access ("a=b", "c", STRANGER, 1, R_OK, NULL, NULL));
+  g_assert_false (folder_access ("a=b", "", STRANGER, 1, R_OK, NULL, NULL));
+  g_assert_false (folder_access ("a=b", "/", STRANGER, (gid_t) -1, 0, NULL,
+                                 NULL));
+  g_assert_true (folder_access ("a=b", "/", STRANGER, 1, X_OK, NULL, NULL));
+  g_assert_true (folder_access ("a=b", "//", STRANGER, 1, X_OK, NULL, NULL));
   tear_down ();
 }
 
@@ -491,16 +495,16 @@ main (int argc, char **argv)
   g_assert_nonnull (entry);
   nobody = entry->pw_uid;
   nogroup = entry->pw_gid;
-  g_test_add_func ("/reach/nobody", test_nobody);
-  g_test_add_func ("/reach/stranger", test_stranger);
-  g_test_add_func ("/reach/self", test_self);
-  g_test_add_func ("/reach/owner", test_owner);
-  g_test_add_func ("/reach/link", test_link);
-  g_test_add_func ("/reach/acl", test_acl);
-  g_test_add_func ("/reach/typed", test_typed);
-  g_test_add_func ("/reach/remedy", test_remedy);
-  g_test_add_func ("/reach/quoting", test_quoting);
-  g_test_add_func ("/reach/refused", test_refused);
-  g_test_add_func ("/reach/signals", test_signals);
+  g_test_add_func ("/folder-access/nobody", test_nobody);
+  g_test_add_func ("/folder-access/stranger", test_stranger);
+  g_test_add_func ("/folder-access/self", test_self);
+  g_test_add_func ("/folder-access/owner", test_owner);
+  g_test_add_func ("/folder-access/link", test_link);
+  g_test_add_func ("/folder-access/acl", test_acl);
+  g_test_add_func ("/folder-access/typed", test_typed);
+  g_test_add_func ("/folder-access/remedy", test_remedy);
+  g_test_add_func ("/folder-access/quoting", test_quoting);
+  g_test_add_func ("/folder-access/refused", test_refused);
+  g_test_add_func ("/folder-access/signals", test_signals);
   return g_test_run ();
 }
