@@ -177,33 +177,24 @@ parse_owner (const xmlNode *domain, Guest *guest, GError **error)
   return true;
 }
 
-/* Fill type and source.  False if there is no medium (virStorageSourceIsEmpty:
- * local storage is empty without a path). */
-static bool
-parse_source (const xmlNode *node, GuestDisk *disk)
-{
-  static const char *const images[] = { "file", "block", NULL };
-  g_autofree char *key = source_key (node);
-
-  disk->type = xml_attribute (node, "type");
-  if (!disk->type)
-    disk->type = g_strdup ("file");
-  if (!key)
-    return false;
-  if (g_strv_contains (images, disk->type))
-    disk->source = g_steal_pointer (&key);
-  return true;
-}
-
-/* A hard disk with a medium? */
+/* Is it a hard disk with a medium?  Fills type and source then.
+ * (virStorageSourceIsEmpty: local storage is empty without a path.) */
 static bool
 holds_data (const xmlNode *node, GuestDisk *disk)
 {
   static const char *const devices[] = { "disk", "lun", NULL };
+  static const char *const images[] = { "file", "block", NULL };
   g_autofree char *device = xml_attribute (node, "device");
+  g_autofree char *key = source_key (node);
 
-  return g_strv_contains (devices, device ? device : "disk")
-    && parse_source (node, disk);
+  if (!key || !g_strv_contains (devices, device ? device : "disk"))
+    return false;
+  disk->type = xml_attribute (node, "type");
+  if (!disk->type)
+    disk->type = g_strdup ("file");
+  if (g_strv_contains (images, disk->type))
+    disk->source = g_steal_pointer (&key);
+  return true;
 }
 
 /* NULL if a backup can cover it. */
