@@ -351,8 +351,9 @@ end_running (Job *job, Hypervisor *hypervisor, bool keep_checkpoint,
 }
 
 bool
-job_end (KeptJob *kept, bool keep_checkpoint, GError **error)
+job_end (void *opaque, bool keep_checkpoint, GError **error)
 {
+  KeptJob *kept = opaque;
   Job *job = &kept->job;
 
   if (telling_may_have_job (kept->telling)

@@ -41,15 +41,6 @@ typedef struct {
   void *opaque;
 } Call;
 
-static Call *
-call_new (KeeperCallback heed, void *opaque)
-{
-  Call *call = g_new (Call, 1);
-
-  *call = (Call) { heed, opaque };
-  return call;
-}
-
 static void
 on_fd (int watch G_GNUC_UNUSED, int fd G_GNUC_UNUSED,
        int events G_GNUC_UNUSED, void *opaque)
@@ -70,16 +61,20 @@ on_clock (int timer G_GNUC_UNUSED, void *opaque)
 static bool
 add_fd (int fd, KeeperCallback heed, void *opaque)
 {
+  const Call call = { heed, opaque };
+
   return virEventAddHandle (fd, VIR_EVENT_HANDLE_READABLE
                             | VIR_EVENT_HANDLE_HANGUP, on_fd,
-                            call_new (heed, opaque), g_free) >= 0;
+                            g_memdup2 (&call, sizeof call), g_free) >= 0;
 }
 
 static bool
 add_clock (int interval_ms, KeeperCallback heed, void *opaque)
 {
-  return virEventAddTimeout (interval_ms, on_clock, call_new (heed, opaque),
-                             g_free) >= 0;
+  const Call call = { heed, opaque };
+
+  return virEventAddTimeout (interval_ms, on_clock,
+                             g_memdup2 (&call, sizeof call), g_free) >= 0;
 }
 
 static bool
@@ -160,12 +155,6 @@ prove (void *opaque, const char *target, GError **error)
   return life_look (&kept->job, &kept->hypervisor, target, error);
 }
 
-static void
-doubt (void *opaque, const char *why)
-{
-  watch_doubt (opaque, why);
-}
-
 /* Warn when a fifth, a tenth, a twentieth of the room at first is left. */
 static void
 look_at_scratch (KeptJob *kept)
@@ -208,18 +197,6 @@ look_after (void *opaque)
     look_at_scratch (kept);
 }
 
-static void
-notice_loss (void *opaque)
-{
-  watch_notice_loss (opaque);
-}
-
-static bool
-end (void *opaque, bool keep_checkpoint, GError **error)
-{
-  return job_end (opaque, keep_checkpoint, error);
-}
-
 /* The folder stays until nothing is left that it tells of. */
 static bool
 is_left (const void *opaque)
@@ -240,9 +217,9 @@ const JobOps libvirt_job_ops = {
   .look = look,
   .begin = begin,
   .prove = prove,
-  .doubt = doubt,
+  .doubt = watch_doubt,
   .look_after = look_after,
-  .notice_loss = notice_loss,
-  .end = end,
+  .notice_loss = watch_notice_loss,
+  .end = job_end,
   .is_left = is_left,
 };

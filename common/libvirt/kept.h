@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A backup job of libvirt's, as the keeper keeps it (keeper/job-ops.h).
+ * A backup job of libvirt's, as the keeper keeps it (keeper/job-ops.h).  A
+ * void *kept is a KeptJob: such functions stand in the JobOps.
  */
 #ifndef COMMON_LIBVIRT_KEPT_H
 #define COMMON_LIBVIRT_KEPT_H
@@ -65,9 +66,7 @@ typedef struct {
   guint64 scratch_told;
 } KeptJob;
 
-/* Turn libvirt's last error into *error, in front of it what was tried.
- * Returns false.
- */
+/* Set "WHAT WAS TRIED: libvirt's last error".  Returns false. */
 bool hypervisor_error (GError **error, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
 
@@ -75,10 +74,10 @@ bool hypervisor_error (GError **error, const char *format, ...)
 virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
                                GError **error);
 
-/* Before hypervisor_look: libvirt's calls have no limit, so a look ends the
- * process if it has nothing to tell for longer than anybody waits.  (A process
- * that has a job waits for libvirt as long as it takes: until QEMU answers, or is
- * gone; or, as connect.c asks its daemon for signs of life, until that is.)
+/* Call before hypervisor_look: libvirt's calls have no limit, so a look that
+ * has nothing to tell for longer than anybody waits ends the process.  (With a
+ * job, it waits until QEMU answers, or until QEMU or libvirt's daemon, which
+ * connect.c asks for signs of life, is gone.)
  */
 void hypervisor_look_on (void);
 
@@ -93,8 +92,7 @@ bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
 bool hypervisor_advise (GError **error, const char *advice,
                         const char *command);
 
-/* "virsh -c URI COMMAND GUEST NAME" (NULL: no name), for messages; the
- * caller's.
+/* "virsh -c URI COMMAND GUEST NAME", for messages; name may be NULL.  g_free ().
  */
 char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                         const char *name);
@@ -102,8 +100,8 @@ char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
 /* Is the guest known to be off, or gone? */
 bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
 
-/* Does its QEMU answer?  (It is asked for the disks' counters, which leaves no
- * trace.)  Waits while QEMU is silent, until libvirt notices its end.
+/* Does its QEMU answer?  Waits while it is silent, until libvirt notices its
+ * end.  (Asks for the disks' counters, which leaves no trace.)
  */
 bool hypervisor_guest_answers (const Hypervisor *hypervisor);
 
@@ -134,7 +132,7 @@ bool job_is_running (const Job *job, virDomainPtr domain);
  * files, and the created checkpoint unless it is to stay.  False with all
  * that could not be done; it can be tried again then.
  */
-bool job_end (KeptJob *kept, bool keep_checkpoint, GError **error);
+bool job_end (void *kept, bool keep_checkpoint, GError **error);
 
 /* Bytes that scratch files occupy and that are left for them, and the file
  * (borrowed) for which the least is, as far as this machine can tell; false if
@@ -151,23 +149,23 @@ bool watch_begin (KeptJob *kept, GError **error);
 /* Have libvirt tell of nothing more on this connection. */
 void watch_end (KeptJob *kept);
 
-/* Look at the job some times more, at the clock: its end may have been told
+/* Let watch_recheck look some times more: the job's end may have been told
  * while nobody was interested yet.
  */
 void watch_look_again (KeptJob *kept);
 
-/* Does the job run?  If not, tell the server, with the reason.  For when no
- * event of libvirt's will come: it came too early, or the server ends first,
- * and nobody else would say why clients failed.
+/* If the job does not run, tell the server why.  For when no event of libvirt's
+ * will come: it came too early, or the server ends first, and nobody else would
+ * say why clients failed.
  */
-void watch_notice_loss (KeptJob *kept);
+void watch_notice_loss (void *kept);
 
-/* QEMU says that the job does not run any more, and libvirt will say why; if
- * not, that is why.
+/* QEMU says that the job does not run any more.  Unless libvirt says why, the
+ * server is told why.
  */
-void watch_doubt (KeptJob *kept, const char *why);
+void watch_doubt (void *kept, const char *why);
 
-/* The clock has struck: is there still a job that was doubted? */
+/* Look for a job that was doubted.  Call at each tick of the clock. */
 void watch_recheck (KeptJob *kept);
 
 /* Have QEMU's events on its jobs handed on.  Before a job begins. */

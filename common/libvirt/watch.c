@@ -103,8 +103,10 @@ on_job_completed (virConnectPtr connection G_GNUC_UNUSED, virDomainPtr domain,
 }
 
 void
-watch_notice_loss (KeptJob *kept)
+watch_notice_loss (void *job)
 {
+  KeptJob *kept = job;
+
   if (kept->telling->life != JOB_RUNNING)
     return;
   if (virConnectIsAlive (kept->hypervisor.connection) != 1)
@@ -120,8 +122,10 @@ watch_look_again (KeptJob *kept)
 }
 
 void
-watch_doubt (KeptJob *kept, const char *why)
+watch_doubt (void *job, const char *why)
 {
+  KeptJob *kept = job;
+
   if (telling_is_lost (kept->telling) || kept->doubt)
     return;
   kept->doubt = g_strdup (why);
