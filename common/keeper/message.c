@@ -152,8 +152,8 @@ receive_all (int fd, gint64 deadline, void *data, gsize length,
   char *next = data;
 
   while (length > 0) {
-    const gint64 left = deadline < 0 ? -1
-      : MAX (0, (deadline - g_get_monotonic_time ()) / 1000);
+    const gint64 left
+      = MAX (0, (deadline - g_get_monotonic_time ()) / 1000);
     struct pollfd pollfd = { .fd = fd, .events = POLLIN };
     const int ready = poll (&pollfd, 1, (int) left);
     if (ready < 0 && errno == EINTR)
@@ -178,8 +178,7 @@ receive_all (int fd, gint64 deadline, void *data, gsize length,
 bool
 message_receive (int fd, int timeout_ms, Message *message)
 {
-  const gint64 deadline = timeout_ms < 0 ? -1
-    : g_get_monotonic_time () + timeout_ms * 1000LL;
+  const gint64 deadline = g_get_monotonic_time () + timeout_ms * 1000LL;
   guint32 length;
 
   message_clear (message);

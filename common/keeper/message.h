@@ -23,24 +23,21 @@ typedef struct {
 void message_clear (Message *message);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Message, message_clear)
 
-/* Send a message; texts is NULL-terminated.  Waits while the other
- * side does not read.  False with errno set: EPIPE when it is gone (no
- * signal is raised).
+/* Send a message; texts is NULL-terminated.  Waits while the other side does not
+ * read.  False with errno set: EPIPE when it is gone (no signal is raised).
  */
 bool message_send (int fd, guint kind, const char *const *texts);
 
-/* The same, with a descriptor, of which the other side gets a copy
- * (unix(7), SCM_RIGHTS): from when this returns, even if it has not received
- * the message yet.
+/* The same, with a copy of a descriptor (unix(7), SCM_RIGHTS).  The copy exists
+ * from when this returns, even if the message was not received yet.
  */
 bool message_send_fd (int fd, guint kind, const char *const *texts,
                       int attached);
 
-/* The descriptor that came with a message, the caller's from now on; -1: none.
- */
+/* Take the descriptor that came with a message; close () it.  -1: none. */
 int message_take_fd (Message *message);
 
-/* Receive the next message, waiting for timeout_ms at most (-1: for ever).
+/* Receive the next message, waiting for timeout_ms at most.
  * False with errno set: ETIMEDOUT, ECONNRESET when the other side is gone,
  * EPROTO when it sends something else.
  */
