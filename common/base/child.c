@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The guard is a pipe that nobody writes to.  We hold its writing end, the
- * child, which must leave it alone, the other: that it hangs up tells the
- * kernel that the child shall end, and tells us that it has ended.
+ * Runs a child with a guard: a pipe that nobody writes to, of which we hold the
+ * writing end, and the child, which must leave it alone, the other.  When our
+ * end closes, the kernel kills the child; when the child's closes, it has ended.
  * (PR_SET_PDEATHSIG would strike when nbdkit forks into the background and its
  * first process ends.)
  */
@@ -25,23 +25,11 @@
 
 #define PASSED_FD 3
 #define GUARD_FD 4
-/* For the kernel to end what it was told to kill: one that waits for a dead
- * disk or server of files ends when that answers.
+/* For the end of a killed child: one that waits for a dead disk or file server
+ * ends only when that answers.
  */
 #define DEATH_MS 2000
 #define POLL_MS 5
-
-/* Programs print several lines where one is wanted in a log. */
-static char *
-one_line (const GString *bytes)
-{
-  g_autofree char *text
-    = g_utf8_make_valid (bytes->str, (gssize) bytes->len);
-
-  g_strstrip (text);
-  printable_make (text);
-  return *text ? g_steal_pointer (&text) : NULL;
-}
 
 char *
 child_says (Child *child)
@@ -54,19 +42,22 @@ child_says (Child *child)
   while (bytes->len < 65536
          && (n = read (child->err, buffer, sizeof buffer)) > 0)
     g_string_append_len (bytes, buffer, n);
-  return one_line (bytes);
+  g_autofree char *text
+    = g_utf8_make_valid (bytes->str, (gssize) bytes->len);
+  g_strstrip (text);
+  printable_make (text);
+  return *text ? g_steal_pointer (&text) : NULL;
 }
 
-/* Runs between fork and exec: only async-signal-safe calls.  The signal is one
- * that nobody can miss: QEMU 7.2 may hang on a SIGTERM that comes just after a
- * QMP command, and no second one would come.
+/* Runs between fork and exec: only async-signal-safe calls.  SIGKILL, as QEMU
+ * 7.2 may hang on a SIGTERM that comes just after a QMP command, and no second
+ * one would come.
  */
 static void
-live_beside_us (gpointer data)
+live_beside_us (gpointer data G_GNUC_UNUSED)
 {
   struct pollfd guard = { .fd = GUARD_FD };
 
-  (void) data;
   setpgid (0, 0);
   umask (077);
 #ifdef F_SETSIG
@@ -74,8 +65,8 @@ live_beside_us (gpointer data)
   fcntl (GUARD_FD, F_SETSIG, SIGKILL);
   fcntl (GUARD_FD, F_SETFL, O_ASYNC);
 #endif
-  /* It may have hung up before the line above, if descriptor 4 was our other
-   * end of it.  If not, that one is closed by exec, and the signal comes then.
+  /* The guard may have hung up before the line above, if descriptor 4 was our
+   * end of it.  If not, exec closes that end, and the signal comes then.
    */
   if (poll (&guard, 1, 0) > 0)
     _exit (EXIT_FAILURE);
@@ -96,11 +87,10 @@ spawn_failed (const char *program, const GError *spawn_error, GError **error)
                     : "is the machine out of processes, files or memory?");
 }
 
-/* In the C locale, and with huge pages where the machine offers them: QEMU
- * walks all of a dirty bitmap when it opens an image (hbitmap_deserialize_finish,
- * 32 MiB for 16 TiB at 64 KiB), and would fault in each page of it.  Source:
- * glibc manual, "Memory Allocation Tunables", glibc.malloc.hugetlb (since
- * 2.35); other C libraries do not know the variable.
+/* Huge pages spare QEMU page faults: it walks all of a dirty bitmap when it
+ * opens an image (hbitmap_deserialize_finish; 32 MiB for 16 TiB at 64 KiB).
+ * Source: glibc manual, "Memory Allocation Tunables", glibc.malloc.hugetlb
+ * (since 2.35); other C libraries do not know the variable.
  */
 static GStrv
 child_environment (void)
@@ -167,8 +157,8 @@ wait_for_end (const Child *child, gint64 deadline)
   return guard.revents != 0;
 }
 
-/* A moment passes between the closing of its files and its end.  Not ours to
- * reap if we have forked since.
+/* A moment passes between the closing of its files and its end.  If we have
+ * forked since, it is not ours to reap.
  */
 static void
 reap (const Child *child, gint64 deadline)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Another program that runs beside us, and can neither hang us, flood us, nor
- * outlive us.
+ * Runs another program that can neither hang us, flood us, nor outlive us.
  */
 #ifndef COMMON_BASE_CHILD_H
 #define COMMON_BASE_CHILD_H
@@ -10,8 +9,8 @@
 #include <stdbool.h>
 #include <glib.h>
 
-/* in and out are our ends of its standard input and output, the others are for
- * this module; -1 when closed.
+/* in and out are our ends of its standard input and output, -1 when closed; the
+ * rest is for this module.
  */
 typedef struct {
   GPid pid;
@@ -27,31 +26,30 @@ typedef struct {
  * descriptor 3 (-1: none).  False with errno ENOENT (not installed) or that of
  * the failed call.
  *
- * The child is in a process group of its own (a Ctrl-C meant for us does not
- * reach it), creates files only for its own user, stands in no folder that
- * somebody may want to unmount, and holds no terminal.  When the last process
- * that holds *child has ended, however it did, the kernel sends it SIGKILL
- * (fcntl (2), F_SETSIG, Linux): so it may be started before nbdkit forks into
- * the background, and by any thread.  It must have nothing to save.
+ * The child has a process group of its own (a Ctrl-C meant for us does not
+ * reach it), creates files only for its own user, works in "/", and holds no
+ * terminal.  The kernel sends it SIGKILL when the last process that holds
+ * *child has ended in any way (fcntl (2), F_SETSIG, Linux), so it must have
+ * nothing to save.  Any thread, and also before nbdkit forks into the
+ * background.
  */
 bool child_start (const char *const *argv, int pass_fd, Child *child,
                   GError **error);
 
-/* What it has written to its standard error since it was last asked, as one
- * line; NULL if nothing.  The caller's.  What nobody asks for is dropped at
- * 64 KiB, and does not stop the child.
+/* What it has written to its standard error since the last call, as one line;
+ * g_free ().  NULL if nothing.  Unread output beyond 64 KiB is dropped, and
+ * does not stop the child.
  */
 char *child_says (Child *child);
 
 /* End the child, which need not be one of this process any more: SIGTERM, then
  * SIGKILL after grace_ms.  Closes the pipes and reaps; waits two seconds more
- * than that at most.  Nothing happens when it
- * was never started or is stopped.
+ * than grace_ms at most.  Does nothing if it was not started or is stopped.
  */
 void child_stop (Child *child, unsigned grace_ms);
 
-/* In a process that has forked and will not stop the child: hold it no longer, so
- * that it ends with the other one.  Nothing happens when it was never started.
+/* Hold the child no longer, in a process that has forked and will not stop it,
+ * so that it ends with the other.  Does nothing if it was not started.
  */
 void child_disown (Child *child);
 

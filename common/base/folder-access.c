@@ -250,8 +250,8 @@ ask (const char *path, int mode, const User *user, Verdict *verdict)
 }
 
 /* The command that lets the user use a file.  Not chmod where it would let
- * everybody write, or where an ACL's mask would be meant by it; but of its owner,
- * an ACL says nothing. */
+ * everybody write, or where an ACL's mask would be meant by it; but of its
+ * owner, an ACL says nothing. */
 static char *
 remedy (const char *path, int mode, const User *user)
 {
@@ -285,8 +285,8 @@ failed_piece (const char *path, const Verdict *verdict)
   return g_strndup (path, length);
 }
 
-/* What the user lacks at piece is mode; need: " (needed for ...)" or ""; advice:
- * NULL, or instead of the command. */
+/* What the user lacks at piece is mode; need: " (needed for ...)" or "";
+ * advice: NULL, or instead of the command. */
 static bool
 set_error (const char *purpose, const char *piece, int mode, const char *need,
            const char *advice, const User *user, int failure, GError **error)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * "Did you mean": error messages that reject a name list the names that do
- * exist, those spelled most like the rejected one first.
+ * Lists the names that exist in messages that reject one, those spelled most
+ * like it first.
  */
 
 #ifndef COMMON_BASE_NEAREST_H
@@ -12,19 +12,16 @@
 
 /* Format names for an error message: "monday, mondays, sunday and 12 more".
  *
- * wanted: what the user asked for.  The names are shown by edit distance to
- *   it; among equals those that differ least when case is ignored come first,
- *   then those that come first in names.  NULL keeps the order of names.
+ * wanted: what the user asked for.  Names are ordered by edit distance to it,
+ *   then by distance without case, then as in names.  NULL: as in names.
  * names: const char *, borrowed, no NULL inside; NULL itself means empty.
  * most: how many names to show.  With 0 only their number is given.
  *
- * Only the first 64 bytes of a name and the first 100,000 names are compared,
- * so that the cost is bounded whatever a disk image or directory holds (about
- * half a second at the very worst); further names keep their order at the end.
+ * To bound the cost (half a second at worst), only the first 64 bytes of the
+ * first 100,000 names are compared; further names follow in their order.
  * Control characters are shown as '?'.
  *
- * Returns a new string, "(none)" if there are no names; free with g_free ().
- * Any thread. */
+ * Returns a new string, "(none)" without names; g_free ().  Any thread. */
 char *nearest_names (const char *wanted, const GPtrArray *names, guint most);
 
 #endif /* COMMON_BASE_NEAREST_H */

@@ -68,8 +68,8 @@ still_exists (int fd)
   return fstat (fd, &status) == 0 && status.st_nlink > 0;
 }
 
-/* Who sweeps has the lock for a moment only, and it goes by the name: so the folder
- * is made again only when it is gone.
+/* A sweeper holds the lock for a moment only, and finds the folder by its name:
+ * so we make it again only when it is gone.
  */
 bool
 own_folder_make (OwnFolder *folder, const char *path, GError **error)
@@ -107,10 +107,10 @@ own_folder_remove (OwnFolder *folder)
   *folder = (OwnFolder) OWN_FOLDER_INIT;
 }
 
-/* Is a process there that has the socket in that folder?  It must not notice: QEMU
- * 7.2 may die of a client that leaves.  So we ask for a kind that it is not; Linux
- * tells that from a socket that nobody has any more (net/unix/af_unix.c,
- * unix_find_bsd), in whatever network namespace it is.
+/* Does a process have the socket in that folder?  It must not notice: QEMU 7.2
+ * may die of a client that leaves.  So we connect to another kind of socket;
+ * Linux tells a wrong kind from a socket that nobody has any more
+ * (net/unix/af_unix.c, unix_find_bsd), whatever network namespace it is in.
  */
 static bool
 is_in_use (int folder)
@@ -134,9 +134,7 @@ remove_if_dead (int parent, const char *name, uid_t also_user)
 
   if (fd < 0)
     return;
-  /* After the lock was seen to be free, its maker is dead, and no job of it
-   * begins any more.
-   */
+  /* The lock was free: the maker is dead, and begins no job any more. */
   if (fstat (fd, &status) == 0
       && (status.st_uid == geteuid () || status.st_uid == also_user)
       && !is_in_use (fd)) {

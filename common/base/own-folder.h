@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Folders for sockets.  Their lock (flock) says that a process of ours lives
- * that has use for them; so those of killed ones can be told, and removed.
+ * Folders for sockets, each locked (flock) by the process that uses it, so that
+ * those of killed processes can be told and removed.
  */
 #ifndef COMMON_BASE_OWN_FOLDER_H
 #define COMMON_BASE_OWN_FOLDER_H
@@ -11,12 +11,11 @@
 #include <sys/types.h>
 #include <glib.h>
 
-/* What the names of all our folders and scratch files begin with; 16 hex digits
- * follow.
+/* Begins the names of all our folders and scratch files; 16 hex digits follow.
  */
 #define OWN_PREFIX "nbdkit-checkpoint-"
 
-/* The socket's name in it. */
+/* The socket's name in the folder. */
 #define OWN_SOCKET "nbd"
 
 typedef struct {
@@ -26,7 +25,7 @@ typedef struct {
 
 #define OWN_FOLDER_INIT { NULL, -1 }
 
-/* A name that is nobody's yet, without a folder; the caller's. */
+/* Returns a new name that nothing has yet, without a folder; g_free (). */
 char *own_folder_name (void);
 
 /* Is that such a name, exactly? */
@@ -38,11 +37,11 @@ bool own_folder_make (OwnFolder *folder, const char *path, GError **error);
 /* Remove it with the socket in it, if there is one.  Unlocked if that fails. */
 void own_folder_remove (OwnFolder *folder);
 
-/* Remove the folders in parent whose maker is dead: those that bear such a name,
- * belong to our user or also_user (who was given some), and whose lock is free;
- * unless a process has the socket there, as QEMU has while a job goes on that
- * nobody ended.  Nothing else is touched.  Limit: where locks are each machine's
- * own (some NFS), what another one uses looks dead.
+/* Remove the folders in parent whose maker is dead: those with such a name, of
+ * our user or also_user (who was given some), whose lock is free, and whose
+ * socket no process has (QEMU has it while a job goes on that nobody ended).
+ * Touches nothing else.  Limit: where locks are each machine's own (some NFS),
+ * what another machine uses looks dead.
  */
 void own_folder_sweep (const char *parent, uid_t also_user);
 

@@ -101,8 +101,8 @@ add_connection (Held *held, const Message *message, int fd)
  * export answers with our cookie; a negotiation takes it for an option with a
  * wrong magic number, and QEMU closes the connection, which does no harm then.
  * (NBD's doc/proto.md, "Request message"; QEMU's nbd/server.c,
- * nbd_negotiate_options, 7.2 to 10.0.)  With extended headers, these 32 bytes are
- * a request with a wrong number, which is answered as well
+ * nbd_negotiate_options, 7.2 to 10.0.)  With extended headers, these 32 bytes
+ * are a request with a wrong number, which is answered as well
  * (nbd_receive_request).  Under TLS we cannot ask; QEMU's own limit helps.
  */
 static void
@@ -242,9 +242,9 @@ heed_message (Held *held, Message *message)
   }
 }
 
-/* One that was stopped in the middle of a message, or sends nonsense, is heeded no
- * more; but it lives and receives, so what it receives on is left alone until its
- * end is told by its pidfd.
+/* One that was stopped in the middle of a message, or sends nonsense, is heeded
+ * no more; but it lives and receives, so what it receives on is left alone
+ * until its end is told by its pidfd.
  */
 static void
 heed_server (Held *held)
@@ -278,7 +278,8 @@ look_for_answer (Connection *connection, const char *bytes, gsize size)
     g_byte_array_remove_range (tail, 0, tail->len - (guint) known);
 }
 
-/* Receive what is for nobody else.  False at its end, which is the other side's.
+/* Receive what is for nobody else.  False at its end, which is the other
+ * side's.
  */
 static bool
 throw_away (Connection *connection)

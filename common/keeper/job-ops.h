@@ -32,15 +32,15 @@ struct JobOps {
   bool (*turn) (void);
 
   /* Find what a job may be begun of, and say all of it (KEEPER_LOOK), or why
-   * not (telling_say_failed).  Ends the process rather than be silent for longer
-   * than anybody waits (KEEPER_ANSWER_MS).
+   * not (telling_say_failed).  Ends the process rather than be silent for
+   * longer than anybody waits (KEEPER_ANSWER_MS).
    */
   bool (*look) (void *job, const Message *message);
 
   /* Begin the job (KEEPER_BEGIN), and say so: KEEPER_BEGUN, and life
    * JOB_RUNNING.  JOB_BEGINNING comes before anything that would have to be
-   * undone.  On failure all is undone, or the error tells what is not.  *broken:
-   * it is why, a text for KEEPER_BROKEN; the caller's.
+   * undone.  On failure all is undone, or the error tells what is not.
+   * *broken: it is why, a text for KEEPER_BROKEN; the caller's.
    */
   bool (*begin) (void *job, const Message *message, char **broken,
                  GError **error);
@@ -62,8 +62,8 @@ struct JobOps {
   void (*notice_loss) (void *job);
 
   /* End it if it is there and still ours, and undo all that was made, but the
-   * checkpoint if that is to stay.  False with all that could not be done; to be tried again then,
-   * if is_left.
+   * checkpoint if that is to stay.  False with all that could not be done; to
+   * be tried again then, if is_left.
    */
   bool (*end) (void *job, bool keep_checkpoint, GError **error);
   bool (*is_left) (const void *job);

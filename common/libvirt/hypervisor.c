@@ -265,8 +265,8 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
     && tell_guest (hypervisor, fd, error);
 }
 
-/* What was there is let go only when all is found anew; until then its names and
- * handles stay good for messages.
+/* What was there is let go only when all is found anew; until then its names
+ * and handles stay good for messages.
  */
 static bool
 connect_anew (Hypervisor *hypervisor, int limit_ms, GError **error)

@@ -92,7 +92,8 @@ bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
 bool hypervisor_advise (GError **error, const char *advice,
                         const char *command);
 
-/* "virsh -c URI COMMAND GUEST NAME", for messages; name may be NULL.  g_free ().
+/* "virsh -c URI COMMAND GUEST NAME", for messages; name may be NULL.  g_free
+ * ().
  */
 char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                         const char *name);
@@ -182,8 +183,8 @@ bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);
 KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
                       const char *target, GError **error);
 
-/* The same for all disks of the job; xml is libvirt's description of it.  ENOMSG:
- * libvirt sees the job at work, but has not told of its beginning.
+/* The same for all disks of the job; xml is libvirt's description of it.
+ * ENOMSG: libvirt sees the job at work, but has not told of its beginning.
  */
 bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
                        const char *xml, GError **error);

@@ -117,8 +117,8 @@ on_turn (int timer G_GNUC_UNUSED, void *opaque)
   --*turns;
 }
 
-/* What libvirt's client has read, it hands on in the loop's next turn; the second
- * is for safety.
+/* What libvirt's client has read, it hands on in the loop's next turn; the
+ * second is for safety.
  */
 static bool
 turn_loop (void)

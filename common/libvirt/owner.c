@@ -106,8 +106,8 @@ mark_of (const BackupDisk *disk, const char *name)
     ? g_steal_pointer (&mark) : NULL;
 }
 
-/* All scratch files that we have named bear the same mark (libvirt may have named
- * some), and the socket is in a folder of that name.
+/* All scratch files that we have named bear the same mark (libvirt may have
+ * named some), and the socket is in a folder of that name.
  */
 static void
 read_claim (Claim *claim, const Backup *backup, const char *socket_dir)
