@@ -3,7 +3,7 @@
  *
  * Runs a child with a guard: a pipe that nobody writes to, of which we hold the
  * writing end, and the child, which must leave it alone, the other.  When our
- * end closes, the kernel kills the child; when the child's closes, it has ended.
+ * end closes, the kernel kills the child; when the child's does, it has ended.
  * (PR_SET_PDEATHSIG would strike when nbdkit forks into the background and its
  * first process ends.)
  */

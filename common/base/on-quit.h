@@ -15,7 +15,7 @@ void on_quit_listen (void);
 /* Atomic; true once the process got a signal that ends nbdkit. */
 const gint *on_quit_flag (void);
 
-/* A descriptor, not to be closed, that becomes readable then; -1: there is none. */
+/* A descriptor, not to be closed, that becomes readable then; or -1. */
 int on_quit_fd (void);
 
 #endif /* COMMON_BASE_ON_QUIT_H */

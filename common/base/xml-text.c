@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The only place where untrusted XML meets libxml2: from bytes to a document
- * tree, without network, other files, entities or output on stderr, and
- * without touching libxml2's process-wide settings, which the host program
- * (nbdkit, libvirt's client library) may use too.
+ * Parses untrusted XML, and is the only place that does: without network, other
+ * files, entities or output on stderr, and without touching libxml2's
+ * process-wide settings, which nbdkit or libvirt's client library may use too.
  */
 
 #include <config.h>
@@ -48,10 +47,8 @@ refuse_doctype (void *context, const xmlChar *name G_GNUC_UNUSED,
   xmlStopParser (parser);
 }
 
-/* A guest's definition is nearly all of a document, and of it only the name,
- * the UUID, QEMU's user and the disks with what is below them are read.  What
- * else it holds is still parsed, but no tree is built of it, which is most of
- * the work.
+/* A guest's definition is nearly all of a document, and little of it is read.
+ * The rest is parsed, but no tree is built of it, which is most of the work.
  */
 static bool
 is_needed (const Parse *parse, const char *name)
@@ -179,12 +176,12 @@ check_root (xmlDoc *doc, const XmlRules *rules, const xmlNode **root,
                   *root && (*root)->ns ? " in a namespace" : "", rules->root);
 }
 
-/* The bytes must be UTF-8 without NUL, and the parser is told to ignore a
- * declared encoding.  What it guesses from the first bytes can then only
- * be UTF-8: its patterns for other encodings hold a NUL or are no UTF-8.  So
- * UTF-16, EBCDIC or UTF-7 cannot show it another text than the one that was
- * checked.  (Naming "UTF-8" would have it convert, at 15% of the time.)  There
- * is no XML_PARSE_HUGE, hence libxml2's limits on depth and length hold. */
+/* The bytes must be UTF-8 without NUL, and the parser ignores a declared
+ * encoding.  It can then only guess UTF-8 from the first bytes: its patterns
+ * for other encodings hold a NUL or are no UTF-8.  So UTF-16, EBCDIC or UTF-7
+ * cannot show it another text than was checked.  (Naming "UTF-8" would have it
+ * convert, at 15% of the time.)  Without XML_PARSE_HUGE, libxml2's own limits
+ * hold. */
 xmlDoc *
 xml_parse (const char *text, gsize length, const XmlRules *rules,
            const xmlNode **root, GError **error)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * libvirt's XML documents: reading them safely, asking elements, and writing
- * text so that it is read back as it was.  Documents are untrusted input.
- * For the parsers in common/ only: it makes them depend on libxml2.
+ * Reads libvirt's XML documents, which are untrusted, and writes text so that
+ * it is read back as it was.
  */
 
 #ifndef COMMON_BASE_XML_TEXT_H
@@ -48,9 +47,9 @@ bool xml_is_element (const xmlNode *node, const char *name);
 /* The first such child, or NULL.  Borrowed. */
 const xmlNode *xml_child (const xmlNode *parent, const char *name);
 
-/* Find the child that the schema allows at most once: *result is NULL if
- * there is none.  False with EINVAL if there are several, for taking one
- * would be a guess at which of two truths the document means. */
+/* Find the child that the schema allows at most once: *result is NULL if there
+ * is none.  False with EINVAL if there are several: taking one would be a
+ * guess. */
 bool xml_sole_child (const XmlRules *rules, const xmlNode *parent,
                      const char *name, const xmlNode **result,
                      GError **error);

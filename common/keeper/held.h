@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The server's connections to the job, held open until the keeper ends.
+ * Holds the server's connections to the job open until the keeper ends.
  */
 #ifndef COMMON_KEEPER_HELD_H
 #define COMMON_KEEPER_HELD_H
 
 typedef struct Held Held;
 
-/* Hold connections open that are told of on that socket, as long as the process
- * lives, and throw away what still comes on those that nobody else receives on.
- * Starts a thread; NULL: there is none.
+/* Start a thread that holds connections open that the socket tells of, and
+ * throws away what comes on those that nobody else receives on, as long as the
+ * process lives.  NULL: no thread could be started.
  */
 Held *held_start (int server_fd);
 

@@ -47,8 +47,8 @@ typedef struct {
 
 typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
 
-/* Start the process.  Call before there are threads (.get_ready).  reporter is
- * borrowed: who is served by it.
+/* Start the process, before there are threads (.get_ready).  Borrows
+ * reporter.
  */
 Keeper *keeper_start (const JobOps *ops, const Reporter *reporter,
                       GError **error);
@@ -63,30 +63,28 @@ typedef struct {
 /* Before anything is asked.  Takes what words points to. */
 void keeper_set_words (Keeper *keeper, const KeeperWords *words);
 
-/* For each kind of job: ask what its JobOps hear, and wait for the next answer;
- * asked: "tell of it", for the message should none come.  KEEPER_FAILED is
- * turned into an error.
+/* Ask what the JobOps hear; wait for the next answer.  asked: "tell of it", for
+ * the message should none come.  KEEPER_FAILED becomes an error.
  */
 bool keeper_ask (Keeper *keeper, guint kind, const char *const *texts,
                  GError **error);
 bool keeper_answer (Keeper *keeper, const char *asked, Message *message,
                     GError **error);
 
-/* The calling process serves the job from here on, and the job ends with it,
- * or when nbdkit is told to end (it waits for its clients then, which may stay
- * as long as they like).  notify is called in a thread of its own.
- * (.after_fork)
+/* The calling process serves the job from here on (.after_fork).  The job ends
+ * with it, or when nbdkit is told to end: nbdkit then waits for its clients,
+ * which may stay.  notify is called in a thread of its own.
  */
 void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
 
-/* A client can read: a checkpoint that was made with the job stays from here
- * on.  Once is enough.  Any thread.
+/* A client can read: a checkpoint made with the job now stays.  Once is enough.
+ * Any thread.
  */
 void keeper_served (Keeper *keeper);
 
-/* Ask whether the job still lives on the disk of that target; a
- * KEEPER_EVENT_LIFE will tell.  After keeper_adopt.  False if the keeper is
- * gone. Any thread.
+/* Ask whether the job lives on the disk of that target, for a
+ * KEEPER_EVENT_LIFE.  After keeper_adopt.  False if the keeper is gone.  Any
+ * thread.
  */
 bool keeper_look_for_life (Keeper *keeper, const char *target);
 
@@ -99,14 +97,14 @@ bool keeper_hold (void *keeper, guint64 id, int fd, bool encrypted);
 void keeper_settle (void *keeper, guint64 id);
 void keeper_let_go (void *keeper, guint64 id);
 
-/* End the job if there is one, and the process.  NULL, or what could not be
- * undone, with what to type; the caller's.  Waits for KEEPER_STOP_MS at most.
- * Connections must still be open: they are closed after.
+/* End the job if there is one, and the process, in KEEPER_STOP_MS at most.
+ * Close the connections to the job only afterwards.  Returns NULL, or what
+ * could not be undone, with what to type; g_free ().
  */
 char *keeper_end (Keeper *keeper);
 
-/* In a process that has forked and does not serve: hold the keeper no longer, so
- * that it sees the end of the one that does.
+/* Hold the keeper no longer, in a process that has forked and does not serve,
+ * so that it sees the end of the one that does.
  */
 void keeper_disown (Keeper *keeper);
 

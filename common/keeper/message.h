@@ -23,8 +23,8 @@ typedef struct {
 void message_clear (Message *message);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Message, message_clear)
 
-/* Send a message; texts is NULL-terminated.  Waits while the other side does not
- * read.  False with errno set: EPIPE when it is gone (no signal is raised).
+/* Send a message; texts is NULL-terminated.  Waits while the other side does
+ * not read.  False with errno: EPIPE when it is gone (no signal is raised).
  */
 bool message_send (int fd, guint kind, const char *const *texts);
 

@@ -49,15 +49,15 @@ typedef struct {
   const char *const *scratch;   /* files we may find left over, and remove */
 } JobRequest;
 
-/* Connect (read-only unless a job is to be begun), find the guest by name or
- * UUID, and fill in look.
+/* Connect (writable: to begin a job), find the guest by name or UUID, and fill
+ * in look.
  */
 bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,
                     bool writable, GuestLook *look, GError **error);
 
-/* Begin the job.  *xml is what libvirt then says it is; the caller's.
- * *broken: if that is why it failed, the checkpoint as libvirt sees it,
- * where a disk without a size has no usable bitmap; the caller's.
+/* Begin the job.  *xml is libvirt's description of it; g_free ().  *broken: if
+ * a broken checkpoint is why it failed, that checkpoint as libvirt sees it,
+ * where a disk without a size has no usable bitmap; checkpoint_free ().
  */
 bool guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
                       Checkpoint **broken, GError **error);

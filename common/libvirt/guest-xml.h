@@ -23,9 +23,7 @@ typedef struct {
   char *format;                 /* "qcow2"; NULL if not said */
 } GuestDisk;
 
-/* What a drive of any kind lies in, as far as the document tells: the source
- * and, of a running guest, what is below it.
- */
+/* The images of a drive: its source and, of a running guest, those below it. */
 typedef struct {
   char *target;
   GPtrArray *paths;             /* of char *, top first; not empty: each as of
@@ -52,10 +50,10 @@ typedef struct {
  * QEMU can run block jobs (libvirt refuses them for <transient/> and vhost
  * disks).  Floppy disks, which libvirt would cover, are left out too.
  *
- * The owner is that of <seclabel model='dac'>.  Only a running guest has one.
- * It is not known either if this system has no such user or group, or if the
- * label is not understood; it is never an error.  A label with names asks
- * this system's user database, which may take time.
+ * The owner is that of <seclabel model='dac'>, which only a running guest has.
+ * An unknown user or group, or a label that is not understood, is no error: the
+ * owner is then unknown.  Names are looked up in this system's user database,
+ * which may take time.
  *
  * Returns a new guest (guest_free), or NULL with EFBIG (over GUEST_MAX_BYTES,
  * CHECKPOINT_MAX_DISKS or XML_MAX_NODES), ENOMEM or, for anything else wrong
