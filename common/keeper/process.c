@@ -100,9 +100,8 @@ prove (Process *process, const Message *message)
 }
 
 static void
-note_served (Process *process, const Message *message)
+note_served (Process *process, const Message *message G_GNUC_UNUSED)
 {
-  (void) message;
   process->served |= !telling_is_lost (&process->telling);
 }
 

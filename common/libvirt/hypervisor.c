@@ -271,23 +271,21 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
 static bool
 connect_anew (Hypervisor *hypervisor, int limit_ms, GError **error)
 {
-  Hypervisor anew = {
-    .connection = hypervisor_open (hypervisor->uri, true, limit_ms, error),
-  };
+  virConnectPtr connection
+    = hypervisor_open (hypervisor->uri, true, limit_ms, error);
+  virDomainPtr domain = connection
+    ? virDomainLookupByUUIDString (connection, hypervisor->uuid) : NULL;
 
-  if (!anew.connection)
-    return false;
-  anew.domain
-    = virDomainLookupByUUIDString (anew.connection, hypervisor->uuid);
-  if (!anew.domain) {
+  if (connection && !domain) {
     hypervisor_error (error, "guest %s", hypervisor->domain_name);
-    virConnectClose (anew.connection);
-    return false;
+    virConnectClose (connection);
   }
+  if (!domain)
+    return false;
   virDomainFree (hypervisor->domain);
   virConnectClose (hypervisor->connection);
-  hypervisor->connection = anew.connection;
-  hypervisor->domain = anew.domain;
+  hypervisor->connection = connection;
+  hypervisor->domain = domain;
   hypervisor->watched = false;
   hypervisor->lifecycle_id = hypervisor->completed_id
     = hypervisor->status_id = -1;

@@ -52,10 +52,10 @@ is_at_work (const char *status)
 static void
 note_status (GHashTable *alive, const char *id, const char *status)
 {
-  if (!is_at_work (status))
-    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (false));
-  else if (!g_hash_table_contains (alive, id))
-    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (true));
+  const bool works = is_at_work (status);
+
+  if (!works || !g_hash_table_contains (alive, id))
+    g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (works));
 }
 
 static const char *
