@@ -15,7 +15,7 @@
 #include <glib.h>
 
 #include "parts/export-name.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 
 #define MAX_CHECKPOINTS 64
 

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "base/error.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 #include "plugin/exports.h"
 
 /* A server that is lost is so for all who read; the client that asked for the
@@ -24,7 +24,7 @@ log_loss (const Source *source, bool was_over, const GError *failure)
 
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
-             ServedCache *cache, GError **error)
+             OpenParts *cache, GError **error)
 {
   const Disk *disk = choice->view->disk;
 
@@ -34,17 +34,17 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
       && disk_layer (disk, part->layer)->size >= disk_layer (disk, 0)->size)
     return part->bitmap->dirty_bytes;
 
-  Served *served = served_acquire (cache, disk, part, error);
-  if (!served)
+  OpenPart *opened = open_part_acquire (cache, disk, part, error);
+  if (!opened)
     return 0;
-  NbdBudget budget = nbd_life_budget (nbd_pool_life (served->pool));
+  NbdBudget budget = nbd_life_budget (nbd_pool_life (opened->pool));
   g_auto (MapView) map = { 0 };
-  if (map_reader_need (served->reader, 0, nbd_pool_size (served->pool),
+  if (map_reader_need (opened->reader, 0, nbd_pool_size (opened->pool),
                        &budget, &map, error) && error && !*error)
     error_set (error, EIO, "its dirty map cannot be read");
   const guint64 bytes
-    = dirty_map_dirty_bytes (map_reader_map (served->reader));
-  served_release (served);
+    = dirty_map_dirty_bytes (map_reader_map (opened->reader));
+  open_part_release (opened);
   return bytes;
 }
 
@@ -81,7 +81,7 @@ health (const Source *source, const ExportChoice *choice, const Part *part)
 
 static void
 append_dirty (GString *text, const Source *source, const ExportChoice *choice,
-              ServedCache *cache)
+              OpenParts *cache)
 {
   const Part *part = export_choice_part (choice);
   g_autoptr (GError) failure = NULL;
@@ -110,14 +110,14 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
 
 char *
 exports_describe (Source *source, const ExportChoice *choice,
-                  ServedCache *cache)
+                  OpenParts *cache)
 {
   const Part *part = export_choice_part (choice);
   g_autoptr (GString) text = g_string_new (NULL);
 
   if (choice->part != EXPORT_NAME_WHOLE) {
     g_autofree char *which
-      = part_text_format ((guint) choice->part, choice->view->parts->len);
+      = part_label_format ((guint) choice->part, choice->view->parts->len);
     g_string_append (text, which);
   }
   g_string_append_printf (text, "disk %s", choice->view->disk->target);

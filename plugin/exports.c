@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 #include "plugin/exports.h"
 
 #define EXPORTS_LIMIT 10000

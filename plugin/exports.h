@@ -7,7 +7,7 @@
 #ifndef PLUGIN_EXPORTS_H
 #define PLUGIN_EXPORTS_H
 
-#include "plugin/served.h"
+#include "plugin/open-part.h"
 #include "plugin/settings.h"
 #include "source/catalogue.h"
 
@@ -38,6 +38,6 @@ bool exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque);
  * source did not count.
  */
 char *exports_describe (Source *source, const ExportChoice *choice,
-                        ServedCache *cache);
+                        OpenParts *cache);
 
 #endif /* PLUGIN_EXPORTS_H */

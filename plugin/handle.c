@@ -13,15 +13,15 @@ void
 handle_free (Handle *handle)
 {
   read_ahead_free (handle->ahead);
-  if (handle->served)
-    served_release (handle->served);
+  if (handle->opened)
+    open_part_release (handle->opened);
   g_clear_pointer (&handle->others, g_ptr_array_unref);
   g_free (handle);
 }
 
 Handle *
 handle_open (const Source *source, const Catalogue *catalogue,
-             const Settings *settings, ServedCache *cache, const char *name,
+             const Settings *settings, OpenParts *cache, const char *name,
              GError **error)
 {
   g_autoptr (Handle) handle = g_new0 (Handle, 1);
@@ -32,17 +32,17 @@ handle_open (const Source *source, const Catalogue *catalogue,
   const DiskView *view = choice->view;
   if (source->look_only)
     return g_steal_pointer (&handle);
-  handle->served = served_acquire (cache, view->disk,
+  handle->opened = open_part_acquire (cache, view->disk,
                                    export_choice_part (choice), error);
-  if (!handle->served)
+  if (!handle->opened)
     return NULL;
   /* Those whose connections' requests come one by one. */
   if (!source->ops->direct)
-    handle->ahead = read_ahead_new (handle->served->pool,
-                                    map_reader_map (handle->served->reader));
+    handle->ahead = read_ahead_new (handle->opened->pool,
+                                    map_reader_map (handle->opened->reader));
   /* A part's reader may read what is dirty in another. */
   if (settings->view->refuses_clean && view->parts->len > 1) {
-    handle->others = served_acquire_all (cache, view->disk, view->parts,
+    handle->others = open_part_acquire_all (cache, view->disk, view->parts,
                                          choice->part, error);
     if (!handle->others)
       return NULL;
@@ -63,11 +63,11 @@ dirty_until (const MapView *view, guint64 offset, guint64 end)
 }
 
 static int
-view_part (const Served *served, guint64 offset, guint64 end,
+view_part (const OpenPart *opened, guint64 offset, guint64 end,
            NbdBudget *budget, GArray *views, GError **error)
 {
   MapView view;
-  const int failure = map_reader_need (served->reader, offset, end, budget,
+  const int failure = map_reader_need (opened->reader, offset, end, budget,
                                        &view, error);
 
   if (!failure)
@@ -84,7 +84,7 @@ handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end,
   guint64 before;
 
   g_array_set_clear_func (views, (GDestroyNotify) map_view_clear);
-  int failure = view_part (handle->served, offset, end, budget, views, error);
+  int failure = view_part (handle->opened, offset, end, budget, views, error);
   for (guint i = 0; !failure && i < others; i++)
     failure = view_part (g_ptr_array_index (handle->others, i), offset, end,
                          budget, views, error);

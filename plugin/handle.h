@@ -10,18 +10,18 @@
 
 typedef struct {
   ExportChoice choice;
-  Served *served;               /* NULL: see Source.look_only */
+  OpenPart *opened;               /* NULL: see Source.look_only */
   ReadAhead *ahead;             /* NULL: its requests run in parallel */
-  GPtrArray *others;            /* of Served: the view's other parts, if they
+  GPtrArray *others;            /* of OpenPart: the view's other parts, if they
                                  * decide what may be read; or NULL */
   gint described;               /* atomic: in the log, once the map is read */
 } Handle;
 
 /* Open the export of that name; NULL with an error as of exports_resolve and
- * served_acquire.  All that is passed must outlive it.  Any thread.
+ * open_part_acquire.  All that is passed must outlive it.  Any thread.
  */
 Handle *handle_open (const Source *source, const Catalogue *catalogue,
-                     const Settings *settings, ServedCache *cache,
+                     const Settings *settings, OpenParts *cache,
                      const char *name, GError **error);
 void handle_free (Handle *handle);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Handle, handle_free)

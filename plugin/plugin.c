@@ -3,7 +3,7 @@
  *
  * nbdkit's callbacks.  They hold no logic of their own: settings.c reads
  * parameters, source*.c know where things are, exports.c knows names,
- * handle.c is a client's export, served.c keeps connections and maps, view.c
+ * handle.c is a client's export, open-part.c keeps connections and maps, view.c
  * says how blocks look.
  */
 #include <config.h>
@@ -38,8 +38,8 @@ NBDKIT_DLL_PUBLIC int checkpoint_debug_patience;
 static Settings *settings;
 static Source *source;
 static Catalogue *catalogue;
-static ServedCache *cache;
-static GPtrArray *kept;         /* of Served: see Source.connects_early */
+static OpenParts *cache;
+static GPtrArray *kept;         /* of OpenPart: see Source.connects_early */
 static GError *start_error;     /* why nothing can be served, or NULL */
 
 /* A data request failed: only what was not logged before has a message. */
@@ -65,7 +65,7 @@ release_source (void)
   if (source && source->ops->stop)
     source->ops->stop (source);
   g_clear_pointer (&kept, g_ptr_array_unref);
-  g_clear_pointer (&cache, served_cache_free);
+  g_clear_pointer (&cache, open_parts_free);
   g_clear_pointer (&catalogue, catalogue_free);
   if (source)
     source->ops->free (source);
@@ -125,7 +125,7 @@ connect_early (GError **error)
 
   if (!view)
     return true;                /* the client will have to choose */
-  kept = served_acquire_all (cache, view->disk, view->parts,
+  kept = open_part_acquire_all (cache, view->disk, view->parts,
                              EXPORT_NAME_WHOLE, error);
   return kept != NULL;
 }
@@ -162,7 +162,7 @@ checkpoint_get_ready (void)
    * itself ignores the signal.
    */
   signal (SIGPIPE, SIG_IGN);
-  served_raise_limit ();
+  open_parts_raise_limit ();
   if (!ops)
     return log_failure (error);
   Forest *tree = load_tree (&error);
@@ -173,7 +173,7 @@ checkpoint_get_ready (void)
   source = ops->inspect (&settings->request, tree, &nbdkit_reporter, &error);
   catalogue = source ? catalogue_new (source, &settings->request) : NULL;
   if (source && catalogue_check (catalogue, &error)) {
-    cache = served_cache_new (source, settings->view, settings->coalesce);
+    cache = open_parts_new (source, settings->view, settings->coalesce);
     if (connect_early (&error)) {
       starter_note (disown);
       return 0;
@@ -276,7 +276,7 @@ checkpoint_get_size (void *data)
 {
   const Handle *handle = data;
 
-  return (int64_t) (handle->served ? nbd_pool_size (handle->served->pool)
+  return (int64_t) (handle->opened ? nbd_pool_size (handle->opened->pool)
                     : disk_layer (handle->choice.view->disk, 0)->size);
 }
 
@@ -287,8 +287,8 @@ checkpoint_block_size (void *data, uint32_t *minimum, uint32_t *preferred,
   const Handle *handle = data;
 
   *minimum = *preferred = *maximum = 0;
-  if (handle->served)
-    nbd_pool_block_size (handle->served->pool, minimum, preferred, maximum);
+  if (handle->opened)
+    nbd_pool_block_size (handle->opened->pool, minimum, preferred, maximum);
   /* nbdkit wants all or none. */
   if (!*minimum || !*preferred || !*maximum)
     *minimum = *preferred = *maximum = 0;
@@ -309,7 +309,7 @@ check_source (const Handle *handle)
 {
   if (nbd_life_is_over (source->life))
     return nbd_life_is_stopped (source->life) ? ESHUTDOWN : EIO;
-  if (handle->served)
+  if (handle->opened)
     return 0;
   reporter_warn_error (&nbdkit_reporter, source->look_only);
   return source->look_only->code;
@@ -341,7 +341,7 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
       return -1;
     }
   }
-  failure = served_pread (handle->served, handle->ahead, buffer, count,
+  failure = open_part_pread (handle->opened, handle->ahead, buffer, count,
                           offset, &budget, &error);
   return failure ? fail_request (failure, error) : 0;
 }
@@ -350,11 +350,11 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
 static void
 log_description (Handle *handle)
 {
-  const Served *served = handle->served;
+  const OpenPart *opened = handle->opened;
 
   if (g_atomic_int_get (&handle->described)
-      || dirty_map_frontier (map_reader_map (served->reader))
-      < nbd_pool_size (served->pool)
+      || dirty_map_frontier (map_reader_map (opened->reader))
+      < nbd_pool_size (opened->pool)
       || g_atomic_int_exchange (&handle->described, 1))
     return;
   g_autofree char *text = exports_describe (source, &handle->choice, cache);
@@ -374,7 +374,7 @@ checkpoint_extents (void *data, uint32_t count, uint64_t offset,
   int failure = check_source (handle);
   if (failure)
     return fail_request (failure, NULL);
-  failure = map_reader_need (handle->served->reader, offset, end, &budget,
+  failure = map_reader_need (handle->opened->reader, offset, end, &budget,
                              &view, &error);
   if (failure)
     return fail_request (failure, error);

@@ -18,7 +18,7 @@ import sys
 # name with a slash is that file only.
 ROOMS = {
     "plugin": ("nbdkit's plugin", "source parts nbd tree map base nbdkit"),
-    "filters": ("nbdkit's filter", "map parts/part-text nbdkit"),
+    "filters": ("nbdkit's filter", "map parts/part-name nbdkit"),
     "nbdkit": ("its log", "base/printable"),
     "source": ("where bytes and bitmaps come from",
                "keeper libvirt qemu parts nbd image tree base"),

@@ -123,7 +123,7 @@ script_tests = \
 	tests/test-view-sparse.sh
 
 unit_tests = \
-	tests/unit/attendant \
+	tests/unit/collector \
 	tests/unit/backup-xml \
 	tests/unit/checkpoint \
 	tests/unit/child \
@@ -179,7 +179,7 @@ threaded_tests = \
 	tests/test-shared-map.sh \
 	tests/test-uri-parts.sh \
 	tests/test-uri-tls.sh \
-	tests/unit/attendant \
+	tests/unit/collector \
 	tests/unit/message \
 	tests/unit/nbd-life \
 	tests/unit/nbd-witness \

@@ -79,19 +79,19 @@ receive (MapReader *reader, gint64 until)
   nbd_life_begin_wait (life_of (reader), &wait, nbd_aio_get_fd (reader->nbd),
                        until + NBD_PATIENCE_MS * 1000LL);
   while (is_under_way (reader) && g_get_monotonic_time () < until
-         && nbd_poll (reader->nbd, ATTENDANT_PATIENCE_MS) == 1)
+         && nbd_poll (reader->nbd, COLLECTOR_PATIENCE_MS) == 1)
     ;
   nbd_life_end_wait (life_of (reader), &wait);
 }
 
 static bool
-attend (void *opaque)
+collect (void *opaque)
 {
   MapReader *reader = opaque;
 
   if (!g_mutex_trylock (&reader->lock))
     return true;
-  if (g_get_monotonic_time () - reader->used >= ATTENDANT_IDLE_US)
+  if (g_get_monotonic_time () - reader->used >= COLLECTOR_IDLE_US)
     receive (reader, g_get_monotonic_time () + ATTEND_US);
   const bool more = is_under_way (reader);
   g_mutex_unlock (&reader->lock);
@@ -120,7 +120,7 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   reader->slice = SLICE;
   reader->cookie = -1;
   reader->alone = reader->bits != pool;
-  attendant_add (nbd_pool_attendant (pool), attend, reader);
+  collector_add (nbd_pool_collector (pool), collect, reader);
   return reader;
 }
 
@@ -152,7 +152,7 @@ map_reader_free (MapReader *reader)
 {
   if (!reader)
     return;
-  attendant_remove (nbd_pool_attendant (reader->pool), reader);
+  collector_remove (nbd_pool_collector (reader->pool), reader);
   end_asking (reader, false);
   clear_answers (reader);
   dirty_map_free (reader->map);
@@ -363,7 +363,7 @@ map_reader_need (MapReader *reader, guint64 offset, guint64 end,
     reader->used = g_get_monotonic_time ();
     g_mutex_unlock (&reader->lock);
     if (more)
-      attendant_wake (nbd_pool_attendant (reader->pool));
+      collector_wake (nbd_pool_collector (reader->pool));
   }
   if (!failure)
     failure = nbd_pool_release (reader->pool, atomic_load (&reader->came),

@@ -20,7 +20,7 @@ struct NbdPool {
   Child *server;                /* if it is our own; borrowed */
   guint64 size;
   uint32_t minimum, preferred, maximum;
-  Attendant *attendant;
+  Collector *collector;
   GMutex lock;                  /* guards what follows */
   GCond freed;
   struct nbd_handle *idle[CONNECTIONS];

@@ -71,7 +71,7 @@ pool_new (const NbdEndpoint *endpoint)
   pool->what = g_strdup (endpoint->what);
   pool->life = endpoint->life;
   pool->witness = endpoint->witness;
-  pool->attendant = attendant_new ();
+  pool->collector = collector_new ();
   pool->server = endpoint->server;
   pool->watched_fd = -1;
   return pool;
@@ -129,7 +129,7 @@ nbd_pool_free (NbdPool *pool)
 {
   if (!pool)
     return;
-  attendant_free (pool->attendant);
+  collector_free (pool->collector);
   if (pool->watched_fd >= 0)
     nbd_life_remove_sign (pool->life, pool->watched_fd);
   nbd_connect_close_all (pool->life, pool->idle, pool->n_idle);
@@ -205,10 +205,10 @@ nbd_pool_borrow (NbdPool *pool)
   return NULL;
 }
 
-Attendant *
-nbd_pool_attendant (NbdPool *pool)
+Collector *
+nbd_pool_collector (NbdPool *pool)
 {
-  return pool->attendant;
+  return pool->collector;
 }
 
 void

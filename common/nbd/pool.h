@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "nbd/attendant.h"
+#include "nbd/collector.h"
 #include "nbd/endpoint.h"
 #include "nbd/map-answer.h"
 
@@ -76,7 +76,7 @@ int nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
                    GError **error);
 
 /* Receives what is asked for on borrowed connections and not waited for. */
-Attendant *nbd_pool_attendant (NbdPool *pool);
+Collector *nbd_pool_collector (NbdPool *pool);
 
 /* Block status on a borrowed connection, not waited for.  Returns the cookie
  * for nbd_connect_wait, or -1.  answer must stay where it is until that has

@@ -31,7 +31,7 @@
 
 struct ReadAhead {
   const DirtyMap *map;
-  atomic_bool attended;         /* busy is held by the attendant */
+  atomic_bool collecting;         /* busy is held by the collector */
   GMutex busy;                  /* guards what follows */
   Pipeline pipeline;
   gint64 used;                  /* when; monotonic, microseconds */
@@ -44,23 +44,23 @@ struct ReadAhead {
                                  * be asked for to make this a stream */
 };
 
-static Attendant *
-attendant_of (const ReadAhead *ahead)
+static Collector *
+collector_of (const ReadAhead *ahead)
 {
-  return nbd_pool_attendant (ahead->pipeline.pool);
+  return nbd_pool_collector (ahead->pipeline.pool);
 }
 
 static bool
-attend (void *opaque)
+collect (void *opaque)
 {
   ReadAhead *ahead = opaque;
 
   if (!g_mutex_trylock (&ahead->busy))
     return true;
-  atomic_store (&ahead->attended, true);
-  if (g_get_monotonic_time () - ahead->used >= ATTENDANT_IDLE_US)
-    pipeline_drain (&ahead->pipeline, ATTENDANT_PATIENCE_MS);
-  atomic_store (&ahead->attended, false);
+  atomic_store (&ahead->collecting, true);
+  if (g_get_monotonic_time () - ahead->used >= COLLECTOR_IDLE_US)
+    pipeline_drain (&ahead->pipeline, COLLECTOR_PATIENCE_MS);
+  atomic_store (&ahead->collecting, false);
   const bool more = ahead->pipeline.unanswered > 0;
   g_mutex_unlock (&ahead->busy);
   return more;
@@ -77,7 +77,7 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
   ahead->most = nbd_pool_witness (pool) ? PIPELINE_PIECES : PIECES_USUAL;
   ahead->map = map;
   g_mutex_init (&ahead->busy);
-  attendant_add (attendant_of (ahead), attend, ahead);
+  collector_add (collector_of (ahead), collect, ahead);
   return ahead;
 }
 
@@ -125,7 +125,7 @@ read_ahead_free (ReadAhead *ahead)
 {
   if (!ahead)
     return;
-  attendant_remove (attendant_of (ahead), ahead);
+  collector_remove (collector_of (ahead), ahead);
   pipeline_close (&ahead->pipeline, READ_AHEAD_GOODBYE_MS);
   g_mutex_clear (&ahead->busy);
   g_free (ahead);
@@ -251,7 +251,7 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                  const NbdBudget *budget)
 {
   if (!g_mutex_trylock (&ahead->busy)) {
-    if (!atomic_load (&ahead->attended))
+    if (!atomic_load (&ahead->collecting))
       return 0;                 /* another thread of this client's */
     g_mutex_lock (&ahead->busy);
   }
@@ -262,7 +262,7 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
     ahead->used = g_get_monotonic_time ();
   g_mutex_unlock (&ahead->busy);
   if (more)
-    attendant_wake (attendant_of (ahead));
+    collector_wake (collector_of (ahead));
   return taken;
 }
 

@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "parts/export-name.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 
 void
 export_name_clear (ExportName *name)

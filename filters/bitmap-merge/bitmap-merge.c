@@ -17,7 +17,7 @@
 
 #include "nbdkit/say.h"
 #include "bitmap-merge/union.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 
 /* A handle is the union that a client has opened, or this: all that it asks is
  * passed through unchanged.
@@ -69,7 +69,7 @@ add_export (struct nbdkit_exports *exports, const struct nbdkit_export *export)
   guint part, count, number;
   gsize length;
 
-  if (!text || !part_text_parse (text, &part, &count, &rest)
+  if (!text || !part_label_parse (text, &part, &count, &rest)
       || !part_name_parse (export->name, &length, &number) || number != part)
     return nbdkit_add_export (exports, export->name, text) == 0;
   if (part > 0)
@@ -197,7 +197,7 @@ merge_export_description (nbdkit_next *next, void *data)
   if (united == &passed_through)
     return text;
   if (text)
-    part_text_parse (text, &part, &count, &rest);
+    part_label_parse (text, &part, &count, &rest);
   if (!merge && united->parts->len == 1)
     return rest ? nbdkit_strdup_intern (rest) : text;
   /* Of zeroes it is not known, in every view, whether they are dirty. */

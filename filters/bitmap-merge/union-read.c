@@ -18,7 +18,7 @@
 #include "nbdkit/say.h"
 #include "bitmap-merge/union.h"
 #include "map/dirty-map-union.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 
 /* nbdkit keeps at most a million extents of an answer, and cuts the rest. */
 #define SLICE (1ULL << 30)
@@ -59,7 +59,7 @@ union_find_parts (nbdkit_backend *backend, const char *name)
     return NULL;
   const char *text = next->export_description (next);
   const bool told
-    = text && part_text_parse (text, &part, &count, &rest) && part == 0;
+    = text && part_label_parse (text, &part, &count, &rest) && part == 0;
   close_part (next);
   if (!told) {
     say_error ("bitmap-merge: export %s: the plugin does not tell what its "
@@ -135,7 +135,7 @@ is_part (nbdkit_next *next)
   const char *text = next->export_description (next), *rest;
   guint part, count;
 
-  return text && part_text_parse (text, &part, &count, &rest);
+  return text && part_label_parse (text, &part, &count, &rest);
 }
 
 /* with: the union of the parts before, or NULL. */

@@ -21,7 +21,7 @@ typedef struct {
 } Union;
 
 /* The union for an export, read through the backend unless it is known.  parts:
- * their names (shared); NULL: find them (see part-text.h).  NULL on failure,
+ * their names (shared); NULL: find them (see part-name.h).  NULL on failure,
  * which is logged (nbdkit has no errno for a filter's open).  Opens parts: the
  * caller must have none open, as nbdkit aborts if one client has two.  Any
  * thread; one reads at a time.  Give it back with union_release.

@@ -8,7 +8,7 @@
 
 #include "map/dirty-map-chunk.h"
 #include "map/dirty-map-union.h"
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 
 #define SECTOR 512
 #define MAX_SECTORS 400
@@ -128,18 +128,18 @@ test_texts (void)
     "part 0 of 10000: x", "part 0 of 99999999999: x", " part 0 of 3: x",
     "part 0 of 0: x", "disk vda, part 0 of 3: x",
   };
-  g_autofree char *text = part_text_format (9998, 9999);
+  g_autofree char *text = part_label_format (9998, 9999);
   const char *rest;
   guint part, count;
 
   for (guint i = 0; i < G_N_ELEMENTS (none); i++)
-    g_assert_false (part_text_parse (none[i], &part, &count, &rest));
-  g_assert_true (part_text_parse (text, &part, &count, &rest));
+    g_assert_false (part_label_parse (none[i], &part, &count, &rest));
+  g_assert_true (part_label_parse (text, &part, &count, &rest));
   g_assert_cmpuint (part, ==, 9998);
   g_assert_cmpuint (count, ==, 9999);
   g_assert_cmpstr (rest, ==, "");
   /* What a checkpoint is called cannot make fewer parts. */
-  g_assert_true (part_text_parse ("part 1 of 3: disk vda since part 0 of 1: x",
+  g_assert_true (part_label_parse ("part 1 of 3: disk vda since part 0 of 1: x",
                                   &part, &count, &rest));
   g_assert_cmpuint (count, ==, 3);
   g_assert_cmpstr (rest, ==, "disk vda since part 0 of 1: x");

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "parts/part-text.h"
+#include "parts/part-name.h"
 
 #define DIGITS 4                /* of PART_COUNT_LIMIT */
 
@@ -33,13 +33,13 @@ skip (const char *text, const char *prefix)
 }
 
 char *
-part_text_format (guint part, guint count)
+part_label_format (guint part, guint count)
 {
   return g_strdup_printf ("part %u of %u: ", part, count);
 }
 
 bool
-part_text_parse (const char *text, guint *part, guint *count,
+part_label_parse (const char *text, guint *part, guint *count,
                  const char **rest)
 {
   text = skip (text, "part ");

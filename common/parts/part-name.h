@@ -6,8 +6,8 @@
  * it the call only when a client lists), but it can open one and read its
  * description, so each part's says of how many it is one.
  */
-#ifndef COMMON_PARTS_PART_TEXT_H
-#define COMMON_PARTS_PART_TEXT_H
+#ifndef COMMON_PARTS_PART_NAME_H
+#define COMMON_PARTS_PART_NAME_H
 
 #include <stdbool.h>
 #include <glib.h>
@@ -18,10 +18,10 @@
 /* "part 1 of 3: ", which a part's description begins with (so that no name
  * in it can be taken for it).  The caller's.
  */
-char *part_text_format (guint part, guint count);
+char *part_label_format (guint part, guint count);
 
 /* Read it back; *rest is what follows.  False: this is no such text. */
-bool part_text_parse (const char *text, guint *part, guint *count,
+bool part_label_parse (const char *text, guint *part, guint *count,
                       const char **rest);
 
 /* The name of part number `part` of the view `name`: "vda@monday/1".  The
@@ -34,4 +34,4 @@ char *part_name_format (const char *name, guint part);
  */
 bool part_name_parse (const char *name, gsize *length, guint *part);
 
-#endif /* COMMON_PARTS_PART_TEXT_H */
+#endif /* COMMON_PARTS_PART_NAME_H */

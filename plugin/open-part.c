@@ -9,21 +9,21 @@
 
 #include <sys/resource.h>
 
-#include "plugin/served.h"
+#include "plugin/open-part.h"
 
 #define IDLE_LIMIT 8
 #define IDLE_MEMORY_LIMIT (64 * 1024 * 1024)
 
 typedef struct {
-  Served served;                /* first: clients hold a pointer to it */
-  ServedCache *cache;
+  OpenPart opened;                /* first: clients hold a pointer to it */
+  OpenParts *cache;
   const Disk *disk;
   Part part;                    /* the key, with disk */
-  GMutex opening;               /* held while served is filled in */
+  GMutex opening;               /* held while opened is filled in */
   guint users;                  /* guarded by the cache's lock */
 } Entry;
 
-struct ServedCache {
+struct OpenParts {
   Source *source;
   const View *view;
   guint64 coalesce;
@@ -34,15 +34,15 @@ struct ServedCache {
 static void
 entry_free (Entry *entry)
 {
-  map_reader_free (entry->served.reader);
-  nbd_pool_free (entry->served.bits);
-  nbd_pool_free (entry->served.pool);
+  map_reader_free (entry->opened.reader);
+  nbd_pool_free (entry->opened.bits);
+  nbd_pool_free (entry->opened.pool);
   g_mutex_clear (&entry->opening);
   g_free (entry);
 }
 
 void
-served_raise_limit (void)
+open_parts_raise_limit (void)
 {
   struct rlimit files;
 
@@ -52,10 +52,10 @@ served_raise_limit (void)
   }
 }
 
-ServedCache *
-served_cache_new (Source *source, const View *view, guint64 coalesce)
+OpenParts *
+open_parts_new (Source *source, const View *view, guint64 coalesce)
 {
-  ServedCache *cache = g_new0 (ServedCache, 1);
+  OpenParts *cache = g_new0 (OpenParts, 1);
 
   cache->source = source;
   cache->view = view;
@@ -66,7 +66,7 @@ served_cache_new (Source *source, const View *view, guint64 coalesce)
 }
 
 void
-served_cache_free (ServedCache *cache)
+open_parts_free (OpenParts *cache)
 {
   if (!cache)
     return;
@@ -77,7 +77,7 @@ served_cache_free (ServedCache *cache)
 
 /* The entry for a part, with one more user. */
 static Entry *
-use_entry (ServedCache *cache, const Disk *disk, const Part *part)
+use_entry (OpenParts *cache, const Disk *disk, const Part *part)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&cache->lock);
 
@@ -101,15 +101,15 @@ use_entry (ServedCache *cache, const Disk *disk, const Part *part)
 }
 
 static bool
-open_entry (const ServedCache *cache, Entry *entry, GError **error)
+open_entry (const OpenParts *cache, Entry *entry, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->opening);
   g_auto (NbdEndpoint) endpoint = { 0 };
   Source *source = cache->source;
   const bool zeroes = cache->view->tells_zeroes;
-  Served *served = &entry->served;
+  OpenPart *opened = &entry->opened;
 
-  if (served->pool)
+  if (opened->pool)
     return true;
   if (!source->ops->endpoint (source, entry->disk, &entry->part, &endpoint,
                               error))
@@ -118,21 +118,21 @@ open_entry (const ServedCache *cache, Entry *entry, GError **error)
   if (!pool)
     return false;
   if (endpoint.bits) {
-    served->bits = nbd_pool_open (endpoint.bits, false, error);
-    if (!served->bits)
+    opened->bits = nbd_pool_open (endpoint.bits, false, error);
+    if (!opened->bits)
       return false;
   }
   if (source->ops->direct)
-    served->direct = source->ops->direct (source, entry->disk);
-  served->pool = g_steal_pointer (&pool);
-  served->reader = map_reader_new (served->pool, served->bits, &endpoint,
+    opened->direct = source->ops->direct (source, entry->disk);
+  opened->pool = g_steal_pointer (&pool);
+  opened->reader = map_reader_new (opened->pool, opened->bits, &endpoint,
                                    zeroes, cache->coalesce);
   return true;
 }
 
 /* Take unused entries beyond the limits out; the caller frees them. */
 static GSList *
-take_surplus (ServedCache *cache)
+take_surplus (OpenParts *cache)
 {
   GSList *surplus = NULL;
   gsize memory = 0;
@@ -140,14 +140,14 @@ take_surplus (ServedCache *cache)
 
   for (GList *link = cache->entries.tail, *next; link; link = next) {
     Entry *entry = link->data;
-    const Served *served = &entry->served;
+    const OpenPart *opened = &entry->opened;
     next = link->prev;
-    if (entry->users > 0 || (cache->source->keeps_connections && served->pool))
+    if (entry->users > 0 || (cache->source->keeps_connections && opened->pool))
       continue;
     idle++;
-    if (served->pool)
-      memory += dirty_map_memory (map_reader_map (served->reader));
-    if (!served->pool || idle > IDLE_LIMIT || memory > IDLE_MEMORY_LIMIT) {
+    if (opened->pool)
+      memory += dirty_map_memory (map_reader_map (opened->reader));
+    if (!opened->pool || idle > IDLE_LIMIT || memory > IDLE_MEMORY_LIMIT) {
       surplus = g_slist_prepend (surplus, entry);
       g_queue_delete_link (&cache->entries, link);
     }
@@ -156,10 +156,10 @@ take_surplus (ServedCache *cache)
 }
 
 void
-served_release (Served *served)
+open_part_release (OpenPart *opened)
 {
-  Entry *entry = (Entry *) served;
-  ServedCache *cache = entry->cache;
+  Entry *entry = (Entry *) opened;
+  OpenParts *cache = entry->cache;
 
   g_mutex_lock (&cache->lock);
   entry->users--;
@@ -168,15 +168,15 @@ served_release (Served *served)
   g_slist_free_full (surplus, (GDestroyNotify) entry_free);
 }
 
-Served *
-served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
+OpenPart *
+open_part_acquire (OpenParts *cache, const Disk *disk, const Part *part,
                 GError **error)
 {
   Entry *entry = use_entry (cache, disk, part);
 
   if (open_entry (cache, entry, error))
-    return &entry->served;
-  served_release (&entry->served);
+    return &entry->opened;
+  open_part_release (&entry->opened);
   return NULL;
 }
 
@@ -184,22 +184,22 @@ served_acquire (ServedCache *cache, const Disk *disk, const Part *part,
  * read ahead goes on coming while the proof is waited for.
  */
 static int
-release (const Served *served, ReadAhead *ahead, gint64 came,
+release (const OpenPart *opened, ReadAhead *ahead, gint64 came,
          const NbdBudget *budget, GError **error)
 {
-  const NbdLife *life = nbd_pool_life (served->pool);
+  const NbdLife *life = nbd_pool_life (opened->pool);
 
-  if (served->direct)           /* right if the server still locks the files */
-    return nbd_pool_check (served->pool, error);
-  while (ahead && !nbd_witness_confirms (nbd_pool_witness (served->pool), came)
+  if (opened->direct)           /* right if the server still locks the files */
+    return nbd_pool_check (opened->pool, error);
+  while (ahead && !nbd_witness_confirms (nbd_pool_witness (opened->pool), came)
          && !nbd_life_is_over (life) && nbd_budget_left (budget->deadline) > 0
          && read_ahead_go_on (ahead, 1))
     ;
-  return nbd_pool_release (served->pool, came, budget, error);
+  return nbd_pool_release (opened->pool, came, budget, error);
 }
 
 int
-served_pread (const Served *served, ReadAhead *ahead, void *buffer,
+open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
               guint32 count, guint64 offset, NbdBudget *budget,
               GError **error)
 {
@@ -209,13 +209,13 @@ served_pread (const Served *served, ReadAhead *ahead, void *buffer,
     guint32 others = count, done = 0;
     gint64 came = 0;
 
-    if (served->direct)
-      done = direct_read (served->direct, buffer, count, offset, &others);
+    if (opened->direct)
+      done = direct_read (opened->direct, buffer, count, offset, &others);
     else if (ahead)
       done = read_ahead_take (ahead, buffer, count, offset, &others, &came,
                               budget);
     if (done == 0) {
-      const int failure = nbd_pool_pread (served->pool, buffer, done = others,
+      const int failure = nbd_pool_pread (opened->pool, buffer, done = others,
                                           offset, budget, error);
       if (failure)
         return failure;
@@ -226,24 +226,24 @@ served_pread (const Served *served, ReadAhead *ahead, void *buffer,
     offset += done;
     count -= done;
   }
-  return release (served, ahead, last, budget, error);
+  return release (opened, ahead, last, budget, error);
 }
 
 GPtrArray *
-served_acquire_all (ServedCache *cache, const Disk *disk,
+open_part_acquire_all (OpenParts *cache, const Disk *disk,
                     const GPtrArray *parts, int except, GError **error)
 {
   g_autoptr (GPtrArray) all
-    = g_ptr_array_new_with_free_func ((GDestroyNotify) served_release);
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) open_part_release);
 
   for (guint i = 0; i < parts->len; i++) {
     if ((int) i == except)
       continue;
-    Served *served
-      = served_acquire (cache, disk, g_ptr_array_index (parts, i), error);
-    if (!served)
+    OpenPart *opened
+      = open_part_acquire (cache, disk, g_ptr_array_index (parts, i), error);
+    if (!opened)
       return NULL;
-    g_ptr_array_add (all, served);
+    g_ptr_array_add (all, opened);
   }
   return g_steal_pointer (&all);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Tests of common/nbd/attendant.c.
+ * Tests of common/nbd/collector.c.
  */
 #include <stdatomic.h>
 
-#include "nbd/attendant.h"
+#include "nbd/collector.h"
 
 /* Far more than it takes, also under a sanitizer on a busy machine. */
 #define PATIENCE_US (20 * G_TIME_SPAN_SECOND)
@@ -13,7 +13,7 @@
 #define QUIET_US (300 * G_TIME_SPAN_MILLISECOND)
 
 typedef struct {
-  Attendant *attendant;
+  Collector *collector;
   atomic_int left;              /* so often, more is on its way */
   atomic_int looked;            /* calls that have read left */
   atomic_int seen;              /* calls that are over */
@@ -22,7 +22,7 @@ typedef struct {
 } Stream;
 
 static bool
-attend (void *opaque)
+collect (void *opaque)
 {
   Stream *stream = opaque;
 
@@ -58,16 +58,16 @@ static void
 send (Stream *stream, int times)
 {
   atomic_store (&stream->left, times);
-  attendant_wake (stream->attendant);
+  collector_wake (stream->collector);
 }
 
 /* Until nothing is on its way, then not any more, then again. */
 static void
 test_wakes (void)
 {
-  Stream stream = { .attendant = attendant_new () };
+  Stream stream = { .collector = collector_new () };
 
-  attendant_add (stream.attendant, attend, &stream);
+  collector_add (stream.collector, collect, &stream);
   g_usleep (QUIET_US);
   g_assert_cmpint (atomic_load (&stream.seen), ==, 0);
   for (int seen = 4; seen <= 12; seen += 4) {
@@ -76,31 +76,31 @@ test_wakes (void)
     g_usleep (QUIET_US);
     g_assert_cmpint (atomic_load (&stream.seen), ==, seen);
   }
-  attendant_remove (stream.attendant, &stream);
+  collector_remove (stream.collector, &stream);
   send (&stream, 3);
   g_usleep (QUIET_US);
   g_assert_cmpint (atomic_load (&stream.seen), ==, 12);
-  attendant_free (stream.attendant);
+  collector_free (stream.collector);
 }
 
 /* One that has nothing to receive does not hide another that has. */
 static void
 test_several (void)
 {
-  Attendant *attendant = attendant_new ();
-  Stream streams[3] = { { .attendant = attendant },
-                        { .attendant = attendant },
-                        { .attendant = attendant } };
+  Collector *collector = collector_new ();
+  Stream streams[3] = { { .collector = collector },
+                        { .collector = collector },
+                        { .collector = collector } };
 
   for (guint i = 0; i < 3; i++)
-    attendant_add (attendant, attend, &streams[i]);
+    collector_add (collector, collect, &streams[i]);
   send (&streams[1], 5);
   await (&streams[1], 6);
-  attendant_remove (attendant, &streams[0]);
+  collector_remove (collector, &streams[0]);
   send (&streams[2], 5);
   await (&streams[2], 6 + 6);
   await (&streams[1], 12);
-  attendant_free (attendant);
+  collector_free (collector);
 }
 
 /* What is removed may be freed: nobody is in it, or comes again. */
@@ -109,15 +109,15 @@ test_removes (void)
 {
   for (guint i = 0; i < 200; i++) {
     Stream *stream = g_new0 (Stream, 1);
-    Attendant *attendant = stream->attendant = attendant_new ();
+    Collector *collector = stream->collector = collector_new ();
     stream->slow_us = 500;
-    attendant_add (attendant, attend, stream);
+    collector_add (collector, collect, stream);
     send (stream, 1000);
     g_usleep (g_random_int_range (0, 1000));
-    attendant_remove (attendant, stream);
+    collector_remove (collector, stream);
     g_assert_false (atomic_load (&stream->inside));
     g_free (stream);
-    attendant_free (attendant);
+    collector_free (collector);
   }
 }
 
@@ -125,43 +125,43 @@ test_removes (void)
 static void
 test_last_look (void)
 {
-  Stream stream = { .attendant = attendant_new (), .slow_us = 20000 };
+  Stream stream = { .collector = collector_new (), .slow_us = 20000 };
 
-  attendant_add (stream.attendant, attend, &stream);
+  collector_add (stream.collector, collect, &stream);
   for (int looked = 0; looked < 40; looked += 4) {
     send (&stream, 1);
     await_count (&stream.looked, looked + 2);
     send (&stream, 1);
     await (&stream, looked + 4);
   }
-  attendant_free (stream.attendant);
+  collector_free (stream.collector);
 }
 
 /* No waking is lost, however many there are. */
 static void
 test_misses_nothing (void)
 {
-  Stream stream = { .attendant = attendant_new () };
+  Stream stream = { .collector = collector_new () };
 
-  attendant_add (stream.attendant, attend, &stream);
+  collector_add (stream.collector, collect, &stream);
   for (guint i = 0; i < 3000; i++) {
     const int seen = atomic_load (&stream.seen);
-    attendant_wake (stream.attendant);
+    collector_wake (stream.collector);
     if (i % 2)
       await (&stream, seen + 1);
   }
-  attendant_free (stream.attendant);
-  attendant_free (NULL);
+  collector_free (stream.collector);
+  collector_free (NULL);
 }
 
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/attendant/wakes", test_wakes);
-  g_test_add_func ("/attendant/several", test_several);
-  g_test_add_func ("/attendant/removes", test_removes);
-  g_test_add_func ("/attendant/last-look", test_last_look);
-  g_test_add_func ("/attendant/misses-nothing", test_misses_nothing);
+  g_test_add_func ("/collector/wakes", test_wakes);
+  g_test_add_func ("/collector/several", test_several);
+  g_test_add_func ("/collector/removes", test_removes);
+  g_test_add_func ("/collector/last-look", test_last_look);
+  g_test_add_func ("/collector/misses-nothing", test_misses_nothing);
   return g_test_run ();
 }
