@@ -60,7 +60,7 @@ covered_targets (const Forest *tree)
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
     for (guint j = 0; j < checkpoint->disks->len; j++) {
       const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, j);
-      if (disk->covered && g_hash_table_add (seen, disk->name))
+      if (disk->bitmap && g_hash_table_add (seen, disk->name))
         g_ptr_array_add (targets, disk->name);
     }
   }

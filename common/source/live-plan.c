@@ -387,7 +387,7 @@ live_plan_begin (LivePlan *plan, const SourceRequest *request,
                  Checkpoint **broken, GError **error)
 {
   g_autofree char *checkpoint_xml = plan->create
-    ? checkpoint_format (plan->create, CHECKPOINT_FORMAT_NO_DOMAIN) : NULL;
+    ? checkpoint_format (plan->create) : NULL;
   JobRequest job = {
     .checkpoint_xml = checkpoint_xml,
     .checkpoint_name = request->create,

@@ -48,7 +48,7 @@ choose_target (const SourceRequest *request, const Forest *tree,
     guint covered = 0;
     for (guint i = 0; i < checkpoint->disks->len; i++) {
       const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
-      if (disk->covered) {
+      if (disk->bitmap) {
         only = disk;
         covered++;
       }

@@ -1,320 +1,185 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Read a <domaincheckpoint> document.  libvirt's schema and the defaults of
- * its virDomainCheckpointAlignDisks are followed, but leniently where a newer
- * libvirt may have more to say, and with no trust in the author of the text.
+ * Make checkpoints, ask them, and write them in libvirt's layout
+ * (virDomainCheckpointDefFormat, virBufferEscapeString), byte for byte the
+ * same each time.
  */
 
 #include <config.h>
 
-#include <errno.h>
 #include <string.h>
 
 #include <glib.h>
-#include <libxml/tree.h>
 
-#include "base/error.h"
 #include "base/xml-text.h"
-#include "tree/checkpoint-internal.h"
 #include "tree/checkpoint.h"
-#include "tree/source-key.h"
-
-/* BDRV_BITMAP_MAX_NAME_SIZE in QEMU.  libvirt itself sets no limit, but the
- * bitmap has the checkpoint's name, so a longer one never recorded a byte. */
-#define MAX_NAME 1023
-
-static const XmlRules rules = {
-  "checkpoint XML", "checkpoint", "domaincheckpoint", CHECKPOINT_MAX_BYTES, 2,
-};
-
-static bool
-sole_child (const xmlNode *parent, const char *name, const xmlNode **result,
-            GError **error)
-{
-  return xml_sole_child (&rules, parent, name, result, error);
-}
-
-/* virStorageSourceIsEmpty: local storage is empty without a path, any other
- * kind is not. */
-static void
-parse_source (const xmlNode *disk, DomainDisk *result)
-{
-  g_autofree char *key = source_key (disk);
-
-  result->empty = !key;
-  if (key)
-    result->source = g_ref_string_new_intern (key);
-}
 
 static void
-parse_domain_disk (const xmlNode *disk, GPtrArray *disks)
+disk_free (void *data)
 {
-  const xmlNode *target_node = xml_child (disk, "target");
-  g_autofree char *device = xml_attribute (disk, "device");
-  g_autofree char *target = NULL;
-  DomainDisk *result;
+  CheckpointDisk *disk = data;
 
-  if (target_node)
-    target = xml_attribute (target_node, "dev");
-  /* A leading slash would make it a path in <disks>; libvirt has no such. */
-  if (!target || *target == '\0' || *target == '/')
-    return;
-
-  result = g_new0 (DomainDisk, 1);
-  g_ptr_array_add (disks, result);
-  result->target = g_ref_string_new_intern (target);
-  /* Interned strings are equal only if they are the same. */
-  for (guint i = 0; i + 1 < disks->len; i++) {
-    const DomainDisk *other = g_ptr_array_index (disks, i);
-    if (other->target == result->target) {
-      g_ptr_array_set_size (disks, disks->len - 1);
-      return;
-    }
-  }
-  parse_source (disk, result);
-  /* A floppy disk is writable for libvirt (virDomainDiskDefPostParse). */
-  result->read_only = xml_child (disk, "readonly") != NULL
-    || g_strcmp0 (device, "cdrom") == 0;
-}
-
-static GRefString *
-interned_text (const xmlNode *parent, const char *name)
-{
-  const xmlNode *node = xml_child (parent, name);
-  g_autofree char *text = node ? xml_text (node) : NULL;
-
-  return text && *text ? g_ref_string_new_intern (text) : NULL;
-}
-
-static bool
-parse_domain (const xmlNode *root, CheckpointParseFlags flags,
-              Checkpoint *checkpoint, GError **error)
-{
-  const xmlNode *domain;
-
-  if (!sole_child (root, "domain", &domain, error))
-    return false;
-  if (!domain)
-    return true;
-
-  checkpoint->domain_name = interned_text (domain, "name");
-  checkpoint->domain_uuid = interned_text (domain, "uuid");
-  checkpoint->domain_disks =
-    g_ptr_array_new_with_free_func (checkpoint_domain_disk_free);
-  for (const xmlNode *devices = domain->children; devices;
-       devices = devices->next) {
-    if (!xml_is_element (devices, "devices"))
-      continue;
-    for (const xmlNode *disk = devices->children; disk; disk = disk->next) {
-      if (!xml_is_element (disk, "disk"))
-        continue;
-      if (checkpoint->domain_disks->len >= CHECKPOINT_MAX_DISKS)
-        return error_set (error, EFBIG, "checkpoint '%s': its <domain> has "
-                          "more than %d disks", checkpoint->name,
-                          CHECKPOINT_MAX_DISKS);
-      parse_domain_disk (disk, checkpoint->domain_disks);
-    }
-  }
-  if (flags & CHECKPOINT_PARSE_KEEP_DOMAIN)
-    checkpoint->domain_xml = checkpoint_format_element (domain);
-  return true;
-}
-
-/* Replace an absolute path in a disk's name by the target, as
- * virDomainDiskByName does; if no disk or several have that source, which is
- * the one cannot be known, and the path stays. */
-static void
-normalise_name (const Checkpoint *checkpoint, CheckpointDisk *disk)
-{
-  const DomainDisk *found = NULL;
-
-  if (*disk->name != '/' || !checkpoint->domain_disks)
-    return;
-  for (guint i = 0; i < checkpoint->domain_disks->len; i++) {
-    const DomainDisk *other = g_ptr_array_index (checkpoint->domain_disks, i);
-    if (other->source != disk->name)
-      continue;
-    if (found)
-      return;
-    found = other;
-  }
-  if (found) {
-    g_ref_string_release (disk->name);
-    disk->name = g_ref_string_acquire (found->target);
-  }
-}
-
-/* The bitmap that a <disk> asks for: NULL if none, after checks. */
-static bool
-parse_disk_bitmap (const xmlNode *node, const Checkpoint *checkpoint,
-                   const char *name, char **bitmap, GError **error)
-{
-  g_autofree char *mode = xml_attribute (node, "checkpoint");
-  g_autofree char *given = xml_attribute (node, "bitmap");
-  g_autofree char *size = xml_attribute (node, "size");
-
-  *bitmap = NULL;
-  if (g_strcmp0 (mode, "no") == 0) {
-    if (given || size)
-      return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
-                        "checkpoint='no' and yet a %s; remove one of them",
-                        checkpoint->name, name, given ? "bitmap" : "size");
-    return true;
-  }
-  if (mode && strcmp (mode, "bitmap") != 0)
-    return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
-                      "checkpoint='%.64s'; only 'no' and 'bitmap' are known",
-                      checkpoint->name, name, mode);
-  if (given && (*given == '\0' || strlen (given) > MAX_NAME))
-    return error_set (error, EINVAL, "checkpoint '%s': the bitmap name of "
-                      "disk '%.64s' is not 1 to %d bytes long, as QEMU needs",
-                      checkpoint->name, name, MAX_NAME);
-  *bitmap = given ? g_steal_pointer (&given) : g_strdup (checkpoint->name);
-  return true;
-}
-
-static bool
-parse_disk (const xmlNode *node, Checkpoint *checkpoint, GError **error)
-{
-  g_autofree char *name = xml_attribute (node, "name");
-  g_autofree char *size = xml_attribute (node, "size");
-  g_autofree char *bitmap = NULL;
-  CheckpointDisk *disk;
-
-  if (!name || *name == '\0')
-    return error_set (error, EINVAL, "checkpoint '%s', line %ld: <disk> "
-                      "without a name", checkpoint->name,
-                      xmlGetLineNo (node));
-  if (checkpoint->disks->len >= CHECKPOINT_MAX_DISKS)
-    return error_set (error, EFBIG, "checkpoint '%s' lists more than %d "
-                      "disks", checkpoint->name, CHECKPOINT_MAX_DISKS);
-  if (!parse_disk_bitmap (node, checkpoint, name, &bitmap, error))
-    return false;
-
-  disk = checkpoint_add_disk (checkpoint, name, bitmap);
-  normalise_name (checkpoint, disk);
-  for (guint i = 0; i + 1 < checkpoint->disks->len; i++) {
-    const CheckpointDisk *other = g_ptr_array_index (checkpoint->disks, i);
-    if (other->name == disk->name)
-      return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' is "
-                        "listed twice; remove one of them", checkpoint->name,
-                        disk->name);
-  }
-  disk->has_size = size != NULL;
-  if (size && !xml_unsigned (size, &disk->size))
-    return error_set (error, EINVAL, "checkpoint '%s': disk '%.64s' has "
-                      "size='%.64s', which is no number of bytes",
-                      checkpoint->name, disk->name, size);
-  return true;
-}
-
-/* Needs the domain parsed.  An empty <disks/> counts as none, for libvirt
- * looks only at the number of disks in it. */
-static bool
-parse_disks (const xmlNode *root, Checkpoint *checkpoint, GError **error)
-{
-  const xmlNode *disks;
-
-  if (!sole_child (root, "disks", &disks, error))
-    return false;
-  if (disks)
-    for (const xmlNode *node = disks->children; node; node = node->next)
-      if (xml_is_element (node, "disk")
-          && !parse_disk (node, checkpoint, error))
-        return false;
-
-  checkpoint->disks_listed = checkpoint->disks->len > 0;
-  if (checkpoint->disks_listed)
-    return true;
-  checkpoint->covers_any_disk = !checkpoint->domain_disks
-    || checkpoint->domain_disks->len == 0;
-  if (checkpoint->covers_any_disk)
-    return true;
-  for (guint i = 0; i < checkpoint->domain_disks->len; i++) {
-    const DomainDisk *disk = g_ptr_array_index (checkpoint->domain_disks, i);
-    checkpoint_add_disk (checkpoint, disk->target,
-                         disk->read_only || disk->empty ? NULL
-                         : checkpoint->name);
-  }
-  return true;
-}
-
-/* Read a checkpoint's name from <name> in parent. */
-static bool
-parse_name (const xmlNode *parent, const char *whose, char **name,
-            GError **error)
-{
-  const xmlNode *node;
-
-  if (!sole_child (parent, "name", &node, error))
-    return false;
-  if (!node)
-    return error_set (error, EINVAL, "checkpoint XML, line %ld: <%s> has no "
-                      "<name>; a stored checkpoint must have one",
-                      xmlGetLineNo (parent), (const char *) parent->name);
-  *name = xml_text (node);
-  if (!checkpoint_name_valid (*name) || strlen (*name) > MAX_NAME)
-    return error_set (error, EINVAL, "checkpoint XML, line %ld: '%.64s' cannot "
-                      "be the name of a %s: 1 to %d letters, digits, _ - and . "
-                      "(not first) are allowed", xmlGetLineNo (node), *name,
-                      whose, MAX_NAME);
-  return true;
-}
-
-static bool
-parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
-{
-  const xmlNode *description, *parent, *created;
-  g_autofree char *text = NULL;
-  g_autofree char *parent_name = NULL;
-
-  if (!sole_child (root, "description", &description, error)
-      || !sole_child (root, "parent", &parent, error)
-      || !sole_child (root, "creationTime", &created, error))
-    return false;
-
-  /* virXPathString: an empty string is none. */
-  if (description) {
-    checkpoint->description = xml_text (description);
-    if (*checkpoint->description == '\0')
-      g_clear_pointer (&checkpoint->description, g_free);
-  }
-  if (parent) {
-    if (!parse_name (parent, "parent", &parent_name, error))
-      return false;
-    checkpoint_set_parent_name (checkpoint, parent_name);
-  }
-  checkpoint->has_creation_time = created != NULL;
-  if (!created)
-    return true;
-  text = xml_text (created);
-  if (!xml_unsigned (text, &checkpoint->creation_time))
-    return error_set (error, EINVAL, "checkpoint '%s': creationTime '%.64s' "
-                      "is no number of seconds", checkpoint->name, text);
-  return true;
+  g_ref_string_release (disk->name);
+  g_clear_pointer (&disk->bitmap, g_ref_string_release);
+  g_free (disk);
 }
 
 Checkpoint *
-checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
-                  GError **error)
+checkpoint_new (const char *name)
 {
-  g_autoptr (Checkpoint) checkpoint = NULL;
-  XmlRules asked = rules;
-  if (flags & CHECKPOINT_PARSE_KEEP_DOMAIN)
-    asked.domain_depth = 0;
-  const xmlNode *root;
-  g_autoptr (xmlDoc) doc = xml_parse (text, length, &asked, &root, error);
-  g_autofree char *name = NULL;
+  Checkpoint *checkpoint = g_new0 (Checkpoint, 1);
 
-  if (!doc)
-    return NULL;
-  if (!parse_name (root, "checkpoint", &name, error))
-    return NULL;
-  checkpoint = checkpoint_new (name);
-  if (!parse_moment (root, checkpoint, error)
-      || !parse_domain (root, flags, checkpoint, error)
-      || !parse_disks (root, checkpoint, error))
-    return NULL;
-  return g_steal_pointer (&checkpoint);
+  checkpoint->name = g_ref_string_new_intern (name);
+  checkpoint->disks = g_ptr_array_new_with_free_func (disk_free);
+  return checkpoint;
+}
+
+void
+checkpoint_free (Checkpoint *checkpoint)
+{
+  if (!checkpoint)
+    return;
+  g_ref_string_release (checkpoint->name);
+  g_free (checkpoint->description);
+  g_clear_pointer (&checkpoint->parent_name, g_ref_string_release);
+  g_ptr_array_unref (checkpoint->disks);
+  g_clear_pointer (&checkpoint->domain_name, g_ref_string_release);
+  g_clear_pointer (&checkpoint->domain_uuid, g_ref_string_release);
+  g_clear_pointer (&checkpoint->domain_disks, g_ptr_array_unref);
+  g_free (checkpoint);
+}
+
+CheckpointDisk *
+checkpoint_add_disk (Checkpoint *checkpoint, const char *name,
+                     const char *bitmap)
+{
+  CheckpointDisk *disk = g_new0 (CheckpointDisk, 1);
+
+  disk->name = g_ref_string_new_intern (name);
+  disk->bitmap = bitmap ? g_ref_string_new_intern (bitmap) : NULL;
+  g_ptr_array_add (checkpoint->disks, disk);
+  return disk;
+}
+
+void
+checkpoint_cover (Checkpoint *checkpoint, const char *target,
+                  const char *bitmap)
+{
+  CheckpointDisk *disk = (CheckpointDisk *) checkpoint_disk (checkpoint,
+                                                             target);
+
+  checkpoint->covers_any_disk = false;
+  if (!disk) {
+    checkpoint_add_disk (checkpoint, target, bitmap);
+    return;
+  }
+  g_clear_pointer (&disk->bitmap, g_ref_string_release);
+  disk->bitmap = g_ref_string_new_intern (bitmap);
+  disk->has_size = false;
+}
+
+void
+checkpoint_set_parent_name (Checkpoint *checkpoint, const char *name)
+{
+  GRefString *copy = name ? g_ref_string_new_intern (name) : NULL;
+
+  g_clear_pointer (&checkpoint->parent_name, g_ref_string_release);
+  checkpoint->parent_name = copy;
+}
+
+const CheckpointDisk *
+checkpoint_disk (const Checkpoint *checkpoint, const char *target)
+{
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    if (strcmp (disk->name, target) == 0)
+      return disk;
+  }
+  return NULL;
+}
+
+const char *
+checkpoint_bitmap (const Checkpoint *checkpoint, const char *target)
+{
+  const CheckpointDisk *disk;
+
+  if (checkpoint->covers_any_disk)
+    return checkpoint->name;
+  disk = checkpoint_disk (checkpoint, target);
+  return disk ? disk->bitmap : NULL;
+}
+
+bool
+checkpoint_name_valid (const char *name)
+{
+  if (*name == '\0' || *name == '.')
+    return false;
+  for (; *name != '\0'; name++)
+    if (!g_ascii_isalnum (*name) && strchr ("_-.", *name) == NULL)
+      return false;
+  return true;
+}
+
+bool
+disk_target_is_valid (const char *target)
+{
+  if (!g_ascii_isalpha (target[0]))
+    return false;
+  for (const char *p = target; *p; p++)
+    if (!g_ascii_isalnum (*p) && !strchr ("-_.", *p))
+      return false;
+  return true;
+}
+
+static void
+append_text_element (GString *out, guint indent, const char *name,
+                     const char *text)
+{
+  if (!text)
+    return;
+  g_string_append_printf (out, "%*s<%s>", (int) indent, "", name);
+  xml_append_escaped (out, text, false);
+  g_string_append_printf (out, "</%s>\n", name);
+}
+
+static void
+append_disks (GString *out, const Checkpoint *checkpoint)
+{
+  g_string_append (out, "  <disks>\n");
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+
+    g_string_append (out, "    <disk");
+    xml_append_attribute (out, "name", disk->name);
+    xml_append_attribute (out, "checkpoint", disk->bitmap ? "bitmap" : "no");
+    if (disk->bitmap)
+      xml_append_attribute (out, "bitmap", disk->bitmap);
+    if (disk->has_size)
+      g_string_append_printf (out, " size='%" G_GUINT64_FORMAT "'",
+                              disk->size);
+    g_string_append (out, "/>\n");
+  }
+  g_string_append (out, "  </disks>\n");
+}
+
+char *
+checkpoint_format (const Checkpoint *checkpoint)
+{
+  GString *out = g_string_new ("<domaincheckpoint>\n");
+
+  append_text_element (out, 2, "name", checkpoint->name);
+  append_text_element (out, 2, "description", checkpoint->description);
+  if (checkpoint->parent_name) {
+    g_string_append (out, "  <parent>\n");
+    append_text_element (out, 4, "name", checkpoint->parent_name);
+    g_string_append (out, "  </parent>\n");
+  }
+  if (checkpoint->has_creation_time)
+    g_string_append_printf (out, "  <creationTime>%" G_GUINT64_FORMAT
+                            "</creationTime>\n", checkpoint->creation_time);
+  if (checkpoint->disks->len > 0)
+    append_disks (out, checkpoint);
+  g_string_append (out, "</domaincheckpoint>\n");
+  return g_string_free (out, FALSE);
 }

@@ -29,8 +29,7 @@
 typedef struct CheckpointDisk {
   GRefString *name;             /* target ("vda"); the source path if no
                                  * <domain> tells the target for it */
-  bool covered;                 /* the checkpoint has a bitmap on this disk */
-  GRefString *bitmap;           /* the bitmap's name; NULL iff !covered */
+  GRefString *bitmap;           /* the bitmap's name; NULL: not covered */
   bool has_size;
   guint64 size;                 /* bytes dirty when the document was written */
 } CheckpointDisk;
@@ -38,9 +37,8 @@ typedef struct CheckpointDisk {
 /* A disk of the guest as it was when the checkpoint was made. */
 typedef struct DomainDisk {
   GRefString *target;           /* "vda": not empty, does not start with / */
-  GRefString *source;           /* see source-key.h; NULL if none */
+  GRefString *source;           /* see source-key.h; NULL: no medium */
   bool read_only;               /* <readonly/> or a CD-ROM drive */
-  bool empty;                   /* no medium */
 } DomainDisk;
 
 typedef struct Checkpoint Checkpoint;
@@ -51,24 +49,19 @@ struct Checkpoint {
   bool has_creation_time;
   guint64 creation_time;        /* seconds since the Epoch, UTC */
 
-  /* disks holds CheckpointDisk *, is never NULL and has each name once.
-   * With disks_listed the document has <disks>, and a disk that is not in it
-   * is not covered.  Without, the entries follow from the guest's disks.
-   * covers_any_disk: the document tells neither (or the guest's definition
-   * has no disk, which libvirt never writes), so which disks have a bitmap
-   * is unknown; assume any, named like the checkpoint.  disks is empty then
-   * and disks_listed is false. */
-  bool disks_listed;
-  bool covers_any_disk;
+  /* CheckpointDisk *, each name once; never NULL.  From <disks>, or without it
+   * from the guest's disks.  Other disks are not covered. */
   GPtrArray *disks;
+  /* The document has neither (or a guest without any disk, which libvirt never
+   * writes): which disks have a bitmap is unknown.  Assume any, named like the
+   * checkpoint; disks is empty. */
+  bool covers_any_disk;
 
   /* From <domain>; all NULL if the document has none. */
   GRefString *domain_name;
   GRefString *domain_uuid;      /* as written there */
   GPtrArray *domain_disks;      /* DomainDisk *, each target once; NULL only
                                  * without <domain> */
-  char *domain_xml;             /* the element; NULL unless asked for with
-                                 * CHECKPOINT_PARSE_KEEP_DOMAIN */
 
   /* Owned by the forest (forest.h), NULL and 0 before forest_link ().
    * position: in forest_all (); the descendants are the entries after it up
@@ -83,14 +76,10 @@ struct Checkpoint {
 
 typedef enum {
   CHECKPOINT_PARSE_DEFAULT = 0,
-  CHECKPOINT_PARSE_KEEP_DOMAIN = 1 << 0, /* fill domain_xml */
+  CHECKPOINT_PARSE_WHOLE_DOMAIN = 1 << 0, /* build a tree of all of <domain>;
+                                           * gives the same, but slower (for
+                                           * tests) */
 } CheckpointParseFlags;
-
-typedef enum {
-  CHECKPOINT_FORMAT_DEFAULT = 0,
-  CHECKPOINT_FORMAT_NO_DOMAIN = 1 << 0, /* as VIR_DOMAIN_CHECKPOINT_XML_
-                                         * NO_DOMAIN */
-} CheckpointFormatFlags;
 
 /* Parse a stored <domaincheckpoint> document and apply libvirt's defaults
  * (virDomainCheckpointAlignDisks), except that a disk which the guest's
@@ -110,29 +99,31 @@ typedef enum {
 Checkpoint *checkpoint_parse (const char *text, gsize length,
                               CheckpointParseFlags flags, GError **error);
 
-/* Write a checkpoint in libvirt's own layout.  Parsing the result with
- * CHECKPOINT_PARSE_KEEP_DOMAIN gives an equal checkpoint and formatting that
- * gives the same bytes, with two exceptions.  Without <domain> (flag given,
- * or domain_xml not kept) the fields from <domain> are lost, and <disks> is
- * always written, for it could no longer be derived.  And a checkpoint made
- * with checkpoint_new () may have names that XML cannot hold (such characters
- * become U+FFFD) or that checkpoint_parse () refuses.
+/* Write a checkpoint in libvirt's own layout, without <domain>, as with
+ * VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN.  Parsing the result and writing that
+ * gives the same bytes, unless the checkpoint was made with checkpoint_new ()
+ * and has names that XML cannot hold (such characters become U+FFFD) or that
+ * checkpoint_parse () refuses.
  *
  * Returns a new string ending in a newline; g_free ().  Cannot fail. */
-char *checkpoint_format (const Checkpoint *checkpoint,
-                         CheckpointFormatFlags flags);
+char *checkpoint_format (const Checkpoint *checkpoint);
 
 /* A new checkpoint that covers no disk, for trees that do not come from XML.
  * name: any string that is not empty, such as a QEMU bitmap name; copied. */
 Checkpoint *checkpoint_new (const char *name);
 
+/* Add an entry to checkpoint->disks, which must not have that name.  Copies
+ * both; bitmap NULL: not covered.  Returns the entry, borrowed. */
+CheckpointDisk *checkpoint_add_disk (Checkpoint *checkpoint, const char *name,
+                                     const char *bitmap);
+
 /* Say that checkpoint has a bitmap on the disk target (both copied).  If the
- * disk is there already, its bitmap is replaced.  Sets disks_listed. */
+ * disk is there already, its bitmap is replaced. */
 void checkpoint_cover (Checkpoint *checkpoint, const char *target,
                        const char *bitmap);
 
-/* Set or, with NULL, clear the parent's name (copied).  Once the checkpoint is
- * in a forest that was linked, this is for the forest only. */
+/* Set or, with NULL, clear the parent's name (copied).  Not once the checkpoint
+ * is in a linked forest. */
 void checkpoint_set_parent_name (Checkpoint *checkpoint, const char *name);
 
 /* The entry for a disk, or NULL if there is none, which means not covered
@@ -151,9 +142,8 @@ const char *checkpoint_bitmap (const Checkpoint *checkpoint,
  * '@', is not hidden as a file name, and may be of any length. */
 bool checkpoint_name_valid (const char *name);
 
-/* May this be the name of a target: a letter, then letters, digits, '-',
- * '_', '.'?  ('@' and '/' part the pieces of an export name.)
- */
+/* True if target may be the name of a disk: a letter, then letters, digits, '-',
+ * '_', '.'.  ('@' and '/' part the pieces of an export name.) */
 bool disk_target_is_valid (const char *target);
 
 /* NULL is fine. */
