@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * See tree-load.h.  One bad file must not hide the good ones, as in libvirt's
- * loader, but unlike there each is reported: a checkpoint that is missing in
- * the tree is a backup that starts from the wrong place.
+ * Load a tree from a directory.  As in libvirt's loader, one bad file must not
+ * hide the good ones, but unlike there each is reported: a checkpoint that is
+ * missing in the tree is a backup that starts from the wrong place.
  */
 
 #include <config.h>
@@ -30,11 +30,7 @@
 #define SHOWN_NAMES 5
 #define MAX_SUBDIRECTORIES 1000
 
-typedef struct Entry {
-  unsigned char type;           /* DT_*, DT_UNKNOWN on some file systems */
-  char name[];
-} Entry;
-
+/* What one load is about; all is borrowed. */
 typedef struct Loader {
   const char *domain;
   Forest *forest;
@@ -46,18 +42,6 @@ typedef struct Loader {
   guint64 bytes;                /* read so far */
   gint64 deadline;              /* monotonic, microseconds */
 } Loader;
-
-static void
-loader_clear (Loader *loader)
-{
-  g_clear_pointer (&loader->forest, forest_free);
-  g_clear_pointer (&loader->skipped, g_ptr_array_unref);
-  g_clear_pointer (&loader->subdirectories, g_ptr_array_unref);
-  g_clear_pointer (&loader->guests, g_hash_table_unref);
-  g_clear_pointer (&loader->buffer, g_free);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Loader, loader_clear)
 
 static void
 close_directory (DIR *directory)
@@ -138,9 +122,6 @@ read_file (Loader *loader, int fd, gsize *length, GError **error)
       *length += n;
       loader->bytes += n;
     }
-    /* The size is known: saves the read at the end of file. */
-    if (*length == (gsize) status.st_size && *length <= CHECKPOINT_MAX_BYTES)
-      return true;
   }
   return error_set (error, EFBIG, "is larger than the %d bytes libvirt takes; "
                     "is it a checkpoint?", CHECKPOINT_MAX_BYTES);
@@ -167,12 +148,11 @@ load_fd (Loader *loader, int fd, GError **error)
 /* Load one entry of a directory.  Other kinds of files are not even opened,
  * for opening a device can have effects. */
 static bool
-load_entry (Loader *loader, int directory, const Entry *entry, GError **error)
+load_entry (Loader *loader, int directory, const char *name, GError **error)
 {
-  const char *name = entry->name;
-  struct stat status = { .st_mode = S_IFREG };
+  struct stat status;
 
-  if (entry->type != DT_REG && fstatat (directory, name, &status, 0) == -1)
+  if (fstatat (directory, name, &status, 0) == -1)
     return error_set (error, errno, "cannot be examined: %s",
                       g_strerror (errno));
   if (S_ISDIR (status.st_mode)) {
@@ -190,60 +170,46 @@ load_entry (Loader *loader, int directory, const Entry *entry, GError **error)
 }
 
 static int
-compare_entries (const void *a, const void *b)
+compare_strings (const void *a, const void *b)
 {
-  return strcmp ((*(Entry *const *) a)->name, (*(Entry *const *) b)->name);
+  return strcmp (*(char *const *) a, *(char *const *) b);
 }
 
-/* The entries of a directory (Entry *), sorted by name. */
+/* The names in a directory (char *), sorted. */
 static GPtrArray *
 list_directory (DIR *directory, const char *path, GError **error)
 {
-  g_autoptr (GPtrArray) entries = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   const struct dirent *found;
 
   while (errno = 0, (found = readdir (directory)) != NULL) {
-    const gsize size = strlen (found->d_name) + 1;
-    Entry *entry;
-
     if (is_dots (found->d_name))
       continue;
-    if (entries->len >= TREE_LOAD_MAX_FILES)
+    if (names->len >= TREE_LOAD_MAX_FILES)
       return error_null (error, E2BIG, "'%s' has more than %d files; is it a "
                          "directory of checkpoints?", path,
                          TREE_LOAD_MAX_FILES);
-    entry = g_malloc (sizeof *entry + size);
-    entry->type = found->d_type;
-    memcpy (entry->name, found->d_name, size);
-    g_ptr_array_add (entries, entry);
+    g_ptr_array_add (names, g_strdup (found->d_name));
   }
   if (errno != 0)
     return error_null (error, errno, "cannot read the directory '%s': %s",
                        path, g_strerror (errno));
-  g_ptr_array_sort (entries, compare_entries);
-  return g_steal_pointer (&entries);
+  g_ptr_array_sort (names, compare_strings);
+  return g_steal_pointer (&names);
 }
 
 static bool
-has_entries (int parent, const char *name)
+has_entries (const char *parent, const char *name)
 {
-  auto_fd fd = openat (parent, name, OPEN_FLAGS | O_DIRECTORY);
-  g_autoptr (DIR) directory = fd == -1 ? NULL : fdopendir (fd);
-  const struct dirent *entry;
+  g_autofree char *path = g_build_filename (parent, name, NULL);
+  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
 
-  if (!directory)
-    return false;
-  g_steal_fd (&fd);
-  while ((entry = readdir (directory)) != NULL)
-    if (!is_dots (entry->d_name))
-      return true;
-  return false;
+  return directory && g_dir_read_name (directory);
 }
 
 /* Nothing was loaded: say why, and where checkpoints could be. */
 static bool
-nothing_found (const Loader *loader, int directory, const char *path,
-               GError **error)
+nothing_found (const Loader *loader, const char *path, GError **error)
 {
   g_autoptr (GPtrArray) candidates = g_ptr_array_new ();
   g_autofree char *names = NULL;
@@ -251,7 +217,7 @@ nothing_found (const Loader *loader, int directory, const char *path,
 
   for (guint i = 0; i < loader->subdirectories->len; i++) {
     char *name = g_ptr_array_index (loader->subdirectories, i);
-    if (has_entries (directory, name))
+    if (has_entries (path, name))
       g_ptr_array_add (candidates, name);
   }
   if (candidates->len > 0) {
@@ -293,25 +259,25 @@ static bool
 load_directory (Loader *loader, DIR *directory, const char *path,
                 GError **error)
 {
-  g_autoptr (GPtrArray) entries = list_directory (directory, path, error);
+  g_autoptr (GPtrArray) names = list_directory (directory, path, error);
 
-  if (!entries)
+  if (!names)
     return false;
-  for (guint i = 0; i < entries->len; i++) {
-    const Entry *entry = g_ptr_array_index (entries, i);
+  for (guint i = 0; i < names->len; i++) {
+    const char *name = g_ptr_array_index (names, i);
     g_autoptr (GError) reason = NULL;
     g_autoptr (GError) line = NULL;
 
     if (!check_bounds (loader, path, error))
       return false;
-    if (load_entry (loader, dirfd (directory), entry, &reason))
+    if (load_entry (loader, dirfd (directory), name, &reason))
       continue;
-    error_set (&line, reason->code, "%s/%s: %s", path, entry->name,
+    error_set (&line, reason->code, "%s/%s: %s", path, name,
                reason->message);
     g_ptr_array_add (loader->skipped, g_strdup (line->message));
   }
   if (forest_size (loader->forest) == 0)
-    return nothing_found (loader, dirfd (directory), path, error);
+    return nothing_found (loader, path, error);
   return true;
 }
 
@@ -340,12 +306,6 @@ load_path (Loader *loader, const char *path, GError **error)
                           reason->message);
 }
 
-static int
-compare_strings (const void *a, const void *b)
-{
-  return strcmp (*(char *const *) a, *(char *const *) b);
-}
-
 /* Nothing tells which of several guests is meant. */
 static bool
 check_one_guest (const Loader *loader, const char *path, GError **error)
@@ -370,19 +330,24 @@ Forest *
 tree_load (const char *path, const char *domain, GPtrArray *skipped,
            GError **error)
 {
-  g_auto (Loader) loader = { .domain = domain };
+  g_autoptr (Forest) forest = forest_new ();
+  g_autoptr (GPtrArray) subdirectories
+    = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GHashTable) guests
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autofree char *buffer = g_malloc (CHECKPOINT_MAX_BYTES + 1);
   g_autofree char *inner = NULL;
-
-  loader.forest = forest_new ();
-  loader.skipped = skipped ? g_ptr_array_ref (skipped)
-    : g_ptr_array_new_with_free_func (g_free);
-  loader.skipped_before = loader.skipped->len;
-  loader.subdirectories = g_ptr_array_new_with_free_func (g_free);
-  loader.guests = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-                                         g_free);
-  loader.buffer = g_malloc (CHECKPOINT_MAX_BYTES + 1);
-  loader.deadline = g_get_monotonic_time ()
-    + TREE_LOAD_MAX_SECONDS * G_TIME_SPAN_SECOND;
+  Loader loader = {
+    .domain = domain,
+    .forest = forest,
+    .skipped = skipped,
+    .skipped_before = skipped->len,
+    .subdirectories = subdirectories,
+    .guests = guests,
+    .buffer = buffer,
+    .deadline = g_get_monotonic_time ()
+      + TREE_LOAD_MAX_SECONDS * G_TIME_SPAN_SECOND,
+  };
 
   /* A name with a slash could lead out of path; libvirt allows none. */
   if (domain && *domain != '\0' && !is_dots (domain)
@@ -394,6 +359,6 @@ tree_load (const char *path, const char *domain, GPtrArray *skipped,
   if (!load_path (&loader, path, error)
       || !check_one_guest (&loader, path, error))
     return NULL;
-  forest_link (loader.forest);
-  return g_steal_pointer (&loader.forest);
+  forest_link (forest);
+  return g_steal_pointer (&forest);
 }

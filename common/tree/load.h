@@ -12,12 +12,12 @@
 
 #include "tree/forest.h"
 
-/* More directory entries than this are refused. */
-#define TREE_LOAD_MAX_FILES 1000000
-/* Also more bytes in all documents together, and more time to read them: links
- * make a folder large that takes no room.  A part of a tree is none: checkpoints
- * would be missing in it.  The time does not bound a read that hangs.
+/* More directory entries, bytes in all documents together, or time to read them
+ * than this are refused: links make a folder large that takes no room, and a
+ * part of a tree would lack checkpoints.  The time does not bound a read that
+ * hangs.
  */
+#define TREE_LOAD_MAX_FILES 1000000
 #define TREE_LOAD_MAX_BYTES (256 * 1024 * 1024)
 #define TREE_LOAD_MAX_SECONDS 30
 
@@ -30,8 +30,8 @@
  * domain: name or UUID of the guest, or NULL.  If path has a directory of that
  *   name, that is the one loaded.  Documents of other guests are left out;
  *   those that do not name their guest are taken.
- * skipped: char * made with g_strdup (), one line for each file left out,
- *   naming it and the reason, in order of file names.  May be NULL.
+ * skipped: takes a line (char *, g_strdup ()) for each file left out, with its
+ *   name and the reason, in order of file names.
  *
  * In a directory, a file that cannot be read or parsed, is over 1 MiB, is of
  * another guest or repeats a name (the file whose name sorts first wins) is
