@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Events are dropped: nothing here waits for one.  Every wait is bounded,
- * and so is a line, which QEMU may fill with the names of 65,535 bitmaps.
+ * Send commands to QEMU and read its answers.  Events are dropped: nothing here
+ * waits for one.  Every wait is bounded, and so is a line, which QEMU may fill
+ * with the names of 65,535 bitmaps.
  */
 #include <config.h>
 
@@ -21,6 +22,7 @@
 #define LINE_LIMIT (128 * 1024 * 1024)
 
 struct Qmp {
+  const char *peer;
   int fd_in;
   int fd_out;
   const NbdLife *life;
@@ -66,8 +68,7 @@ read_message (Qmp *qmp, JsonParser *parser, gint64 deadline, GError **error)
     searched = qmp->buffer->len;
     const int failure = fill (qmp, deadline);
     if (failure)
-      return error_null (error, EIO, "the private qemu-storage-daemon does "
-                         "not answer: %s",
+      return error_null (error, EIO, "%s does not answer: %s", qmp->peer,
                          failure == EPIPE ? "it ended" : g_strerror (failure));
   }
   const guint length = (guint) (newline - qmp->buffer->data) + 1;
@@ -75,54 +76,36 @@ read_message (Qmp *qmp, JsonParser *parser, gint64 deadline, GError **error)
     = json_text_parse (parser, (const char *) qmp->buffer->data, length);
   g_byte_array_remove_range (qmp->buffer, 0, length);
   if (!message)
-    error_set (error, EIO, "the private qemu-storage-daemon answers with "
-               "something that is not QMP");
+    error_set (error, EIO, "%s answers with something that is not QMP",
+               qmp->peer);
   return message;
 }
 
 static bool
-write_all (int fd, const char *text, gsize length, GError **error)
+write_all (const Qmp *qmp, const char *text, gsize length, GError **error)
 {
   while (length > 0) {
-    const ssize_t n = write (fd, text, length);
+    const ssize_t n = write (qmp->fd_out, text, length);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      return error_set (error, EIO, "cannot write to the private "
-                        "qemu-storage-daemon: %s", g_strerror (errno));
+      return error_set (error, EIO, "cannot write to %s: %s", qmp->peer,
+                        g_strerror (errno));
     text += n;
     length -= (gsize) n;
   }
   return true;
 }
 
-/* The two members of an answer; an event, or another command's answer, is
- * passed over.
- */
 static bool
-take_answer (const Qmp *qmp, const char *command, JsonObject *message,
-             bool *finished, JsonNode **answer, GError **error)
+refuse (const char *command, JsonNode *refusal, GError **error)
 {
-  JsonNode *node;
+  const char *text = NULL;
 
-  *finished
-    = json_object_get_int_member_with_default (message, "id", 0) == qmp->id;
-  if (!*finished)
-    return true;
-  if ((node = json_object_get_member (message, "return")) != NULL) {
-    if (answer)
-      *answer = json_node_copy (node);
-    return true;
-  }
-  if ((node = json_object_get_member (message, "error")) != NULL) {
-    const char *text = NULL;
-    if (JSON_NODE_HOLDS_OBJECT (node))
-      text = json_object_get_string_member_with_default (
-        json_node_get_object (node), "desc", NULL);
-    return error_set (error, EINVAL, "%s", text ? text : command);
-  }
-  *finished = false;
-  return true;
+  if (JSON_NODE_HOLDS_OBJECT (refusal))
+    text = json_object_get_string_member_with_default (
+      json_node_get_object (refusal), "desc", NULL);
+  return error_set (error, EINVAL, "%s", text ? text : command);
 }
 
 /* Send a command.  arguments is taken. */
@@ -140,7 +123,7 @@ send_command (Qmp *qmp, const char *command, JsonObject *arguments,
   json_node_take_object (root, object);
   g_autofree char *text = json_to_string (root, FALSE);
   g_autofree char *line = g_strconcat (text, "\n", NULL);
-  return write_all (qmp->fd_out, line, strlen (line), error);
+  return write_all (qmp, line, strlen (line), error);
 }
 
 bool
@@ -149,38 +132,43 @@ qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
 {
   const gint64 deadline
     = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
-  bool finished = false;
 
   if (qmp->broken) {
     g_clear_pointer (&arguments, json_object_unref);
-    return error_set (error, EIO, "the private qemu-storage-daemon left a "
-                      "command unanswered before; start the server again");
+    return error_set (error, EIO, "%s left a command unanswered before; start "
+                      "the server again", qmp->peer);
   }
   qmp->broken = true;
   if (!send_command (qmp, command, arguments, error))
     return false;
-  while (!finished) {
+  while (qmp->broken) {
     g_autoptr (JsonParser) parser = json_parser_new ();
     JsonObject *message = read_message (qmp, parser, deadline, error);
     if (!message)
       return false;
-    if (!take_answer (qmp, command, message, &finished, answer, error)) {
-      qmp->broken = false;      /* answered, with a refusal */
-      return false;
-    }
+    if (json_object_get_int_member_with_default (message, "id", 0) != qmp->id)
+      continue;                 /* an event, or a late answer */
+    JsonNode *result = json_object_get_member (message, "return");
+    JsonNode *refusal = json_object_get_member (message, "error");
+    qmp->broken = !result && !refusal;
+    if (result && answer)
+      *answer = json_node_copy (result);
+    else if (!result && refusal)
+      return refuse (command, refusal, error);
   }
-  qmp->broken = false;
   return true;
 }
 
 Qmp *
-qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error)
+qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
+         GError **error)
 {
   const gint64 deadline
     = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
   g_autoptr (JsonParser) parser = json_parser_new ();
   g_autoptr (Qmp) qmp = g_new0 (Qmp, 1);
 
+  qmp->peer = peer;
   qmp->fd_in = fd_in;
   qmp->fd_out = fd_out;
   qmp->life = life;

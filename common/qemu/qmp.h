@@ -15,20 +15,21 @@
 
 typedef struct Qmp Qmp;
 
-/* A monitor that reads fd_in and writes fd_out (both stay the caller's). Waits
+/* A monitor that reads fd_in and writes fd_out (both stay the caller's).  Waits
  * for the greeting and leaves negotiation mode.  No wait lasts longer than
- * until life (borrowed) is told to end.
+ * until life is told to end.  life and peer, which is QEMU's name in messages,
+ * are borrowed.
  */
-Qmp *qmp_new (int fd_in, int fd_out, const NbdLife *life, GError **error);
+Qmp *qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
+              GError **error);
 void qmp_free (Qmp *qmp);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
 
 /* Execute a command.  arguments is taken, and may be NULL.  The answer's
- * "return" member goes to *answer when answer is not NULL (free with
- * json_node_unref).  QEMU's own refusal is EINVAL with QEMU's words; a
- * monitor that is gone or does not answer in time is EIO, and so is all that
- * is asked after that: a late answer must not be taken for another's.  One
- * thread at a time.
+ * "return" member goes to *answer unless that is NULL (json_node_unref).
+ * QEMU's own refusal is EINVAL with QEMU's words.  A monitor that is gone or
+ * does not answer in time is EIO, and so is all that is asked after that: a
+ * late answer must not be taken for another's.  One thread at a time.
  */
 bool qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
                   JsonNode **answer, GError **error);

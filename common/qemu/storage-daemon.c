@@ -166,8 +166,9 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
   g_autoptr (GError) refusal = NULL;
 
   if (!daemon->qmp)
-    daemon->qmp = qmp_new (daemon->child.out, daemon->child.in,
-                           daemon->life, &refusal);
+    daemon->qmp = qmp_new ("the private qemu-storage-daemon",
+                           daemon->child.out, daemon->child.in, daemon->life,
+                           &refusal);
   if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);

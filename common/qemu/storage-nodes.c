@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The file and the image in it are two nodes, for they fail for different
- * reasons.  Source: QEMU 7.2 qapi/block-core.json.
+ * Open a disk's layers in a storage daemon.  The file and the image in it are
+ * two nodes, as they fail for different reasons.  Source: QEMU 7.2 qapi/block-core.json.
  */
 #include <config.h>
 
@@ -19,17 +19,10 @@
  */
 #define L2_CACHE_SIZE (1024 * 1024)
 
-static char *
-node_name (char kind, const Disk *disk, guint layer)
-{
-  return g_strdup_printf ("%c%" G_GINTPTR_MODIFIER "x-%u", kind,
-                          (gsize) disk, layer);
-}
-
 char *
 storage_node_name (const Disk *disk, guint layer)
 {
-  return node_name ('d', disk, layer);
+  return g_strdup_printf ("d%" G_GINTPTR_MODIFIER "x-%u", (gsize) disk, layer);
 }
 
 /* A node of that driver, read-only, for blockdev-add. */
@@ -44,13 +37,7 @@ new_node (const char *driver, const char *name)
   return node;
 }
 
-static const char *
-file_driver (const Layer *layer)
-{
-  return S_ISBLK (layer->stamp.st_mode) ? "host_device" : "file";
-}
-
-/* That is not the image's fault. */
+/* QEMU is gone, which is not the image's fault. */
 static bool
 no_answer (const Layer *layer, const GError *refusal, GError **error)
 {
@@ -62,7 +49,8 @@ static bool
 open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
 {
   g_autoptr (GError) refusal = NULL;
-  JsonObject *node = new_node (file_driver (layer), name);
+  JsonObject *node = new_node (S_ISBLK (layer->stamp.st_mode)
+                               ? "host_device" : "file", name);
 
   json_object_set_string_member (node, "filename", layer->path);
   if (qmp_execute (qmp, "blockdev-add", node, NULL, &refusal))
@@ -76,11 +64,10 @@ open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
 }
 
 static bool
-open_image (Qmp *qmp, const Disk *disk, guint index, const char *file,
-            GError **error)
+open_image (Qmp *qmp, const Disk *disk, guint index, const char *name,
+            const char *file, GError **error)
 {
   const Layer *layer = disk_layer (disk, index);
-  g_autofree char *name = storage_node_name (disk, index);
   JsonObject *node = new_node (layer->format, name);
 
   json_object_set_string_member (node, "file", file);
@@ -100,12 +87,13 @@ static bool
 open_layer (Qmp *qmp, const Disk *disk, guint index, GError **error)
 {
   const Layer *layer = disk_layer (disk, index);
-  g_autofree char *file = node_name ('f', disk, index);
+  g_autofree char *name = storage_node_name (disk, index);
+  g_autofree char *file = g_strconcat ("f", name, NULL);
   g_autoptr (GError) refusal = NULL;
 
   if (!open_file (qmp, layer, file, error))
     return false;
-  if (open_image (qmp, disk, index, file, &refusal))
+  if (open_image (qmp, disk, index, name, file, &refusal))
     return image_chain_unchanged (layer, error);
   if (refusal->code == EIO)
     return no_answer (layer, refusal, error);
