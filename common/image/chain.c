@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The chain is walked one image at a time, not by qemu-img's own
- * --backing-chain: each name is looked at before it is opened, so an image
- * cannot make us connect to a server, and a format is never guessed from
- * contents that a guest could write.
+ * Walk a backing chain one image at a time, not by qemu-img's --backing-chain:
+ * each name is looked at before it is opened, so an image cannot make us
+ * connect to a server, and a format is never guessed from contents that a guest
+ * could write.
  */
 #include <config.h>
 
@@ -249,16 +249,13 @@ check_backing (const Layer *layer, GError **error)
   return true;
 }
 
-static bool
-is_in_chain (const GPtrArray *layers, const Layer *layer)
+static gboolean
+is_same_file (gconstpointer a, gconstpointer b)
 {
-  for (guint i = 0; i < layers->len; i++) {
-    const Layer *other = g_ptr_array_index (layers, i);
-    if (other->stamp.st_dev == layer->stamp.st_dev
-        && other->stamp.st_ino == layer->stamp.st_ino)
-      return true;
-  }
-  return false;
+  const struct stat *first = &((const Layer *) a)->stamp;
+  const struct stat *second = &((const Layer *) b)->stamp;
+
+  return first->st_dev == second->st_dev && first->st_ino == second->st_ino;
 }
 
 GPtrArray *
@@ -279,7 +276,7 @@ image_chain_inspect (const char *path, GError **error)
                        g_ptr_array_index (layers, layers->len - 1))->path);
     if (!layer || (layer->backing_path && !check_backing (layer, error)))
       return NULL;
-    if (is_in_chain (layers, layer)) {
+    if (g_ptr_array_find_with_equal_func (layers, layer, is_same_file, NULL)) {
       g_autofree char *advice
         = error_change_images ("qemu-img rebase -u -f qcow2 -b BASE -F FORMAT "
                                "IMAGE");
@@ -300,25 +297,37 @@ image_chain_inspect (const char *path, GError **error)
   return g_steal_pointer (&layers);
 }
 
-const char *
-image_void_bitmap (const char *path, const char *bitmap, bool needed,
-                   int *unseen)
+/* Open an image to look at its header, which nobody locks.  The caller's, or -1:
+ * it is not qcow2, or cannot be looked at, and *unseen is the errno then (else
+ * 0).
+ */
+static int
+open_qcow2 (const char *path, Qcow2Header *header, int *unseen)
 {
   auto_fd fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  g_auto (Qcow2Header) header = { 0 };
   g_autoptr (GError) refusal = NULL;
   const char *why;
   gsize length;
 
   *unseen = fd < 0 ? errno : 0;
   if (fd < 0)
-    return NULL;
+    return -1;
   g_autofree guint8 *bytes = read_header (path, fd, &length, &refusal);
-  *unseen = !refusal || refusal->code == EINVAL ? 0 : refusal->code;
-  if (*unseen)
-    return NULL;
-  if (!bytes || !qcow2_header_parse (bytes, length, &header, &why))
-    return needed ? "it is not qcow2 any more" : NULL;
+  if (refusal && refusal->code != EINVAL)
+    *unseen = refusal->code;
+  return bytes && qcow2_header_parse (bytes, length, header, &why)
+    ? g_steal_fd (&fd) : -1;
+}
+
+const char *
+image_void_bitmap (const char *path, const char *bitmap, bool needed,
+                   int *unseen)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  auto_fd fd = open_qcow2 (path, &header, unseen);
+
+  if (fd < 0)
+    return needed && !*unseen ? "it is not qcow2 any more" : NULL;
   if (needed && !header.bitmaps)
     return "it has none any more";
   if (needed || !header.void_bitmaps)
@@ -327,25 +336,12 @@ image_void_bitmap (const char *path, const char *bitmap, bool needed,
   return disk_names_lack (names, bitmap) ? NULL : header.void_bitmaps;
 }
 
-/* Nothing is locked, and no reason given: -1, or what is the caller's to close. */
-static int
-open_qcow2 (const char *path, Qcow2Header *header)
-{
-  auto_fd fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  const char *why;
-  gsize length;
-  g_autofree guint8 *bytes
-    = fd >= 0 ? read_header (path, fd, &length, NULL) : NULL;
-
-  return bytes && qcow2_header_parse (bytes, length, header, &why)
-    ? g_steal_fd (&fd) : -1;
-}
-
 bool
 image_is_version_2 (const char *path)
 {
   g_auto (Qcow2Header) header = { 0 };
-  auto_fd fd = open_qcow2 (path, &header);
+  int unseen;
+  auto_fd fd = open_qcow2 (path, &header, &unseen);
 
   return fd >= 0 && header.version == 2;
 }
@@ -354,7 +350,8 @@ bool
 image_has_bitmap (const char *path, const char *bitmap)
 {
   g_auto (Qcow2Header) header = { 0 };
-  auto_fd fd = open_qcow2 (path, &header);
+  int unseen;
+  auto_fd fd = open_qcow2 (path, &header, &unseen);
   g_autoptr (GPtrArray) names
     = fd >= 0 && header.bitmaps && !header.void_bitmaps
     ? qcow2_bitmap_names (fd, &header) : NULL;
@@ -371,8 +368,7 @@ image_chain_unchanged (const Layer *layer, GError **error)
   if (!now)
     return false;
   /* The time of change is coarse, and block devices have none. */
-  if (now->stamp.st_dev != layer->stamp.st_dev
-      || now->stamp.st_ino != layer->stamp.st_ino
+  if (!is_same_file (now, layer)
       || now->stamp.st_size != layer->stamp.st_size
       || now->stamp.st_mtim.tv_sec != layer->stamp.st_mtim.tv_sec
       || now->stamp.st_mtim.tv_nsec != layer->stamp.st_mtim.tv_nsec
