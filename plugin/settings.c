@@ -48,9 +48,9 @@ typedef bool (*Setter) (void *member, const char *key, const char *value,
                         GError **error);
 
 static bool
-add_file (void *files, const char *key, const char *value, GError **error)
+add_file (void *files, const char *key G_GNUC_UNUSED, const char *value,
+          GError **error)
 {
-  (void) key;
   return file_setting_add (*(GPtrArray **) files, value, error);
 }
 
@@ -59,28 +59,26 @@ add_text (void *member, const char *key, const char *value, GError **error)
 {
   GPtrArray *list = *(GPtrArray **) member;
 
-  for (guint i = 0; i < list->len; i++)
-    if (strcmp (g_ptr_array_index (list, i), value) == 0)
-      return error_set (error, EINVAL, "%s=%s is given twice", key, value);
+  if (g_ptr_array_find_with_equal_func (list, value, g_str_equal, NULL))
+    return error_set (error, EINVAL, "%s=%s is given twice", key, value);
   g_ptr_array_add (list, g_strdup (value));
   return true;
 }
 
 static bool
-set_text (void *text, const char *key, const char *value, GError **error)
+set_text (void *text, const char *key G_GNUC_UNUSED, const char *value,
+          GError **error G_GNUC_UNUSED)
 {
-  (void) key;
-  (void) error;
   *(char **) text = g_strdup (value);
   return true;
 }
 
 static bool
-set_path (void *path, const char *key, const char *value, GError **error)
+set_path (void *path, const char *key G_GNUC_UNUSED, const char *value,
+          GError **error)
 {
   char *absolute = nbdkit_absolute_path (value);
 
-  (void) key;
   if (!absolute)
     return error_set (error, EINVAL, "cannot make %s an absolute path",
                       value);
@@ -140,21 +138,18 @@ set_size (void *size, const char *key, const char *value, GError **error)
                   value);
 }
 
-#ifndef HAVE_LIBVIRT
 static bool
-refuse_libvirt (void *text, const char *key, const char *value, GError **error)
+set_libvirt (void *text G_GNUC_UNUSED, const char *key G_GNUC_UNUSED,
+             const char *value G_GNUC_UNUSED, GError **error)
 {
-  (void) text;
-  (void) key;
-  (void) value;
+#ifdef HAVE_LIBVIRT
+  return set_text (text, key, value, error);
+#else
   return error_set (error, ENOTSUP, "this build has no libvirt= source "
                     "(configure found no libvirt); for a running guest use "
                     "virsh backup-begin and uri=, for a stopped one file=");
-}
-#define set_libvirt refuse_libvirt
-#else
-#define set_libvirt set_text
 #endif
+}
 
 static bool
 set_new_name (void *text, const char *key, const char *value, GError **error)
@@ -201,28 +196,38 @@ set_tls (void *text, const char *key, const char *value, GError **error)
 
 #define MEMBER(path) G_STRUCT_OFFSET (Settings, path)
 
+enum {
+  ONCE = 0,
+  REPEATS = 1 << 0,
+  WITH_LIBVIRT = 1 << 1,        /* means nothing without libvirt= */
+  IN_XML = 1 << 2               /* libvirt= puts it into XML */
+};
+
 static const struct {
   const char *key;
   Setter set;
   glong member;
-  bool repeats;
+  guint flags;
 } parameters[] = {
-  { "file",        add_file,     MEMBER (request.files), true },
-  { "uri",         add_text,     MEMBER (request.uris), true },
-  { "libvirt",     set_libvirt,  MEMBER (request.libvirt), false },
-  { "tree",        set_path,     MEMBER (tree), false },
-  { "domain",      set_text,     MEMBER (request.domain), false },
-  { "checkpoint",  set_text,     MEMBER (request.checkpoint), false },
-  { "disk",        set_target,   MEMBER (request.disk), false },
-  { "bitmap",      add_text,     MEMBER (request.bitmaps), true },
-  { "view",        set_view,     MEMBER (view), false },
-  { "coalesce",    set_size,     MEMBER (coalesce), false },
-  { "create",      set_new_name, MEMBER (request.create), false },
-  { "on-missing",  set_full,     MEMBER (request.on_missing_full), false },
-  { "socket-dir",  set_path,     MEMBER (request.socket_dir), false },
-  { "scratch-dir", set_path,     MEMBER (request.scratch_dir), false },
-  { "take-over",   set_yes,      MEMBER (request.take_over), false },
-  { "nbd-tls",     set_tls,      MEMBER (request.nbd_tls), false },
+  { "file",        add_file,     MEMBER (request.files), REPEATS },
+  { "uri",         add_text,     MEMBER (request.uris), REPEATS },
+  { "libvirt",     set_libvirt,  MEMBER (request.libvirt), IN_XML },
+  { "tree",        set_path,     MEMBER (tree), ONCE },
+  { "domain",      set_text,     MEMBER (request.domain), IN_XML },
+  { "checkpoint",  set_text,     MEMBER (request.checkpoint), ONCE },
+  { "disk",        set_target,   MEMBER (request.disk), ONCE },
+  { "bitmap",      add_text,     MEMBER (request.bitmaps), REPEATS },
+  { "view",        set_view,     MEMBER (view), ONCE },
+  { "coalesce",    set_size,     MEMBER (coalesce), ONCE },
+  { "create",      set_new_name, MEMBER (request.create), WITH_LIBVIRT },
+  { "on-missing",  set_full,     MEMBER (request.on_missing_full),
+    WITH_LIBVIRT },
+  { "socket-dir",  set_path,     MEMBER (request.socket_dir),
+    WITH_LIBVIRT | IN_XML },
+  { "scratch-dir", set_path,     MEMBER (request.scratch_dir),
+    WITH_LIBVIRT | IN_XML },
+  { "take-over",   set_yes,      MEMBER (request.take_over), WITH_LIBVIRT },
+  { "nbd-tls",     set_tls,      MEMBER (request.nbd_tls), WITH_LIBVIRT },
 };
 
 bool
@@ -235,7 +240,7 @@ settings_set (Settings *settings, const char *key, const char *value,
     if (value[0] == '\0')
       return error_set (error, EINVAL, "%s= has no value", key);
     const char *before = g_hash_table_lookup (settings->given, key);
-    if (before && !parameters[i].repeats)
+    if (before && !(parameters[i].flags & REPEATS))
       return error_set (error, EINVAL, "%s= is given twice: %s and %s", key,
                         before, value);
     g_hash_table_replace (settings->given, g_strdup (key), g_strdup (value));
@@ -248,33 +253,24 @@ settings_set (Settings *settings, const char *key, const char *value,
                     "--help lists them all", key);
 }
 
-/* Parameters that mean nothing by themselves. */
 static bool
 check_libvirt (const Settings *settings, GError **error)
 {
-  static const char *const needing[] = {
-    "create", "on-missing", "socket-dir", "scratch-dir", "take-over",
-    "nbd-tls",
-  };
-
-  static const char *const texts[] = {
-    "libvirt", "domain", "socket-dir", "scratch-dir",
-  };
-
   const bool is_given = settings->request.libvirt != NULL;
-  for (guint i = 0; !is_given && i < G_N_ELEMENTS (needing); i++)
-    if (g_hash_table_contains (settings->given, needing[i]))
+
+  for (guint i = 0; i < G_N_ELEMENTS (parameters); i++) {
+    const char *key = parameters[i].key;
+    const char *value = g_hash_table_lookup (settings->given, key);
+    if (value && !is_given && (parameters[i].flags & WITH_LIBVIRT))
       return error_set (error, EINVAL, "%s= goes with libvirt=, which is not "
-                        "given", needing[i]);
-  if (!settings->request.libvirt)
-    return true;
-  /* They go into XML. */
-  for (guint i = 0; i < G_N_ELEMENTS (texts); i++) {
-    const char *value = g_hash_table_lookup (settings->given, texts[i]);
-    if (value && !g_utf8_validate (value, -1, NULL))
+                        "given", key);
+    if (value && is_given && (parameters[i].flags & IN_XML)
+        && !g_utf8_validate (value, -1, NULL))
       return error_set (error, EINVAL, "%s= is not valid UTF-8, which libvirt "
-                        "requires", texts[i]);
+                        "requires", key);
   }
+  if (!is_given)
+    return true;
   if (!settings->request.domain) {
     g_autofree char *list
       = error_virsh (settings->request.libvirt, "list --all", NULL, NULL);
