@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The topmost file of a chain that the checkpoint's document knows says whose
- * disk it is: files above it are snapshots taken since.
+ * Compare the files of each disk's chain with what the checkpoints' documents
+ * say.  The topmost file that a document knows says whose disk it was: files
+ * above it are snapshots taken since.
  */
 #include <config.h>
 
@@ -271,16 +272,6 @@ check_one (const Roster *roster, const Checkpoint *since,
   return true;
 }
 
-static bool
-leads_to (const Checkpoint *checkpoint, const Checkpoint *later)
-{
-  return checkpoint->position <= later->position
-    && later->position <= checkpoint->last_position;
-}
-
-/* The record goes on at each checkpoint after it, so it must have been the same
- * disk there.
- */
 bool
 roster_check (const Roster *roster, const Checkpoint *checkpoint,
               const char *target, GError **error)
@@ -291,7 +282,10 @@ roster_check (const Roster *roster, const Checkpoint *checkpoint,
     return true;
   if (!check_one (roster, checkpoint, checkpoint, chain, error))
     return false;
-  return !chain->moved || !leads_to (checkpoint, chain->moved)
+  /* The record goes on at each later checkpoint, so it must have been the same
+   * disk there.
+   */
+  return !chain->moved || !forest_is_ancestor (checkpoint, chain->moved)
     || check_one (roster, checkpoint, chain->moved, chain, error);
 }
 
@@ -313,8 +307,7 @@ int
 roster_place (const Roster *roster, const Checkpoint *checkpoint,
               const char *target)
 {
-  const DomainDisk *then
-    = roster ? disk_then (checkpoint, target) : NULL;
+  const DomainDisk *then = roster ? disk_then (checkpoint, target) : NULL;
 
   return then
     ? place_in (roster, find_chain (roster, target), then->source) : -1;

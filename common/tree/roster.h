@@ -27,23 +27,23 @@ Roster *roster_new (bool local);
 void roster_free (Roster *roster);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Roster, roster_free)
 
-/* The next file of a disk's chain, the top one first.  Copied. */
+/* Add the next file of a disk's chain, the top one first.  Copies both. */
 void roster_add (Roster *roster, const char *target, const char *path);
 
-/* Is that file in the disk's chain? */
+/* True if that file is in the disk's chain. */
 bool roster_has (const Roster *roster, const char *target, const char *path);
 
-/* Look where the documents' paths lead, and what they say of the disks.  Once all
- * files were added, and again should more be; from then on the roster is only
- * read, by any thread.  The forest, which is linked, must outlive it.
+/* Look where the documents' paths lead, and what they say of the disks.  To be
+ * called once all files were added, and again should more be; from then on the
+ * roster is only read, by any thread.  forest is linked, and must outlive it.
  */
 void roster_learn (Roster *roster, const Forest *forest);
 
-/* Is the disk of that name still the one that it was at the checkpoint, and at
- * each one from there to the current one?  False (EIO) if it is another's file that has its name today, or its file has
- * another's name; both are named.  True also where it cannot be known: no
- * roster (NULL), no definition in the document, or a file of which neither
- * knows (see roster_strayed).
+/* False (EIO) unless the disk of that name is the one that it was at the
+ * checkpoint, and at each one from there to the current one: another's file has
+ * its name today, or its file another's name; the message names both.  True also
+ * where it cannot be known: no roster (NULL), no definition in the document, or
+ * a file of which neither knows (see roster_strayed).
  */
 bool roster_check (const Roster *roster, const Checkpoint *checkpoint,
                    const char *target, GError **error);
