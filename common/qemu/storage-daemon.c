@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The socket: it is bound in a folder that exists for a moment only.  Once
- * an O_PATH descriptor to the socket is open, name and folder are removed;
- * connect (2) through /proc/self/fd finds it all the same, and nobody else
- * can.  (An abstract socket would be open to every local user, and QEMU
- * 7.2's storage daemon leaves the file behind when it is terminated.)
+ * Start and end the daemon, and make its exports.  Its socket is bound in a
+ * folder that exists for a moment only.  Once an O_PATH descriptor to the
+ * socket is open, name and folder are removed; connect (2) through
+ * /proc/self/fd finds it all the same, and nobody else can.  (An abstract
+ * socket would be open to every local user, and QEMU 7.2's storage daemon
+ * leaves the file behind when it is terminated.)
  *
  * Exports are made over QMP as they are wanted: hundreds of checkpoints do not
  * slow the start, and QEMU's refusals come with its own words.  Source: QEMU
@@ -46,8 +47,8 @@ struct StorageDaemon {
                                  * making was not answered may exist */
 };
 
-/* A listening socket in that folder, by a name that is removed before anybody
- * can know of it; *path_fd is how to reach it.
+/* Returns a listening socket in that folder, or -1.  *path_fd is how to reach
+ * it: its name is removed before anybody can know of it.
  */
 static int
 listen_in (const char *folder, int *path_fd, GError **error)
@@ -71,9 +72,7 @@ listen_in (const char *folder, int *path_fd, GError **error)
   return -1;
 }
 
-/* The same, in a folder for that moment.  Only SIGKILL leaves it behind, for the
- * next start to remove.
- */
+/* Only SIGKILL leaves the folder behind, for the next start to remove. */
 static int
 listen_unnamed (int *path_fd, GError **error)
 {
@@ -142,10 +141,10 @@ storage_daemon_stop (StorageDaemon *daemon)
   g_free (daemon);
 }
 
-void
-storage_daemon_disown (StorageDaemon *daemon)
+Child *
+storage_daemon_child (StorageDaemon *daemon)
 {
-  child_disown (&daemon->child);
+  return &daemon->child;
 }
 
 /* One that does not answer may have said why. */
@@ -172,12 +171,6 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
   if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);
-}
-
-char *
-storage_daemon_says (StorageDaemon *daemon)
-{
-  return child_says (&daemon->child);
 }
 
 static bool

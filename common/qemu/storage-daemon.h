@@ -7,39 +7,36 @@
 #ifndef COMMON_QEMU_STORAGE_DAEMON_H
 #define COMMON_QEMU_STORAGE_DAEMON_H
 
+#include "base/child.h"
 #include "image/disk.h"
 #include "nbd/endpoint.h"
 
 typedef struct StorageDaemon StorageDaemon;
 
 /* Start it, without waiting until it is ready.  Its socket has no name in any
- * folder, so nothing is left behind however we end; see child_start for how it
- * ends with us, also when we have forked meanwhile.
+ * folder, so nothing is left behind however we end.  It ends with us as any
+ * child does (child_start), also when we have forked meanwhile.
  */
 StorageDaemon *storage_daemon_start (NbdLife *life, GError **error);
 
-/* Is it of the user and group that we are now?  Not after nbdkit --user. */
+/* True if it has our user and group of now: not after nbdkit --user. */
 bool storage_daemon_is_ours (const StorageDaemon *daemon);
 
 /* End it and free.  NULL is fine. */
 void storage_daemon_stop (StorageDaemon *daemon);
 
-/* See child_disown. */
-void storage_daemon_disown (StorageDaemon *daemon);
+/* The process, borrowed: to disown it, or to ask what it says.  Errors, also
+ * those of the connections to it, take what they can from there.
+ */
+Child *storage_daemon_child (StorageDaemon *daemon);
 
 /* Open a disk's layers; see storage_nodes_open. */
 bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
 
-/* What it has written to its standard error since it was last asked, as one
- * line; NULL if nothing.  The caller's.  (Errors take what they can from there,
- * also those of the connections to it.)
- */
-char *storage_daemon_says (StorageDaemon *daemon);
-
 /* Export the disk's top layer with the dirty bits of one bitmap of one layer
- * (bitmap NULL: with the allocation of all layers) and say where; what of it
- * counts as dirty, the caller says.  Asked again for the same, it names the
- * same export, as QEMU lets a bitmap be in one export only.  Thread-safe.
+ * (bitmap NULL: with the allocation of all layers).  Says in endpoint where it
+ * is, not what of it counts as dirty.  Asked again for the same, it names the
+ * same export, as QEMU lets a bitmap be in one export only.  Any thread.
  */
 bool storage_daemon_export (StorageDaemon *daemon, const Disk *disk,
                             guint layer, const char *bitmap,

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Open a disk's layers in a storage daemon.  The file and the image in it are
- * two nodes, as they fail for different reasons.  Source: QEMU 7.2 qapi/block-core.json.
+ * two nodes, as they fail for different reasons.  Source: QEMU 7.2
+ * qapi/block-core.json.
  */
 #include <config.h>
 

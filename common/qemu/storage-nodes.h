@@ -11,15 +11,14 @@
 
 /* Open a disk's layers read-only, each over the next, with no other below the
  * last.  Their sizes and bitmaps, with the dirty bytes, are put into disk.
- * Refused with a remedy: changed since it was inspected (EBUSY), or anything
- * that QEMU cannot read; EIO if it does not answer.  Nodes may be left then, so
- * end the daemon.
+ * Fails with EBUSY (changed since it was inspected), EIO (no answer), or what
+ * QEMU says.  Nodes may be left then, so end the daemon.
  */
 bool storage_nodes_open (Qmp *qmp, Disk *disk, GError **error);
 
-/* The name of a layer's node.  QEMU's are identifiers of at most 31
- * characters, so they are built from where the disk is in memory, not from its
- * target.  The caller's.
+/* The name of a layer's node, a new string.  QEMU's are identifiers of at most
+ * 31 characters, so it is built from where the disk is in memory, not from its
+ * target.
  */
 char *storage_node_name (const Disk *disk, guint layer);
 

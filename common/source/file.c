@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/child.h"
 #include "base/error.h"
 #include "base/nearest.h"
 #include "image/chain.h"
@@ -225,7 +226,7 @@ note_void_bitmaps (const GPtrArray *disks)
 static void
 heed_words (FileSource *self)
 {
-  g_autofree char *words = storage_daemon_says (self->daemon);
+  g_autofree char *words = child_says (storage_daemon_child (self->daemon));
   g_auto (GStrv) parts
     = g_strsplit (words ? words : "", "qemu-storage-daemon: ", -1);
 
@@ -297,7 +298,7 @@ file_endpoint (Source *source, const Disk *disk, const Part *part,
 static void
 file_disown (Source *source)
 {
-  storage_daemon_disown (((FileSource *) source)->daemon);
+  child_disown (storage_daemon_child (((FileSource *) source)->daemon));
 }
 
 const SourceOps source_file_ops = {
