@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * file=[TARGET:]PATH.  nbdkit takes each word without "=" for one, so what people
- * forget to name comes here.
+ * Read file=[TARGET:]PATH.  nbdkit takes each word without "=" for one, so what
+ * people forget to name comes here.
  */
 #include <config.h>
 
@@ -32,7 +32,7 @@ is_nbd_uri (const char *value)
   return false;
 }
 
-/* Is it rather another parameter's value? */
+/* False if value is rather another parameter's. */
 static bool
 check_meaning (const GPtrArray *files, const char *value, GError **error)
 {

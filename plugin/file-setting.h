@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The parameter file=.
  */
 #ifndef PLUGIN_FILE_SETTING_H
 #define PLUGIN_FILE_SETTING_H
 
 #include "plugin/settings.h"
 
-/* Add what file=VALUE (or VALUE alone) names to files, which are of
- * RequestedFile.  EINVAL for what is meant for another parameter, or is there
- * already.
+/* Add what file=VALUE (or VALUE alone) names to files (RequestedFile).  EINVAL
+ * if it is meant for another parameter, or is there already.
  */
 bool file_setting_add (GPtrArray *files, const char *value, GError **error);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * One row per parameter: its name, how it is read, and where it is kept.
+ * The table of parameters: their names, how they are read, where they are kept.
  */
 #include <config.h>
 

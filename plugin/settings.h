@@ -33,7 +33,7 @@ void settings_free (Settings *settings);
 bool settings_set (Settings *settings, const char *key, const char *value,
                    GError **error);
 
-/* Do they fit each other?  Once all are set. */
+/* False (EINVAL) unless they fit each other.  To be called once all are set. */
 bool settings_check (const Settings *settings, GError **error);
 
 #endif /* PLUGIN_SETTINGS_H */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Its end is told by a pipe.  That it ends by itself is normal, at once where
- * nbdkit goes into the background, or after it has ended the server; nbdkit calls
- * exit () then (server/background.c, captive.c; 1.32 to 1.48), which runs the
- * destructor below.  So a pipe that ends without a word is one whose writer was
- * killed.  (A pidfd would not tell one from the other.)
+ * A pipe tells the end of the process that nbdkit was started as.  It is normal
+ * that it ends by itself, at once where nbdkit goes into the background, or
+ * after it has ended the server.  nbdkit calls exit () then
+ * (server/background.c, captive.c; 1.32 to 1.48), which runs the destructor
+ * below.  So if the pipe ends without a word, its writer was killed.  (A pidfd
+ * would not tell that.)
  */
 #include <config.h>
 
@@ -39,8 +40,8 @@ say_farewell (void)
 }
 
 /* nbdkit forks once from here on (server/captive.c, background.c): the child
- * serves, and we wait for --run's command or end.  With -f it does not, and what
- * is forked later is not the server.
+ * serves, and we wait for --run's command or end.  With -f it does not, and
+ * what is forked later is not the server.
  */
 static void
 forked (void)
@@ -73,7 +74,7 @@ watch (gpointer unused)
   if (pollfds[0].revents && !pollfds[1].revents
       && read (fds[0], &word, 1) == 0) {
     say_error ("the process that waits for --run's command was killed, so "
-                  "nothing is served any more");
+               "nothing is served any more");
     kill (getpid (), SIGTERM);
   }
   return unused;

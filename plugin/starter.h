@@ -2,21 +2,22 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The process that nbdkit was started as.  With --run it waits for the command
- * while a child of it serves: if it is killed, nobody would end the server, its
- * job, and the scratch files that grow.  If the server is killed, what that process
- * still holds would stay.
+ * while its child serves.  If it is killed, nobody else ends the server, its
+ * job, and the scratch files that grow.  If the server is killed, what that
+ * process still holds stays.
  */
 #ifndef PLUGIN_STARTER_H
 #define PLUGIN_STARTER_H
 
-/* To be called at the end of .get_ready, by that process.  If nbdkit leaves it to
- * wait, disown is called there, and the server is forked already.
+/* To be called at the end of .get_ready, by that process.  If nbdkit forks,
+ * disown is called in the process that goes on to wait, once the server is
+ * forked.
  */
 void starter_note (void (*disown) (void));
 
-/* In .after_fork, after on_quit_listen: if another process serves than was
- * noted, end nbdkit (as SIGTERM does) once that one dies without having ended by
- * itself.  Starts a thread then.
+/* To be called in .after_fork, after on_quit_listen.  If another process serves
+ * than was noted, starts a thread that ends nbdkit, as SIGTERM does, when that
+ * one is killed.
  */
 void starter_watch (void);
 

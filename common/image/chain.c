@@ -25,7 +25,7 @@
  */
 #define LAYERS_LIMIT 200
 
-/* The first bytes of the file, as many as the header needs. */
+/* Returns the first bytes of the file, as many as the header needs. */
 static guint8 *
 read_header (const char *path, int fd, gsize *length, GError **error)
 {
@@ -48,7 +48,7 @@ read_header (const char *path, int fd, gsize *length, GError **error)
   return g_steal_pointer (&bytes);
 }
 
-/* What is wrong, and the command that changes the image for the better. */
+/* Set an error with the command that mends the image. */
 static bool G_GNUC_PRINTF (5, 6)
 refuse_with (GError **error, int errnum, const char *command,
              const char *path, const char *format, ...)
@@ -65,7 +65,6 @@ refuse_with (GError **error, int errnum, const char *command,
   return error_set (error, errnum, "%s %s", what, advice);
 }
 
-/* All that an image's header may refuse it for. */
 static bool
 check_header (const Qcow2Header *header, const char *path, bool top,
               GError **error)
@@ -92,7 +91,7 @@ check_header (const Qcow2Header *header, const char *path, bool top,
   return true;
 }
 
-/* The name as QEMU understands it: relative to the folder of the image. */
+/* QEMU takes the name relative to the folder of the image. */
 static char *
 backing_path (const char *path, const char *name)
 {
@@ -114,14 +113,14 @@ is_locked (int fd, off_t byte)
   return fcntl (fd, F_OFD_GETLK, &flock) == 0 && flock.l_type != F_UNLCK;
 }
 
-/* Lock the file as QEMU does for reading, and for keeping others from writing;
- * false if others keep us from reading, or write already.  Each permission has
- * a byte that is locked by those who use it, and another by those who do not
- * share it.  QEMU alone would not do: it does not mind who writes to a raw
- * image below others, and lets go when it is killed, before its connections
- * break.  Locks of this kind go with the open file, not with the process; where
- * the file system has none, QEMU has none, either.  Source: QEMU 7.2
- * block/file-posix.c, raw_apply_lock_bytes and raw_check_lock_bytes.
+/* Lock the file as QEMU does for reading and against writers; false if others
+ * keep us from reading, or write already.  Each permission has a byte that is
+ * locked by those who use it, and another by those who do not share it.  QEMU's
+ * own lock would not do: it lets others write to a raw image below others, and
+ * ends when QEMU is killed, before its connections break.  Locks of this kind
+ * go with the open file, not with the process; where the file system has none,
+ * QEMU has none, either.  Source: QEMU 7.2 block/file-posix.c,
+ * raw_apply_lock_bytes and raw_check_lock_bytes.
  */
 static bool
 lock (int fd)
@@ -223,7 +222,7 @@ check_path (const char *path, GError **error)
   return true;
 }
 
-/* Is what lies below a local file of a known format? */
+/* What lies below must be a local file of a known format. */
 static bool
 check_backing (const Layer *layer, GError **error)
 {
@@ -297,9 +296,9 @@ image_chain_inspect (const char *path, GError **error)
   return g_steal_pointer (&layers);
 }
 
-/* Open an image to look at its header, which nobody locks.  The caller's, or -1:
- * it is not qcow2, or cannot be looked at, and *unseen is the errno then (else
- * 0).
+/* Open an image and read its header, without a lock.  Returns a descriptor, or
+ * -1 if it is not qcow2, or if it cannot be looked at: *unseen is the errno
+ * then, else 0.
  */
 static int
 open_qcow2 (const char *path, Qcow2Header *header, int *unseen)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * L1 tables are read once; L2 entries with each request, from the page cache,
- * which costs less than a cache of our own would be worth.  Nothing found in
- * a table is trusted: an entry that is odd in any way is QEMU's to judge.
+ * Find where a qcow2 image keeps its data.  L1 tables are read once; L2 entries
+ * with each request, from the page cache, which costs less than a cache of our
+ * own would be worth.  Nothing found in a table is trusted: an entry that is
+ * odd in any way is left to QEMU.
  */
 #include <config.h>
 
@@ -41,7 +42,7 @@ typedef struct {
 
 struct DirectRead {
   guint count;
-  LayerFile *layers;            /* top first */
+  LayerFile layers[];           /* top first */
 };
 
 typedef enum {
@@ -135,10 +136,11 @@ open_layer (LayerFile *file, const Layer *layer)
 DirectRead *
 direct_read_open (const Disk *disk)
 {
-  g_autoptr (DirectRead) direct = g_new0 (DirectRead, 1);
+  const guint count = disk->layers->len;
+  g_autoptr (DirectRead) direct
+    = g_malloc0 (sizeof *direct + count * sizeof direct->layers[0]);
 
-  direct->count = disk->layers->len;
-  direct->layers = g_new0 (LayerFile, direct->count);
+  direct->count = count;
   for (guint i = 0; i < direct->count; i++)
     if (!open_layer (&direct->layers[i], disk_layer (disk, i)))
       return NULL;
@@ -152,7 +154,6 @@ direct_read_free (DirectRead *direct)
     return;
   for (guint i = 0; i < direct->count; i++)
     g_free (direct->layers[i].l1);
-  g_free (direct->layers);
   g_free (direct);
 }
 

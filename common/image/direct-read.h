@@ -2,10 +2,9 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Plain data clusters of a stopped guest's disk, read straight from the files
- * that hold them: without a second process, and a copy, on the way.
- *
- * What is not plain (compressed clusters, or anything that is not as expected)
- * is left to QEMU.  Nobody may write to the images meanwhile: they are locked
+ * that hold them, without a second process and a copy on the way.  What is not
+ * plain (compressed clusters, or anything that is not as expected) is left to
+ * QEMU.  Nobody may write to the images meanwhile: they are locked
  * (image_chain_inspect).
  *
  * Source: QEMU 7.2 docs/interop/qcow2.txt, L1 and L2 tables, standard cluster
@@ -18,9 +17,9 @@
 
 typedef struct DirectRead DirectRead;
 
-/* Read the layers through their descriptors, which must stay until this is
- * freed.  NULL if this disk cannot be read so (subclusters, an unknown feature):
- * that is no error.
+/* Reads the layers through their descriptors, which must stay open until this
+ * is freed.  NULL if the disk cannot be read so (subclusters, an unknown
+ * feature), which is no error.
  */
 DirectRead *direct_read_open (const Disk *disk);
 void direct_read_free (DirectRead *direct);

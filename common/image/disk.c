@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Construction and look-up of disks, layers and bitmaps.
+ * Make disks, layers and bitmaps, and look them up.
  */
 #include <config.h>
 

@@ -72,11 +72,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 
 /* The bitmap of that name in that layer, or NULL.  Borrowed. */
 const Bitmap *layer_bitmap (const Layer *layer, const char *name);
-/* Is it certain that none of these, as of Layer's void_names, is that name?  Not
- * if they are not known (NULL).
+/* True if names, as Layer's void_names, are known (not NULL) and bitmap is none
+ * of them.
  */
 bool disk_names_lack (const GPtrArray *names, const char *bitmap);
-/* May a void bitmap of that name be in the layer? */
+/* True if the layer may have a void bitmap of that name. */
 bool layer_may_have_lost (const Layer *layer, const char *bitmap);
 /* The first layer whose bitmaps are void, or NULL.  Borrowed. */
 const Layer *disk_void_layer (const Disk *disk);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Read the bitmap directory of a qcow2 image, or refuse all of it.
  */
 #include <config.h>
 
@@ -24,7 +26,7 @@
 #define GRANULARITY_MOST 31
 #define NAME_MOST 1023
 
-/* The length of the entry at bytes, or 0 if that is none. */
+/* Returns the length of the entry at bytes, or 0 if that is none. */
 static gsize
 read_entry (const guint8 *bytes, gsize left, char **name)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A reader that stops where it is not certain to read what QEMU reads.
+ * Read a qcow2 header, and stop where QEMU might read something else.
  */
 #include <config.h>
 
@@ -44,7 +44,7 @@ qcow2_header_begins (const guint8 *bytes, gsize length, gsize *needed)
   return true;
 }
 
-/* Text as QEMU takes it, to the first NUL; NULL if that is nothing. */
+/* QEMU reads text up to the first NUL.  NULL if that is nothing. */
 static char *
 text_at (const guint8 *bytes, gsize length)
 {
@@ -76,8 +76,8 @@ read_backing_path (const guint8 *bytes, gsize length, Qcow2Header *header,
     || g_utf8_validate (header->backing_path, -1, NULL);
 }
 
-/* QEMU takes them for lost, says so in its log, and lists none of them
- * (block/qcow2.c, qcow2_read_extensions).
+/* Why QEMU takes the bitmaps for lost and lists none of them (block/qcow2.c,
+ * qcow2_read_extensions), or NULL.
  */
 static const char *
 void_bitmaps (const guint8 *bytes, guint32 version)
@@ -88,7 +88,7 @@ void_bitmaps (const guint8 *bytes, guint32 version)
     : "a program that does not know bitmaps has written to it";
 }
 
-/* One that QEMU would not open leads to no directory. */
+/* An extension that QEMU would not take leads to no directory. */
 static void
 read_bitmaps (const guint8 *bytes, gsize count, Qcow2Header *header)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What a qcow2 image says of itself, read before QEMU is let at it: the image
- * of a guest may name any file or server as what lies below it.
+ * A qcow2 image's header, read before QEMU opens the image, as a guest's image
+ * may name any file or server as its backing file.
  */
 #ifndef COMMON_IMAGE_QCOW2_HEADER_H
 #define COMMON_IMAGE_QCOW2_HEADER_H
@@ -30,17 +30,17 @@ typedef struct {
 void qcow2_header_clear (Qcow2Header *header);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Qcow2Header, qcow2_header_clear)
 
-/* Is this the beginning of a qcow2 image?  If so, *needed is how many bytes of
- * it qcow2_header_parse wants to see, at most QCOW2_HEADER_MOST.
+/* True if bytes begin a qcow2 image.  *needed is how many bytes of it
+ * qcow2_header_parse needs then, at most QCOW2_HEADER_MOST.
  */
 bool qcow2_header_begins (const guint8 *bytes, gsize length, gsize *needed);
 
-/* Read it into header, which is all zero before, and to be cleared also after
- * a failure.  False with *why, a static text, where QEMU would refuse the
- * image or where it is not certain that QEMU would read the same: what lies
- * below an image is never guessed.  Of a version other than 2 and 3, only the
- * version is read.  Any thread.  Source: docs/interop/qcow2.txt and
- * block/qcow2.c (qcow2_do_open, qcow2_read_extensions) of QEMU 7.2.
+/* Read it into header, which is all zero before, and to be cleared also after a
+ * failure.  False with *why, a static text, where QEMU would refuse the image
+ * or might read something else: the backing file is never guessed.  Of a
+ * version other than 2 and 3, only the version is read.  Any thread.  Source:
+ * docs/interop/qcow2.txt and block/qcow2.c (qcow2_do_open,
+ * qcow2_read_extensions) of QEMU 7.2.
  */
 bool qcow2_header_parse (const guint8 *bytes, gsize length,
                          Qcow2Header *header, const char **why);

@@ -142,8 +142,8 @@ const char *checkpoint_bitmap (const Checkpoint *checkpoint,
  * '@', is not hidden as a file name, and may be of any length. */
 bool checkpoint_name_valid (const char *name);
 
-/* True if target may be the name of a disk: a letter, then letters, digits, '-',
- * '_', '.'.  ('@' and '/' part the pieces of an export name.) */
+/* True if target may be the name of a disk: a letter, then letters, digits,
+ * '-', '_' and '.'.  ('@' and '/' part the pieces of an export name.) */
 bool disk_target_is_valid (const char *target);
 
 /* NULL is fine. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Write virsh commands that tell libvirt of a checkpoint.
  */
 #include <config.h>
 
@@ -18,12 +20,10 @@ redefine (const char *uri, const char *guest, const char *checkpoint,
                                "<creationTime>1</creationTime><disks>",
                                checkpoint);
   g_autofree char *word = error_shell_word (text);
-  g_autofree char *virsh
-    = error_virsh (uri, create, guest, "/dev/stdin");
+  g_autofree char *virsh = error_virsh (uri, create, guest, "/dev/stdin");
 
   return g_strdup_printf ("printf %%s %s%s'</disks></domaincheckpoint>' | %s",
-                          word,
-                          disks, virsh);
+                          word, disks, virsh);
 }
 
 static char *

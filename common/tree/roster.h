@@ -41,9 +41,9 @@ void roster_learn (Roster *roster, const Forest *forest);
 
 /* False (EIO) unless the disk of that name is the one that it was at the
  * checkpoint, and at each one from there to the current one: another's file has
- * its name today, or its file another's name; the message names both.  True also
- * where it cannot be known: no roster (NULL), no definition in the document, or
- * a file of which neither knows (see roster_strayed).
+ * its name today, or its file another's name.  The message names both.  True
+ * also where it cannot be known: no roster (NULL), no definition in the
+ * document, or a file of which neither knows (see roster_strayed).
  */
 bool roster_check (const Roster *roster, const Checkpoint *checkpoint,
                    const char *target, GError **error);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Make a text of a disk's <source>.
  */
 #include <config.h>
 
@@ -51,7 +53,7 @@ append_host (GString *key, const xmlNode *host, const char *protocol)
     g_string_append_printf (key, ":%s", port);
 }
 
-/* What is not of a kind that libvirt knows today has its kind, at least. */
+/* A source of an unknown kind has its kind, at least. */
 static char *
 remote_key (const xmlNode *source, const char *type)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Tests of common/tree/checkpoint*.c: libvirt's own output, its defaults, each kind
- * of document that is refused, and hostile XML.  monday_xml and tuesday_xml
- * are from virDomainCheckpointGetXMLDesc of libvirt 9.0.0, test driver.
+ * Tests of common/tree/checkpoint*.c: libvirt's own output, its defaults, each
+ * kind of document that is refused, and hostile XML.  monday_xml and
+ * tuesday_xml are from virDomainCheckpointGetXMLDesc of libvirt 9.0.0, test
+ * driver.
  */
 
 #include <errno.h>
