@@ -19,11 +19,11 @@ bitmap_new (const char *name)
   return bitmap;
 }
 
-void
-bitmap_free (Bitmap *bitmap)
+static void
+bitmap_free (void *data)
 {
-  if (!bitmap)
-    return;
+  Bitmap *bitmap = data;
+
   g_free (bitmap->name);
   g_free (bitmap);
 }
@@ -35,8 +35,7 @@ layer_new (const char *path)
 
   layer->path = g_strdup (path);
   layer->fd = -1;
-  layer->bitmaps = g_ptr_array_new_with_free_func (
-    (GDestroyNotify) bitmap_free);
+  layer->bitmaps = g_ptr_array_new_with_free_func (bitmap_free);
   return layer;
 }
 

@@ -61,12 +61,10 @@ typedef struct {
 } Disk;
 
 Bitmap *bitmap_new (const char *name);
-void bitmap_free (Bitmap *bitmap);
 Layer *layer_new (const char *path);
 void layer_free (Layer *layer);
 Disk *disk_new (const char *target);
 void disk_free (Disk *disk);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Bitmap, bitmap_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Layer, layer_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 

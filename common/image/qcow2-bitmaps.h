@@ -11,8 +11,8 @@
 
 /* The names (char *, a new array) in the bitmap directory of the image open at
  * fd.  NULL if it cannot be read whole, or is not certain to be one (it may
- * have been written over): then any name may have been there.  Any
- * thread.  Source: docs/interop/qcow2.txt of QEMU 7.2, "Bitmaps extension".
+ * have been written over): then any name may have been there.  Any thread.
+ * Source: docs/interop/qcow2.txt of QEMU 7.2, "Bitmaps extension".
  */
 GPtrArray *qcow2_bitmap_names (int fd, const Qcow2Header *header);
 

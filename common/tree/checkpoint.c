@@ -15,6 +15,8 @@
 #include "base/xml-text.h"
 #include "tree/checkpoint.h"
 
+#define NAME_CHARACTERS G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-."
+
 static void
 disk_free (void *data)
 {
@@ -82,10 +84,9 @@ checkpoint_cover (Checkpoint *checkpoint, const char *target,
 void
 checkpoint_set_parent_name (Checkpoint *checkpoint, const char *name)
 {
-  GRefString *copy = name ? g_ref_string_new_intern (name) : NULL;
-
   g_clear_pointer (&checkpoint->parent_name, g_ref_string_release);
-  checkpoint->parent_name = copy;
+  if (name)
+    checkpoint->parent_name = g_ref_string_new_intern (name);
 }
 
 const CheckpointDisk *
@@ -113,23 +114,15 @@ checkpoint_bitmap (const Checkpoint *checkpoint, const char *target)
 bool
 checkpoint_name_valid (const char *name)
 {
-  if (*name == '\0' || *name == '.')
-    return false;
-  for (; *name != '\0'; name++)
-    if (!g_ascii_isalnum (*name) && strchr ("_-.", *name) == NULL)
-      return false;
-  return true;
+  return *name != '\0' && *name != '.'
+    && name[strspn (name, NAME_CHARACTERS)] == '\0';
 }
 
 bool
 disk_target_is_valid (const char *target)
 {
-  if (!g_ascii_isalpha (target[0]))
-    return false;
-  for (const char *p = target; *p; p++)
-    if (!g_ascii_isalnum (*p) && !strchr ("-_.", *p))
-      return false;
-  return true;
+  return g_ascii_isalpha (target[0])
+    && target[strspn (target, NAME_CHARACTERS)] == '\0';
 }
 
 static void
