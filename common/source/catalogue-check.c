@@ -139,7 +139,7 @@ unknown_checkpoint (const Source *source, const SourceRequest *request,
                                      error);
   g_autofree char *command = request->libvirt
     ? redefine_command (request->libvirt, request->domain, checkpoint,
-                        targets) : NULL;
+                        targets, false) : NULL;
   return parts_forgotten (checkpoint, targets, command, error);
 }
 

@@ -327,8 +327,8 @@ not_in_images (const SourceRequest *request, const GuestLook *look,
   }
   parts_unknown_checkpoint (look->tree, request->checkpoint, &unknown);
   g_autofree char *command
-    = redefine_checked (request->libvirt, look->guest->name,
-                        request->checkpoint, targets);
+    = redefine_command (request->libvirt, look->guest->name,
+                        request->checkpoint, targets, true);
   return error_set (error, unknown->code, "%s%s%s", unknown->message,
                     targets->len ? "; if libvirt may have forgotten it "
                     "(migration, --metadata), tell it again, which libvirt "
@@ -353,7 +353,7 @@ unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
     return not_in_images (request, look, error);
   g_autofree char *command
     = redefine_command (request->libvirt, look->guest->name,
-                        request->checkpoint, targets);
+                        request->checkpoint, targets, false);
   return parts_forgotten (request->checkpoint, targets, command, error);
 }
 

@@ -26,9 +26,9 @@ redefine (const char *uri, const char *guest, const char *checkpoint,
                           word, disks, virsh);
 }
 
-static char *
-redefine_all (const char *uri, const char *guest, const char *checkpoint,
-              const GPtrArray *targets, const char *create)
+char *
+redefine_command (const char *uri, const char *guest, const char *checkpoint,
+                  const GPtrArray *targets, bool validate)
 {
   g_autoptr (GString) disks = g_string_new ("'");
 
@@ -36,22 +36,8 @@ redefine_all (const char *uri, const char *guest, const char *checkpoint,
     g_string_append_printf (disks, "<disk name=\"%s\" checkpoint=\"bitmap\"/>",
                             (char *) g_ptr_array_index (targets, i));
   g_string_append_c (disks, '\'');
-  return redefine (uri, guest, checkpoint, disks->str, create);
-}
-
-char *
-redefine_command (const char *uri, const char *guest, const char *checkpoint,
-                  const GPtrArray *targets)
-{
-  return redefine_all (uri, guest, checkpoint, targets, REDEFINE);
-}
-
-char *
-redefine_checked (const char *uri, const char *guest, const char *checkpoint,
-                  const GPtrArray *targets)
-{
-  return redefine_all (uri, guest, checkpoint, targets,
-                       REDEFINE " --redefine-validate");
+  return redefine (uri, guest, checkpoint, disks->str,
+                   validate ? REDEFINE " --redefine-validate" : REDEFINE);
 }
 
 char *
