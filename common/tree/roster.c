@@ -15,10 +15,10 @@
 #include "tree/roster.h"
 
 typedef struct {
-  char *path;
   bool found;                   /* then these two are valid */
   dev_t device;
   ino_t inode;
+  char path[];
 } File;
 
 typedef struct {
@@ -36,15 +36,6 @@ struct Roster {
 };
 
 static void
-file_free (gpointer data)
-{
-  File *file = data;
-
-  g_free (file->path);
-  g_free (file);
-}
-
-static void
 chain_free (gpointer data)
 {
   Chain *chain = data;
@@ -58,10 +49,11 @@ chain_free (gpointer data)
 static File *
 file_new (const Roster *roster, const char *path)
 {
-  File *file = g_new0 (File, 1);
+  const gsize size = strlen (path) + 1;
+  File *file = g_malloc0 (sizeof *file + size);
   struct stat status;
 
-  file->path = g_strdup (path);
+  memcpy (file->path, path, size);
   if (roster->local && *path == '/' && stat (path, &status) == 0) {
     file->found = true;
     file->device = status.st_dev;
@@ -78,7 +70,7 @@ roster_new (bool local)
   roster->local = local;
   roster->chains = g_ptr_array_new_with_free_func (chain_free);
   roster->known = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-                                         file_free);
+                                         g_free);
   return roster;
 }
 
@@ -111,7 +103,7 @@ roster_add (Roster *roster, const char *target, const char *path)
   if (!chain) {
     chain = g_new0 (Chain, 1);
     chain->target = g_strdup (target);
-    chain->files = g_ptr_array_new_with_free_func (file_free);
+    chain->files = g_ptr_array_new_with_free_func (g_free);
     g_ptr_array_add (roster->chains, chain);
   }
   g_ptr_array_add (chain->files, file_new (roster, path));
@@ -165,12 +157,11 @@ bool
 roster_has (const Roster *roster, const char *target, const char *path)
 {
   const Chain *chain = find_chain (roster, target);
-  File *file = file_new (roster, path);
+  g_autofree File *file = file_new (roster, path);
   bool has = false;
 
   for (guint i = 0; chain && i < chain->files->len; i++)
     has |= is_same (g_ptr_array_index (chain->files, i), file);
-  file_free (file);
   return has;
 }
 
