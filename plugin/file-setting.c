@@ -7,7 +7,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -51,17 +50,17 @@ check_meaning (const GPtrArray *files, const char *value, GError **error)
 }
 
 static bool
-is_new (const GPtrArray *files, const RequestedFile *file, GError **error)
+is_new (const GPtrArray *files, const char *path, GError **error)
 {
   struct stat ours, theirs;
 
   for (guint i = 0; i < files->len; i++) {
     const RequestedFile *other = g_ptr_array_index (files, i);
-    if (stat (file->path, &ours) == 0 && stat (other->path, &theirs) == 0
+    if (stat (path, &ours) == 0 && stat (other->path, &theirs) == 0
         && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino)
       return error_set (error, EINVAL, "file=%s is given twice (%s is the same "
                         "file), and a disk is served once; remove one",
-                        file->path, other->path);
+                        path, other->path);
   }
   return true;
 }
@@ -94,18 +93,16 @@ file_setting_add (GPtrArray *files, const char *value, GError **error)
     return error_set (error, EINVAL, "file=%s means disk %s in %s, which "
                       "does not exist; for the file %s write file=./%s",
                       value, target, path, value, word);
-  char *absolute = path[0] ? nbdkit_absolute_path (path) : NULL;
+  /* From malloc (3), which g_free () takes, too. */
+  g_autofree char *absolute = path[0] ? nbdkit_absolute_path (path) : NULL;
   if (!absolute)
     return error_set (error, EINVAL, "file=%s names no file; write "
                       "file=TARGET:PATH", value);
+  if (!is_new (files, absolute, error))
+    return false;
   RequestedFile *file = g_new0 (RequestedFile, 1);
   file->target = g_steal_pointer (&target);
-  file->path = g_strdup (absolute);
-  free (absolute);
-  if (is_new (files, file, error)) {
-    g_ptr_array_add (files, file);
-    return true;
-  }
-  requested_file_free (file);
-  return false;
+  file->path = g_steal_pointer (&absolute);
+  g_ptr_array_add (files, file);
+  return true;
 }

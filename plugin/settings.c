@@ -6,7 +6,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NBDKIT_API_VERSION 2
@@ -77,14 +76,12 @@ static bool
 set_path (void *path, const char *key G_GNUC_UNUSED, const char *value,
           GError **error)
 {
+  /* From malloc (3), which g_free () takes, too. */
   char *absolute = nbdkit_absolute_path (value);
 
-  if (!absolute)
-    return error_set (error, EINVAL, "cannot make %s an absolute path",
-                      value);
-  *(char **) path = g_strdup (absolute);
-  free (absolute);
-  return true;
+  *(char **) path = absolute;
+  return absolute || error_set (error, EINVAL, "cannot make %s an absolute "
+                                "path", value);
 }
 
 static bool
