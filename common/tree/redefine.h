@@ -11,19 +11,19 @@
 #include <glib.h>
 
 /* The command that tells libvirt of the checkpoint again, as having a bitmap of
- * its name on each of targets (char *).  When it was made is not known, and said
- * to be in 1970.  validate: for a running guest; libvirt refuses unless each
- * disk has such a bitmap (--redefine-validate, libvirt 6.10).  Returns a new
- * string; g_free ().  Source: libvirt's formatcheckpoint.rst: <domain> is
+ * its name on each of targets (char *).  When it was made is not known, and
+ * said to be in 1970.  validate: for a running guest; libvirt refuses unless
+ * each disk has such a bitmap (--redefine-validate, libvirt 6.10).  Returns a
+ * new string; g_free ().  Source: libvirt's formatcheckpoint.rst: <domain> is
  * optional there since 7.0.0.
  */
 char *redefine_command (const char *uri, const char *guest,
                         const char *checkpoint, const GPtrArray *targets,
                         bool validate);
 
-/* The command that rids a running guest of the bitmaps, on those of targets that
- * have one: libvirt deletes only what it knows, and refuses where one disk has
- * none.  Returns a new string; g_free ().
+/* The command that rids a running guest of the bitmaps, on those of targets
+ * that have one: libvirt deletes only what it knows, and refuses where one disk
+ * has none.  Returns a new string; g_free ().
  */
 char *redefine_and_delete (const char *uri, const char *guest,
                            const char *checkpoint, const GPtrArray *targets);

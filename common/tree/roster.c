@@ -144,10 +144,11 @@ is_called (const Roster *roster, const File *file, const char *source)
   return known ? is_same (file, known) : strcmp (file->path, source) == 0;
 }
 
+/* -1 also without a chain or a source. */
 static int
 place_in (const Roster *roster, const Chain *chain, const char *source)
 {
-  for (guint i = 0; chain && i < chain->files->len; i++)
+  for (guint i = 0; chain && source && i < chain->files->len; i++)
     if (is_called (roster, g_ptr_array_index (chain->files, i), source))
       return (int) i;
   return -1;
@@ -165,16 +166,16 @@ roster_has (const Roster *roster, const char *target, const char *path)
   return has;
 }
 
-/* What the document says the disk was; NULL: nothing. */
-static const DomainDisk *
-disk_then (const Checkpoint *checkpoint, const char *target)
+/* The disk's source by the document, or NULL. */
+static const char *
+source_then (const Checkpoint *checkpoint, const char *target)
 {
   const GPtrArray *disks = checkpoint->domain_disks;
 
   for (guint i = 0; disks && i < disks->len; i++) {
     const DomainDisk *disk = g_ptr_array_index (disks, i);
     if (strcmp (disk->target, target) == 0)
-      return disk->source ? disk : NULL;
+      return disk->source;
   }
   return NULL;
 }
@@ -222,7 +223,7 @@ refuse_other (const Roster *roster, const Checkpoint *checkpoint,
   if (!error)
     return false;
 
-  if (!find_chain (roster, other) && !disk_then (checkpoint, chain->target))
+  if (!find_chain (roster, other) && !source_then (checkpoint, chain->target))
     error_set (error, EIO, "disk %s was %s at checkpoint %s (its %s), and is "
                "recorded there by that name only", chain->target, other,
                checkpoint->name, file->path);
@@ -242,9 +243,9 @@ check_one (const Roster *roster, const Checkpoint *since,
            const Checkpoint *checkpoint, const Chain *chain, GError **error)
 {
   const char *target = chain->target;
-  const DomainDisk *then = disk_then (checkpoint, target);
+  const char *then = source_then (checkpoint, target);
   const File *file;
-  const int place = then ? place_in (roster, chain, then->source) : -1;
+  const int place = place_in (roster, chain, then);
   const DomainDisk *other
     = other_above (roster, checkpoint, chain,
                    place < 0 ? chain->files->len : (guint) place, &file);
@@ -253,11 +254,11 @@ check_one (const Roster *roster, const Checkpoint *since,
                          checkpoint == since, error);
   for (guint i = 0; then && place < 0 && i < roster->chains->len; i++) {
     const Chain *now = g_ptr_array_index (roster->chains, i);
-    if (place_in (roster, now, then->source) >= 0)
+    if (place_in (roster, now, then) >= 0)
       return error_set (error, EIO, "disk %s is not the disk that it was at "
                         "checkpoint %s: it was %s then, which is %s now, so "
                         "what changed is recorded of another disk", target,
-                        checkpoint->name, then->source, now->target)
+                        checkpoint->name, then, now->target)
         || error_advise (error, REMEDY_FULL_BACKUP, " of it", NULL);
   }
   return true;
@@ -298,10 +299,8 @@ int
 roster_place (const Roster *roster, const Checkpoint *checkpoint,
               const char *target)
 {
-  const DomainDisk *then = roster ? disk_then (checkpoint, target) : NULL;
-
-  return then
-    ? place_in (roster, find_chain (roster, target), then->source) : -1;
+  return roster ? place_in (roster, find_chain (roster, target),
+                            source_then (checkpoint, target)) : -1;
 }
 
 const char *
@@ -309,8 +308,7 @@ roster_strayed (const Roster *roster, const Checkpoint *checkpoint,
                 const char *target)
 {
   const Chain *chain = roster ? find_chain (roster, target) : NULL;
-  const DomainDisk *then = chain ? disk_then (checkpoint, target) : NULL;
+  const char *then = chain ? source_then (checkpoint, target) : NULL;
 
-  return then && place_in (roster, chain, then->source) < 0
-    ? then->source : NULL;
+  return place_in (roster, chain, then) < 0 ? then : NULL;
 }
