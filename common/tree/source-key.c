@@ -19,17 +19,14 @@
 static bool
 is_default_port (const char *protocol, const char *port)
 {
-  static const struct { const char *protocol, *port; } defaults[] = {
-    { "http", "80" }, { "https", "443" }, { "ftp", "21" }, { "ftps", "990" },
-    { "tftp", "69" }, { "sheepdog", "7000" }, { "nbd", "10809" },
-    { "ssh", "22" }, { "iscsi", "3260" }, { "gluster", "24007" },
-    { "nfs", "2049" },
+  static const char *const defaults[] = {
+    "http:80", "https:443", "ftp:21", "ftps:990", "tftp:69", "sheepdog:7000",
+    "nbd:10809", "ssh:22", "iscsi:3260", "gluster:24007", "nfs:2049", NULL
   };
+  g_autofree char *both = g_strconcat (protocol ? protocol : "", ":", port,
+                                       NULL);
 
-  for (guint i = 0; i < G_N_ELEMENTS (defaults); i++)
-    if (g_strcmp0 (protocol, defaults[i].protocol) == 0)
-      return strcmp (port, defaults[i].port) == 0;
-  return false;
+  return g_strv_contains (defaults, both);
 }
 
 static void
