@@ -223,7 +223,9 @@ refuse_other (const Roster *roster, const Checkpoint *checkpoint,
   if (!error)
     return false;
 
-  if (!find_chain (roster, other) && !source_then (checkpoint, chain->target))
+  const bool is_new_name
+    = !find_chain (roster, other) && !source_then (checkpoint, chain->target);
+  if (is_new_name)
     error_set (error, EIO, "disk %s was %s at checkpoint %s (its %s), and is "
                "recorded there by that name only", chain->target, other,
                checkpoint->name, file->path);
@@ -233,8 +235,8 @@ refuse_other (const Roster *roster, const Checkpoint *checkpoint,
                "disk", chain->target, checkpoint->name, file->path, other);
   if (advise)
     advise_read (roster, checkpoint, chain, other, error);
-  return error_advise (error, REMEDY_FULL_BACKUP,
-                       " of it, with a new checkpoint", NULL);
+  return error_advise (error, REMEDY_FULL_BACKUP, is_new_name
+                       ? " of it, with a new checkpoint" : " of it", NULL);
 }
 
 /* since: the checkpoint that is asked for. */
