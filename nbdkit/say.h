@@ -4,8 +4,7 @@
  * The only way to nbdkit's log (make lint), for those who have included its
  * headers: what others named is made printable on it.
  */
-#ifndef NBDKIT_SAY_H
-#define NBDKIT_SAY_H
+#pragma once
 
 #include "base/printable.h"
 
@@ -19,5 +18,3 @@
     g_autofree char *said_ = printable_format (__VA_ARGS__); \
     nbdkit_debug ("%s", said_); \
   } while (0)
-
-#endif /* NBDKIT_SAY_H */

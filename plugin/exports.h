@@ -4,8 +4,7 @@
  * Views as exports.  nbdkit's exports have one map each, so a view of several
  * parts has an export for each of them.
  */
-#ifndef PLUGIN_EXPORTS_H
-#define PLUGIN_EXPORTS_H
+#pragma once
 
 #include "plugin/open-part.h"
 #include "plugin/settings.h"
@@ -39,5 +38,3 @@ bool exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque);
  */
 char *exports_describe (Source *source, const ExportChoice *choice,
                         OpenParts *cache);
-
-#endif /* PLUGIN_EXPORTS_H */

@@ -3,8 +3,7 @@
  *
  * The parameter file=.
  */
-#ifndef PLUGIN_FILE_SETTING_H
-#define PLUGIN_FILE_SETTING_H
+#pragma once
 
 #include "plugin/settings.h"
 
@@ -12,5 +11,3 @@
  * if it is meant for another parameter, or is there already.
  */
 bool file_setting_add (GPtrArray *files, const char *value, GError **error);
-
-#endif /* PLUGIN_FILE_SETTING_H */

@@ -3,8 +3,7 @@
  *
  * What one client has opened.
  */
-#ifndef PLUGIN_HANDLE_H
-#define PLUGIN_HANDLE_H
+#pragma once
 
 #include "plugin/exports.h"
 
@@ -31,5 +30,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Handle, handle_free)
  */
 int handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end,
                          NbdBudget *budget, bool *all, GError **error);
-
-#endif /* PLUGIN_HANDLE_H */

@@ -3,8 +3,7 @@
  *
  * nbdkit as a front end: its log, and what is typed against errors.
  */
-#ifndef PLUGIN_LOG_H
-#define PLUGIN_LOG_H
+#pragma once
 
 #include "base/reporter.h"
 
@@ -12,5 +11,3 @@ extern const Reporter nbdkit_reporter;
 
 /* Log an error and hand its errno to nbdkit.  Always -1.  Any thread. */
 int log_failure (const GError *error);
-
-#endif /* PLUGIN_LOG_H */

@@ -4,8 +4,7 @@
  * The exports that clients have open: the connections to a part and its dirty
  * map, shared by all who ask for it, and kept a while after the last has left.
  */
-#ifndef PLUGIN_OPEN_PART_H
-#define PLUGIN_OPEN_PART_H
+#pragma once
 
 #include "nbd/map-reader.h"
 #include "nbd/read-ahead.h"
@@ -51,5 +50,3 @@ int open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
 GPtrArray *open_part_acquire_all (OpenParts *cache, const Disk *disk,
                                const GPtrArray *parts, int except,
                                GError **error);
-
-#endif /* PLUGIN_OPEN_PART_H */

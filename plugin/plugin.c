@@ -207,36 +207,32 @@ add_export (void *exports, const char *name, const ExportChoice *choice)
 }
 
 static int
-checkpoint_list_exports (int readonly, int is_tls,
+checkpoint_list_exports (int readonly G_GNUC_UNUSED, int is_tls G_GNUC_UNUSED,
                          struct nbdkit_exports *exports)
 {
-  (void) readonly;
-  (void) is_tls;
   if (start_error)
     return log_failure (start_error);
   return exports_list (catalogue, add_export, exports) ? 0 : -1;
 }
 
 static const char *
-checkpoint_default_export (int readonly, int is_tls)
+checkpoint_default_export (int readonly G_GNUC_UNUSED,
+                           int is_tls G_GNUC_UNUSED)
 {
   g_autoptr (GError) error = NULL;
   const Disk *disk = catalogue_default (catalogue, &error);
 
-  (void) readonly;
-  (void) is_tls;
   if (!disk)
     log_failure (error);
   return disk ? nbdkit_strdup_intern (disk->target) : NULL;
 }
 
 static void *
-checkpoint_open (int readonly)
+checkpoint_open (int readonly G_GNUC_UNUSED)
 {
   g_autoptr (GError) error = NULL;
   const char *name = nbdkit_export_name ();
 
-  (void) readonly;
   if (start_error) {
     log_failure (start_error);
     return NULL;
@@ -297,9 +293,8 @@ checkpoint_block_size (void *data, uint32_t *minimum, uint32_t *preferred,
 
 /* Nothing is ever written, so all connections see the same. */
 static int
-checkpoint_can_multi_conn (void *data)
+checkpoint_can_multi_conn (void *data G_GNUC_UNUSED)
 {
-  (void) data;
   return 1;
 }
 
@@ -317,14 +312,13 @@ check_source (const Handle *handle)
 
 static int
 checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
-                  uint32_t flags)
+                  uint32_t flags G_GNUC_UNUSED)
 {
   Handle *handle = data;
   g_autoptr (GError) error = NULL;
   NbdBudget budget = nbd_life_budget (source->life);
   int failure = check_source (handle);
 
-  (void) flags;
   if (failure)
     return fail_request (failure, NULL);
   if (settings->view->refuses_clean) {

@@ -3,8 +3,7 @@
  *
  * The plugin's parameters.
  */
-#ifndef PLUGIN_SETTINGS_H
-#define PLUGIN_SETTINGS_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -35,5 +34,3 @@ bool settings_set (Settings *settings, const char *key, const char *value,
 
 /* False (EINVAL) unless they fit each other.  To be called once all are set. */
 bool settings_check (const Settings *settings, GError **error);
-
-#endif /* PLUGIN_SETTINGS_H */

@@ -6,8 +6,7 @@
  * job, and the scratch files that grow.  If the server is killed, what that
  * process still holds stays.
  */
-#ifndef PLUGIN_STARTER_H
-#define PLUGIN_STARTER_H
+#pragma once
 
 /* To be called at the end of .get_ready, by that process.  If nbdkit forks,
  * disown is called in the process that goes on to wait, once the server is
@@ -20,5 +19,3 @@ void starter_note (void (*disown) (void));
  * one is killed.
  */
 void starter_watch (void);
-
-#endif /* PLUGIN_STARTER_H */

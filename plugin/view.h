@@ -3,8 +3,7 @@
  *
  * The views: how clean and dirty blocks look to a client.
  */
-#ifndef PLUGIN_VIEW_H
-#define PLUGIN_VIEW_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +31,3 @@ view_extent_type (const View *view, DirtyState state)
   return state == DIRTY_MAP_CLEAN ? view->clean
     : state == DIRTY_MAP_ZERO ? view->dirty_zero : view->dirty;
 }
-
-#endif /* PLUGIN_VIEW_H */

@@ -3,8 +3,7 @@
  *
  * Runs another program that can neither hang us, flood us, nor outlive us.
  */
-#ifndef COMMON_BASE_CHILD_H
-#define COMMON_BASE_CHILD_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -52,5 +51,3 @@ void child_stop (Child *child, unsigned grace_ms);
  * so that it ends with the other.  Does nothing if it was not started.
  */
 void child_disown (Child *child);
-
-#endif /* COMMON_BASE_CHILD_H */

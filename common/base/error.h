@@ -7,8 +7,7 @@
  * it, if that depends on the front end, is a Remedy (remedy.h).
  */
 
-#ifndef COMMON_BASE_ERROR_H
-#define COMMON_BASE_ERROR_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -88,5 +87,3 @@ char *error_virsh (const char *uri, const char *command, const char *guest,
  *
  * Returns a new string that ends in the command; g_free (). */
 char *error_change_images (const char *command);
-
-#endif /* COMMON_BASE_ERROR_H */

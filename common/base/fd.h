@@ -3,8 +3,7 @@
  *
  * File descriptors that nobody forgets to close.
  */
-#ifndef COMMON_BASE_FD_H
-#define COMMON_BASE_FD_H
+#pragma once
 
 #include <errno.h>
 #include <unistd.h>
@@ -25,5 +24,3 @@ close_fd (int *fd)
  * of 2.80.
  */
 #define auto_fd __attribute__ ((cleanup (close_fd))) int
-
-#endif /* COMMON_BASE_FD_H */

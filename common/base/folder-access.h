@@ -5,8 +5,7 @@
  * away to that user, but not the folders above it; asked beforehand, the
  * answer names the folder and the remedy, which QEMU's own error does not.
  */
-#ifndef COMMON_BASE_FOLDER_ACCESS_H
-#define COMMON_BASE_FOLDER_ACCESS_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -33,8 +32,7 @@
  * an id of -1; ENAMETOOLONG; or the errno of a failed pipe or fork.
  *
  * For the time of the call there is a child process, reaped before it returns
- * (unless the file system hangs).  Only for a process with a single thread. */
+ * (unless the file system hangs).  It makes async-signal-safe calls only, so there
+ * may be other threads. */
 bool folder_access (const char *purpose, const char *path, uid_t uid,
                     gid_t gid, int mode, const char *advice, GError **error);
-
-#endif /* COMMON_BASE_FOLDER_ACCESS_H */

@@ -3,8 +3,7 @@
  *
  * JSON from another program, parsed without trust.
  */
-#ifndef COMMON_BASE_JSON_TEXT_H
-#define COMMON_BASE_JSON_TEXT_H
+#pragma once
 
 #include <json-glib/json-glib.h>
 
@@ -14,5 +13,3 @@
  */
 JsonObject *json_text_parse (JsonParser *parser, const char *text,
                              gsize length);
-
-#endif /* COMMON_BASE_JSON_TEXT_H */

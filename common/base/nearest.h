@@ -5,8 +5,7 @@
  * like it first.
  */
 
-#ifndef COMMON_BASE_NEAREST_H
-#define COMMON_BASE_NEAREST_H
+#pragma once
 
 #include <glib.h>
 
@@ -23,5 +22,3 @@
  *
  * Returns a new string, "(none)" without names; g_free ().  Any thread. */
 char *nearest_names (const char *wanted, const GPtrArray *names, guint most);
-
-#endif /* COMMON_BASE_NEAREST_H */

@@ -4,8 +4,7 @@
  * Tells when nbdkit was told to end.  nbdkit itself then waits for its clients,
  * and tells plugins nothing before the last has left.
  */
-#ifndef COMMON_BASE_ON_QUIT_H
-#define COMMON_BASE_ON_QUIT_H
+#pragma once
 
 #include <glib.h>
 
@@ -17,5 +16,3 @@ const gint *on_quit_flag (void);
 
 /* A descriptor, not to be closed, that becomes readable then; or -1. */
 int on_quit_fd (void);
-
-#endif /* COMMON_BASE_ON_QUIT_H */

@@ -4,8 +4,7 @@
  * Folders for sockets, each locked (flock) by the process that uses it, so that
  * those of killed processes can be told and removed.
  */
-#ifndef COMMON_BASE_OWN_FOLDER_H
-#define COMMON_BASE_OWN_FOLDER_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -44,5 +43,3 @@ void own_folder_remove (OwnFolder *folder);
  * what another machine uses looks dead.
  */
 void own_folder_sweep (const char *parent, uid_t also_user);
-
-#endif /* COMMON_BASE_OWN_FOLDER_H */

@@ -5,8 +5,7 @@
  * of bitmaps and files from images: none may begin a line of its own in a log,
  * turn the order of letters around, or command the terminal that shows it.
  */
-#ifndef COMMON_BASE_PRINTABLE_H
-#define COMMON_BASE_PRINTABLE_H
+#pragma once
 
 #include <glib.h>
 
@@ -19,5 +18,3 @@ void printable_make (char *text);
 
 /* As g_strdup_printf, and printable; errno stays. */
 char *printable_format (const char *format, ...) G_GNUC_PRINTF (1, 2);
-
-#endif /* COMMON_BASE_PRINTABLE_H */

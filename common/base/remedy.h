@@ -6,8 +6,7 @@
  * each front end has in a table of texts, one for each remedy.  What is typed the
  * same everywhere (virsh, qemu-img, chmod) is in the message itself.
  */
-#ifndef COMMON_BASE_REMEDY_H
-#define COMMON_BASE_REMEDY_H
+#pragma once
 
 #define REMEDY_WORDS 3
 
@@ -77,5 +76,3 @@ typedef enum {
  */
 char *remedy_text (const char *const *remedies, Remedy remedy,
                    const char *const *words);
-
-#endif /* COMMON_BASE_REMEDY_H */

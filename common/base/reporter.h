@@ -4,8 +4,7 @@
  * The front end, as far as others need to know it: what it is called, where it
  * says what is no error of a call, and what it has to say of remedies.
  */
-#ifndef COMMON_BASE_REPORTER_H
-#define COMMON_BASE_REPORTER_H
+#pragma once
 
 #include <glib.h>
 
@@ -25,5 +24,3 @@ void reporter_warn_error (const Reporter *reporter, const GError *error);
 void reporter_warn_all (const Reporter *reporter, const GPtrArray *lines);
 void reporter_debug (const Reporter *reporter, const char *format, ...)
   G_GNUC_PRINTF (2, 3);
-
-#endif /* COMMON_BASE_REPORTER_H */

@@ -5,8 +5,7 @@
  * it is read back as it was.
  */
 
-#ifndef COMMON_BASE_XML_TEXT_H
-#define COMMON_BASE_XML_TEXT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -69,5 +68,3 @@ void xml_append_escaped (GString *out, const char *text, bool in_attribute);
 
 /* Append " name='value'"; nothing if value is NULL. */
 void xml_append_attribute (GString *out, const char *name, const char *value);
-
-#endif /* COMMON_BASE_XML_TEXT_H */

@@ -3,8 +3,7 @@
  *
  * A stopped guest's image and the files below it.
  */
-#ifndef COMMON_IMAGE_CHAIN_H
-#define COMMON_IMAGE_CHAIN_H
+#pragma once
 
 #include "image/disk.h"
 
@@ -40,5 +39,3 @@ const char *image_void_bitmap (const char *path, const char *bitmap,
  * it was inspected.  To be called once QEMU has opened it by its name.
  */
 bool image_chain_unchanged (const Layer *layer, GError **error);
-
-#endif /* COMMON_IMAGE_CHAIN_H */

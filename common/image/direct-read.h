@@ -10,8 +10,7 @@
  * Source: QEMU 7.2 docs/interop/qcow2.txt, L1 and L2 tables, standard cluster
  * descriptors.
  */
-#ifndef COMMON_IMAGE_DIRECT_READ_H
-#define COMMON_IMAGE_DIRECT_READ_H
+#pragma once
 
 #include "image/disk.h"
 
@@ -31,5 +30,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DirectRead, direct_read_free)
  */
 guint32 direct_read (const DirectRead *direct, void *buffer, guint32 count,
                      guint64 offset, guint32 *others);
-
-#endif /* COMMON_IMAGE_DIRECT_READ_H */

@@ -4,8 +4,7 @@
  * What is known of a guest's disk: its layers, top first, and the bitmaps
  * in each.  Filled by a source before serving begins and only read after.
  */
-#ifndef COMMON_IMAGE_DISK_H
-#define COMMON_IMAGE_DISK_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -82,5 +81,3 @@ const Layer *disk_void_layer (const Disk *disk);
 const Layer *disk_layer (const Disk *disk, guint index);
 /* The names of the bitmaps in all layers, each once, borrowed. */
 GPtrArray *disk_bitmap_names (const Disk *disk);
-
-#endif /* COMMON_IMAGE_DISK_H */

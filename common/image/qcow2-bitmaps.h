@@ -4,8 +4,7 @@
  * What the bitmaps in a qcow2 image are called, also those that QEMU does not
  * tell of since they are void.
  */
-#ifndef COMMON_IMAGE_QCOW2_BITMAPS_H
-#define COMMON_IMAGE_QCOW2_BITMAPS_H
+#pragma once
 
 #include "image/qcow2-header.h"
 
@@ -15,5 +14,3 @@
  * Source: docs/interop/qcow2.txt of QEMU 7.2, "Bitmaps extension".
  */
 GPtrArray *qcow2_bitmap_names (int fd, const Qcow2Header *header);
-
-#endif /* COMMON_IMAGE_QCOW2_BITMAPS_H */

@@ -4,8 +4,7 @@
  * Where the numbers of a qcow2 header are, all big-endian.  Source: QEMU 7.2
  * docs/interop/qcow2.txt.
  */
-#ifndef COMMON_IMAGE_QCOW2_FORMAT_H
-#define COMMON_IMAGE_QCOW2_FORMAT_H
+#pragma once
 
 #include <glib.h>
 
@@ -42,5 +41,3 @@ qcow2_number (const guint8 *bytes, guint length)
     value = value << 8 | bytes[i];
   return value;
 }
-
-#endif /* COMMON_IMAGE_QCOW2_FORMAT_H */

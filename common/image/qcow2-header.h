@@ -4,8 +4,7 @@
  * A qcow2 image's header, read before QEMU opens the image, as a guest's image
  * may name any file or server as its backing file.
  */
-#ifndef COMMON_IMAGE_QCOW2_HEADER_H
-#define COMMON_IMAGE_QCOW2_HEADER_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -44,5 +43,3 @@ bool qcow2_header_begins (const guint8 *bytes, gsize length, gsize *needed);
  */
 bool qcow2_header_parse (const guint8 *bytes, gsize length,
                          Qcow2Header *header, const char **why);
-
-#endif /* COMMON_IMAGE_QCOW2_HEADER_H */

@@ -3,8 +3,7 @@
  *
  * Holds the server's connections to the job open until the keeper ends.
  */
-#ifndef COMMON_KEEPER_HELD_H
-#define COMMON_KEEPER_HELD_H
+#pragma once
 
 typedef struct Held Held;
 
@@ -24,5 +23,3 @@ void held_begin (Held *held);
  * end.
  */
 void held_wait (Held *held);
-
-#endif /* COMMON_KEEPER_HELD_H */

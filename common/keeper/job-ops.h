@@ -5,8 +5,7 @@
  * process of the keeper, in its main thread, and may wait as long as it takes
  * unless it says otherwise.
  */
-#ifndef COMMON_KEEPER_JOB_OPS_H
-#define COMMON_KEEPER_JOB_OPS_H
+#pragma once
 
 #include "keeper/keeper.h"
 #include "keeper/message.h"
@@ -68,5 +67,3 @@ struct JobOps {
   bool (*end) (void *job, bool keep_checkpoint, GError **error);
   bool (*is_left) (const void *job);
 };
-
-#endif /* COMMON_KEEPER_JOB_OPS_H */

@@ -8,8 +8,7 @@
  * threads that would not survive a fork into the background.  And it outlives
  * the server, even one that was killed: nothing stays behind.
  */
-#ifndef COMMON_KEEPER_KEEPER_H
-#define COMMON_KEEPER_KEEPER_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -113,5 +112,3 @@ void keeper_free (Keeper *keeper);
 
 #define KEEPER_ANSWER_MS 60000
 #define KEEPER_STOP_MS 45000
-
-#endif /* COMMON_KEEPER_KEEPER_H */

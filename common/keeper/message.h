@@ -4,8 +4,7 @@
  * Messages between two of our own processes on one machine, over a stream
  * socket: a kind and some texts each.
  */
-#ifndef COMMON_KEEPER_MESSAGE_H
-#define COMMON_KEEPER_MESSAGE_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -45,5 +44,3 @@ bool message_receive (int fd, int timeout_ms, Message *message);
 
 /* The text at an index, "" beyond the last.  Borrowed. */
 const char *message_text (const Message *message, guint index);
-
-#endif /* COMMON_KEEPER_MESSAGE_H */

@@ -3,8 +3,7 @@
  *
  * The keeper's own side; see keeper.h.
  */
-#ifndef COMMON_KEEPER_PROCESS_H
-#define COMMON_KEEPER_PROCESS_H
+#pragma once
 
 #include "keeper/job-ops.h"
 
@@ -14,5 +13,3 @@
 G_NORETURN void keeper_process_run (const JobOps *ops,
                                       const Reporter *reporter, int fd,
                                       int held_fd);
-
-#endif /* COMMON_KEEPER_PROCESS_H */

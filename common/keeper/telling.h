@@ -4,8 +4,7 @@
  * What the server of a job is told, and how far the job has come, on which it
  * depends what can still be told.  Of the keeper's main thread only.
  */
-#ifndef COMMON_KEEPER_TELLING_H
-#define COMMON_KEEPER_TELLING_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -82,5 +81,3 @@ void telling_lose (Telling *telling, const char *why);
 
 /* The job is ended, and all of it undone. */
 void telling_note_end (Telling *telling);
-
-#endif /* COMMON_KEEPER_TELLING_H */

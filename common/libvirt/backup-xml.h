@@ -7,8 +7,7 @@
  * src/conf/schemas/domainbackup.rng, src/conf/backup_conf.c and
  * src/qemu/qemu_backup.c.
  */
-#ifndef COMMON_LIBVIRT_BACKUP_XML_H
-#define COMMON_LIBVIRT_BACKUP_XML_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -74,5 +73,3 @@ Backup *backup_parse (const char *text, gsize length, GError **error);
 /* NULL is fine. */
 void backup_free (Backup *backup);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Backup, backup_free)
-
-#endif /* COMMON_LIBVIRT_BACKUP_XML_H */

@@ -4,8 +4,7 @@
  * What a server asks of a keeper of libvirt's jobs: to look at a guest, and to
  * begin a backup of it.  No call of libvirt's is made here.
  */
-#ifndef COMMON_LIBVIRT_CLIENT_H
-#define COMMON_LIBVIRT_CLIENT_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -61,5 +60,3 @@ bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,
  */
 bool guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
                       Checkpoint **broken, GError **error);
-
-#endif /* COMMON_LIBVIRT_CLIENT_H */

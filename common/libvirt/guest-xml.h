@@ -6,8 +6,7 @@
  * docs/formatdomain.rst; src/conf/backup_conf.c, virDomainBackupAlignDisks;
  * src/util/virutil.c, virParseOwnershipIds.
  */
-#ifndef COMMON_LIBVIRT_GUEST_XML_H
-#define COMMON_LIBVIRT_GUEST_XML_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -69,5 +68,3 @@ const GuestDisk *guest_disk (const Guest *guest, const char *target);
 /* NULL is fine. */
 void guest_free (Guest *guest);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Guest, guest_free)
-
-#endif /* COMMON_LIBVIRT_GUEST_XML_H */

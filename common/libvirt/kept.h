@@ -4,8 +4,7 @@
  * A backup job of libvirt's, as the keeper keeps it (keeper/job-ops.h).  A
  * void *kept is a KeptJob: such functions stand in the JobOps.
  */
-#ifndef COMMON_LIBVIRT_KEPT_H
-#define COMMON_LIBVIRT_KEPT_H
+#pragma once
 
 #include <sys/types.h>
 #include <libvirt/libvirt.h>
@@ -188,5 +187,3 @@ KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
  */
 bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
                        const char *xml, GError **error);
-
-#endif /* COMMON_LIBVIRT_KEPT_H */

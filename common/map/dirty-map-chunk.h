@@ -13,8 +13,7 @@
  * Nothing here takes a lock: dirty_map_chunk_seal writes a chunk, which is
  * constant from then on.
  */
-#ifndef COMMON_MAP_DIRTY_MAP_CHUNK_H
-#define COMMON_MAP_DIRTY_MAP_CHUNK_H
+#pragma once
 
 #include "map/dirty-map.h"
 
@@ -99,5 +98,3 @@ gsize dirty_map_allocated (gsize bytes);
  */
 DirtyMap *dirty_map_new_with_span (guint64 size, guint64 coalesce,
                                    gsize memory_limit, guint span_shift);
-
-#endif /* COMMON_MAP_DIRTY_MAP_CHUNK_H */

@@ -3,8 +3,7 @@
  *
  * The union of dirty maps: dirty where any of them is.
  */
-#ifndef COMMON_MAP_DIRTY_MAP_UNION_H
-#define COMMON_MAP_DIRTY_MAP_UNION_H
+#pragma once
 
 #include "map/dirty-map.h"
 
@@ -28,5 +27,3 @@ dirty_state_union (DirtyState a, DirtyState b)
 void dirty_map_append_union (DirtyMap *map, const DirtyMap *with,
                              guint64 length, DirtyState state,
                              bool same_bytes);
-
-#endif /* COMMON_MAP_DIRTY_MAP_UNION_H */

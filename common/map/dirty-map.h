@@ -16,8 +16,7 @@
  * from any thread, without a lock, until dirty_map_free, which must be the last
  * call.  None fails; GLib aborts when memory is out.
  */
-#ifndef COMMON_MAP_DIRTY_MAP_H
-#define COMMON_MAP_DIRTY_MAP_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -102,5 +101,3 @@ gsize dirty_map_memory (const DirtyMap *map);
  * of more than 8 PiB.
  */
 bool dirty_map_is_exact (const DirtyMap *map);
-
-#endif /* COMMON_MAP_DIRTY_MAP_H */

@@ -4,8 +4,7 @@
  * What is known of a stretch of the disk: from the whole map, or from a map of
  * this stretch only.
  */
-#ifndef COMMON_MAP_MAP_VIEW_H
-#define COMMON_MAP_MAP_VIEW_H
+#pragma once
 
 #include "map/dirty-map.h"
 
@@ -36,5 +35,3 @@ map_view_clear (MapView *view)
   view->map = NULL;
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (MapView, map_view_clear)
-
-#endif /* COMMON_MAP_MAP_VIEW_H */

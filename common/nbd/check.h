@@ -3,8 +3,7 @@
  *
  * Whether an export can be read, and what libnbd says of a failure.
  */
-#ifndef COMMON_NBD_CHECK_H
-#define COMMON_NBD_CHECK_H
+#pragma once
 
 #include <stdbool.h>
 #include <libnbd.h>
@@ -34,5 +33,3 @@ const char *nbd_check_reason (int failure);
  */
 bool nbd_check_export (struct nbd_handle *nbd, bool want_zeroes,
                        const char *dirty, const char *what, GError **error);
-
-#endif /* COMMON_NBD_CHECK_H */

@@ -6,8 +6,7 @@
  * before it makes a checkpoint or a snapshot, or ends a job: a client that is
  * idle for an hour would stop the guest for an hour.
  */
-#ifndef COMMON_NBD_COLLECTOR_H
-#define COMMON_NBD_COLLECTOR_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -36,5 +35,3 @@ void collector_remove (Collector *collector, void *opaque);
  * nbdkit forks.  Any thread, under any lock that collect only tries to take.
  */
 void collector_wake (Collector *collector);
-
-#endif /* COMMON_NBD_COLLECTOR_H */

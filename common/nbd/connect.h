@@ -4,8 +4,7 @@
  * Connecting to an NBD server, waiting for its answers, and closing.  Each wait
  * has a deadline.  what: how messages call the server.
  */
-#ifndef COMMON_NBD_CONNECT_H
-#define COMMON_NBD_CONNECT_H
+#pragma once
 
 #include <stdbool.h>
 #include <libnbd.h>
@@ -67,5 +66,3 @@ void nbd_connect_close (NbdLife *life, struct nbd_handle *nbd);
  * connection: one that is held (life.h) stays open where it leads to.
  */
 void nbd_connect_drop (NbdLife *life, struct nbd_handle *nbd);
-
-#endif /* COMMON_NBD_CONNECT_H */

@@ -3,8 +3,7 @@
  *
  * Where the bytes of one part, and its dirty bits, are read.
  */
-#ifndef COMMON_NBD_ENDPOINT_H
-#define COMMON_NBD_ENDPOINT_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -54,5 +53,3 @@ const char *nbd_endpoint_dirty_context (const NbdEndpoint *endpoint);
 /* Release what it points to.  A zeroed endpoint is valid. */
 void nbd_endpoint_clear (NbdEndpoint *endpoint);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (NbdEndpoint, nbd_endpoint_clear)
-
-#endif /* COMMON_NBD_ENDPOINT_H */

@@ -12,8 +12,7 @@
  * that TLS waits instead of trying.  Afterwards libnbd's descriptor is the
  * server's socket again.
  */
-#ifndef COMMON_NBD_HANDSHAKE_H
-#define COMMON_NBD_HANDSHAKE_H
+#pragma once
 
 #include <libnbd.h>
 
@@ -30,5 +29,3 @@ typedef int (*NbdIsPending) (struct nbd_handle *nbd);
  */
 int nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
                    const NbdLife *life, gsize most, gint64 deadline);
-
-#endif /* COMMON_NBD_HANDSHAKE_H */

@@ -12,8 +12,7 @@
  * All functions may be called from any thread, unless they say otherwise.
  * Deadlines are monotonic, in microseconds.
  */
-#ifndef COMMON_NBD_LIFE_H
-#define COMMON_NBD_LIFE_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -152,5 +151,3 @@ void nbd_life_begin_wait (NbdLife *life, NbdWait *wait, int fd,
                           gint64 deadline);
 /* Why the wait was cut short (ETIMEDOUT, ESHUTDOWN), or 0. */
 int nbd_life_end_wait (NbdLife *life, NbdWait *wait);
-
-#endif /* COMMON_NBD_LIFE_H */

@@ -4,8 +4,7 @@
  * What a server says of a stretch of the disk: where it is dirty, and where
  * it reads as zeroes.
  */
-#ifndef COMMON_NBD_MAP_ANSWER_H
-#define COMMON_NBD_MAP_ANSWER_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -51,5 +50,3 @@ guint64 map_answer_covers (const MapAnswer *answer);
 /* Append the state of as many bytes. */
 void map_answer_append (const MapAnswer *answer, DirtyMap *map,
                         guint64 length);
-
-#endif /* COMMON_NBD_MAP_ANSWER_H */

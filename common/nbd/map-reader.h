@@ -5,8 +5,7 @@
  * for all clients.  A question far beyond what is known is answered by itself,
  * without reading all that comes before.
  */
-#ifndef COMMON_NBD_MAP_READER_H
-#define COMMON_NBD_MAP_READER_H
+#pragma once
 
 #include "map/map-view.h"
 #include "nbd/pool.h"
@@ -34,5 +33,3 @@ int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
 
 /* What is known from the start on, however much that is. */
 const DirtyMap *map_reader_map (const MapReader *reader);
-
-#endif /* COMMON_NBD_MAP_READER_H */

@@ -4,8 +4,7 @@
  * Which process serves a connection, and does it survive that we close it?
  * Known of Unix sockets only.  Any thread.
  */
-#ifndef COMMON_NBD_PEER_H
-#define COMMON_NBD_PEER_H
+#pragma once
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -29,5 +28,3 @@ bool nbd_peer_listener (int fd, struct sockaddr_un *name, pid_t *pid);
  * to be trusted, and nothing is let in by it.
  */
 bool nbd_peer_bears_leaving (int fd, const char *what, GError **error);
-
-#endif /* COMMON_NBD_PEER_H */

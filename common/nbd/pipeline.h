@@ -9,8 +9,7 @@
  * may be a block that nobody asks for.  What failed is read, and reported, by
  * nbd_pool_pread.
  */
-#ifndef COMMON_NBD_PIPELINE_H
-#define COMMON_NBD_PIPELINE_H
+#pragma once
 
 #include "nbd/pool.h"
 #include "nbd/read.h"
@@ -109,5 +108,3 @@ void pipeline_rest (Pipeline *pipeline);
  * connection up if that takes longer.
  */
 void pipeline_close (Pipeline *pipeline, guint milliseconds);
-
-#endif /* COMMON_NBD_PIPELINE_H */

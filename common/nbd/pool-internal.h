@@ -3,8 +3,7 @@
  *
  * What pool.c (the connections) and ask.c (what is asked there) share.
  */
-#ifndef COMMON_NBD_POOL_INTERNAL_H
-#define COMMON_NBD_POOL_INTERNAL_H
+#pragma once
 
 #include <libnbd.h>
 
@@ -40,5 +39,3 @@ void nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd);
 
 /* Why the server fails, to follow an errno's text; to be freed. */
 char *nbd_pool_reason (NbdPool *pool);
-
-#endif /* COMMON_NBD_POOL_INTERNAL_H */

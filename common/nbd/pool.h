@@ -10,8 +10,7 @@
  * *error is set by the one call that notices the loss, or the first refusal, so
  * that each is logged once.
  */
-#ifndef COMMON_NBD_POOL_H
-#define COMMON_NBD_POOL_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -84,5 +83,3 @@ Collector *nbd_pool_collector (NbdPool *pool);
  */
 gint64 nbd_pool_begin_block_status (struct nbd_handle *nbd,
                                     MapAnswer *answer);
-
-#endif /* COMMON_NBD_POOL_H */

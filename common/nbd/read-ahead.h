@@ -4,8 +4,7 @@
  * Reading ahead along the dirty map: whoever reads what is dirty in ascending
  * order will read the next dirty run, too, wherever it is.
  */
-#ifndef COMMON_NBD_READ_AHEAD_H
-#define COMMON_NBD_READ_AHEAD_H
+#pragma once
 
 #include "map/dirty-map.h"
 #include "nbd/pool.h"
@@ -44,5 +43,3 @@ guint32 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
  * nothing is, or another thread does.
  */
 bool read_ahead_go_on (ReadAhead *ahead, int milliseconds);
-
-#endif /* COMMON_NBD_READ_AHEAD_H */

@@ -8,8 +8,7 @@
  * half of the buffer as it was, and pass for a whole answer.  All reads go
  * through here.
  */
-#ifndef COMMON_NBD_READ_H
-#define COMMON_NBD_READ_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,5 +44,3 @@ gint64 nbd_read_begin (NbdRead *read, struct nbd_handle *nbd, void *buffer,
 bool nbd_read_is_whole (const NbdRead *read);
 
 void nbd_read_clear (NbdRead *read);
-
-#endif /* COMMON_NBD_READ_H */

@@ -6,8 +6,7 @@
  * too, which it then tries again and again, under its lock, until the server
  * goes on (libnbd 1.14, generator/states-newstyle-opt-starttls.c).
  */
-#ifndef COMMON_NBD_TLS_H
-#define COMMON_NBD_TLS_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -28,5 +27,3 @@ bool nbd_tls_is_for (const char *uri);
  */
 int nbd_tls_connect (struct nbd_handle *nbd, const char *uri,
                      const NbdLife *life, gint64 deadline);
-
-#endif /* COMMON_NBD_TLS_H */

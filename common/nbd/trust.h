@@ -3,8 +3,7 @@
  *
  * Sees to it that libnbd verifies the certificate of a server.
  */
-#ifndef COMMON_NBD_TRUST_H
-#define COMMON_NBD_TRUST_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -26,5 +25,3 @@ bool nbd_trust_check (struct nbd_handle *nbd, const char *uri,
  * NULL), as libnbd takes it.  Returns a new string; g_free ().  NULL: none.
  */
 char *nbd_trust_parameter (const char *query, const char *name);
-
-#endif /* COMMON_NBD_TRUST_H */

@@ -10,8 +10,7 @@
  * is handed out until a look that began after it had come saw the job alive.
  * One look proves all that came before it, whoever waits for it.
  */
-#ifndef COMMON_NBD_WITNESS_H
-#define COMMON_NBD_WITNESS_H
+#pragma once
 
 #include "nbd/life.h"
 
@@ -46,5 +45,3 @@ bool nbd_witness_confirms (NbdWitness *witness, gint64 came);
 /* Wait until it does: 0, or EIO (it is over), ETIMEDOUT, ESHUTDOWN. */
 int nbd_witness_wait (NbdWitness *witness, gint64 came,
                       const NbdBudget *budget);
-
-#endif /* COMMON_NBD_WITNESS_H */

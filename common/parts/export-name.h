@@ -3,8 +3,7 @@
  *
  * Export names: "", "vda", "vda@monday", "vda@monday/0".
  */
-#ifndef COMMON_PARTS_EXPORT_NAME_H
-#define COMMON_PARTS_EXPORT_NAME_H
+#pragma once
 
 #include "tree/forest.h"
 
@@ -29,5 +28,3 @@ bool export_name_parse (const char *text, const Forest *forest,
 /* The name of a view, or of one of its parts: a new string; g_free (). */
 char *export_name_format (const char *target, const char *checkpoint,
                           int part);
-
-#endif /* COMMON_PARTS_EXPORT_NAME_H */

@@ -6,8 +6,7 @@
  * it the call only when a client lists), but it can open one and read its
  * description, so each part's says of how many it is one.
  */
-#ifndef COMMON_PARTS_PART_NAME_H
-#define COMMON_PARTS_PART_NAME_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -33,5 +32,3 @@ char *part_name_format (const char *name, guint part);
  * of the view's own name.
  */
 bool part_name_parse (const char *name, gsize *length, guint *part);
-
-#endif /* COMMON_PARTS_PART_NAME_H */

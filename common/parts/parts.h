@@ -4,8 +4,7 @@
  * Which bitmaps, in which layers, together tell what changed on a disk
  * since a checkpoint; and whether they can be trusted to.
  */
-#ifndef COMMON_PARTS_PARTS_H
-#define COMMON_PARTS_PARTS_H
+#pragma once
 
 #include "image/disk.h"
 #include "tree/forest.h"
@@ -85,5 +84,3 @@ bool parts_nothing_recorded (const Disk *disk, GError **error);
  * temporary bitmaps are left out.
  */
 Forest *parts_flat_tree (const GPtrArray *disks);
-
-#endif /* COMMON_PARTS_PARTS_H */

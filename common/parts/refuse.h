@@ -4,8 +4,7 @@
  * Why a view cannot be made, and what to do: for parts.c.  All that return
  * bool return false, with one line in *error (NULL: nobody wants to know).
  */
-#ifndef COMMON_PARTS_REFUSE_H
-#define COMMON_PARTS_REFUSE_H
+#pragma once
 
 #include "image/disk.h"
 #include "tree/forest.h"
@@ -46,5 +45,3 @@ bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
  */
 char *parts_branch_reason (const Forest *forest, const Disk *disk,
                            const Checkpoint *checkpoint);
-
-#endif /* COMMON_PARTS_REFUSE_H */

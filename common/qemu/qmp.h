@@ -4,8 +4,7 @@
  * QEMU's machine protocol over a pair of pipes: one command, one answer.
  * Source: docs/interop/qmp-spec of QEMU 7.2.
  */
-#ifndef COMMON_QEMU_QMP_H
-#define COMMON_QEMU_QMP_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -33,5 +32,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
  */
 bool qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
                   JsonNode **answer, GError **error);
-
-#endif /* COMMON_QEMU_QMP_H */

@@ -4,8 +4,7 @@
  * A private, read-only qemu-storage-daemon over the images of stopped
  * guests.  QEMU's own code reads the bitmaps and the clusters.
  */
-#ifndef COMMON_QEMU_STORAGE_DAEMON_H
-#define COMMON_QEMU_STORAGE_DAEMON_H
+#pragma once
 
 #include "base/child.h"
 #include "image/disk.h"
@@ -41,5 +40,3 @@ bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
 bool storage_daemon_export (StorageDaemon *daemon, const Disk *disk,
                             guint layer, const char *bitmap,
                             NbdEndpoint *endpoint, GError **error);
-
-#endif /* COMMON_QEMU_STORAGE_DAEMON_H */

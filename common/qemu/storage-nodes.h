@@ -3,8 +3,7 @@
  *
  * The layers of a disk as nodes of a storage daemon.
  */
-#ifndef COMMON_QEMU_STORAGE_NODES_H
-#define COMMON_QEMU_STORAGE_NODES_H
+#pragma once
 
 #include "image/disk.h"
 #include "qemu/qmp.h"
@@ -21,5 +20,3 @@ bool storage_nodes_open (Qmp *qmp, Disk *disk, GError **error);
  * target.
  */
 char *storage_node_name (const Disk *disk, guint layer);
-
-#endif /* COMMON_QEMU_STORAGE_NODES_H */

@@ -3,8 +3,7 @@
  *
  * Between catalogue.c and catalogue-check.c.
  */
-#ifndef COMMON_SOURCE_CATALOGUE_INTERNAL_H
-#define COMMON_SOURCE_CATALOGUE_INTERNAL_H
+#pragma once
 
 #include "source/catalogue.h"
 
@@ -34,5 +33,3 @@ bool catalogue_refuse (const Source *source, const DiskView *view,
  */
 bool catalogue_nothing_recorded (const Source *source, const Disk *disk,
                                  GError **error);
-
-#endif /* COMMON_SOURCE_CATALOGUE_INTERNAL_H */

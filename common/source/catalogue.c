@@ -172,9 +172,8 @@ catalogue_disk (const Catalogue *self, const char *target, GError **error)
 }
 
 static bool
-collect_name (void *opaque, const char *name, const DiskView *view)
+collect_name (void *opaque, const char *name, const DiskView *view G_GNUC_UNUSED)
 {
-  (void) view;
   g_ptr_array_add (opaque, g_strdup (name));
   return true;
 }

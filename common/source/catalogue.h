@@ -6,8 +6,7 @@
  * (may it be served, what is listed, what does no name at all stand for) is a
  * look-up here.
  */
-#ifndef COMMON_SOURCE_CATALOGUE_H
-#define COMMON_SOURCE_CATALOGUE_H
+#pragma once
 
 #include "parts/export-name.h"
 #include "source/source.h"
@@ -59,5 +58,3 @@ typedef bool (*CatalogueVisit) (void *opaque, const char *name,
                                 const DiskView *view);
 bool catalogue_visit (const Catalogue *self, CatalogueVisit visit,
                       void *opaque);
-
-#endif /* COMMON_SOURCE_CATALOGUE_H */

@@ -4,8 +4,7 @@
  * The parts of the libvirt= source: one file each for a guest that is
  * stopped, and for one that is running.  Used by libvirt*.c only.
  */
-#ifndef COMMON_SOURCE_LIBVIRT_H
-#define COMMON_SOURCE_LIBVIRT_H
+#pragma once
 
 #include "libvirt/client.h"
 #include "source/live.h"
@@ -29,5 +28,3 @@ bool libvirt_look_only (LiveSource *self, GuestLook *look, GError **error);
 /* Begin a job, and connect to all of its disks.  Takes look->tree. */
 bool libvirt_back_up (LiveSource *self, const SourceRequest *request,
                       GuestLook *look, GError **error);
-
-#endif /* COMMON_SOURCE_LIBVIRT_H */

@@ -4,8 +4,7 @@
  * The backup job that a running guest needs: which disks, since what, with
  * which socket and scratch files, and with which next checkpoint.
  */
-#ifndef COMMON_SOURCE_LIVE_PLAN_H
-#define COMMON_SOURCE_LIVE_PLAN_H
+#pragma once
 
 #include "libvirt/backup-xml.h"
 #include "libvirt/client.h"
@@ -43,5 +42,3 @@ bool live_plan_make (LivePlan *plan, const SourceRequest *request,
 bool live_plan_begin (LivePlan *plan, const SourceRequest *request,
                       const GuestLook *look, Keeper *keeper, Backup **backup,
                       Checkpoint **broken, GError **error);
-
-#endif /* COMMON_SOURCE_LIVE_PLAN_H */

@@ -206,11 +206,10 @@ on_event (void *opaque, const KeeperEvent *event)
 }
 
 bool
-live_start (Source *source, GError **error)
+live_start (Source *source, GError **error G_GNUC_UNUSED)
 {
   LiveSource *self = (LiveSource *) source;
 
-  (void) error;
   if (!source->look_only)
     keeper_adopt (self->keeper, on_event, self);
   return true;

@@ -5,8 +5,7 @@
  * it, its connections, who proves that it lives, and its scratch files.  The
  * kind of job adds how one is found and begun.
  */
-#ifndef COMMON_SOURCE_LIVE_H
-#define COMMON_SOURCE_LIVE_H
+#pragma once
 
 #include "keeper/keeper.h"
 #include "source/source.h"
@@ -43,5 +42,3 @@ void live_served (Source *source);
 void live_describe (Source *source, GString *text);
 void live_stop (Source *source);
 void live_free (Source *source);
-
-#endif /* COMMON_SOURCE_LIVE_H */

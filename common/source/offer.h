@@ -7,8 +7,7 @@
  *
  * Made once by the source that looks; any thread may read it.
  */
-#ifndef COMMON_SOURCE_OFFER_H
-#define COMMON_SOURCE_OFFER_H
+#pragma once
 
 #include "tree/forest.h"
 
@@ -30,5 +29,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Offer, offer_free)
 
 /* Is there such a checkpoint, but not in the running job? */
 bool offer_excludes (const Offer *offer, const char *checkpoint);
-
-#endif /* COMMON_SOURCE_OFFER_H */

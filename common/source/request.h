@@ -3,8 +3,7 @@
  *
  * What a front end asks a source for.
  */
-#ifndef COMMON_SOURCE_REQUEST_H
-#define COMMON_SOURCE_REQUEST_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -37,5 +36,3 @@ typedef struct {
 void source_request_init (SourceRequest *request);
 void source_request_clear (SourceRequest *request);
 void requested_file_free (RequestedFile *file);
-
-#endif /* COMMON_SOURCE_REQUEST_H */

@@ -4,8 +4,7 @@
  * Where bytes and bitmaps come from.  A new kind of source is one file that
  * fills in a SourceOps, and one row in source.c.
  */
-#ifndef COMMON_SOURCE_SOURCE_H
-#define COMMON_SOURCE_SOURCE_H
+#pragma once
 
 #include "base/reporter.h"
 #include "image/direct-read.h"
@@ -149,5 +148,3 @@ void source_call_roll (Source *source, Roster *roster);
 void source_init (Source *source, const SourceOps *ops,
                   const SourceRequest *request, const Reporter *reporter);
 void source_clear (Source *source);
-
-#endif /* COMMON_SOURCE_SOURCE_H */

@@ -276,11 +276,10 @@ layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
 
 static bool
 uri_endpoint (Source *source, const Disk *disk, const Part *part,
-              NbdEndpoint *endpoint, GError **error)
+              NbdEndpoint *endpoint, GError **error G_GNUC_UNUSED)
 {
   UriSource *self = (UriSource *) source;
 
-  (void) error;
   endpoint->life = source->life;
   if (part->layer == 0) {
     layer_endpoint (self, disk, part, endpoint);

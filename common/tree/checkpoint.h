@@ -7,8 +7,7 @@
  * src/conf/checkpoint_conf.c.
  */
 
-#ifndef COMMON_TREE_CHECKPOINT_H
-#define COMMON_TREE_CHECKPOINT_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -150,5 +149,3 @@ bool disk_target_is_valid (const char *target);
 void checkpoint_free (Checkpoint *checkpoint);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Checkpoint, checkpoint_free)
-
-#endif /* COMMON_TREE_CHECKPOINT_H */

@@ -8,8 +8,7 @@
  * while no other reads.  No walk is recursive; chains may be very long.
  */
 
-#ifndef COMMON_TREE_FOREST_H
-#define COMMON_TREE_FOREST_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -100,5 +99,3 @@ void forest_remove (Forest *forest, const Checkpoint *checkpoint);
  * VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN. */
 void forest_remove_with_descendants (Forest *forest,
                                      const Checkpoint *checkpoint);
-
-#endif /* COMMON_TREE_FOREST_H */

@@ -5,8 +5,7 @@
  * /var/lib/libvirt/qemu/checkpoint/DOMAIN/NAME.xml, without libvirt.
  */
 
-#ifndef COMMON_TREE_LOAD_H
-#define COMMON_TREE_LOAD_H
+#pragma once
 
 #include <glib.h>
 
@@ -50,5 +49,3 @@
  * Memory is about 1 KiB per checkpoint.  Any thread. */
 Forest *tree_load (const char *path, const char *domain, GPtrArray *skipped,
                    GError **error);
-
-#endif /* COMMON_TREE_LOAD_H */

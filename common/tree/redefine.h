@@ -4,8 +4,7 @@
  * What to type where libvirt has forgotten a checkpoint (migration, restore,
  * --metadata, transient guests) that images still have the bitmap of.
  */
-#ifndef COMMON_TREE_REDEFINE_H
-#define COMMON_TREE_REDEFINE_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -27,5 +26,3 @@ char *redefine_command (const char *uri, const char *guest,
  */
 char *redefine_and_delete (const char *uri, const char *guest,
                            const char *checkpoint, const GPtrArray *targets);
-
-#endif /* COMMON_TREE_REDEFINE_H */

@@ -9,8 +9,7 @@
  * along.  A checkpoint's document has the guest's definition of its time, and
  * so tells which file was which disk.
  */
-#ifndef COMMON_TREE_ROSTER_H
-#define COMMON_TREE_ROSTER_H
+#pragma once
 
 #include <stdbool.h>
 #include <glib.h>
@@ -61,5 +60,3 @@ int roster_place (const Roster *roster, const Checkpoint *checkpoint,
 const char *roster_strayed (const Roster *roster,
                             const Checkpoint *checkpoint,
                             const char *target);
-
-#endif /* COMMON_TREE_ROSTER_H */

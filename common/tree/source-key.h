@@ -4,8 +4,7 @@
  * A disk's <source>, of whatever kind, as a text that is the same for the same
  * source only.
  */
-#ifndef COMMON_TREE_SOURCE_KEY_H
-#define COMMON_TREE_SOURCE_KEY_H
+#pragma once
 
 #include <libxml/tree.h>
 
@@ -17,5 +16,3 @@
  * libvirt 11.3, diskSource.
  */
 char *source_key (const xmlNode *disk);
-
-#endif /* COMMON_TREE_SOURCE_KEY_H */

@@ -82,9 +82,9 @@ add_export (struct nbdkit_exports *exports, const struct nbdkit_export *export)
 
 static int
 merge_list_exports (nbdkit_next_list_exports *next, nbdkit_backend *nxdata,
-                    int readonly, int is_tls, struct nbdkit_exports *exports)
+                    int readonly, int is_tls G_GNUC_UNUSED,
+                    struct nbdkit_exports *exports)
 {
-  (void) is_tls;
   if (merge) {
     g_autofree char *text = g_strdup_printf ("%u exports united", merge->len);
     return nbdkit_add_export (exports, "", text);
@@ -102,9 +102,9 @@ merge_list_exports (nbdkit_next_list_exports *next, nbdkit_backend *nxdata,
 
 static const char *
 merge_default_export (nbdkit_next_default_export *next,
-                      nbdkit_backend *nxdata, int readonly, int is_tls)
+                      nbdkit_backend *nxdata, int readonly,
+                      int is_tls G_GNUC_UNUSED)
 {
-  (void) is_tls;
   return merge ? "" : next (nxdata, readonly);
 }
 
@@ -146,14 +146,12 @@ merge_close (void *united)
 }
 
 static void *
-merge_open (nbdkit_next_open *next, nbdkit_context *context, int readonly,
-            const char *exportname, int is_tls)
+merge_open (nbdkit_next_open *next, nbdkit_context *context,
+            int readonly G_GNUC_UNUSED, const char *exportname, int is_tls G_GNUC_UNUSED)
 {
   const Union *united = &passed_through;
   nbdkit_backend *backend = nbdkit_context_get_backend (context);
 
-  (void) is_tls;
-  (void) readonly;
   if (!check_name (exportname))
     return NULL;
   if (!is_passed_through (backend, exportname)) {
@@ -170,12 +168,11 @@ merge_open (nbdkit_next_open *next, nbdkit_context *context, int readonly,
 
 /* The map is of another connection's time; the data must be of that disk. */
 static int
-merge_prepare (nbdkit_next *next, void *data, int readonly)
+merge_prepare (nbdkit_next *next, void *data, int readonly G_GNUC_UNUSED)
 {
   const Union *united = data;
   const int64_t size = next->get_size (next);
 
-  (void) readonly;
   if (size == -1)
     return -1;
   if (united == &passed_through || (guint64) size == united->size)
@@ -210,10 +207,8 @@ merge_export_description (nbdkit_next *next, void *data)
 
 /* What is dirty was read once, so nothing may change. */
 static int
-merge_can_write (nbdkit_next *next, void *data)
+merge_can_write (nbdkit_next *next G_GNUC_UNUSED, void *data G_GNUC_UNUSED)
 {
-  (void) next;
-  (void) data;
   return 0;
 }
 

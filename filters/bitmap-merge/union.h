@@ -4,8 +4,7 @@
  * The union of the parts of one export, read once and shared by all clients
  * that ask for it.
  */
-#ifndef BITMAP_MERGE_UNION_H
-#define BITMAP_MERGE_UNION_H
+#pragma once
 
 #include <stdbool.h>
 #include <nbdkit-filter.h>
@@ -42,5 +41,3 @@ GPtrArray *union_find_parts (nbdkit_backend *backend, const char *name);
  * which is logged; nothing is filled in then.
  */
 bool union_read (nbdkit_backend *backend, Union *into);
-
-#endif /* BITMAP_MERGE_UNION_H */

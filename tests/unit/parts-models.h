@@ -8,8 +8,7 @@
  * are written "0:a 1:-": bitmap a of layer 0 and what is allocated in layer 1
  * or above.  What is returned is the caller's.
  */
-#ifndef TESTS_PARTS_MODELS_H
-#define TESTS_PARTS_MODELS_H
+#pragma once
 
 #include "base/error.h"
 #include "parts/parts.h"
@@ -44,5 +43,3 @@ void assert_refused (const Forest *forest, const Disk *disk,
 
 /* Do the first thing that nbdkit says of it: "… --remove PATH BITMAP". */
 bool obey (Disk *disk, const GError *error);
-
-#endif /* TESTS_PARTS_MODELS_H */

@@ -3,8 +3,7 @@
  *
  * For tests that make images by hand: the reverse of qcow2_number.
  */
-#ifndef TESTS_QCOW2_PUT_H
-#define TESTS_QCOW2_PUT_H
+#pragma once
 
 #include <glib.h>
 
@@ -16,5 +15,3 @@ put (guint8 *bytes, guint length, guint64 number)
     number >>= 8;
   }
 }
-
-#endif /* TESTS_QCOW2_PUT_H */

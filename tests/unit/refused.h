@@ -3,8 +3,7 @@
  *
  * What every parser's refusal must be.
  */
-#ifndef TESTS_UNIT_REFUSED_H
-#define TESTS_UNIT_REFUSED_H
+#pragma once
 
 #include <string.h>
 
@@ -23,5 +22,3 @@ assert_refused (const GError *error, int code, const char *part)
   g_assert_null (strpbrk (line, "\r\n"));
   g_test_message ("%s", line);
 }
-
-#endif /* TESTS_UNIT_REFUSED_H */
