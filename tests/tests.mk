@@ -46,6 +46,7 @@ script_tests = \
 	tests/test-empty-disk.sh \
 	tests/test-export-cache.sh \
 	tests/test-far-question.sh \
+	tests/test-far-server.sh \
 	tests/test-folders-left.sh \
 	tests/test-killed.sh \
 	tests/test-huge-disk.sh \
@@ -167,6 +168,7 @@ threaded_tests = \
 	tests/test-client-vanishes-busy.sh \
 	tests/test-client-vanishes.sh \
 	tests/test-far-question.sh \
+	tests/test-far-server.sh \
 	tests/test-libvirt-aborted.sh \
 	tests/test-libvirt-monitor.sh \
 	tests/test-rogue-reads.sh \
@@ -202,7 +204,9 @@ tests/test-rogue-handshake.log: tests/test-rogue-status.log
 tests/test-rogue-reads.log: tests/test-rogue-handshake.log
 tests/test-rogue-tls.log: tests/test-rogue-reads.log
 endif
-check_PROGRAMS = $(unit_tests) $(fuzz_programs) tests/print-map
+check_PROGRAMS = $(unit_tests) $(fuzz_programs) tests/print-map \
+	tests/delay-relay
+tests_delay_relay_LDADD = $(GLIB_LIBS)
 AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
 EXTRA_DIST += $(script_tests) \

@@ -49,6 +49,7 @@ finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
         const char *what, guint64 offset, const NbdBudget *budget,
         GError **error)
 {
+  const gint64 begun = g_get_monotonic_time ();
   NbdAnswer answer = NBD_REFUSED;
   int errnum = 0;
 
@@ -61,6 +62,7 @@ finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
       || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
     return nbd_pool_lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
   nbd_pool_give_back (pool, nbd);
+  nbd_pool_note_answer (pool, g_get_monotonic_time () - begun);
   return errnum ? report_refusal (pool, what, offset, g_strerror (errnum),
                                   errnum, error) : 0;
 }

@@ -26,6 +26,7 @@ struct NbdLife {
   void *holder_opaque;
   guint patience_ms;
   gint lost;                    /* atomic */
+  gsize memory;                 /* atomic: taken of NBD_AHEAD_BYTES */
   GMutex lock;                  /* guards what follows */
   GCond woken;
   GThread *thread;
@@ -96,6 +97,21 @@ bool
 nbd_life_end (NbdLife *life)
 {
   return g_atomic_int_compare_and_exchange (&life->lost, 0, 1);
+}
+
+bool
+nbd_life_take_memory (NbdLife *life, gsize bytes)
+{
+  if (g_atomic_pointer_add (&life->memory, bytes) + bytes <= NBD_AHEAD_BYTES)
+    return true;
+  nbd_life_return_memory (life, bytes);
+  return false;
+}
+
+void
+nbd_life_return_memory (NbdLife *life, gsize bytes)
+{
+  g_atomic_pointer_add (&life->memory, -(gssize) bytes);
 }
 
 void

@@ -14,7 +14,7 @@
 #include "nbd/pool.h"
 #include "nbd/read.h"
 
-#define PIPELINE_PIECES 16
+#define PIPELINE_PIECES 64
 #define PIPELINE_RUNS 32
 #define PIPELINE_TIMEOUT_MS 30000
 
@@ -57,14 +57,14 @@ struct PipelinePiece {
 struct Pipeline {
   NbdPool *pool;                /* set once; borrowed */
   guint32 piece_bytes;          /* set once: no piece is longer */
-  guint32 window;               /* set at any time: no piece is begun while as
+  guint64 window;               /* set at any time: no piece is begun while as
                                  * many bytes are in flight */
   /* To be read by the user, but not changed: */
   struct nbd_handle *nbd;       /* NULL: not open */
   bool refused;                 /* the server did, and may hang up over it */
   bool ended;                   /* the connection was given up, for good */
   guint unanswered;             /* requests in flight, also if dropped */
-  guint32 unanswered_bytes;     /* of pieces that are not all there */
+  guint64 unanswered_bytes;     /* of pieces that are not all there */
   PipelinePiece pieces[PIPELINE_PIECES]; /* a ring: n queued, from first on */
   guint first, n;
 };

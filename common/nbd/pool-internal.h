@@ -30,12 +30,16 @@ struct NbdPool {
                                  * before; -1: it is closed */
   bool refusal_reported;
   _Atomic gint64 checked;       /* when; monotonic, microseconds */
+  _Atomic gint64 shortest;      /* that an answer took, microseconds; 0: none */
 };
 
 /* A connection, for one answer of the budget; NULL with *failure. */
 struct nbd_handle *nbd_pool_take (NbdPool *pool, NbdBudget *budget,
                                   int *failure);
 void nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd);
+
+/* An answer took so long, in microseconds. */
+void nbd_pool_note_answer (NbdPool *pool, gint64 took);
 
 /* Why the server fails, to follow an errno's text; to be freed. */
 char *nbd_pool_reason (NbdPool *pool);

@@ -92,6 +92,56 @@ is_same_life (NbdPool *pool, GError **error)
                     "on, and this backup must be started again", pool->what);
 }
 
+/* A further connection, made beside others. */
+typedef struct {
+  const NbdEndpoint *endpoint;
+  bool want_zeroes;
+  GThread *thread;
+  struct nbd_handle *nbd;
+  GError *refusal;
+} Further;
+
+static gpointer
+connect_further (gpointer data)
+{
+  Further *further = data;
+
+  further->nbd = nbd_connect_endpoint (further->endpoint, further->want_zeroes,
+                                       EXTRA_TIMEOUT_MS, &further->refusal);
+  return NULL;
+}
+
+/* All at once, as each takes several round trips.  A server may let in fewer
+ * clients than multi-conn promises.
+ */
+static bool
+add_further (NbdPool *pool, const NbdEndpoint *endpoint, bool want_zeroes,
+             GError **error)
+{
+  Further all[CONNECTIONS - 1] = { { .endpoint = endpoint } };
+  bool ok = true;
+
+  for (guint i = 0; i < G_N_ELEMENTS (all); i++) {
+    all[i].endpoint = endpoint;
+    all[i].want_zeroes = want_zeroes;
+    all[i].thread
+      = g_thread_try_new ("connect", connect_further, &all[i], NULL);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (all); i++) {
+    g_autoptr (GError) refusal = NULL;
+    if (all[i].thread)
+      g_thread_join (all[i].thread);
+    refusal = all[i].refusal;
+    if (ok && refusal && refusal->code == EOVERFLOW) /* nbd_check_export */
+      ok = two_sizes (pool, error);
+    if (ok && all[i].nbd)
+      ok = add_connection (pool, all[i].nbd, error);
+    else if (all[i].nbd)
+      nbd_connect_drop (pool->life, all[i].nbd);
+  }
+  return ok;
+}
+
 NbdPool *
 nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
 {
@@ -105,22 +155,9 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
     return NULL;
   pool->watched_fd = nbd_aio_get_fd (first);
   nbd_life_add_sign (pool->life, pool->watched_fd);
-  for (guint i = 1; i < CONNECTIONS && !endpoint->single
-         && nbd_can_multi_conn (first) == 1; i++) {
-    g_autoptr (GError) refusal = NULL;
-    struct nbd_handle *nbd
-      = nbd_connect_endpoint (endpoint, want_zeroes, EXTRA_TIMEOUT_MS,
-                              &refusal);
-    if (!nbd && refusal->code == EOVERFLOW) { /* see nbd_check_export */
-      two_sizes (pool, error);
-      return NULL;
-    }
-    /* A server may let in fewer clients than multi-conn promises. */
-    if (!nbd)
-      break;
-    if (!add_connection (pool, nbd, error))
-      return NULL;
-  }
+  if (!endpoint->single && nbd_can_multi_conn (first) == 1
+      && !add_further (pool, endpoint, want_zeroes, error))
+    return NULL;
   return is_same_life (pool, error) ? g_steal_pointer (&pool) : NULL;
 }
 
@@ -226,6 +263,24 @@ nbd_pool_reason (NbdPool *pool)
   g_autofree char *words = pool->server ? child_says (pool->server) : NULL;
 
   return words ? g_strconcat (" (", words, ")", NULL) : g_strdup ("");
+}
+
+void
+nbd_pool_note_answer (NbdPool *pool, gint64 took)
+{
+  const gint64 before
+    = atomic_load_explicit (&pool->shortest, memory_order_relaxed);
+
+  /* Of two threads that write at once, either's is short enough. */
+  if (before == 0 || took < before)
+    atomic_store_explicit (&pool->shortest, MAX (took, 1),
+                           memory_order_relaxed);
+}
+
+gint64
+nbd_pool_round_trip (const NbdPool *pool)
+{
+  return atomic_load_explicit (&pool->shortest, memory_order_relaxed);
 }
 
 /* Nothing is asked of the server from here on.  Call with the lock held. */

@@ -38,6 +38,11 @@ guint64 nbd_pool_size (const NbdPool *pool);
 void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
                           uint32_t *preferred, uint32_t *maximum);
 
+/* How long the way to the server and back is, in microseconds: no answer to
+ * nbd_pool_pread and nbd_pool_block_status took less.  0: there was none.
+ */
+gint64 nbd_pool_round_trip (const NbdPool *pool);
+
 /* The life that it shares. */
 NbdLife *nbd_pool_life (const NbdPool *pool);
 

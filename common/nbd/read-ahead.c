@@ -22,6 +22,11 @@
  * any more when it sends it.
  */
 #define WINDOW (2 * PIECE_BYTES)
+#define PIECES_WITNESSED 16
+/* What fills the way to a server is its round trip times what it can send.  How
+ * much that is shows only when the way is full: so many bytes a microsecond.
+ */
+#define SENDS_AT_MOST 1600
 
 /* A request goes on with a stream if it is for one of its next few runs; of a
  * reader who has left most out, such as one of several who take turns, for the
@@ -35,7 +40,8 @@ struct ReadAhead {
   GMutex busy;                  /* guards what follows */
   Pipeline pipeline;
   gint64 used;                  /* when; monotonic, microseconds */
-  guint most;                   /* depth is at most as much */
+  guint usual;                  /* pieces, of a server that is near */
+  guint lent;                   /* pieces more, of the life's memory */
   guint depth;                  /* so many pieces may be queued; 0: nothing was
                                  * asked for */
   bool leaves_out;              /* it has left out more than it took */
@@ -74,11 +80,50 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
   ahead->pipeline.pool = pool;
   ahead->pipeline.piece_bytes = PIECE_BYTES;
   ahead->pipeline.window = WINDOW;
-  ahead->most = nbd_pool_witness (pool) ? PIPELINE_PIECES : PIECES_USUAL;
+  ahead->usual = nbd_pool_witness (pool) ? PIECES_WITNESSED : PIECES_USUAL;
   ahead->map = map;
   g_mutex_init (&ahead->busy);
   collector_add (collector_of (ahead), collect, ahead);
   return ahead;
+}
+
+/* The depth is at most as much. */
+static guint
+most (const ReadAhead *ahead)
+{
+  return ahead->usual + ahead->lent;
+}
+
+/* A stream was found: fill the way, as far as there is memory for it. */
+static void
+widen (ReadAhead *ahead)
+{
+  NbdPool *pool = ahead->pipeline.pool;
+  const guint64 fills = (guint64) nbd_pool_round_trip (pool) * SENDS_AT_MOST;
+  guint more = (guint) MIN (fills / PIECE_BYTES, PIPELINE_PIECES);
+
+  more = MIN (more, PIPELINE_PIECES - ahead->usual);
+  while (more > ahead->lent
+         && !nbd_life_take_memory (nbd_pool_life (pool),
+                                   (gsize) (more - ahead->lent) * PIECE_BYTES))
+    more = (more + ahead->lent) / 2;
+  if (more <= ahead->lent)
+    return;
+  ahead->lent = more;
+  ahead->depth = MAX (ahead->depth, more / 4);
+  ahead->pipeline.window = WINDOW + (guint64) more * PIECE_BYTES;
+}
+
+/* Give memory back, unless something is in flight, which still needs it. */
+static void
+narrow (ReadAhead *ahead)
+{
+  if (ahead->pipeline.unanswered > 0)
+    return;
+  nbd_life_return_memory (nbd_pool_life (ahead->pipeline.pool),
+                          (gsize) ahead->lent * PIECE_BYTES);
+  ahead->lent = 0;
+  ahead->pipeline.window = WINDOW;
 }
 
 /* The next dirty run as far as the map is known, of at most `most` bytes, and
@@ -127,6 +172,7 @@ read_ahead_free (ReadAhead *ahead)
     return;
   collector_remove (collector_of (ahead), ahead);
   pipeline_close (&ahead->pipeline, READ_AHEAD_GOODBYE_MS);
+  narrow (ahead);
   g_mutex_clear (&ahead->busy);
   g_free (ahead);
 }
@@ -174,11 +220,11 @@ forget_behind (ReadAhead *ahead, guint n)
   bool useful = true;
 
   while ((piece = pipeline_first_done (&ahead->pipeline))
-         && (piece->taken >= piece->length || n > ahead->most / 2)) {
+         && (piece->taken >= piece->length || n > most (ahead) / 2)) {
     useful = useful && piece->taken >= piece->length / 4 * 3;
     pipeline_pop (&ahead->pipeline);
     n -= n > 0;
-    ahead->depth = MIN (ahead->depth * 2, ahead->most);
+    ahead->depth = MIN (ahead->depth * 2, most (ahead));
   }
   return useful;
 }
@@ -188,6 +234,7 @@ static void
 begin_anew (ReadAhead *ahead, guint64 next)
 {
   pipeline_rest (&ahead->pipeline);
+  narrow (ahead);
   ahead->next = next;
   ahead->depth = 1;
 }
@@ -197,6 +244,7 @@ static void
 go_on (ReadAhead *ahead, guint n, guint64 offset)
 {
   if (forget_behind (ahead, n)) {
+    widen (ahead);
     read_on (ahead);
     return;
   }

@@ -11,7 +11,9 @@
 
 typedef struct ReadAhead ReadAhead;
 
-/* With a witness, whose word takes its time, four times as much. */
+/* With a witness, whose word takes its time, four times as much; of a server that
+ * is far away, as much as fills the way, up to PIPELINE_PIECES pieces.
+ */
 #define READ_AHEAD_BYTES (2 * 1024 * 1024)
 #define READ_AHEAD_GOODBYE_MS 2000
 

@@ -435,6 +435,22 @@ test_stop_held (void)
   close_pair (pair);
 }
 
+/* All of a source's clients share it, and get it back. */
+static void
+test_memory (void)
+{
+  NbdLife *life = nbd_life_new (NULL, 0);
+
+  g_assert_true (nbd_life_take_memory (life, NBD_AHEAD_BYTES - 1));
+  g_assert_false (nbd_life_take_memory (life, 2));
+  g_assert_true (nbd_life_take_memory (life, 1));
+  g_assert_false (nbd_life_take_memory (life, 1));
+  nbd_life_return_memory (life, NBD_AHEAD_BYTES);
+  g_assert_true (nbd_life_take_memory (life, NBD_AHEAD_BYTES));
+  nbd_life_return_memory (life, NBD_AHEAD_BYTES);
+  nbd_life_free (life);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -448,5 +464,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/nbd-life/holder", test_holder);
   g_test_add_func ("/nbd-life/stop-held", test_stop_held);
   g_test_add_func ("/nbd-life/negotiating", test_negotiating);
+  g_test_add_func ("/nbd-life/memory", test_memory);
   return g_test_run ();
 }
