@@ -31,7 +31,8 @@ bench_nbdkit_bench_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
 CLEANFILES += bench/bench-client bench/nbdkit-bench-plugin.la
 
 .PHONY: bench-programs bench-run
-bench-programs: bench/bench-client bench/nbdkit-bench-plugin.la
+bench-programs: bench/bench-client bench/nbdkit-bench-plugin.la \
+	tests/delay-relay
 
 # RUNFLAGS: options and names of loads, see bench/run --help.
 bench-run: all bench-programs
@@ -42,6 +43,7 @@ bench_modules = \
 	bench/live.py \
 	bench/live.sh \
 	bench/loads_data.py \
+	bench/loads_far.py \
 	bench/loads_frag.py \
 	bench/loads_growth.py \
 	bench/loads_live.py \

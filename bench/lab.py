@@ -39,6 +39,7 @@ class Lab:
             self.synthetic = self.own("bench/.libs/nbdkit-bench-plugin.so")
             self.client = self.own("bench/.libs/bench-client",
                                    "bench/bench-client")
+            self.relay = self.own("tests/delay-relay")
             self.filter = self.own("filters/bitmap-merge/.libs/"
                                    "nbdkit-bitmap-merge-filter.so")
         except BaseException:
