@@ -136,6 +136,7 @@ def draw():
     for room, (x, y) in at.items():
         lines.append(
             '<rect x="%d" y="%d" width="%d" height="%d" rx="5" fill="#eef" '
+            'fill-opacity="0.8" '
             'stroke="#336"/><text x="%d" y="%d" font-weight="bold" '
             'font-size="14" text-anchor="middle">%s/</text><text x="%d" '
             'y="%d" font-size="11" text-anchor="middle">%s</text>' % (

@@ -10,13 +10,17 @@ requires nm
 
 mapfile -t objects < <(find "$builddir/common" -name '*.o' -path '*/.libs/*')
 [ ${#objects[@]} -gt 50 ] || fail "only ${#objects[@]} objects"
-nm -u "${objects[@]}" | grep -E '\<(nbdkit|plugin|settings|exports|served)_' \
+nm -u "${objects[@]}" | grep -E '\<(nbdkit|plugin|settings|exports|handle|open_parts?)_' \
   && fail "common/ needs more than itself"
 
 # What is typed is the front end's to say.  (libvirt's XML has quotes after =.)
-common=$(dirname "$0")/../common
+common=$srcdir/common
+[ -d "$common/base" ] || fail "$common is not there"
+parameters=$(nbdkit "$plugin" --help | sed -n 's/^\([a-z-]*\)=.*/\1/p' \
+  | sort -u | paste -sd'|')
+case $parameters in *uri\|view*) ;; *) fail "--help has $parameters" ;; esac
 ! grep -rnE --include=*.c \
-  '"[^"]*\<(uri|file|tree|domain|libvirt|checkpoint|disk|bitmap|create|on-missing|take-over|socket-dir|scratch-dir|nbd-tls|view|cache)=([^'"'"'\]|$)' \
+  '"[^"]*\<('"file|$parameters"')=([^'"'"'\]|$)' \
   "$common" || fail "common/ names a parameter of nbdkit's"
 ! grep -rnE --include=*.c '"[^"]*\<nbdkit\>[^-.]' "$common" \
   || fail "common/ names nbdkit in a message"
