@@ -15,7 +15,7 @@ handle_free (Handle *handle)
   read_ahead_free (handle->ahead);
   if (handle->opened)
     open_part_release (handle->opened);
-  g_clear_pointer (&handle->others, g_ptr_array_unref);
+  g_clear_pointer (&handle->parts, g_ptr_array_unref);
   g_free (handle);
 }
 
@@ -33,18 +33,17 @@ handle_open (const Source *source, const Catalogue *catalogue,
   if (source->look_only)
     return g_steal_pointer (&handle);
   handle->opened = open_part_acquire (cache, view->disk,
-                                   export_choice_part (choice), error);
+                                      export_choice_part (choice), error);
   if (!handle->opened)
     return NULL;
   /* Those whose connections' requests come one by one. */
   if (!source->ops->direct)
     handle->ahead = read_ahead_new (handle->opened->pool,
                                     map_reader_map (handle->opened->reader));
-  /* A part's reader may read what is dirty in another. */
-  if (settings->view->refuses_clean && view->parts->len > 1) {
-    handle->others = open_part_acquire_all (cache, view->disk, view->parts,
-                                         choice->part, error);
-    if (!handle->others)
+  if (settings->view->refuses_clean) {
+    handle->parts = open_part_acquire_all (cache, view->disk, view->parts,
+                                           error);
+    if (!handle->parts)
       return NULL;
   }
   return g_steal_pointer (&handle);
@@ -62,37 +61,27 @@ dirty_until (const MapView *view, guint64 offset, guint64 end)
   return offset;
 }
 
-static int
-view_part (const OpenPart *opened, guint64 offset, guint64 end,
-           NbdBudget *budget, GArray *views, GError **error)
-{
-  MapView view;
-  const int failure = map_reader_need (opened->reader, offset, end, budget,
-                                       &view, error);
-
-  if (!failure)
-    g_array_append_val (views, view);
-  return failure;
-}
-
 int
 handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end,
                      NbdBudget *budget, bool *all, GError **error)
 {
-  const guint others = handle->others ? handle->others->len : 0;
-  g_autoptr (GArray) views = g_array_new (FALSE, FALSE, sizeof (MapView));
+  const guint count = handle->parts->len;
+  g_autoptr (GArray) views = g_array_new (FALSE, TRUE, sizeof (MapView));
   guint64 before;
 
   g_array_set_clear_func (views, (GDestroyNotify) map_view_clear);
-  int failure = view_part (handle->opened, offset, end, budget, views, error);
-  for (guint i = 0; !failure && i < others; i++)
-    failure = view_part (g_ptr_array_index (handle->others, i), offset, end,
-                         budget, views, error);
-  if (failure)
-    return failure;
+  g_array_set_size (views, count);
+  for (guint i = 0; i < count; i++) {
+    const OpenPart *part = g_ptr_array_index (handle->parts, i);
+    const int failure
+      = map_reader_need (part->reader, offset, end, budget,
+                         &g_array_index (views, MapView, i), error);
+    if (failure)
+      return failure;
+  }
   do {
     before = offset;
-    for (guint i = 0; i < views->len; i++)
+    for (guint i = 0; i < count; i++)
       offset = dirty_until (&g_array_index (views, MapView, i), offset, end);
   } while (offset > before && offset < end);
   *all = offset >= end;

@@ -9,9 +9,9 @@
 
 typedef struct {
   ExportChoice choice;
-  OpenPart *opened;               /* NULL: see Source.look_only */
+  OpenPart *opened;             /* NULL: see Source.look_only */
   ReadAhead *ahead;             /* NULL: its requests run in parallel */
-  GPtrArray *others;            /* of OpenPart: the view's other parts, if they
+  GPtrArray *parts;             /* of OpenPart: all of the view's, if they
                                  * decide what may be read; or NULL */
   gint described;               /* atomic: in the log, once the map is read */
 } Handle;
@@ -25,8 +25,8 @@ Handle *handle_open (const Source *source, const Catalogue *catalogue,
 void handle_free (Handle *handle);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Handle, handle_free)
 
-/* Is each byte from offset to end dirty in one of the view's parts?  Reads the
- * maps that decide; 0, or as map_reader_need.
+/* Is each byte from offset to end dirty in one of the handle's parts?  Reads
+ * their maps; 0, or as map_reader_need.
  */
 int handle_is_all_dirty (const Handle *handle, guint64 offset, guint64 end,
                          NbdBudget *budget, bool *all, GError **error);

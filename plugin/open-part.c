@@ -15,7 +15,7 @@
 #define IDLE_MEMORY_LIMIT (64 * 1024 * 1024)
 
 typedef struct {
-  OpenPart opened;                /* first: clients hold a pointer to it */
+  OpenPart opened;              /* first: clients hold a pointer to it */
   OpenParts *cache;
   const Disk *disk;
   Part part;                    /* the key, with disk */
@@ -106,7 +106,7 @@ open_entry (const OpenParts *cache, Entry *entry, GError **error)
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->opening);
   g_auto (NbdEndpoint) endpoint = { 0 };
   Source *source = cache->source;
-  const bool zeroes = cache->view->tells_zeroes;
+  const bool zeroes = cache->view->dirty_zero != cache->view->dirty;
   OpenPart *opened = &entry->opened;
 
   if (opened->pool)
@@ -170,7 +170,7 @@ open_part_release (OpenPart *opened)
 
 OpenPart *
 open_part_acquire (OpenParts *cache, const Disk *disk, const Part *part,
-                GError **error)
+                   GError **error)
 {
   Entry *entry = use_entry (cache, disk, part);
 
@@ -200,8 +200,8 @@ release (const OpenPart *opened, ReadAhead *ahead, gint64 came,
 
 int
 open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
-              guint32 count, guint64 offset, NbdBudget *budget,
-              GError **error)
+                 guint32 count, guint64 offset, NbdBudget *budget,
+                 GError **error)
 {
   gint64 last = 0;
 
@@ -231,14 +231,12 @@ open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
 
 GPtrArray *
 open_part_acquire_all (OpenParts *cache, const Disk *disk,
-                    const GPtrArray *parts, int except, GError **error)
+                       const GPtrArray *parts, GError **error)
 {
   g_autoptr (GPtrArray) all
     = g_ptr_array_new_with_free_func ((GDestroyNotify) open_part_release);
 
   for (guint i = 0; i < parts->len; i++) {
-    if ((int) i == except)
-      continue;
     OpenPart *opened
       = open_part_acquire (cache, disk, g_ptr_array_index (parts, i), error);
     if (!opened)

@@ -28,7 +28,7 @@ void open_parts_raise_limit (void);
 
 /* The view says what maps must tell; source must outlive the cache. */
 OpenParts *open_parts_new (Source *source, const View *view,
-                               guint64 coalesce);
+                           guint64 coalesce);
 void open_parts_free (OpenParts *cache);
 
 /* Connect to a part, or share what is connected: map and data come from the
@@ -36,17 +36,16 @@ void open_parts_free (OpenParts *cache);
  * open_part_release.  Any thread.
  */
 OpenPart *open_part_acquire (OpenParts *cache, const Disk *disk,
-                        const Part *part, GError **error);
+                             const Part *part, GError **error);
 void open_part_release (OpenPart *opened);
 
 /* Read; as nbd_pool_pread.  ahead is the client's own, or NULL. */
 int open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
-                  guint32 count, guint64 offset, NbdBudget *budget,
-                  GError **error);
+                     guint32 count, guint64 offset, NbdBudget *budget,
+                     GError **error);
 
-/* Acquire all of the parts but one (its number; -1: really all), or none.
- * Returns a new array that gives them back when it is freed.
+/* Acquire all of the parts (Part), or none.  Returns a new array of OpenPart
+ * that gives them back when it is freed.
  */
 GPtrArray *open_part_acquire_all (OpenParts *cache, const Disk *disk,
-                               const GPtrArray *parts, int except,
-                               GError **error);
+                                  const GPtrArray *parts, GError **error);

@@ -125,8 +125,7 @@ connect_early (GError **error)
 
   if (!view)
     return true;                /* the client will have to choose */
-  kept = open_part_acquire_all (cache, view->disk, view->parts,
-                             EXPORT_NAME_WHOLE, error);
+  kept = open_part_acquire_all (cache, view->disk, view->parts, error);
   return kept != NULL;
 }
 

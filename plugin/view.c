@@ -22,23 +22,18 @@ static const View views[] = {
     .clean = NBDKIT_EXTENT_HOLE,
     .dirty = 0,
     .dirty_zero = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
-    .tells_zeroes = true,
-    .refuses_clean = false,
   },
   {
     .name = "sparse",
     .clean = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
     .dirty = 0,
     .dirty_zero = 0,
-    .tells_zeroes = false,
-    .refuses_clean = false,
   },
   {
     .name = "guard",
     .clean = NBDKIT_EXTENT_HOLE,
     .dirty = 0,
     .dirty_zero = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
-    .tells_zeroes = true,
     .refuses_clean = true,
   },
 };

@@ -15,7 +15,6 @@ typedef struct {
   uint32_t clean;               /* NBDKIT_EXTENT_* for each kind of block */
   uint32_t dirty;
   uint32_t dirty_zero;
-  bool tells_zeroes;            /* dirty zeroes differ from dirty data */
   bool refuses_clean;           /* reading a clean byte is EIO */
 } View;
 
