@@ -81,8 +81,10 @@ split (const char *value, char **target)
 }
 
 bool
-file_setting_add (GPtrArray *files, const char *value, GError **error)
+file_setting_add (void *member, const char *key G_GNUC_UNUSED,
+                  const char *value, GError **error)
 {
+  GPtrArray *files = *(GPtrArray **) member;
   g_autofree char *target = NULL;
   const char *path = split (value, &target);
 

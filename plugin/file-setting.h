@@ -7,7 +7,9 @@
 
 #include "plugin/settings.h"
 
-/* Add what file=VALUE (or VALUE alone) names to files (RequestedFile).  EINVAL
- * if it is meant for another parameter, or is there already.
+/* Add what file=VALUE (or VALUE alone) names to *member, a GPtrArray of
+ * RequestedFile.  EINVAL if it is meant for another parameter, or is there
+ * already.
  */
-bool file_setting_add (GPtrArray *files, const char *value, GError **error);
+bool file_setting_add (void *member, const char *key, const char *value,
+                       GError **error);

@@ -47,13 +47,6 @@ typedef bool (*Setter) (void *member, const char *key, const char *value,
                         GError **error);
 
 static bool
-add_file (void *files, const char *key G_GNUC_UNUSED, const char *value,
-          GError **error)
-{
-  return file_setting_add (*(GPtrArray **) files, value, error);
-}
-
-static bool
 add_text (void *member, const char *key, const char *value, GError **error)
 {
   GPtrArray *list = *(GPtrArray **) member;
@@ -107,32 +100,22 @@ set_view (void *member, const char *key, const char *value, GError **error)
  * name the parameter.
  */
 static bool
-parse_size (const char *text, guint64 *size)
+set_size (void *size, const char *key, const char *value, GError **error)
 {
   static const char suffixes[] = "BKMGTPE";
   char *end;
 
-  if (!g_ascii_isdigit (text[0]))
-    return false;
   errno = 0;
-  const guint64 number = g_ascii_strtoull (text, &end, 10);
+  const guint64 number = g_ascii_strtoull (value, &end, 10);
   const char *suffix = *end ? strchr (suffixes, g_ascii_toupper (*end))
     : suffixes;
-  if (errno || !suffix || (*end && end[1]))
-    return false;
-  const guint shift = 10 * (guint) (suffix - suffixes);
-  if (number > (guint64) G_MAXINT64 >> shift)
-    return false;
-  *size = number << shift;
+  const guint shift = suffix ? 10 * (guint) (suffix - suffixes) : 0;
+  if (!g_ascii_isdigit (value[0]) || errno || !suffix || (*end && end[1])
+      || number > (guint64) G_MAXINT64 >> shift)
+    return error_set (error, EINVAL, "%s=%s is not a size such as 64k", key,
+                      value);
+  *(guint64 *) size = number << shift;
   return true;
-}
-
-static bool
-set_size (void *size, const char *key, const char *value, GError **error)
-{
-  return parse_size (value, size)
-    || error_set (error, EINVAL, "%s=%s is not a size such as 64k", key,
-                  value);
 }
 
 static bool
@@ -206,7 +189,7 @@ static const struct {
   glong member;
   guint flags;
 } parameters[] = {
-  { "file",        add_file,     MEMBER (request.files), REPEATS },
+  { "file",        file_setting_add, MEMBER (request.files), REPEATS },
   { "uri",         add_text,     MEMBER (request.uris), REPEATS },
   { "libvirt",     set_libvirt,  MEMBER (request.libvirt), IN_XML },
   { "tree",        set_path,     MEMBER (tree), ONCE },
