@@ -138,6 +138,8 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   disk->layers = layers;
   disk->libvirt_uri = g_strdup (request->libvirt);
   g_ptr_array_add (source->disks, disk);
+  for (guint i = 0; i < layers->len; i++)
+    roster_add (source->roster, target, disk_layer (disk, i)->path);
   return storage_daemon_open (self->daemon, disk, error);
 }
 
@@ -245,19 +247,6 @@ heed_words (FileSource *self)
   }
 }
 
-static Roster *
-make_roster (const Source *source)
-{
-  Roster *roster = roster_new (true);
-
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
-    for (guint j = 0; j < disk->layers->len; j++)
-      roster_add (roster, disk->target, disk_layer (disk, j)->path);
-  }
-  return roster;
-}
-
 static Source *
 file_inspect (const SourceRequest *request, Forest *tree,
               const Reporter *reporter, GError **error)
@@ -267,6 +256,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
   Source *source = &self->source;
 
   source_init (source, &source_file_ops, request, reporter);
+  source->roster = roster_new (true);
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
   self->daemon = storage_daemon_start (source->life, error);
@@ -278,7 +268,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
   if (!forest)
     forest = parts_flat_tree (source->disks);
   source->offer = offer_new (g_steal_pointer (&forest), NULL, NULL);
-  source_call_roll (source, make_roster (source));
+  source_call_roll (source);
   return source;
 }
 

@@ -12,7 +12,6 @@
 #include <libnbd.h>
 
 #include "base/error.h"
-#include "base/nearest.h"
 #include "image/chain.h"
 #include "nbd/connect.h"
 #include "parts/refuse.h"
@@ -20,29 +19,15 @@
 #include "source/live-plan.h"
 #include "tree/redefine.h"
 
-#define NAMES_SHOWN 8
-
 /* A disk with one layer, of which nothing is known yet but its size. */
-static Layer *
+static Disk *
 add_disk (Source *source, const char *target, const char *path, guint64 size)
 {
   Disk *disk = disk_new (target);
-  Layer *layer = layer_new (path);
 
-  layer->is_nbd = true;
-  layer->size = size;
-  g_ptr_array_add (disk->layers, layer);
+  source_add_export (disk, path)->size = size;
   g_ptr_array_add (source->disks, disk);
-  return layer;
-}
-
-static void
-add_bitmap (Layer *layer, const char *name)
-{
-  Bitmap *bitmap = bitmap_new (name);
-
-  bitmap->recording = true;
-  g_ptr_array_add (layer->bitmaps, bitmap);
+  return disk;
 }
 
 bool
@@ -57,14 +42,13 @@ libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
   for (guint i = 0; i < look->guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
     const guint64 *size = g_hash_table_lookup (look->sizes, disk->target);
-    Layer *layer = add_disk (source, disk->target, self->who,
-                             size ? *size : 0);
+    Disk *added = add_disk (source, disk->target, self->who, size ? *size : 0);
     const GPtrArray *all = forest_all (look->tree);
     for (guint j = 0; j < all->len; j++) {
       const char *name
         = checkpoint_bitmap (g_ptr_array_index (all, j), disk->target);
-      if (name && !layer_bitmap (layer, name))
-        add_bitmap (layer, name);
+      if (name && !layer_bitmap (disk_layer (added, 0), name))
+        source_add_bitmap (added, name);
     }
   }
   source->offer = offer_new (g_steal_pointer (&look->tree), NULL, NULL);
@@ -114,65 +98,55 @@ connect_disk (LiveSource *self, const Backup *backup,
     return false;
   }
   live_add_disk (self, disk->target, nbd);
-  Layer *layer = add_disk (&self->source, disk->target, uri,
-                           (guint64) nbd_get_size (nbd));
-  Disk *added = g_ptr_array_index (self->source.disks,
-                                   self->source.disks->len - 1);
+  Disk *added = add_disk (&self->source, disk->target, uri,
+                          (guint64) nbd_get_size (nbd));
+  added->full = !disk->incremental;
   if (disk->incremental)
-    add_bitmap (layer, disk->export_bitmap);
-  else
-    added->full = true;
+    source_add_bitmap (added, disk->export_bitmap);
   return true;
 }
 
 /* The checkpoint that the job is since, and its bitmap for each disk. */
 static Forest *
-job_forest (const GuestLook *look, const char *since, const Backup *backup)
+job_forest (const Forest *tree, const char *since, const Backup *backup)
 {
-  Forest *forest = forest_new ();
-
-  if (since) {
-    const Checkpoint *known = forest_lookup (look->tree, since);
-    Checkpoint *checkpoint = checkpoint_new (since);
-    checkpoint->has_creation_time = known->has_creation_time;
-    checkpoint->creation_time = known->creation_time;
-    if (known->domain_disks)
-      checkpoint->domain_disks = g_ptr_array_ref (known->domain_disks);
-    for (guint i = 0; i < backup->disks->len; i++) {
-      const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-      if (disk->incremental)
-        checkpoint_cover (checkpoint, disk->target, disk->export_bitmap);
-    }
-    forest_add (forest, checkpoint, NULL);
+  if (!since) {
+    Forest *none = forest_new ();
+    forest_link (none);
+    return none;
   }
-  forest_link (forest);
-  return forest;
+  Checkpoint *checkpoint = checkpoint_new (since);
+  for (guint i = 0; i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    if (disk->incremental)
+      checkpoint_cover (checkpoint, disk->target, disk->export_bitmap);
+  }
+  return offer_single (checkpoint, forest_lookup (tree, since));
 }
 
 /* The job's forest knows one checkpoint only; why it does not cover the disk,
  * libvirt's tells.
  */
 static void
-add_refused (Source *source, const LivePlan *plan, const Forest *tree,
-             const char *since, const char *target, const char *who)
+add_refused (LiveSource *self, const LivePlan *plan, const char *target)
 {
   const GError *why = g_hash_table_lookup (plan->useless, target);
+  Disk *disk = add_disk (&self->source, target, self->who, 0);
 
-  add_disk (source, target, who, 0);
-  Disk *disk = g_ptr_array_index (source->disks, source->disks->len - 1);
   if (why)
     disk->useless = g_error_copy (why);
   else
-    parts_not_covered (tree, disk, since, &disk->useless);
+    parts_not_covered (plan->look->tree, disk, plan->request->checkpoint,
+                       &disk->useless);
 }
 
 /* Can what was begun be served?  If not, the keeper undoes it. */
 static bool
-serve_job (LiveSource *self, const SourceRequest *request,
-           LivePlan *plan, const Backup *backup, GuestLook *look,
+serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
            GError **error)
 {
   Source *source = &self->source;
+  const char *since = plan->request->checkpoint;
 
   for (guint i = 0; i < backup->disks->len; i++) {
     const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
@@ -181,12 +155,12 @@ serve_job (LiveSource *self, const SourceRequest *request,
   }
   /* Known, though refused, so that a client who asks learns why. */
   for (guint i = 0; i < plan->refused->len; i++)
-    add_refused (source, plan, look->tree, request->checkpoint,
-                 g_ptr_array_index (plan->refused, i), self->who);
-  Forest *served = job_forest (look, request->checkpoint, backup);
-  source->offer = offer_new (served, g_steal_pointer (&look->tree),
-                             request->checkpoint);
-  source_call_roll (source, g_steal_pointer (&plan->roster));
+    add_refused (self, plan, g_ptr_array_index (plan->refused, i));
+  Forest *served = job_forest (plan->look->tree, since, backup);
+  source->offer
+    = offer_new (served, g_steal_pointer (&plan->look->tree), since);
+  source->roster = g_steal_pointer (&plan->roster);
+  source_call_roll (source);
   source->connects_early = true;
   source->keeps_connections = true;
   return true;
@@ -221,18 +195,16 @@ broken_disks (const Checkpoint *checkpoint, const LivePlan *plan,
 
 /* No disk is left to be backed up. */
 static bool
-refuse_all (const LiveSource *self, const SourceRequest *request,
-            const GuestLook *look, const LivePlan *plan, GError **error)
+refuse_all (const LiveSource *self, const LivePlan *plan, GError **error)
 {
+  const SourceRequest *request = plan->request;
+  const Guest *guest = plan->look->guest;
   GHashTableIter iter;
   gpointer reason;
 
-  if (request->disk && !guest_disk (look->guest, request->disk)) {
-    const GError *why
-      = g_hash_table_lookup (look->guest->left_out, request->disk);
-    /* All that there are, as none is the one that is wanted. */
-    g_autofree char *names
-      = nearest_names (request->disk, plan->unwanted, NAMES_SHOWN);
+  if (request->disk && !guest_disk (guest, request->disk)) {
+    const GError *why = g_hash_table_lookup (guest->left_out, request->disk);
+    g_autofree char *names = libvirt_targets (guest, request->disk);
     return error_set (error, ENOENT, "%s has no disk %s that can be backed up"
                       "%s%s; disks that can: %s", self->who, request->disk,
                       why ? ": " : "", why ? why->message : "", names);
@@ -291,16 +263,15 @@ begin_job (LiveSource *self, const SourceRequest *request, GuestLook *look,
   if (!live_plan_make (&plan, request, look, broken, error))
     return false;
   if (plan.backup->disks->len == 0)
-    return refuse_all (self, request, look, &plan, error);
+    return refuse_all (self, &plan, error);
   if (!broken)                  /* the second time, it has been told */
     reporter_warn_all (self->source.reporter, plan.unseen);
-  if (live_plan_begin (&plan, request, look, self->keeper, &backup, &sized,
-                       &refusal)) {
+  if (live_plan_begin (&plan, self->keeper, &backup, &sized, &refusal)) {
     if (request->on_missing_full)
       warn_of_useless (&self->source, &plan);
     warn_of_unrecorded (&self->source, &plan);
     libvirt_leave_out (&self->source, request, look->guest->left_out, false);
-    return serve_job (self, request, &plan, backup, look, error);
+    return serve_job (self, &plan, backup, error);
   }
   g_autoptr (GHashTable) found
     = sized ? broken_disks (sized, &plan, refusal) : NULL;

@@ -10,11 +10,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/nearest.h"
 #include "image/chain.h"
 #include "source/libvirt.h"
-
-#define NAMES_SHOWN 8
 
 static char *
 copy_command (const GuestDisk *disk, const char *guest)
@@ -27,76 +24,51 @@ copy_command (const GuestDisk *disk, const char *guest)
                           disk->format ? disk->format : "raw", path, copy);
 }
 
-/* Can the image be read at all?  What is wrong for now (in use, not there) is no
+/* NULL: it is read.  What is wrong with it for now (in use, not there) is no
  * reason to go on without it.  Nothing stays locked.
  */
 static GError *
-why_not_readable (const GuestDisk *disk)
+why_not_read (const GuestDisk *disk, const char *guest)
 {
-  g_autoptr (GError) refusal = NULL;
-  g_autoptr (GPtrArray) layers = image_chain_inspect (disk->source, &refusal);
+  g_autoptr (GError) why = NULL;
 
-  return layers || (refusal->code != EINVAL && refusal->code != ENOTSUP)
-    ? NULL : g_steal_pointer (&refusal);
-}
-
-/* why: taken. */
-static bool
-leave_out (const SourceRequest *stopped, const GuestDisk *disk, const char *who,
-           GHashTable *left_out, GError *why, GError **error)
-{
-  if (!stopped->disk) {
-    g_hash_table_insert (left_out, g_strdup (disk->target), why);
-    return true;
+  if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
+      && strcmp (disk->type, "network") != 0) {
+    g_autoptr (GPtrArray) layers = image_chain_inspect (disk->source, &why);
+    return layers || (why->code != EINVAL && why->code != ENOTSUP)
+      ? NULL : g_steal_pointer (&why);
   }
-  g_prefix_error (&why, "%s: disk %s cannot be served: ", who, disk->target);
-  why->code = ENOTSUP;
-  g_propagate_error (error, why);
-  return false;
+  g_autofree char *copy = disk->source ? copy_command (disk, guest) : NULL;
+  error_set (&why, ENOTSUP, "of a stopped guest only local qcow2 images are "
+             "read, and it is %s on %s; copy it whole%s%s",
+             disk->format ? disk->format : "raw", disk->type, copy ? ": " : "",
+             copy ? copy : "");
+  return g_steal_pointer (&why);
 }
 
-/* left_out: target → why. */
+/* unread: target → why.  The only disk that is wanted must be read. */
 static bool
 add_file (SourceRequest *stopped, const GuestDisk *disk, const char *guest,
-          const char *who, GHashTable *left_out, GError **error)
+          const char *who, GHashTable *unread, GError **error)
 {
   if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
     return true;
-  if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
-      && strcmp (disk->type, "network") != 0) {
-    GError *unreadable = why_not_readable (disk);
-    if (unreadable)
-      return leave_out (stopped, disk, who, left_out, unreadable, error);
+  GError *why = why_not_read (disk, guest);
+  if (!why) {
     RequestedFile *file = g_new0 (RequestedFile, 1);
     file->target = g_strdup (disk->target);
     file->path = g_strdup (disk->source);
     g_ptr_array_add (stopped->files, file);
     return true;
   }
-  g_autofree char *copy = disk->source ? copy_command (disk, guest) : NULL;
-  GError *why = NULL;
-  error_set (&why, ENOTSUP, "of a stopped guest only local qcow2 images are "
-             "read, and it is %s on %s; copy it whole%s%s",
-             disk->format ? disk->format : "raw", disk->type, copy ? ": " : "",
-             copy ? copy : "");
-  return leave_out (stopped, disk, who, left_out, why, error);
-}
-
-/* The drives that are not read may be those that changed places with others. */
-static void
-add_others (Source *source, const Guest *guest)
-{
-  for (guint i = 0; i < guest->chains->len; i++) {
-    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
-    bool is_read = false;
-    for (guint j = 0; j < source->disks->len; j++)
-      is_read |= strcmp (((const Disk *) g_ptr_array_index (source->disks, j))
-                         ->target, chain->target) == 0;
-    for (guint j = 0; !is_read && j < chain->paths->len; j++)
-      roster_add (source->roster, chain->target,
-                  g_ptr_array_index (chain->paths, j));
+  if (!stopped->disk) {
+    g_hash_table_insert (unread, g_strdup (disk->target), why);
+    return true;
   }
-  roster_learn (source->roster, source->offer->forest);
+  g_prefix_error (&why, "%s: disk %s cannot be served: ", who, disk->target);
+  why->code = ENOTSUP;
+  g_propagate_error (error, why);
+  return false;
 }
 
 /* Where the definition names files below the disk's own, they should be there.
@@ -146,12 +118,7 @@ refuse_all (const SourceRequest *request, const Guest *guest, const char *who,
   gpointer target, why;
 
   if (request->disk && !guest_disk (guest, request->disk)) {
-    g_autoptr (GPtrArray) targets = g_ptr_array_new ();
-    for (guint i = 0; i < guest->disks->len; i++)
-      g_ptr_array_add (targets, ((const GuestDisk *) g_ptr_array_index (
-                                   guest->disks, i))->target);
-    g_autofree char *names
-      = nearest_names (request->disk, targets, NAMES_SHOWN);
+    g_autofree char *names = libvirt_targets (guest, request->disk);
     error_set (error, ENOENT, "%s has no disk %s that can be read; there are: "
                "%s", who, request->disk, names);
     return;
@@ -208,7 +175,9 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
     return NULL;
   libvirt_leave_out (source, request, unread, true);
   libvirt_leave_out (source, request, look->guest->left_out, false);
-  add_others (source, look->guest);
+  /* Drives that are not read may be those that changed places with others. */
+  libvirt_add_chains (source->roster, look->guest, source->disks);
+  roster_learn (source->roster, source->offer->forest);
   find_strays (source, look->guest);
   if (request->on_missing_full)
     source->offer->whole = g_strdup (request->checkpoint);

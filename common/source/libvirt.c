@@ -12,7 +12,10 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "source/libvirt.h"
+
+#define NAMES_SHOWN 8
 
 void
 libvirt_leave_out (Source *source, const SourceRequest *request,
@@ -26,6 +29,31 @@ libvirt_leave_out (Source *source, const SourceRequest *request,
     GError *why = g_error_copy (g_hash_table_lookup (why_not, item->data));
     g_prefix_error (&why, "disk %s: ", (const char *) item->data);
     source_leave_out (source, item->data, why, belong);
+  }
+}
+
+char *
+libvirt_targets (const Guest *guest, const char *wanted)
+{
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  for (guint i = 0; i < guest->disks->len; i++)
+    g_ptr_array_add (targets, ((const GuestDisk *) g_ptr_array_index (
+                                 guest->disks, i))->target);
+  return nearest_names (wanted, targets, NAMES_SHOWN);
+}
+
+void
+libvirt_add_chains (Roster *roster, const Guest *guest, const GPtrArray *but)
+{
+  for (guint i = 0; i < guest->chains->len; i++) {
+    const GuestChain *chain = g_ptr_array_index (guest->chains, i);
+    bool add = true;
+    for (guint j = 0; but && j < but->len; j++)
+      add = add && strcmp (((const Disk *) g_ptr_array_index (but, j))->target,
+                           chain->target) != 0;
+    for (guint j = 0; add && j < chain->paths->len; j++)
+      roster_add (roster, chain->target, g_ptr_array_index (chain->paths, j));
   }
 }
 

@@ -15,6 +15,17 @@
 void libvirt_leave_out (Source *source, const SourceRequest *request,
                         GHashTable *why_not, bool belong);
 
+/* The targets of the guest's disks, those most like the wanted one first.  Returns
+ * a new string; g_free ().
+ */
+char *libvirt_targets (const Guest *guest, const char *wanted);
+
+/* Add the files of the guest's drives, except of these disks
+ * (Disk; NULL: no exception).
+ */
+void libvirt_add_chains (Roster *roster, const Guest *guest,
+                         const GPtrArray *but);
+
 /* Open a stopped guest's images: a source of the kind file=.
  * Takes look->tree.
  */

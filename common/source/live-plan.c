@@ -18,6 +18,7 @@
 #include "base/own-folder.h"
 #include "image/chain.h"
 #include "parts/parts.h"
+#include "source/libvirt.h"
 #include "source/live-plan.h"
 
 #define SOCKET_DIR "/run"
@@ -37,7 +38,6 @@ live_plan_clear (LivePlan *plan)
   g_clear_pointer (&plan->useless, g_hash_table_unref);
   g_clear_pointer (&plan->unseen, g_ptr_array_unref);
   g_clear_pointer (&plan->create, checkpoint_free);
-  g_clear_pointer (&plan->scratch, g_ptr_array_unref);
 }
 
 /* The user that QEMU runs as, as far as it is known. */
@@ -51,27 +51,27 @@ qemu_user (const GuestLook *look, uid_t *user, gid_t *group)
 
 /* Can QEMU's user do what mode says in the folder? */
 static bool
-check_folder (const char *purpose, const char *folder, const GuestLook *look,
+check_folder (const LivePlan *plan, const char *purpose, const char *folder,
               int mode, Remedy remedy, GError **error)
 {
   uid_t user;
   gid_t group;
 
-  return !qemu_user (look, &user, &group)
+  return !qemu_user (plan->look, &user, &group)
     || folder_access (purpose, folder, user, group, mode, NULL, error)
     || error_advise (error, remedy, NULL);
 }
 
 static bool
-choose_socket (LivePlan *plan, const SourceRequest *request,
-               const GuestLook *look, GError **error)
+choose_socket (LivePlan *plan, GError **error)
 {
+  const SourceRequest *request = plan->request;
   const char *runtime = getenv ("XDG_RUNTIME_DIR");
   const char *folder = request->socket_dir ? request->socket_dir
     : geteuid () == 0 ? SOCKET_DIR : runtime ? runtime : g_get_tmp_dir ();
 
   plan->folder = g_build_filename (folder, plan->mark, NULL);
-  if (look->host)
+  if (plan->look->host)
     return true;
   plan->backup->socket = g_build_filename (plan->folder, OWN_SOCKET, NULL);
   if (strlen (plan->backup->socket)
@@ -79,56 +79,56 @@ choose_socket (LivePlan *plan, const SourceRequest *request,
     return error_set (error, ENAMETOOLONG, "the path of QEMU's socket, %s, is "
                       "too long for Unix", plan->backup->socket)
       || error_advise (error, REMEDY_SOCKET_DIR, NULL);
-  return check_folder ("QEMU's socket", folder, look, X_OK, REMEDY_SOCKET_DIR,
+  return check_folder (plan, "QEMU's socket", folder, X_OK, REMEDY_SOCKET_DIR,
                        error);
 }
 
 static bool
-choose_tcp (LivePlan *plan, const SourceRequest *request, const GuestLook *look,
-            GError **error)
+choose_tcp (LivePlan *plan, GError **error)
 {
-  if (!look->host) {
+  const SourceRequest *request = plan->request;
+  const char *host = plan->look->host;
+
+  if (!host)
     return !request->nbd_tls
       || error_set (error, EINVAL, "TLS goes with a remote libvirt; from this "
                     "machine's, data comes over a Unix socket that nobody else "
                     "can reach")
       || error_advise (error, REMEDY_NO_TLS, NULL);
-  }
   if (!request->nbd_tls)
     return error_set (error, EINVAL, "libvirt at %s is on another machine, "
                       "from which the disks' content comes over TCP",
                       request->libvirt)
       || error_advise (error, REMEDY_SAY_TLS, NULL);
-  plan->backup->host = g_strdup (look->host);
+  plan->backup->host = g_strdup (host);
   plan->backup->port = FIRST_PORT;
   plan->backup->tls = strcmp (request->nbd_tls, "no") != 0;
   return true;
 }
 
-/* NULL: there is no place for it. */
+/* A new string; NULL with an error: there is no place for it. */
 static char *
-scratch_path (const LivePlan *plan, const SourceRequest *request,
-              const GuestDisk *disk)
+scratch_path (const LivePlan *plan, const GuestDisk *disk, GError **error)
 {
   const bool is_file = strcmp (disk->type, "file") == 0 && disk->source;
-  g_autofree char *folder = request->scratch_dir
-    ? g_strdup (request->scratch_dir)
+  g_autofree char *folder = plan->request->scratch_dir
+    ? g_strdup (plan->request->scratch_dir)
     : is_file ? g_path_get_dirname (disk->source) : NULL;
   g_autofree char *name
     = g_strdup_printf ("%s.%s.scratch", plan->mark, disk->target);
 
-  return folder ? g_build_filename (folder, name, NULL) : NULL;
-}
-
-/* A daemon of the system makes the file, one of the user is the user. */
-static bool
-check_scratch (const char *path, const GuestLook *look, GError **error)
-{
-  g_autofree char *folder = g_path_get_dirname (path);
-
-  return check_folder ("scratch files", folder, look,
-                       look->privileged ? X_OK : W_OK | X_OK,
-                       REMEDY_SCRATCH_DIR, error);
+  if (!folder) {
+    error_set (error, EINVAL, "disk %s is of type %s, so there is no folder "
+               "beside it for the scratch file", disk->target, disk->type);
+    return error_advise_null (error, REMEDY_SCRATCH_DIR, NULL);
+  }
+  g_autofree char *path = g_build_filename (folder, name, NULL);
+  g_autofree char *parent = g_path_get_dirname (path);
+  /* A daemon of the system makes the file, one of the user is the user. */
+  return check_folder (plan, "scratch files", parent,
+                       plan->look->privileged ? X_OK : W_OK | X_OK,
+                       REMEDY_SCRATCH_DIR, error)
+    ? g_steal_pointer (&path) : NULL;
 }
 
 /* libvirt keeps bitmaps in qcow2 only, and would begin nothing at all if asked
@@ -142,39 +142,19 @@ can_hold_bitmap (const GuestLook *look, const GuestDisk *disk)
 }
 
 static bool
-add_disk (LivePlan *plan, const SourceRequest *request, const GuestLook *look,
-          const GuestDisk *disk, const char *since, GError **error)
+add_disk (LivePlan *plan, const GuestDisk *disk, const char *since,
+          GError **error)
 {
-  g_autofree char *scratch = scratch_path (plan, request, disk);
+  char *scratch = scratch_path (plan, disk, error);
 
   if (!scratch)
-    return error_set (error, EINVAL, "disk %s is of type %s, so there is no "
-                      "folder beside it for the scratch file", disk->target,
-                      disk->type)
-      || error_advise (error, REMEDY_SCRATCH_DIR, NULL);
-  if (!check_scratch (scratch, look, error))
     return false;
   BackupDisk *wanted = backup_add_disk (plan->backup, disk->target);
   wanted->incremental = g_strdup (since);
-  wanted->scratch = g_strdup (scratch);
-  g_ptr_array_add (plan->scratch, g_steal_pointer (&scratch));
-  if (plan->create && can_hold_bitmap (look, disk))
+  wanted->scratch = scratch;
+  if (plan->create && can_hold_bitmap (plan->look, disk))
     checkpoint_cover (plan->create, disk->target, plan->create->name);
   return true;
-}
-
-static Roster *
-make_roster (const GuestLook *look)
-{
-  Roster *roster = roster_new (!look->host);
-
-  for (guint i = 0; i < look->guest->chains->len; i++) {
-    const GuestChain *chain = g_ptr_array_index (look->guest->chains, i);
-    for (guint j = 0; j < chain->paths->len; j++)
-      roster_add (roster, chain->target, g_ptr_array_index (chain->paths, j));
-  }
-  roster_learn (roster, look->tree);
-  return roster;
 }
 
 static void
@@ -194,10 +174,10 @@ note_unseen (const LivePlan *plan, const char *target, const char *path,
  * is said.  A format is never guessed from contents, which the guest writes.
  */
 static const char *
-look_at_backing (const LivePlan *plan, const GuestLook *look,
-                 const GuestChain *chain, guint place, int then,
-                 const char *bitmap)
+look_at_backing (const LivePlan *plan, const GuestChain *chain, guint place,
+                 int then, const char *bitmap)
 {
+  const char *host = plan->look->host;
   const char *path = g_ptr_array_index (chain->paths, place);
   const char *format = g_ptr_array_index (chain->formats, place);
   const bool needed = (int) place == then;
@@ -206,9 +186,9 @@ look_at_backing (const LivePlan *plan, const GuestLook *look,
 
   if (*format && strcmp (format, "qcow2") != 0)
     return needed ? "it is not qcow2 any more" : NULL;
-  if (look->host || *path != '/') {
+  if (host || *path != '/') {
     g_autofree char *there
-      = g_strdup_printf ("it is on %s", look->host ? look->host : "a server");
+      = g_strdup_printf ("it is on %s", host ? host : "a server");
     if (!is_below)
       note_unseen (plan, chain->target, path, there, "there, as root,");
     return NULL;
@@ -223,16 +203,16 @@ look_at_backing (const LivePlan *plan, const GuestLook *look,
 
 /* QEMU told libvirt nothing of bitmaps that it found void in a backing file. */
 static bool
-check_backing (const LivePlan *plan, const GuestLook *look,
-               const Checkpoint *since, const char *target, GError **error)
+check_backing (const LivePlan *plan, const Checkpoint *since,
+               const char *target, GError **error)
 {
-  const GuestChain *chain = guest_chain (look->guest, target);
+  const GuestChain *chain = guest_chain (plan->look->guest, target);
   const char *bitmap = checkpoint_bitmap (since, target);
   const int place = roster_place (plan->roster, since, target);
 
   for (guint i = 1; chain && bitmap && i < chain->paths->len; i++) {
     const char *path = g_ptr_array_index (chain->paths, i);
-    const char *why = look_at_backing (plan, look, chain, i, place, bitmap);
+    const char *why = look_at_backing (plan, chain, i, place, bitmap);
     if (why)
       return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "
                         "void (%s), so what was written there since "
@@ -246,60 +226,51 @@ check_backing (const LivePlan *plan, const GuestLook *look,
 
 /* Is there a record of the disk since the checkpoint that can be believed? */
 static bool
-is_recorded (LivePlan *plan, const GuestLook *look, const Checkpoint *since,
-             GHashTable *broken, const char *target)
+is_recorded (LivePlan *plan, const Checkpoint *since, GHashTable *broken,
+             const char *target)
 {
   const GError *why = broken ? g_hash_table_lookup (broken, target) : NULL;
   GError *reason = why ? g_error_copy (why) : NULL;
 
   if (!reason && roster_check (plan->roster, since, target, &reason)
-      && check_backing (plan, look, since, target, &reason))
+      && check_backing (plan, since, target, &reason))
     return checkpoint_bitmap (since, target) != NULL;
   g_hash_table_insert (plan->useless, g_strdup (target), reason);
   return false;
 }
 
 static bool
-choose_disks (LivePlan *plan, const SourceRequest *request,
-              const GuestLook *look, GHashTable *broken, GError **error)
+choose_disks (LivePlan *plan, GHashTable *broken, GError **error)
 {
-  const GPtrArray *disks = look->guest->disks;
+  const SourceRequest *request = plan->request;
+  const GPtrArray *disks = plan->look->guest->disks;
   const Checkpoint *since = request->checkpoint
-    ? forest_lookup (look->tree, request->checkpoint) : NULL;
+    ? forest_lookup (plan->look->tree, request->checkpoint) : NULL;
 
   for (guint i = 0; i < disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (disks, i);
     const bool unwanted
       = request->disk && strcmp (request->disk, disk->target) != 0;
     const bool recorded = since && !unwanted
-      && is_recorded (plan, look, since, broken, disk->target);
+      && is_recorded (plan, since, broken, disk->target);
 
     if (unwanted)
       g_ptr_array_add (plan->unwanted, g_strdup (disk->target));
     else if (since && !recorded && !request->on_missing_full)
       g_ptr_array_add (plan->refused, g_strdup (disk->target));
-    else if (!add_disk (plan, request, look, disk,
-                        recorded ? since->name : NULL, error))
+    else if (!add_disk (plan, disk, recorded ? since->name : NULL, error))
       return false;
   }
   return true;
 }
 
-static void
-start_create (LivePlan *plan, const char *name)
-{
-  plan->create = checkpoint_new (name);
-  plan->create->description
-    = g_strdup_printf ("made with a backup (%s)", plan->mark);
-}
-
 /* "; disk vda is of version 2: once the guest is off, type …", or NULL. */
 static char *
-what_to_amend (const LivePlan *plan, const GuestLook *look)
+what_to_amend (const LivePlan *plan)
 {
-  for (guint i = 0; !look->host && i < plan->backup->disks->len; i++) {
+  for (guint i = 0; !plan->look->host && i < plan->backup->disks->len; i++) {
     const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
-    const GuestDisk *disk = guest_disk (look->guest, wanted->target);
+    const GuestDisk *disk = guest_disk (plan->look->guest, wanted->target);
     if (!disk || !disk->source || g_strcmp0 (disk->format, "qcow2") != 0
         || !image_is_version_2 (disk->source))
       continue;
@@ -312,52 +283,42 @@ what_to_amend (const LivePlan *plan, const GuestLook *look)
 }
 
 static bool
-refuse_create (const LivePlan *plan, const GuestLook *look, const char *name,
-               GError **error)
+refuse_create (const LivePlan *plan, GError **error)
 {
-  g_autofree char *amend = what_to_amend (plan, look);
+  g_autofree char *amend = what_to_amend (plan);
 
   error_set (error, ENOTSUP, "checkpoint %s cannot be made: no disk in the "
              "backup is qcow2 of version 3 (qemu-img info -U calls it compat "
-             "1.1), and only there can a checkpoint be recorded", name);
+             "1.1), and only there can a checkpoint be recorded",
+             plan->create->name);
   return error_advise (error, REMEDY_FULL_ALONE, amend, NULL);
 }
 
 bool
-live_plan_make (LivePlan *plan, const SourceRequest *request,
-                const GuestLook *look, GHashTable *broken,
-                GError **error)
+live_plan_make (LivePlan *plan, const SourceRequest *request, GuestLook *look,
+                GHashTable *broken, GError **error)
 {
+  plan->request = request;
+  plan->look = look;
   plan->mark = own_folder_name ();
   plan->backup = backup_new ();
   plan->unwanted = g_ptr_array_new_with_free_func (g_free);
   plan->refused = g_ptr_array_new_with_free_func (g_free);
-  plan->scratch = g_ptr_array_new_with_free_func (g_free);
-  plan->roster = make_roster (look);
+  plan->roster = roster_new (!look->host);
+  libvirt_add_chains (plan->roster, look->guest, NULL);
+  roster_learn (plan->roster, look->tree);
   plan->unseen = g_ptr_array_new_with_free_func (g_free);
   plan->useless = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                          (GDestroyNotify) g_error_free);
-  if (request->create)
-    start_create (plan, request->create);
-  if (!choose_tcp (plan, request, look, error)
-      || !choose_socket (plan, request, look, error)
-      || !choose_disks (plan, request, look, broken, error))
-    return false;
-  g_ptr_array_add (plan->scratch, NULL);
-  return !plan->create || plan->create->disks->len > 0
-    || plan->backup->disks->len == 0
-    || refuse_create (plan, look, request->create, error);
-}
-
-/* Unlisted disks would be backed up, too. */
-static char *
-format_request (const LivePlan *plan)
-{
-  g_autoptr (GPtrArray) left_out = g_ptr_array_new ();
-
-  g_ptr_array_extend (left_out, plan->unwanted, NULL, NULL);
-  g_ptr_array_extend (left_out, plan->refused, NULL, NULL);
-  return backup_format (plan->backup, left_out);
+  if (request->create) {
+    plan->create = checkpoint_new (request->create);
+    plan->create->description
+      = g_strdup_printf ("made with a backup (%s)", plan->mark);
+  }
+  return choose_tcp (plan, error) && choose_socket (plan, error)
+    && choose_disks (plan, broken, error)
+    && (!plan->create || plan->create->disks->len > 0
+        || plan->backup->disks->len == 0 || refuse_create (plan, error));
 }
 
 /* Is the job the one that was asked for, as far as it decides what is read?
@@ -382,26 +343,34 @@ is_as_asked (const LivePlan *plan, const Backup *begun, GError **error)
 }
 
 bool
-live_plan_begin (LivePlan *plan, const SourceRequest *request,
-                 const GuestLook *look, Keeper *keeper, Backup **backup,
+live_plan_begin (LivePlan *plan, Keeper *keeper, Backup **backup,
                  Checkpoint **broken, GError **error)
 {
   g_autofree char *checkpoint_xml = plan->create
     ? checkpoint_format (plan->create) : NULL;
+  g_autoptr (GPtrArray) scratch = g_ptr_array_new ();
+  /* Unlisted disks would be backed up, too. */
+  g_autoptr (GPtrArray) left_out = g_ptr_array_new ();
+
+  g_ptr_array_extend (left_out, plan->unwanted, NULL, NULL);
+  g_ptr_array_extend (left_out, plan->refused, NULL, NULL);
+  for (guint i = 0; i < plan->backup->disks->len; i++)
+    g_ptr_array_add (scratch, ((const BackupDisk *) g_ptr_array_index (
+                                 plan->backup->disks, i))->scratch);
+  g_ptr_array_add (scratch, NULL);
   JobRequest job = {
     .checkpoint_xml = checkpoint_xml,
-    .checkpoint_name = request->create,
+    .checkpoint_name = plan->request->create,
     .mark = plan->mark,
     .folder = plan->folder,
-    .take_over = request->take_over,
-    .scratch = (const char *const *) plan->scratch->pdata,
+    .take_over = plan->request->take_over,
+    .scratch = (const char *const *) scratch->pdata,
   };
-
   job.qemu_needs_folder
-    = qemu_user (look, &job.qemu_user, &job.qemu_group);
+    = qemu_user (plan->look, &job.qemu_user, &job.qemu_group);
   for (guint tries = 1;; tries++) {
     g_autoptr (GError) refusal = NULL;
-    g_autofree char *text = format_request (plan);
+    g_autofree char *text = backup_format (plan->backup, left_out);
     g_autofree char *begun = NULL;
 
     job.backup_xml = text;

@@ -12,6 +12,8 @@
 #include "tree/roster.h"
 
 typedef struct {
+  const SourceRequest *request; /* borrowed, and so is look */
+  GuestLook *look;
   char *mark;                   /* in all names that we make */
   char *folder;                 /* for the socket, to be made */
   Backup *backup;               /* as asked for */
@@ -23,7 +25,6 @@ typedef struct {
   GPtrArray *unseen;            /* of char *: what could not be looked at, and
                                  * what that means */
   Checkpoint *create;           /* or NULL */
-  GPtrArray *scratch;           /* of char *: paths; NULL-terminated */
 } LivePlan;
 
 void live_plan_clear (LivePlan *plan);
@@ -35,10 +36,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
  * tried (EACCES with path and user).
  */
 bool live_plan_make (LivePlan *plan, const SourceRequest *request,
-                     const GuestLook *look, GHashTable *broken,
-                     GError **error);
+                     GuestLook *look, GHashTable *broken, GError **error);
 
 /* Begin the job.  *backup: what libvirt made of it; backup_free (). */
-bool live_plan_begin (LivePlan *plan, const SourceRequest *request,
-                      const GuestLook *look, Keeper *keeper, Backup **backup,
+bool live_plan_begin (LivePlan *plan, Keeper *keeper, Backup **backup,
                       Checkpoint **broken, GError **error);

@@ -16,6 +16,22 @@ offer_new (Forest *forest, Forest *known, const char *base)
   return offer;
 }
 
+Forest *
+offer_single (Checkpoint *checkpoint, const Checkpoint *known)
+{
+  Forest *forest = forest_new ();
+
+  if (known) {
+    checkpoint->has_creation_time = known->has_creation_time;
+    checkpoint->creation_time = known->creation_time;
+    if (known->domain_disks)
+      checkpoint->domain_disks = g_ptr_array_ref (known->domain_disks);
+  }
+  forest_add (forest, checkpoint, NULL);
+  forest_link (forest);
+  return forest;
+}
+
 void
 offer_free (Offer *offer)
 {

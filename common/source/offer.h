@@ -23,6 +23,11 @@ typedef struct {
 /* The forests are taken.  base: copied. */
 Offer *offer_new (Forest *forest, Forest *known, const char *base);
 
+/* A forest of that checkpoint alone (taken), with what is known of its time.
+ * known: libvirt's of that name; NULL: there is none.
+ */
+Forest *offer_single (Checkpoint *checkpoint, const Checkpoint *known);
+
 /* NULL is fine. */
 void offer_free (Offer *offer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Offer, offer_free)

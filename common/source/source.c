@@ -55,6 +55,26 @@ source_names (void)
   return g_string_free (names, FALSE);
 }
 
+Layer *
+source_add_export (Disk *disk, const char *uri)
+{
+  Layer *layer = layer_new (uri);
+
+  layer->is_nbd = true;
+  g_ptr_array_add (disk->layers, layer);
+  return layer;
+}
+
+void
+source_add_bitmap (Disk *disk, const char *name)
+{
+  const Layer *layer = disk_layer (disk, disk->layers->len - 1);
+  Bitmap *bitmap = bitmap_new (name);
+
+  bitmap->recording = true;
+  g_ptr_array_add (layer->bitmaps, bitmap);
+}
+
 void
 source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
                   guint64 told_to)
@@ -75,12 +95,12 @@ source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
 }
 
 void
-source_call_roll (Source *source, Roster *roster)
+source_call_roll (Source *source)
 {
-  source->roster = roster;
-  roster_learn (roster, source->offer->forest);
+  roster_learn (source->roster, source->offer->forest);
   for (guint i = 0; i < source->disks->len; i++)
-    ((Disk *) g_ptr_array_index (source->disks, i))->roster = roster;
+    ((Disk *) g_ptr_array_index (source->disks, i))->roster
+      = source->roster;
 }
 
 static void

@@ -132,6 +132,16 @@ void source_warn_whole (const Source *source, const char *target,
  */
 const LeftOut *source_left_out (const Source *source, const char *target);
 
+/* For sources: add a layer that the server at uri tells of, below those that
+ * the disk has.  Returns it, borrowed.
+ */
+Layer *source_add_export (Disk *disk, const char *uri);
+
+/* For sources: the server of the last layer offers a bitmap, which records as
+ * far as we are told.
+ */
+void source_add_bitmap (Disk *disk, const char *name);
+
 /* For sources: say what of an endpoint is dirty.  depth: of the part's layer
  * as the server counts, 1 on top; told_to: where the server's word on it ends
  * (bytes).
@@ -139,10 +149,10 @@ const LeftOut *source_left_out (const Source *source, const char *target);
 void source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
                        guint64 told_to);
 
-/* For sources: give all disks the roster (taken), once it knows all files and
- * the offer is there.
+/* For sources: give all disks the source's roster, once that knows all files
+ * and the offer is there.
  */
-void source_call_roll (Source *source, Roster *roster);
+void source_call_roll (Source *source);
 
 /* For sources: set up and release the common part. */
 void source_init (Source *source, const SourceOps *ops,

@@ -62,24 +62,6 @@ choose_target (const SourceRequest *request, const Forest *tree,
   return target;
 }
 
-/* One checkpoint and its bitmap, with what the tree knows of it. */
-static Forest *
-single_checkpoint (const char *name, const char *target, const char *bitmap,
-                   const Checkpoint *known)
-{
-  Forest *forest = forest_new ();
-  Checkpoint *checkpoint = checkpoint_new (name);
-
-  if (known) {
-    checkpoint->has_creation_time = known->has_creation_time;
-    checkpoint->creation_time = known->creation_time;
-  }
-  checkpoint_cover (checkpoint, target, bitmap);
-  forest_add (forest, checkpoint, NULL);
-  forest_link (forest);
-  return forest;
-}
-
 /* bitmap= names the bitmap whatever the tree would say, as it must for
  * libvirt's backup-vda; checkpoint= is then what the view is called.  Without
  * it the tree decides, and without a tree the bitmaps offered are one.
@@ -99,27 +81,18 @@ choose_forest (const SourceRequest *request, Forest *tree, const Disk *disk,
   }
   const char *bitmap = request->bitmaps->len > 0
     ? g_ptr_array_index (request->bitmaps, 0) : NULL;
-  if (bitmap)
-    return single_checkpoint (checkpoint ? checkpoint : bitmap,
-                              disk->target, bitmap, known);
-  if (tree)
+  if (tree && !bitmap)
     return g_steal_pointer (&owned_tree);
-  if (checkpoint && !layer_bitmap (disk_layer (disk, 0), checkpoint))
-    return single_checkpoint (checkpoint, disk->target, checkpoint, NULL);
+  if (bitmap || (checkpoint
+                 && !layer_bitmap (disk_layer (disk, 0), checkpoint))) {
+    Checkpoint *only = checkpoint_new (checkpoint ? checkpoint : bitmap);
+    checkpoint_cover (only, disk->target, bitmap ? bitmap : checkpoint);
+    return offer_single (only, known);
+  }
 
   g_autoptr (GPtrArray) disks = g_ptr_array_new ();
   g_ptr_array_add (disks, (gpointer) disk);
   return parts_flat_tree (disks);
-}
-
-/* The context that a part wants of its layer's server. */
-static char *
-part_context (const Part *part)
-{
-  g_auto (NbdEndpoint) endpoint = { 0 };
-
-  source_set_dirty (&endpoint, part, 1, NBD_TOLD_TO_THE_END);
-  return g_strdup (nbd_endpoint_dirty_context (&endpoint));
 }
 
 static void
@@ -161,14 +134,9 @@ look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
     = nbd_connect_bitmaps (server->life, server->first, uri, error);
   if (!names)
     return false;
-  Layer *layer = layer_new (uri);
-  layer->is_nbd = true;
-  g_ptr_array_add (disk->layers, layer);
-  for (guint i = 0; i < names->len; i++) {
-    Bitmap *bitmap = bitmap_new (g_ptr_array_index (names, i));
-    bitmap->recording = true;   /* as far as we are told: see parts_plan */
-    g_ptr_array_add (layer->bitmaps, bitmap);
-  }
+  source_add_export (disk, uri);
+  for (guint i = 0; i < names->len; i++)
+    source_add_bitmap (disk, g_ptr_array_index (names, i));
   return true;
 }
 
@@ -183,8 +151,11 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
 
   for (guint i = 0; parts && !server->first_context && i < parts->len; i++) {
     const Part *part = g_ptr_array_index (parts, i);
-    if (part->layer == index)
-      server->first_context = part_context (part);
+    g_auto (NbdEndpoint) wanted = { 0 };
+    if (part->layer != index)
+      continue;
+    source_set_dirty (&wanted, part, 1, NBD_TOLD_TO_THE_END);
+    server->first_context = g_strdup (nbd_endpoint_dirty_context (&wanted));
   }
   if (!nbd_connect_go (server->life, server->first, server->first_context,
                        server->uri, error))
@@ -260,14 +231,14 @@ layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   Server *server = g_ptr_array_index (self->servers, part->layer);
-  g_autofree char *context = part_context (part);
 
   endpoint->uri = g_strdup (server->uri);
   source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     server->uri, part->bitmap
                                     ? part->bitmap->name : "none");
-  if (g_strcmp0 (server->first_context, context) == 0) {
+  if (g_strcmp0 (server->first_context,
+                 nbd_endpoint_dirty_context (endpoint)) == 0) {
     nbd_life_remove_sign (server->life, server->sign);
     endpoint->first = g_steal_pointer (&server->first);
     g_clear_pointer (&server->first_context, g_free);
