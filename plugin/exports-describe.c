@@ -17,7 +17,7 @@
 static void
 log_loss (const Source *source, bool was_over, const GError *failure)
 {
-  if (!was_over && source->life && nbd_life_is_over (source->life)
+  if (!was_over && nbd_life_is_over (source->life)
       && !nbd_life_is_stopped (source->life))
     reporter_warn_error (source->reporter, failure);
 }
@@ -91,7 +91,7 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
                      "healthy, is known once a backup is begun");
     return;
   }
-  const bool was_over = source->life && nbd_life_is_over (source->life);
+  const bool was_over = nbd_life_is_over (source->life);
   const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
   if (failure) {
     g_autofree char *line = error_line (failure, source->reporter->remedies);

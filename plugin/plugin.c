@@ -39,7 +39,7 @@ static Settings *settings;
 static Source *source;
 static Catalogue *catalogue;
 static OpenParts *cache;
-static GPtrArray *kept;         /* of OpenPart: see Source.connects_early */
+static GPtrArray *kept;         /* of OpenPart: see Source.keeps_connections */
 static GError *start_error;     /* why nothing can be served, or NULL */
 
 /* A data request failed: only what was not logged before has a message. */
@@ -120,7 +120,7 @@ load_tree (GError **error)
 static bool
 connect_early (GError **error)
 {
-  const DiskView *view = source->connects_early
+  const DiskView *view = source->keeps_connections
     ? catalogue_lookup (catalogue, NULL, NULL, NULL) : NULL;
 
   if (!view)

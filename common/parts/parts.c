@@ -29,12 +29,6 @@ part_equal (const Part *a, const Part *b)
   return a->kind == b->kind && a->layer == b->layer && a->bitmap == b->bitmap;
 }
 
-const char *
-part_bitmap_name (const Part *part)
-{
-  return part->bitmap ? part->bitmap->name : NULL;
-}
-
 static void
 add_part (GPtrArray *parts, PartKind kind, guint layer, const Bitmap *bitmap)
 {
@@ -85,18 +79,6 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
     || parts_lost (disk, disk_layer (disk, (guint) place), name, error);
 }
 
-/* Each server of the first `end` layers must offer the bitmap, for NBD does not
- * tell that a layer is older.
- */
-static bool
-check_offered (const Disk *disk, const char *name, guint end, GError **error)
-{
-  for (guint i = deepest_with (disk, name) + 1; i < end; i++)
-    if (disk_layer (disk, i)->is_nbd)
-      return parts_not_offered (disk, disk_layer (disk, i), name, error);
-  return true;
-}
-
 /* For each byte of a name that is not UTF-8, QEMU tells U+FFFD; and by that name
  * it knows no bitmap.
  */
@@ -131,7 +113,11 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
     ends[i] = bitmap && !bitmap->recording;
     add_part (parts, bitmap ? PART_BITMAP : PART_ALLOCATION, i, bitmap);
   }
-  return check_offered (disk, name, end, error);
+  /* NBD does not tell that a layer is older, so its server must offer it. */
+  for (guint i = deepest + 1; i < end; i++)
+    if (disk_layer (disk, i)->is_nbd)
+      return parts_not_offered (disk, disk_layer (disk, i), name, error);
+  return true;
 }
 
 /* The checkpoints after `checkpoint` on the way to the current one, the

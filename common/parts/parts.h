@@ -29,9 +29,6 @@ typedef struct {
  */
 bool part_equal (const Part *a, const Part *b);
 
-/* The bitmap's name, or NULL if the part has none.  Borrowed. */
-const char *part_bitmap_name (const Part *part);
-
 /* The parts of the view "disk since checkpoint", top layer first, each
  * once: a new array of Part; g_ptr_array_unref ().  A block is clean only if it
  * is clean in all of them.

@@ -77,7 +77,9 @@ check_any (const Catalogue *self, const Disk *disk, GError **error)
   guint good = 0, bad = 0;
   bool warned = false;
 
-  for (guint i = 0; !disk->full && i < all->len; i++) {
+  if (disk->full)
+    return true;
+  for (guint i = 0; i < all->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
     if (!checkpoint_bitmap (checkpoint, disk->target))
       continue;
@@ -89,8 +91,6 @@ check_any (const Catalogue *self, const Disk *disk, GError **error)
     else if (bad++ == 0)
       first_bad = view;
   }
-  if (disk->full)
-    return true;
   if (good == 0)
     return bad == 0 ? catalogue_nothing_recorded (source, disk, error)
       : catalogue_refuse (source, first_bad, error);

@@ -282,7 +282,8 @@ file_endpoint (Source *source, const Disk *disk, const Part *part,
   source_set_dirty (endpoint, part, part->layer + 1,
                     disk_layer (disk, part->layer)->size);
   return storage_daemon_export (self->daemon, disk, part->layer,
-                                part_bitmap_name (part), endpoint, error);
+                                part->bitmap ? part->bitmap->name : NULL,
+                                endpoint, error);
 }
 
 static void

@@ -161,7 +161,6 @@ serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
     = offer_new (served, g_steal_pointer (&plan->look->tree), since);
   source->roster = g_steal_pointer (&plan->roster);
   source_call_roll (source);
-  source->connects_early = true;
   source->keeps_connections = true;
   return true;
 }
@@ -282,50 +281,38 @@ begin_job (LiveSource *self, const SourceRequest *request, GuestLook *look,
   return begin_job (self, request, look, found, error);
 }
 
-/* A bitmap that was made since QEMU was started is in no image yet. */
-static bool
-not_in_images (const SourceRequest *request, const GuestLook *look,
-               GError **error)
-{
-  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
-  g_autoptr (GError) unknown = NULL;
-
-  for (guint i = 0; i < look->guest->disks->len; i++) {
-    const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
-    if (g_strcmp0 (disk->format, "qcow2") == 0
-        && (!request->disk || strcmp (request->disk, disk->target) == 0))
-      g_ptr_array_add (targets, disk->target);
-  }
-  parts_unknown_checkpoint (look->tree, request->checkpoint, &unknown);
-  g_autofree char *command
-    = redefine_command (request->libvirt, look->guest->name,
-                        request->checkpoint, targets, true);
-  return error_set (error, unknown->code, "%s%s%s", unknown->message,
-                    targets->len ? "; if libvirt may have forgotten it "
-                    "(migration, --metadata), tell it again, which libvirt "
-                    "refuses where a disk has no such bitmap, with: " : "",
-                    targets->len ? command : "");
-}
-
-/* The images tell what libvirt may have forgotten, if they are here. */
+/* libvirt may have forgotten it.  The images tell, if they are here; but a bitmap
+ * that was made since QEMU was started is in none yet.
+ */
 static bool
 unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
                     GError **error)
 {
-  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+  const char *name = request->checkpoint;
+  g_autoptr (GPtrArray) have = g_ptr_array_new ();
+  g_autoptr (GPtrArray) may_have = g_ptr_array_new ();
+  g_autoptr (GError) unknown = NULL;
 
-  for (guint i = 0; !look->host && i < look->guest->disks->len; i++) {
+  for (guint i = 0; i < look->guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
-    if (disk->source && g_strcmp0 (disk->format, "qcow2") == 0
-        && image_has_bitmap (disk->source, request->checkpoint))
-      g_ptr_array_add (targets, disk->target);
+    if (g_strcmp0 (disk->format, "qcow2") != 0)
+      continue;
+    if (!look->host && disk->source && image_has_bitmap (disk->source, name))
+      g_ptr_array_add (have, disk->target);
+    if (!request->disk || strcmp (request->disk, disk->target) == 0)
+      g_ptr_array_add (may_have, disk->target);
   }
-  if (targets->len == 0)
-    return not_in_images (request, look, error);
   g_autofree char *command
-    = redefine_command (request->libvirt, look->guest->name,
-                        request->checkpoint, targets, false);
-  return parts_forgotten (request->checkpoint, targets, command, error);
+    = redefine_command (request->libvirt, look->guest->name, name,
+                        have->len ? have : may_have, have->len == 0);
+  if (have->len > 0)
+    return parts_forgotten (name, have, command, error);
+  parts_unknown_checkpoint (look->tree, name, &unknown);
+  return error_set (error, unknown->code, "%s%s%s", unknown->message,
+                    may_have->len ? "; if libvirt may have forgotten it "
+                    "(migration, --metadata), tell it again, which libvirt "
+                    "refuses where a disk has no such bitmap, with: " : "",
+                    may_have->len ? command : "");
 }
 
 /* libvirt deletes it only if each disk that it covers has the bitmap still. */

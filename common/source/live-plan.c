@@ -271,8 +271,8 @@ what_to_amend (const LivePlan *plan)
   for (guint i = 0; !plan->look->host && i < plan->backup->disks->len; i++) {
     const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
     const GuestDisk *disk = guest_disk (plan->look->guest, wanted->target);
-    if (!disk || !disk->source || g_strcmp0 (disk->format, "qcow2") != 0
-        || !image_is_version_2 (disk->source))
+    if (!disk || g_strcmp0 (disk->format, "qcow2") != 0
+        || can_hold_bitmap (plan->look, disk))
       continue;
     g_autofree char *word = error_shell_word (disk->source);
     return g_strdup_printf ("; disk %s is of version 2: to change that, once "

@@ -74,12 +74,10 @@ struct Source {
   Offer *offer;                 /* checkpoints that can be asked for */
   NbdLife *life;                /* of all its connections */
   Roster *roster;               /* the disks' own; see source_call_roll */
-  /* The server is not ours and could be replaced under its name: the default
-   * view is connected before serving begins, with all its connections, and kept.
-   */
-  bool connects_early;
-  /* They could not be made again later, or to another server under the same
-   * name, which a map that was read before would not fit: none is closed.
+  /* The server is not ours.  Connections made later could fail, or meet another
+   * server under the same name, which a map that was read before would not fit:
+   * so the default view is connected before serving begins, with all its
+   * connections, and none is closed.
    */
   bool keeps_connections;
   GPtrArray *left_out;          /* of LeftOut: disks of the guest that are not

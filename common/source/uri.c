@@ -212,7 +212,6 @@ uri_inspect (const SourceRequest *request, Forest *tree,
   UriSource *self = g_new0 (UriSource, 1);
 
   source_init (&self->source, &source_uri_ops, request, reporter);
-  self->source.connects_early = true;
   self->source.keeps_connections = true;
   self->servers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) server_free);
