@@ -18,13 +18,13 @@ typedef struct {
 void export_name_clear (ExportName *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportName, export_name_clear)
 
-/* Take a name from a client (untrusted) apart.  Bitmap names may hold any
- * character, so "/1" is no part number if the name with it is a checkpoint of
- * the forest; EINVAL if the name without it is one, too.
+/* Take a client's name (untrusted) apart.  "/1" is no part number if the name with
+ * it is a checkpoint of the forest, for bitmaps may be called anything; EINVAL if
+ * the name without it is one, too.
  */
 bool export_name_parse (const char *text, const Forest *forest,
                         ExportName *name, GError **error);
 
-/* The name of a view, or of one of its parts: a new string; g_free (). */
+/* Returns a new string; g_free (). */
 char *export_name_format (const char *target, const char *checkpoint,
                           int part);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
- *
- * Names and descriptions of parts.
  */
 #include <config.h>
 

@@ -162,11 +162,10 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
 
   if (!way) {
     g_autofree char *branch = parts_branch_reason (forest, disk, checkpoint);
-    parts_not_recording (disk, checkpoint, layer, branch ? branch
-                         : "it is not known to lead to a current checkpoint "
-                         "whose bitmap goes on", error);
-    return error_advise (error, branch ? REMEDY_FULL_BACKUP : REMEDY_GIVE_TREE,
-                         NULL);
+    return parts_not_recording (
+      disk, checkpoint, layer, branch ? branch
+      : "it is not known to lead to a current checkpoint whose bitmap goes on",
+      branch ? REMEDY_FULL_BACKUP : REMEDY_GIVE_TREE, error);
   }
   for (guint i = way->len; i > 0 && first_end (disk, ends) >= 0; i--) {
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
@@ -178,8 +177,8 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
   const int left = first_end (disk, ends);
   return left < 0
     || parts_not_recording (disk, checkpoint, (guint) left, "no later "
-                            "checkpoint's bitmap is there, either", error)
-    || error_advise (error, REMEDY_FULL_BACKUP, NULL);
+                            "checkpoint's bitmap is there, either",
+                            REMEDY_FULL_BACKUP, error);
 }
 
 /* NBD does not tell whether a bitmap still records, so whatever the server

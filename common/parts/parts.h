@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Which bitmaps, in which layers, together tell what changed on a disk
- * since a checkpoint; and whether they can be trusted to.
+ * Which bitmaps, in which layers, together tell what changed on a disk since a
+ * checkpoint, and whether they can be trusted to.
  */
 #pragma once
 
@@ -24,21 +24,20 @@ typedef struct {
                                  * disk */
 } Part;
 
-/* Are these the same part of one disk?  The only comparison of parts there is:
- * whoever keeps what was read of one asks it.
+/* Are these the same part of one disk?  To be asked before what was read of one
+ * is used for the other.
  */
 bool part_equal (const Part *a, const Part *b);
 
-/* The parts of the view "disk since checkpoint", top layer first, each
- * once: a new array of Part; g_ptr_array_unref ().  A block is clean only if it
- * is clean in all of them.
+/* The parts of the view "disk since checkpoint", top layer first, each once: a
+ * new array of Part; g_ptr_array_unref ().  A block is clean only if it is clean
+ * in all of them.
  *
- * Refused, with reason and remedy, whenever that could not be proved:
- * unknown checkpoint or one that does not cover the disk (ENOENT), a disk that
- * was another then (EIO, see roster.h), bitmap missing (ENOENT), inconsistent,
- * void in a layer that may have held the record (EIO), not offered by a layer's
- * server (ENOENT), or not recording and not continued by its descendants' up to
- * the current checkpoint (EIO).
+ * NULL whenever that could not be proved: the checkpoint is unknown or does not
+ * cover the disk, or a bitmap is missing or not offered by a layer's server
+ * (ENOENT); the disk was another then (see roster.h), or a bitmap is inconsistent,
+ * void in a layer that may have held the record, or not recording and not
+ * continued by its descendants' up to the current checkpoint (EIO).
  *
  * Facts: a modern bitmap is complete by itself over the contiguous layers
  * that have it (libvirt docs/kbase/internals/incremental-backup.rst);
@@ -50,34 +49,34 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 /* The one part of a disk of which everything counts as dirty. */
 GPtrArray *parts_whole (void);
 
-/* A warning: who (a checkpoint, a definition) names a file that is not in the
- * disk's chain any more, as after a merge of layers.  Returns a new string;
- * g_free ().
+/* A warning that who (a checkpoint, a definition) names a file that is not in the
+ * disk's chain any more.  Returns a new string; g_free ().
  */
 char *parts_strayed (const char *who, const char *path);
 
-/* Always false (ENOENT): no document tells of the checkpoint, but these disks
- * (char *) have a bitmap of its name.  command: tells libvirt of it again; NULL:
- * there is no libvirt.
+/* The refusals here and in refuse.h always return false. */
+
+/* ENOENT: no document tells of the checkpoint, but these disks (char *) have a
+ * bitmap of its name.  command: tells libvirt of it again; NULL: there is none.
  */
 bool parts_forgotten (const char *checkpoint, const GPtrArray *targets,
                       const char *command, GError **error);
 
-/* Always false: ENOENT with the known names, the nearest first. */
+/* ENOENT, with the known names, the nearest first. */
 bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
                                GError **error);
 
-/* Always false: EIO, a layer that may have held the record of a checkpoint has
- * lost all of its bitmaps.  bitmap: the name of the record; NULL: any.
+/* EIO: a layer that may have held the record has lost all of its bitmaps.
+ * bitmap: the name of the record; NULL: any.
  */
 bool parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
                  GError **error);
 
-/* Always false: ENOENT, nothing at all is recorded for the disk. */
+/* ENOENT: nothing at all is recorded for the disk. */
 bool parts_nothing_recorded (const Disk *disk, GError **error);
 
-/* A tree for disks without checkpoint documents: each bitmap name is a
- * root, which covers the disks that have it in any layer.  libvirt's own
- * temporary bitmaps are left out.
+/* A tree for disks without checkpoint documents: each bitmap's name is a root,
+ * which covers the disks that have it in any layer.  Leaves out libvirt's own
+ * temporary bitmaps.
  */
 Forest *parts_flat_tree (const GPtrArray *disks);

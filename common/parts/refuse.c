@@ -349,11 +349,12 @@ parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
 
 bool
 parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
-                     guint layer, const char *why, GError **error)
+                     guint layer, const char *why, Remedy remedy,
+                     GError **error)
 {
   error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s is not "
              "recording (disabled), and %s; blocks written since are "
              "unknown", disk->target, checkpoint->name,
              disk_layer (disk, layer)->path, why);
-  return false;
+  return error_advise (error, remedy, NULL);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Why a view cannot be made, and what to do: for parts.c.  All that return
- * bool return false, with one line in *error (NULL: nobody wants to know).
+ * The refusals of parts.c.  error is NULL where nobody wants to know.
  */
 #pragma once
 
+#include "base/remedy.h"
 #include "image/disk.h"
 #include "tree/forest.h"
 
@@ -22,23 +22,24 @@ bool parts_missing (const Forest *forest, const Disk *disk,
 bool parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
                  GError **error);
 
-/* ENOENT: the server of a layer that may hold a part of the record does not
- * offer its bitmap.
+/* ENOENT: a layer may hold a part of the record, but its server does not offer
+ * the bitmap.
  */
 bool parts_not_offered (const Disk *disk, const Layer *layer,
                         const char *bitmap, GError **error);
 
-/* EIO: a bitmap was lost in a crash, in this layer. */
+/* EIO: the layer's bitmap was lost in a crash. */
 bool parts_inconsistent (const Disk *disk, const Layer *layer,
                          const char *bitmap, GError **error);
 
-/* EILSEQ: of a bitmap in this layer, QEMU does not tell the name. */
+/* EILSEQ: QEMU does not tell the name of the layer's bitmap. */
 bool parts_misnamed (const Disk *disk, const Layer *layer,
                      const char *bitmap, GError **error);
 
-/* EIO: the record ends in a layer (its number), and why nothing goes on. */
+/* EIO: the record ends in a layer (its number).  why: nothing goes on there. */
 bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
-                          guint layer, const char *why, GError **error);
+                          guint layer, const char *why, Remedy remedy,
+                          GError **error);
 
 /* Why it cannot be known what came after a checkpoint, if its tree has
  * branches; else NULL.  Returns a new string; g_free ().
