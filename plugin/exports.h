@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Views as exports.  nbdkit's exports have one map each, so a view of several
- * parts has an export for each of them.
+ * Views as exports.  An export has one map, so a view of several parts has an
+ * export for each.
  */
 #pragma once
 
@@ -16,8 +16,8 @@ typedef struct {
   int part;                     /* or EXPORT_NAME_WHOLE */
 } ExportChoice;
 
-/* Find what a client asks for.  As catalogue_lookup; a view of several parts asked
- * for as a whole is refused (ENOTSUP).
+/* Find what a client asks for, as catalogue_lookup; ENOTSUP for all of a view of
+ * several parts.
  */
 bool exports_resolve (const Catalogue *catalogue, const Settings *settings,
                       const char *name, ExportChoice *choice, GError **error);
@@ -25,16 +25,15 @@ bool exports_resolve (const Catalogue *catalogue, const Settings *settings,
 /* The one part that a resolved choice serves. */
 const Part *export_choice_part (const ExportChoice *choice);
 
-/* Call add for every export that can be served, at most 10,000 (nbdkit's
- * own limit).  Stops and fails when add does.
+/* Call add for every export that can be served, at most 10,000 (nbdkit's limit).
+ * Stops and fails when add does.
  */
 typedef bool (*ExportsAdd) (void *opaque, const char *name,
                             const ExportChoice *choice);
 bool exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque);
 
-/* One line for people: disk, checkpoint, time, parent, dirty bytes,
- * granularity, health.  Returns a new string; g_free ().  Reads the map if the
- * source did not count.
+/* One line for people, of at most NBD's 4096 bytes.  Returns a new string;
+ * g_free ().  Reads the map if the source did not count.
  */
 char *exports_describe (Source *source, const ExportChoice *choice,
                         OpenParts *cache);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The exports that clients have open: the connections to a part and its dirty
- * map, shared by all who ask for it, and kept a while after the last has left.
+ * The connections to a part and its dirty map: shared by all clients, and kept a
+ * while after the last has left.
  */
 #pragma once
 
@@ -20,9 +20,8 @@ typedef struct {
   MapReader *reader;
 } OpenPart;
 
-/* Let this process, and those that it starts, open as many files as it may: an
- * open export takes up to 8 connections, and with view=guard all parts of a
- * view are open.
+/* Let this process, and those that it starts, open as many files as it may: a
+ * part takes up to 8 connections.
  */
 void open_parts_raise_limit (void);
 

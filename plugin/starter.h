@@ -2,9 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The process that nbdkit was started as.  With --run it waits for the command
- * while its child serves.  If it is killed, nobody else ends the server, its
- * job, and the scratch files that grow.  If the server is killed, what that
- * process still holds stays.
+ * while its child serves.  If it is killed, nobody else ends the server and its
+ * job.  If the server is killed, what that process still holds stays.
  */
 #pragma once
 

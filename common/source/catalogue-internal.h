@@ -18,7 +18,7 @@ struct Catalogue {
 const Disk *catalogue_disk (const Catalogue *self, const char *target,
                             GError **error);
 
-/* The view, planned now if it was not before.  checkpoint: one of the offer's, or
+/* The view, which is planned now if it was not before.  checkpoint: of the offer;
  * NULL with a disk that is read whole.
  */
 const DiskView *catalogue_view (const Catalogue *self, const Disk *disk,
@@ -28,8 +28,6 @@ const DiskView *catalogue_view (const Catalogue *self, const Disk *disk,
 bool catalogue_refuse (const Source *source, const DiskView *view,
                        GError **error);
 
-/* Say why there is nothing that the disk could be served since: of no checkpoint
- * is a record known by its name.  Always false.
- */
+/* Say why no checkpoint has a record of the disk.  Always false. */
 bool catalogue_nothing_recorded (const Source *source, const Disk *disk,
                                  GError **error);

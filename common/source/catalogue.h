@@ -2,9 +2,7 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * All that a source can show: each of its disks, since each of its checkpoints.
- * A view is planned once, when it is first asked for, and every question about it
- * (may it be served, what is listed, what does no name at all stand for) is a
- * look-up here.
+ * A view is planned once, when it is first asked for.
  */
 #pragma once
 
@@ -21,12 +19,8 @@ typedef struct {
 
 typedef struct Catalogue Catalogue;
 
-/* Of what the source has found, as far as the request asks for it.  Both are
- * borrowed.  Any thread may ask it.
- */
+/* Both are borrowed.  Any thread may ask the catalogue. */
 Catalogue *catalogue_new (Source *source, const SourceRequest *request);
-
-/* NULL is fine. */
 void catalogue_free (Catalogue *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Catalogue, catalogue_free)
 
@@ -39,20 +33,20 @@ bool catalogue_check (const Catalogue *self, GError **error);
 bool catalogue_parse_name (const Catalogue *self, const char *text,
                            ExportName *name, GError **error);
 
-/* The view of that disk since that checkpoint, for a name; NULL: what the request
- * says, or the only one that there is.  Borrowed, as long as the catalogue is
- * there.  NULL with ENOENT and what there is instead, or with what parts_plan says.
+/* The view of that disk since that checkpoint.  For a name that is NULL: what the
+ * request says, or the only one that there is.  Borrowed from the catalogue.  NULL
+ * with ENOENT and what there is instead, or as parts_plan.
  */
 const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
                                   const char *checkpoint, GError **error);
 
-/* The disk that no name at all stands for; NULL with ENOENT if that is ambiguous.
- * Its view may be refused.
+/* The disk that the empty name means, whose view may be refused; NULL with ENOENT
+ * if that is ambiguous.
  */
 const Disk *catalogue_default (const Catalogue *self, GError **error);
 
-/* Call visit for every view that can be served, with its name: "vda" for the one
- * that this means, and "vda@monday".  Stops and fails when visit does.
+/* Call visit for every view that can be served, with each of its names ("vda",
+ * "vda@monday").  Stops and fails when visit does.
  */
 typedef bool (*CatalogueVisit) (void *opaque, const char *name,
                                 const DiskView *view);

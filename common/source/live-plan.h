@@ -22,22 +22,23 @@ typedef struct {
   Roster *roster;               /* where the guest's disks lie today */
   GHashTable *useless;          /* target → GError: why its record is of no
                                  * use, though libvirt would take it */
-  GPtrArray *unseen;            /* of char *: what could not be looked at, and
-                                 * what that means */
+  GPtrArray *unseen;            /* of char *: warnings of what cannot be seen */
   Checkpoint *create;           /* or NULL */
 } LivePlan;
 
 void live_plan_clear (LivePlan *plan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
 
-/* Decide.  broken: target → why its record since the checkpoint is of no use (NULL:
- * none); they are served whole if the request allow that, else refused by name.
- * Nothing is made yet; but that QEMU's user can reach the folders has been
- * tried (EACCES with path and user).
+/* Decide, and make nothing yet.  broken: target → why its record since the
+ * checkpoint is of no use (NULL: none is known); such disks are served whole if the
+ * request allows that, else refused.  EACCES with path and user if QEMU's user
+ * cannot reach the folders.
  */
 bool live_plan_make (LivePlan *plan, const SourceRequest *request,
                      GuestLook *look, GHashTable *broken, GError **error);
 
-/* Begin the job.  *backup: what libvirt made of it; backup_free (). */
+/* Begin the job.  *backup: what libvirt made of it; backup_free ().  *broken: as
+ * of guest_begin_job.
+ */
 bool live_plan_begin (LivePlan *plan, Keeper *keeper, Backup **backup,
                       Checkpoint **broken, GError **error);

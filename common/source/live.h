@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A source whose bytes come from a job of a running guest: the keeper that keeps
- * it, its connections, who proves that it lives, and its scratch files.  The
- * kind of job adds how one is found and begun.
+ * A source that reads from a job of a running guest, whatever the kind of job:
+ * its keeper, its connections, the proofs that it lives, and its scratch files.
  */
 #pragma once
 
@@ -22,14 +21,12 @@ typedef struct {
   bool scratch_known;
 } LiveSource;
 
-/* For inspect: start a keeper of such jobs.  who is still to be said. */
+/* For inspect: start a keeper of such jobs.  The caller fills in who. */
 LiveSource *live_new (const SourceOps *ops, const JobOps *jobs,
                       const SourceRequest *request, const Reporter *reporter,
                       GError **error);
 
-/* A disk of the job that has begun, and the first connection to it (taken),
- * which has its export.
- */
+/* Add a disk of the job, and the first connection to its export (taken). */
 void live_add_disk (LiveSource *self, const char *target,
                     struct nbd_handle *nbd);
 

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What a source can be asked for: which checkpoints there are, and since which
- * of them a view may be.  Images have views since any of them.  A running
- * backup job has one base, or none, whatever else libvirt knows of.
- *
- * Made once by the source that looks; any thread may read it.
+ * The checkpoints that views of a source may be since.  Images have views since
+ * any.  A running backup job has one base, or none, whatever else libvirt knows.
+ * Any thread may read it.
  */
 #pragma once
 
@@ -23,12 +21,11 @@ typedef struct {
 /* The forests are taken.  base: copied. */
 Offer *offer_new (Forest *forest, Forest *known, const char *base);
 
-/* A forest of that checkpoint alone (taken), with what is known of its time.
- * known: libvirt's of that name; NULL: there is none.
+/* A forest of that checkpoint alone (taken), as old as the known one of its name
+ * (or NULL).
  */
 Forest *offer_single (Checkpoint *checkpoint, const Checkpoint *known);
 
-/* NULL is fine. */
 void offer_free (Offer *offer);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Offer, offer_free)
 
