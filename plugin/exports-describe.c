@@ -11,17 +11,6 @@
 #include "parts/part-name.h"
 #include "plugin/exports.h"
 
-/* A server that is lost is so for all who read; the client that asked for the
- * description is the only one who would see it.
- */
-static void
-log_loss (const Source *source, bool was_over, const GError *failure)
-{
-  if (!was_over && nbd_life_is_over (source->life)
-      && !nbd_life_is_stopped (source->life))
-    reporter_warn_error (source->reporter, failure);
-}
-
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
              OpenParts *cache, GError **error)
@@ -95,7 +84,10 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
   const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
   if (failure) {
     g_autofree char *line = error_line (failure, source->reporter->remedies);
-    log_loss (source, was_over, failure);
+    /* Only the client that asks would see it, but it is so for all who read. */
+    if (!was_over && nbd_life_is_over (source->life)
+        && !nbd_life_is_stopped (source->life))
+      reporter_warn_error (source->reporter, failure);
     g_string_append_printf (text, "; unusable: %s", line);
     return;
   }

@@ -18,26 +18,14 @@
 #include "plugin/file-setting.h"
 #include "tree/checkpoint.h"
 
-static bool
-is_nbd_uri (const char *value)
-{
-  static const char *const schemes[]
-    = { "nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "nbd+vsock://",
-        "nbds+vsock://", "nbd+ssh://", "nbds+ssh://" };
-
-  for (guint i = 0; i < G_N_ELEMENTS (schemes); i++)
-    if (g_str_has_prefix (value, schemes[i]))
-      return true;
-  return false;
-}
-
 /* False if value is rather another parameter's. */
 static bool
 check_meaning (const GPtrArray *files, const char *value, GError **error)
 {
   g_autofree char *word = error_shell_word (value);
 
-  if (is_nbd_uri (value))
+  if (g_regex_match_simple ("^nbds?([+](unix|vsock|ssh))?://", value,
+                            G_REGEX_RAW, G_REGEX_MATCH_DEFAULT))
     return error_set (error, EINVAL, "%s is the address of a server, not a "
                       "file; write uri=%s", value, word);
   if (g_str_has_prefix (value, "qemu://") || g_str_has_prefix (value, "qemu+"))

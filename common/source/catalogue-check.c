@@ -105,34 +105,22 @@ check_any (const Catalogue *self, const Disk *disk, GError **error)
   return true;
 }
 
-/* What the disks' images have, and the tree does not know. */
-static GPtrArray *
-targets_with (const Source *source, const char *bitmap)
-{
-  GPtrArray *targets = g_ptr_array_new ();
-
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
-    const Bitmap *found = layer_bitmap (disk_layer (disk, 0), bitmap);
-    if (found && found->recording && !found->inconsistent)
-      g_ptr_array_add (targets, disk->target);
-  }
-  return targets;
-}
-
-/* It may have been a bitmap that is void, or a checkpoint that was forgotten. */
+/* It may be a bitmap that is void, or a checkpoint that was forgotten. */
 static bool
 unknown_checkpoint (const Source *source, const SourceRequest *request,
                     GError **error)
 {
   const char *checkpoint = request->checkpoint;
-  g_autoptr (GPtrArray) targets = targets_with (source, checkpoint);
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
 
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
     const Layer *layer = disk_void_layer (disk);
+    const Bitmap *found = layer_bitmap (disk_layer (disk, 0), checkpoint);
     if (layer)
       return parts_void (disk, layer, checkpoint, error);
+    if (found && found->recording && !found->inconsistent)
+      g_ptr_array_add (targets, disk->target);
   }
   if (targets->len == 0 || request->uris->len > 0)
     return parts_unknown_checkpoint (source->offer->forest, checkpoint,
@@ -155,7 +143,8 @@ catalogue_check (const Catalogue *self, GError **error)
 
   if (request->disk && !catalogue_disk (self, request->disk, error))
     return false;
-  if (request->checkpoint && !forest_lookup (source->offer->forest, request->checkpoint))
+  if (request->checkpoint
+      && !forest_lookup (source->offer->forest, request->checkpoint))
     return unknown_checkpoint (source, request, error);
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);

@@ -64,13 +64,11 @@ plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
 
   view->disk = disk;
   view->checkpoint = checkpoint;
-  if (!disk->full)
-    view->parts = parts_plan (source->offer->forest, disk,
-                              checkpoint->name, NULL);
-  view->lacks_record = !disk->full && !view->parts;
-  if (disk->full || (view->lacks_record
-                     && g_strcmp0 (source->offer->whole,
-                                   checkpoint->name) == 0))
+  view->parts = disk->full ? parts_whole ()
+    : parts_plan (source->offer->forest, disk, checkpoint->name, NULL);
+  view->lacks_record = !view->parts;
+  if (view->lacks_record
+      && g_strcmp0 (source->offer->whole, checkpoint->name) == 0)
     view->parts = parts_whole ();
   return view;
 }
@@ -208,7 +206,7 @@ default_disk (const Catalogue *self, GError **error)
   return error_advise_null (error, REMEDY_CHOOSE_DISK, known, NULL);
 }
 
-/* checkpoint=, the only one that covers the disk, or none if it is read whole. */
+/* checkpoint=, the only one that covers the disk, or none if that is full. */
 static bool
 default_checkpoint (const Catalogue *self, const Disk *disk,
                     const char **checkpoint, GError **error)
