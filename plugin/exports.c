@@ -64,11 +64,9 @@ exports_resolve (const Catalogue *catalogue, const Settings *settings,
   const guint count = choice->view->parts->len;
   if (parsed.part == EXPORT_NAME_WHOLE)
     return count == 1 || several_parts (choice->view, settings, error);
-  g_autofree char *parts = count == 1 ? g_strdup ("is 1 part")
-    : g_strdup_printf ("are %u parts", count);
   return (guint) parsed.part < count
-    || error_set (error, ENOENT, "export %s: there %s, counted from 0", name,
-                  parts);
+    || error_set (error, ENOENT, "export %s: there %s %u part%s, counted from 0",
+                  name, count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
 }
 
 typedef struct {
@@ -78,8 +76,8 @@ typedef struct {
   void *opaque;
 } Listing;
 
-/* nbdinfo --list ends at a name that it cannot open: one that can mean two things,
- * or that NBD does not allow (bitmaps may be called anything).
+/* Bitmaps may be called anything, so a name may mean two things, or be one that NBD
+ * does not allow.
  */
 static bool
 can_be_asked_for (const Catalogue *catalogue, const char *name)

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * nbdkit's callbacks.  They hold no logic of their own: settings.c reads
- * parameters, source*.c know where things are, exports.c knows names,
- * handle.c is a client's export, open-part.c keeps connections and maps, view.c
- * says how blocks look.
+ * nbdkit's callbacks, which hold no logic of their own.
  */
 #include <config.h>
 

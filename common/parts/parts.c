@@ -4,13 +4,13 @@
  * The decision on which everything rests: it errs towards refusing.
  *
  * Layers below the deepest one that has the bitmap are older than the
- * checkpoint, unless one of them has lost this bitmap, or has a server that
- * does not offer all: that one may have been the deepest.  The one that the disk
- * was at the checkpoint has the bitmap, or has lost it.  (What lies below its
- * place is not older for that: a snapshot's name that is used again takes the
- * place of the one before.)  From the deepest one
- * up, each layer was written after the checkpoint: with the bitmap, the bitmap
- * tells what was written; without, whatever is allocated there was.
+ * checkpoint, unless one of them has lost this bitmap, or has a server that does
+ * not offer all: that one may have been the deepest.  The layer that the disk was
+ * at the checkpoint has the bitmap, or has lost it.  (What lies below its place
+ * is not older for that: a snapshot's name that is used again takes the place of
+ * the one before.)  From the deepest one up, each layer was written after the
+ * checkpoint: with the bitmap, the bitmap tells what was written; without,
+ * whatever is allocated there was.
  */
 #include <config.h>
 
@@ -79,8 +79,8 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
     || parts_lost (disk, disk_layer (disk, (guint) place), name, error);
 }
 
-/* For each byte of a name that is not UTF-8, QEMU tells U+FFFD; and by that name
- * it knows no bitmap.
+/* For each byte of a name that is not UTF-8, QEMU tells U+FFFD, and it knows no
+ * bitmap by that name.
  */
 static bool
 is_misnamed (const Layer *layer, const char *name)
@@ -89,9 +89,9 @@ is_misnamed (const Layer *layer, const char *name)
     && !image_has_bitmap (layer->path, name);
 }
 
-/* The parts that one checkpoint's bitmap makes, which may lie in the first `end`
- * layers.  ends has a byte a layer, and is updated: does the record of that layer
- * end before it was left, as far as the parts go that were added?
+/* Add the parts that one checkpoint's bitmap makes, which may lie in the first
+ * `end` layers.  ends has a byte a layer, and is updated: does the record of that
+ * layer, in the parts added so far, end before the layer was left?
  */
 static bool
 add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,

@@ -235,8 +235,8 @@ may_be_lost (const Disk *disk, const char *bitmap)
 }
 
 /* Remove the bitmap (NULL: all that may be lost) from every layer, the top one
- * first: with only the lower ones removed, the rest would look like a bitmap that
- * was made later, and complete.
+ * first: without the lower ones, the rest would look complete, like a bitmap that
+ * was made later.
  */
 static GString *
 removal (const Disk *disk, const char *bitmap)
@@ -270,8 +270,8 @@ advise_removal (GError **error, const char *what, const GString *commands)
 }
 
 /* The bitmaps that are left may have gone on in the layer that lost those of the
- * same name, so all of these go, and the sign of the loss goes last, if they went:
- * without it, they would look complete.
+ * same name, and look complete without the sign of the loss.  So they all go, and
+ * then, if they went, the sign.
  */
 bool
 parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
@@ -319,8 +319,8 @@ parts_not_offered (const Disk *disk, const Layer *layer, const char *bitmap,
   return error_advise (error, REMEDY_EXPORT_LAYER, bitmap, NULL);
 }
 
-/* QEMU sets that mark while it has the image open, and takes it back at its end.
- * A lock would have told us of a guest that is running, but not all do.
+/* QEMU sets that mark while it has the image open.  A lock would have told of a
+ * guest that is running, but not all set one.
  */
 bool
 parts_inconsistent (const Disk *disk, const Layer *layer,
@@ -340,8 +340,8 @@ bool
 parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
                 GError **error)
 {
-  error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not UTF-8, "
-             "and QEMU cannot be asked for it", disk->target, bitmap,
+  error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not "
+             "UTF-8, and QEMU cannot be asked for it", disk->target, bitmap,
              layer->path);
   return error_advise (error, REMEDY_FULL_BACKUP, ", with a new checkpoint",
                        NULL);

@@ -64,25 +64,24 @@ choose_target (const SourceRequest *request, const Forest *tree,
 
 /* bitmap= names the bitmap whatever the tree would say, as it must for
  * libvirt's backup-vda; checkpoint= is then what the view is called.  Without
- * it the tree decides, and without a tree the bitmaps offered are one.
+ * it the tree (taken) decides, and without a tree the bitmaps offered are one.
  */
 static Forest *
-choose_forest (const SourceRequest *request, Forest *tree, const Disk *disk,
+choose_forest (const SourceRequest *request, Forest **tree, const Disk *disk,
                GError **error)
 {
-  g_autoptr (Forest) owned_tree = tree;
   const char *checkpoint = request->checkpoint;
   const Checkpoint *known
-    = tree && checkpoint ? forest_lookup (tree, checkpoint) : NULL;
+    = *tree && checkpoint ? forest_lookup (*tree, checkpoint) : NULL;
 
-  if (tree && checkpoint && !known) {
-    parts_unknown_checkpoint (tree, checkpoint, error);
+  if (*tree && checkpoint && !known) {
+    parts_unknown_checkpoint (*tree, checkpoint, error);
     return NULL;
   }
   const char *bitmap = request->bitmaps->len > 0
     ? g_ptr_array_index (request->bitmaps, 0) : NULL;
-  if (tree && !bitmap)
-    return g_steal_pointer (&owned_tree);
+  if (*tree && !bitmap)
+    return g_steal_pointer (tree);
   if (bitmap || (checkpoint
                  && !layer_bitmap (disk_layer (disk, 0), checkpoint))) {
     Checkpoint *only = checkpoint_new (checkpoint ? checkpoint : bitmap);
@@ -168,11 +167,10 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
 
 /* Look at the exports and make the first connection to each. */
 static bool
-look (UriSource *self, const SourceRequest *request, Forest *tree,
+look (UriSource *self, const SourceRequest *request, Forest **tree,
       GError **error)
 {
   Source *source = &self->source;
-  g_autoptr (Forest) owned_tree = tree;
   Disk *disk = disk_new ("");
 
   disk->recording_untold = true;
@@ -183,15 +181,14 @@ look (UriSource *self, const SourceRequest *request, Forest *tree,
       return false;
   g_free (disk->target);
   disk->target = choose_target (
-    request, tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
+    request, *tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
   if (request->bitmaps->len > 1) {
     disk->also = g_ptr_array_new_with_free_func (g_free);
     for (guint i = 1; i < request->bitmaps->len; i++)
       g_ptr_array_add (disk->also,
                        g_strdup (g_ptr_array_index (request->bitmaps, i)));
   }
-  Forest *forest
-    = choose_forest (request, g_steal_pointer (&owned_tree), disk, error);
+  Forest *forest = choose_forest (request, tree, disk, error);
   if (!forest)
     return false;
   source->offer = offer_new (forest, NULL, NULL);
@@ -209,6 +206,7 @@ static Source *
 uri_inspect (const SourceRequest *request, Forest *tree,
              const Reporter *reporter, GError **error)
 {
+  g_autoptr (Forest) given = tree;
   UriSource *self = g_new0 (UriSource, 1);
 
   source_init (&self->source, &source_uri_ops, request, reporter);
@@ -216,7 +214,7 @@ uri_inspect (const SourceRequest *request, Forest *tree,
   self->servers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) server_free);
   g_mutex_init (&self->lock);
-  if (!look (self, request, tree, error)) {
+  if (!look (self, request, &given, error)) {
     uri_free (&self->source);
     return NULL;
   }
