@@ -65,8 +65,9 @@ exports_resolve (const Catalogue *catalogue, const Settings *settings,
   if (parsed.part == EXPORT_NAME_WHOLE)
     return count == 1 || several_parts (choice->view, settings, error);
   return (guint) parsed.part < count
-    || error_set (error, ENOENT, "export %s: there %s %u part%s, counted from 0",
-                  name, count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
+    || error_set (error, ENOENT, "export %s: there %s %u part%s, counted from "
+                  "0", name, count == 1 ? "is" : "are", count,
+                  count == 1 ? "" : "s");
 }
 
 typedef struct {
@@ -76,8 +77,8 @@ typedef struct {
   void *opaque;
 } Listing;
 
-/* Bitmaps may be called anything, so a name may mean two things, or be one that NBD
- * does not allow.
+/* Bitmaps may be called anything, so a name may mean two things, or be one that
+ * NBD does not allow.
  */
 static bool
 can_be_asked_for (const Catalogue *catalogue, const char *name)

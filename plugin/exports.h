@@ -16,8 +16,8 @@ typedef struct {
   int part;                     /* or EXPORT_NAME_WHOLE */
 } ExportChoice;
 
-/* Find what a client asks for, as catalogue_lookup; ENOTSUP for all of a view of
- * several parts.
+/* Find what a client asks for, as catalogue_lookup; ENOTSUP for all of a view
+ * of several parts.
  */
 bool exports_resolve (const Catalogue *catalogue, const Settings *settings,
                       const char *name, ExportChoice *choice, GError **error);
@@ -25,8 +25,8 @@ bool exports_resolve (const Catalogue *catalogue, const Settings *settings,
 /* The one part that a resolved choice serves. */
 const Part *export_choice_part (const ExportChoice *choice);
 
-/* Call add for every export that can be served, at most 10,000 (nbdkit's limit).
- * Stops and fails when add does.
+/* Call add for every export that can be served, at most 10,000 (nbdkit's
+ * limit).  Stops and fails when add does.
  */
 typedef bool (*ExportsAdd) (void *opaque, const char *name,
                             const ExportChoice *choice);

@@ -16,7 +16,7 @@ typedef struct {
   gint described;               /* atomic: in the log, once the map is read */
 } Handle;
 
-/* Open the export of that name; NULL as of exports_resolve and open_part_acquire.
+/* Open the export of that name; NULL as exports_resolve and open_part_acquire.
  * All that is passed must outlive it.  Any thread.
  */
 Handle *handle_open (const Source *source, const Catalogue *catalogue,

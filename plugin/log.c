@@ -11,8 +11,8 @@
 #include "plugin/log.h"
 #include "plugin/remedies.h"
 
-/* nbdkit has errors and debug messages, and this must be seen, so its word before
- * the message is "error": it says itself what it means for the backup.
+/* nbdkit has errors and debug messages, and this must be seen, so its word
+ * before the message is "error": it says itself what it means for the backup.
  */
 static void
 warn (const char *line)

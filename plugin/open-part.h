@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The connections to a part and its dirty map: shared by all clients, and kept a
- * while after the last has left.
+ * The connections to a part and its dirty map: shared by all clients, and kept
+ * a while after the last has left.
  */
 #pragma once
 

@@ -18,9 +18,9 @@ typedef struct {
 void export_name_clear (ExportName *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportName, export_name_clear)
 
-/* Take a client's name (untrusted) apart.  "/1" is no part number if the name with
- * it is a checkpoint of the forest, for bitmaps may be called anything; EINVAL if
- * the name without it is one, too.
+/* Take a client's name (untrusted) apart.  "/1" is no part number if the name
+ * with it is a checkpoint of the forest, for bitmaps may be called anything;
+ * EINVAL if the name without it is one, too.
  */
 bool export_name_parse (const char *text, const Forest *forest,
                         ExportName *name, GError **error);

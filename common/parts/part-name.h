@@ -13,8 +13,8 @@
 /* More than any disk has: a layer or a checkpoint each. */
 #define PART_COUNT_LIMIT 9999
 
-/* "part 1 of 3: ", which a part's description begins with, before any name could
- * imitate it.  Returns a new string; g_free ().
+/* "part 1 of 3: ", which a part's description begins with, before any name
+ * could imitate it.  Returns a new string; g_free ().
  */
 char *part_label_format (guint part, guint count);
 

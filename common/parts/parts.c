@@ -4,13 +4,13 @@
  * The decision on which everything rests: it errs towards refusing.
  *
  * Layers below the deepest one that has the bitmap are older than the
- * checkpoint, unless one of them has lost this bitmap, or has a server that does
- * not offer all: that one may have been the deepest.  The layer that the disk was
- * at the checkpoint has the bitmap, or has lost it.  (What lies below its place
- * is not older for that: a snapshot's name that is used again takes the place of
- * the one before.)  From the deepest one up, each layer was written after the
- * checkpoint: with the bitmap, the bitmap tells what was written; without,
- * whatever is allocated there was.
+ * checkpoint, unless one of them has lost this bitmap, or has a server that
+ * does not offer all: that one may have been the deepest.  The layer that the
+ * disk was at the checkpoint has the bitmap, or has lost it.  (What lies below
+ * its place is not older for that: a snapshot's name that is used again takes
+ * the place of the one before.)  From the deepest one up, each layer was
+ * written after the checkpoint: with the bitmap, the bitmap tells what was
+ * written; without, whatever is allocated there was.
  */
 #include <config.h>
 
@@ -90,8 +90,8 @@ is_misnamed (const Layer *layer, const char *name)
 }
 
 /* Add the parts that one checkpoint's bitmap makes, which may lie in the first
- * `end` layers.  ends has a byte a layer, and is updated: does the record of that
- * layer, in the parts added so far, end before the layer was left?
+ * `end` layers.  ends has a byte a layer, and is updated: does the record of
+ * that layer, in the parts added so far, end before the layer was left?
  */
 static bool
 add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,

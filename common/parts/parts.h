@@ -30,18 +30,19 @@ typedef struct {
 bool part_equal (const Part *a, const Part *b);
 
 /* The parts of the view "disk since checkpoint", top layer first, each once: a
- * new array of Part; g_ptr_array_unref ().  A block is clean only if it is clean
- * in all of them.
+ * new array of Part; g_ptr_array_unref ().  A block is clean only if it is
+ * clean in all of them.
  *
- * NULL whenever that could not be proved: the checkpoint is unknown or does not
- * cover the disk, or a bitmap is missing or not offered by a layer's server
- * (ENOENT); the disk was another then (see roster.h), or a bitmap is inconsistent,
- * void in a layer that may have held the record, or not recording and not
- * continued by its descendants' up to the current checkpoint (EIO).
+ * NULL whenever that could not be proved: the checkpoint is unknown or does
+ * not cover the disk, or a bitmap is missing or not offered by a layer's
+ * server (ENOENT); the disk was another then (see roster.h), or a bitmap is
+ * inconsistent, void in a layer that may have held the record, or not
+ * recording and not continued by its descendants' up to the current checkpoint
+ * (EIO).
  *
- * Facts: a modern bitmap is complete by itself over the contiguous layers
- * that have it (libvirt docs/kbase/internals/incremental-backup.rst);
- * libvirt before 6.5 disabled a parent's bitmap when it made a checkpoint's.
+ * Facts: a modern bitmap is complete by itself over the contiguous layers that
+ * have it (libvirt docs/kbase/internals/incremental-backup.rst); libvirt
+ * before 6.5 disabled a parent's bitmap when it made a checkpoint's.
  */
 GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
                        const char *checkpoint, GError **error);
@@ -49,8 +50,8 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 /* The one part of a disk of which everything counts as dirty. */
 GPtrArray *parts_whole (void);
 
-/* A warning that who (a checkpoint, a definition) names a file that is not in the
- * disk's chain any more.  Returns a new string; g_free ().
+/* A warning that who (a checkpoint, a definition) names a file that is not in
+ * the disk's chain any more.  Returns a new string; g_free ().
  */
 char *parts_strayed (const char *who, const char *path);
 

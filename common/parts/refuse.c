@@ -235,8 +235,8 @@ may_be_lost (const Disk *disk, const char *bitmap)
 }
 
 /* Remove the bitmap (NULL: all that may be lost) from every layer, the top one
- * first: without the lower ones, the rest would look complete, like a bitmap that
- * was made later.
+ * first: without the lower ones, the rest would look complete, like a bitmap
+ * that was made later.
  */
 static GString *
 removal (const Disk *disk, const char *bitmap)
@@ -269,9 +269,9 @@ advise_removal (GError **error, const char *what, const GString *commands)
   return error_advise (error, REMEDY_FULL_BACKUP, more, NULL);
 }
 
-/* The bitmaps that are left may have gone on in the layer that lost those of the
- * same name, and look complete without the sign of the loss.  So they all go, and
- * then, if they went, the sign.
+/* The bitmaps that are left may have gone on in the layer that lost those of
+ * the same name, and look complete without the sign of the loss.  So they all
+ * go, and then, if they went, the sign.
  */
 bool
 parts_void (const Disk *disk, const Layer *layer, const char *bitmap,

@@ -18,8 +18,8 @@ struct Catalogue {
 const Disk *catalogue_disk (const Catalogue *self, const char *target,
                             GError **error);
 
-/* The view, which is planned now if it was not before.  checkpoint: of the offer;
- * NULL with a disk that is read whole.
+/* The view, which is planned now if it was not before.  checkpoint: of the
+ * offer; NULL with a disk that is read whole.
  */
 const DiskView *catalogue_view (const Catalogue *self, const Disk *disk,
                                 const Checkpoint *checkpoint);

@@ -170,14 +170,15 @@ catalogue_disk (const Catalogue *self, const char *target, GError **error)
 }
 
 static bool
-collect_name (void *opaque, const char *name, const DiskView *view G_GNUC_UNUSED)
+collect_name (void *opaque, const char *name,
+              const DiskView *view G_GNUC_UNUSED)
 {
   g_ptr_array_add (opaque, g_strdup (name));
   return true;
 }
 
-/* Who does not ask for one disk wants all: that one is missing must not depend on
- * how many are left.
+/* Who does not ask for one disk wants all: that one is missing must not depend
+ * on how many are left.
  */
 static const Disk *
 default_disk (const Catalogue *self, GError **error)
@@ -202,7 +203,8 @@ default_disk (const Catalogue *self, GError **error)
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   catalogue_visit (self, collect_name, names);
   g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
-  error_set (error, ENOENT, "there are %u disks and none is chosen", disks->len);
+  error_set (error, ENOENT, "there are %u disks and none is chosen",
+             disks->len);
   return error_advise_null (error, REMEDY_CHOOSE_DISK, known, NULL);
 }
 

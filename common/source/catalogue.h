@@ -33,15 +33,15 @@ bool catalogue_check (const Catalogue *self, GError **error);
 bool catalogue_parse_name (const Catalogue *self, const char *text,
                            ExportName *name, GError **error);
 
-/* The view of that disk since that checkpoint.  For a name that is NULL: what the
- * request says, or the only one that there is.  Borrowed from the catalogue.  NULL
- * with ENOENT and what there is instead, or as parts_plan.
+/* The view of that disk since that checkpoint.  For a name that is NULL: what
+ * the request says, or the only one that there is.  Borrowed from the
+ * catalogue.  NULL with ENOENT and what there is instead, or as parts_plan.
  */
 const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
                                   const char *checkpoint, GError **error);
 
-/* The disk that the empty name means, whose view may be refused; NULL with ENOENT
- * if that is ambiguous.
+/* The disk that the empty name means, whose view may be refused; NULL with
+ * ENOENT if that is ambiguous.
  */
 const Disk *catalogue_default (const Catalogue *self, GError **error);
 

@@ -215,8 +215,8 @@ refuse_all (const LiveSource *self, const LivePlan *plan, GError **error)
     g_prefix_error (error, "%s: ", self->who);
     return false;
   }
-  error_set (error, ENOENT, "%s: checkpoint %s covers none of the wanted disks, "
-             "so nothing was recorded", self->who,
+  error_set (error, ENOENT, "%s: checkpoint %s covers none of the wanted "
+             "disks, so nothing was recorded", self->who,
              request->checkpoint ? request->checkpoint : "(none)");
   return error_advise (error, REMEDY_FULL_VIEW, NULL);
 }
@@ -281,8 +281,8 @@ begin_job (LiveSource *self, const SourceRequest *request, GuestLook *look,
   return begin_job (self, request, look, found, error);
 }
 
-/* libvirt may have forgotten it.  The images tell, if they are here; but a bitmap
- * that was made since QEMU was started is in none yet.
+/* libvirt may have forgotten it.  The images tell, if they are here; but a
+ * bitmap that was made since QEMU was started is in none yet.
  */
 static bool
 unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
@@ -335,9 +335,9 @@ refuse_known (const LiveSource *self, const SourceRequest *request,
                    known->name);
   g_autofree char *one_by_one
     = redefine_and_delete (request->libvirt, guest, known->name, targets);
-  return error_set (error, EEXIST, "checkpoint %s cannot be made: %s has one of "
-                    "that name; choose another, or delete it with: %s; if that "
-                    "fails because a disk has lost its bitmap, with: %s && %s",
+  return error_set (error, EEXIST, "checkpoint %s cannot be made: %s has one "
+                    "of that name; choose another, or delete it with: %s; if "
+                    "that fails because a disk has lost its bitmap, with: %s && %s",
                     request->create, self->who, delete, forget, one_by_one);
 }
 

@@ -87,7 +87,7 @@ find_strays (const Source *source, const Guest *guest)
   }
 }
 
-/* What is a full view while the guest runs would be one since a checkpoint now. */
+/* What is full while the guest runs would be a view since a checkpoint now. */
 static bool
 refuse_full (const SourceRequest *request, const Guest *guest, const char *who,
              GError **error)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The parts of the libvirt= source: for a guest that is stopped, for one that is
- * running, and for both.
+ * The parts of the libvirt= source: for a guest that is stopped, for one that
+ * is running, and for both.
  */
 #pragma once
 
@@ -18,7 +18,7 @@ void libvirt_leave_out (Source *source, const SourceRequest *request,
 /* The guest's disks, as nearest_names. */
 char *libvirt_targets (const Guest *guest, const char *wanted);
 
-/* Add the files of the guest's drives, but not of these disks (Disk; or NULL). */
+/* Add the files of the guest's drives, except these disks' (Disk; or NULL). */
 void libvirt_add_chains (Roster *roster, const Guest *guest,
                          const GPtrArray *but);
 

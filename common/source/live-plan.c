@@ -169,9 +169,10 @@ note_unseen (const LivePlan *plan, const char *target, const char *path,
 }
 
 /* Why the bitmap in the file at that place of the chain says nothing, or NULL.
- * then: the place of what the disk was at the checkpoint, or -1; what lies below
- * is older unless a name was used again, so of what cannot be seen there nothing
- * is said.  A format is never guessed from contents, which the guest writes.
+ * then: the place of what the disk was at the checkpoint, or -1.  What lies
+ * below is older unless a name was used again, so nothing is said of what
+ * cannot be seen there.  A format is never guessed from contents: the guest
+ * writes them.
  */
 static const char *
 look_at_backing (const LivePlan *plan, const GuestChain *chain, guint place,

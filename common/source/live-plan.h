@@ -30,15 +30,15 @@ void live_plan_clear (LivePlan *plan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
 
 /* Decide, and make nothing yet.  broken: target → why its record since the
- * checkpoint is of no use (NULL: none is known); such disks are served whole if the
- * request allows that, else refused.  EACCES with path and user if QEMU's user
- * cannot reach the folders.
+ * checkpoint is of no use (NULL: none is known); such disks are served whole if
+ * the request allows that, else refused.  EACCES with path and user if QEMU's
+ * user cannot reach the folders.
  */
 bool live_plan_make (LivePlan *plan, const SourceRequest *request,
                      GuestLook *look, GHashTable *broken, GError **error);
 
-/* Begin the job.  *backup: what libvirt made of it; backup_free ().  *broken: as
- * of guest_begin_job.
+/* Begin the job.  *backup: what libvirt made of it; backup_free ().  *broken:
+ * as of guest_begin_job.
  */
 bool live_plan_begin (LivePlan *plan, Keeper *keeper, Backup **backup,
                       Checkpoint **broken, GError **error);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The checkpoints that views of a source may be since.  Images have views since
- * any.  A running backup job has one base, or none, whatever else libvirt knows.
- * Any thread may read it.
+ * The checkpoints that views of a source may be since.  Images have views
+ * since any.  A running backup job has one base, or none, whatever else
+ * libvirt knows.  Any thread may read it.
  */
 #pragma once
 
@@ -21,8 +21,8 @@ typedef struct {
 /* The forests are taken.  base: copied. */
 Offer *offer_new (Forest *forest, Forest *known, const char *base);
 
-/* A forest of that checkpoint alone (taken), as old as the known one of its name
- * (or NULL).
+/* A forest of that checkpoint alone (taken), as old as the known one of its
+ * name (or NULL).
  */
 Forest *offer_single (Checkpoint *checkpoint, const Checkpoint *known);
 

@@ -21,10 +21,10 @@ typedef struct Source Source;
 typedef struct {
   const char *name;
 
-  /* Look at what is there, and change nothing: fill in disks, and the offer from
-   * tree (taken; NULL: none was given, so one is made of the bitmaps).  The user
-   * still sees errors.  Starts no threads, as the process may fork before it
-   * serves.
+  /* Look at what is there, and change nothing: fill in disks, and the offer
+   * from tree (taken; NULL: none was given, so one is made of the bitmaps).
+   * The user still sees errors.  Starts no threads, as the process may fork
+   * before it serves.
    */
   Source *(*inspect) (const SourceRequest *request, Forest *tree,
                       const Reporter *reporter, GError **error);
@@ -38,9 +38,9 @@ typedef struct {
   bool (*endpoint) (Source *source, const Disk *disk, const Part *part,
                     NbdEndpoint *endpoint, GError **error);
 
-  /* How the disk can be read without the endpoint's server, which must still be
-   * there afterwards; returns NULL if it cannot.  Borrowed from the source.  Any
-   * thread.
+  /* How the disk can be read without the endpoint's server, which must still
+   * be there afterwards; returns NULL if it cannot.  Borrowed from the source.
+   * Any thread.
    */
   const DirectRead *(*direct) (Source *source, const Disk *disk);
 
@@ -132,7 +132,7 @@ const LeftOut *source_left_out (const Source *source, const char *target);
  */
 Layer *source_add_export (Disk *disk, const char *uri);
 
-/* The server of the last layer offers a bitmap, which records as far as is told. */
+/* The last layer's server offers a bitmap, which records as far as is told. */
 void source_add_bitmap (Disk *disk, const char *name);
 
 /* Say what of an endpoint is dirty.  depth: of the part's layer as the server
@@ -141,8 +141,8 @@ void source_add_bitmap (Disk *disk, const char *name);
 void source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
                        guint64 told_to);
 
-/* Give all disks the source's roster, once that knows all files and the offer is
- * there.
+/* Give all disks the source's roster, once that knows all files and the offer
+ * is there.
  */
 void source_call_roll (Source *source);
 
