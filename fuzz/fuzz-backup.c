@@ -35,7 +35,6 @@ compare_disks (const BackupDisk *a, const BackupDisk *b)
   g_assert_nonnull (b);
   g_assert_cmpstr (a->incremental, ==, b->incremental);
   g_assert_cmpstr (a->scratch, ==, b->scratch);
-  g_assert_true (a->scratch_is_device == b->scratch_is_device);
   g_assert_cmpstr (a->export_name, ==, b->export_name);
   g_assert_cmpstr (a->export_bitmap, ==, b->export_bitmap);
 }

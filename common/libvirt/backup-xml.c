@@ -92,12 +92,10 @@ append_server (GString *out, const Backup *backup)
 static void
 append_disk (GString *out, const BackupDisk *disk)
 {
-  const bool device = disk->scratch && disk->scratch_is_device;
-
   g_string_append (out, "    <disk");
   xml_append_attribute (out, "name", disk->target);
   xml_append_attribute (out, "backup", "yes");
-  xml_append_attribute (out, "type", device ? "block" : "file");
+  xml_append_attribute (out, "type", "file");
   xml_append_attribute (out, "backupmode",
                         disk->incremental ? "incremental" : "full");
   xml_append_attribute (out, "incremental", disk->incremental);
@@ -109,7 +107,7 @@ append_disk (GString *out, const BackupDisk *disk)
     return;
   }
   g_string_append (out, ">\n      <driver type='qcow2'/>\n      <scratch");
-  xml_append_attribute (out, device ? "dev" : "file", disk->scratch);
+  xml_append_attribute (out, "file", disk->scratch);
   g_string_append (out, "/>\n    </disk>\n");
 }
 
@@ -142,9 +140,9 @@ parse_yes_no (const xmlNode *node, const char *name, bool *value,
     return true;
   *value = strcmp (text, "yes") == 0;
   if (!*value && strcmp (text, "no") != 0)
-    return error_set (error, EINVAL, "%s, line %ld: %s='%.64s'; only 'yes' "
-                      "and 'no' are known", rules.what, xmlGetLineNo (node),
-                      name, text);
+    return error_set (error, EINVAL, "backup XML, line %ld: %s='%.64s'; only "
+                      "'yes' and 'no' are known", xmlGetLineNo (node), name,
+                      text);
   return true;
 }
 
@@ -156,12 +154,12 @@ parse_tcp (const xmlNode *server, Backup *backup, GError **error)
 
   backup->host = xml_attribute (server, "name");
   if (!backup->host || *backup->host == '\0')
-    return error_set (error, EINVAL, "%s: <server> has no name; tcp needs a "
-                      "host, or transport='unix' a socket", rules.what);
+    return error_set (error, EINVAL, "backup XML: <server> has no name; tcp "
+                      "needs a host, or transport='unix' a socket");
   if (!port || !xml_unsigned (port, &number) || number < 1
       || number > G_MAXUINT16)
-    return error_set (error, EINVAL, "%s: <server> has port='%.64s'; 1 to "
-                      "65535 are possible", rules.what, port ? port : "");
+    return error_set (error, EINVAL, "backup XML: <server> has port='%.64s'; "
+                      "1 to 65535 are possible", port ? port : "");
   backup->port = (guint) number;
   return true;
 }
@@ -170,26 +168,24 @@ static bool
 parse_server (const xmlNode *root, Backup *backup, GError **error)
 {
   const xmlNode *server;
-  g_autofree char *transport = NULL;
 
   if (!xml_sole_child (&rules, root, "server", &server, error))
     return false;
   if (!server)
-    return error_set (error, EINVAL, "%s has no <server>; where a pull mode "
-                      "backup is served must be told", rules.what);
+    return error_set (error, EINVAL, "backup XML has no <server>; where a "
+                      "pull mode backup is served must be told");
   if (!parse_yes_no (server, "tls", &backup->tls, error))
     return false;
-  transport = xml_attribute (server, "transport");
+  g_autofree char *transport = xml_attribute (server, "transport");
   if (!transport || strcmp (transport, "tcp") == 0)
     return parse_tcp (server, backup, error);
   if (strcmp (transport, "unix") != 0)
-    return error_set (error, ENOTSUP, "%s: <server> has transport='%.64s'; "
-                      "only tcp and unix are supported", rules.what,
-                      transport);
+    return error_set (error, ENOTSUP, "backup XML: <server> has transport="
+                      "'%.64s'; only tcp and unix are supported", transport);
   backup->socket = xml_attribute (server, "socket");
   if (!backup->socket || *backup->socket != '/')
-    return error_set (error, EINVAL, "%s: <server> has socket='%.64s'; it "
-                      "must be an absolute path", rules.what,
+    return error_set (error, EINVAL, "backup XML: <server> has socket='%.64s'; "
+                      "it must be an absolute path",
                       backup->socket ? backup->socket : "");
   return true;
 }
@@ -204,25 +200,25 @@ parse_mode (const xmlNode *node, const char *since, BackupDisk *disk,
   disk->incremental = xml_attribute (node, "incremental");
   if (g_strcmp0 (mode, "full") == 0) {
     if (disk->incremental)
-      return error_set (error, EINVAL, "%s: disk '%s' has backupmode='full' "
-                        "and yet incremental; remove one of them",
-                        rules.what, disk->target);
+      return error_set (error, EINVAL, "backup XML: disk '%s' has backupmode="
+                        "'full' and yet incremental; remove one of them",
+                        disk->target);
     return true;
   }
   if (mode && strcmp (mode, "incremental") != 0)
-    return error_set (error, EINVAL, "%s: disk '%s' has backupmode='%.64s'; "
-                      "only 'full' and 'incremental' are known", rules.what,
+    return error_set (error, EINVAL, "backup XML: disk '%s' has backupmode="
+                      "'%.64s'; only 'full' and 'incremental' are known",
                       disk->target, mode);
   if (!disk->incremental)
     disk->incremental = g_strdup (since);
   if (!disk->incremental)
     return !mode
-      || error_set (error, EINVAL, "%s: disk '%s' is incremental since "
-                    "nothing; name a checkpoint", rules.what, disk->target);
+      || error_set (error, EINVAL, "backup XML: disk '%s' is incremental since "
+                    "nothing; name a checkpoint", disk->target);
   if (!checkpoint_name_valid (disk->incremental))
-    return error_set (error, EINVAL, "%s: disk '%s' is incremental since "
-                      "'%.64s', which cannot be the name of a checkpoint",
-                      rules.what, disk->target, disk->incremental);
+    return error_set (error, EINVAL, "backup XML: disk '%s' is incremental "
+                      "since '%.64s', which cannot be the name of a checkpoint",
+                      disk->target, disk->incremental);
   return true;
 }
 
@@ -233,9 +229,9 @@ parse_export (const xmlNode *node, BackupDisk *disk, GError **error)
   if (!disk->export_name)
     disk->export_name = g_strdup (disk->target);
   if (strlen (disk->export_name) > MAX_EXPORT_NAME)
-    return error_set (error, EINVAL, "%s: the export name of disk '%s' is "
-                      "longer than %d bytes, NBD's limit", rules.what,
-                      disk->target, MAX_EXPORT_NAME);
+    return error_set (error, EINVAL, "backup XML: the export name of disk '%s' "
+                      "is longer than %d bytes, NBD's limit", disk->target,
+                      MAX_EXPORT_NAME);
   if (!disk->incremental)
     return true;
   disk->export_bitmap = xml_attribute (node, "exportbitmap");
@@ -243,9 +239,9 @@ parse_export (const xmlNode *node, BackupDisk *disk, GError **error)
     disk->export_bitmap = g_strdup_printf ("backup-%s", disk->target);
   if (*disk->export_bitmap == '\0'
       || strlen (disk->export_bitmap) > MAX_BITMAP_NAME)
-    return error_set (error, EINVAL, "%s: the bitmap name of disk '%s' is not "
-                      "1 to %d bytes long, as QEMU needs", rules.what,
-                      disk->target, MAX_BITMAP_NAME);
+    return error_set (error, EINVAL, "backup XML: the bitmap name of disk '%s' "
+                      "is not 1 to %d bytes long, as QEMU needs", disk->target,
+                      MAX_BITMAP_NAME);
   return true;
 }
 
@@ -253,31 +249,22 @@ static bool
 parse_scratch (const xmlNode *node, BackupDisk *disk, GError **error)
 {
   g_autofree char *type = xml_attribute (node, "type");
-  g_autofree char *index = xml_attribute (node, "index");
+  const bool is_device = g_strcmp0 (type, "block") == 0;
   const xmlNode *scratch;
-  guint64 number = 0;
 
-  if (index && (!xml_unsigned (index, &number) || number > G_MAXUINT32))
-    return error_set (error, EINVAL, "%s: disk '%s' has index='%.64s', which "
-                      "is no number of a node", rules.what, disk->target,
-                      index);
-  disk->index = (guint) number;
-  if (type && strcmp (type, "file") != 0 && strcmp (type, "block") != 0)
-    return error_set (error, EINVAL, "%s: disk '%s' has type='%.64s'; only "
-                      "'file' and 'block' are known", rules.what,
-                      disk->target, type);
+  if (type && !is_device && strcmp (type, "file") != 0)
+    return error_set (error, EINVAL, "backup XML: disk '%s' has type='%.64s'; "
+                      "only 'file' and 'block' are known", disk->target, type);
   if (!xml_sole_child (&rules, node, "scratch", &scratch, error))
     return false;
   if (!scratch)
     return true;
-  disk->scratch_is_device = g_strcmp0 (type, "block") == 0;
-  disk->scratch = xml_attribute (scratch,
-                                 disk->scratch_is_device ? "dev" : "file");
+  disk->scratch = xml_attribute (scratch, is_device ? "dev" : "file");
   if (!disk->scratch || *disk->scratch != '/')
-    return error_set (error, EINVAL, "%s: the scratch %s of disk '%s' is "
-                      "'%.64s'; it must be an absolute path", rules.what,
-                      disk->scratch_is_device ? "device" : "file",
-                      disk->target, disk->scratch ? disk->scratch : "");
+    return error_set (error, EINVAL, "backup XML: the scratch %s of disk '%s' "
+                      "is '%.64s'; it must be an absolute path",
+                      is_device ? "device" : "file", disk->target,
+                      disk->scratch ? disk->scratch : "");
   return true;
 }
 
@@ -288,24 +275,22 @@ parse_disk (const xmlNode *node, const char *since, Backup *backup,
 {
   g_autofree char *name = xml_attribute (node, "name");
   bool wanted = true;
-  BackupDisk *disk;
 
   if (!name || !disk_target_is_valid (name))
-    return error_set (error, EINVAL, "%s, line %ld: '%.64s' cannot be the "
-                      "name of a disk: a letter, then letters, digits, - _ "
-                      "and . make one", rules.what, xmlGetLineNo (node),
-                      name ? name : "");
+    return error_set (error, EINVAL, "backup XML, line %ld: '%.64s' cannot be "
+                      "the name of a disk: a letter, then letters, digits, - _ "
+                      "and . make one", xmlGetLineNo (node), name ? name : "");
   if (!g_hash_table_add (seen, g_strdup (name)))
-    return error_set (error, EINVAL, "%s: disk '%.64s' is listed twice; "
-                      "remove one of them", rules.what, name);
+    return error_set (error, EINVAL, "backup XML: disk '%.64s' is listed "
+                      "twice; remove one of them", name);
   if (g_hash_table_size (seen) > CHECKPOINT_MAX_DISKS)
-    return error_set (error, EFBIG, "%s lists more than %d disks; is this the "
-                      "right document?", rules.what, CHECKPOINT_MAX_DISKS);
+    return error_set (error, EFBIG, "backup XML lists more than %d disks; is "
+                      "this the right document?", CHECKPOINT_MAX_DISKS);
   if (!parse_yes_no (node, "backup", &wanted, error))
     return false;
   if (!wanted)
     return true;
-  disk = backup_add_disk (backup, name);
+  BackupDisk *disk = backup_add_disk (backup, name);
   return parse_mode (node, since, disk, error)
     && parse_export (node, disk, error) && parse_scratch (node, disk, error);
 }
@@ -315,13 +300,12 @@ parse_disks (const xmlNode *root, Backup *backup, GError **error)
 {
   g_autoptr (GHashTable) seen
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autofree char *since = NULL;
   const xmlNode *incremental, *disks;
 
   if (!xml_sole_child (&rules, root, "incremental", &incremental, error)
       || !xml_sole_child (&rules, root, "disks", &disks, error))
     return false;
-  since = incremental ? xml_text (incremental) : NULL;
+  g_autofree char *since = incremental ? xml_text (incremental) : NULL;
   /* virXPathString: an empty string is none. */
   if (since && *since == '\0')
     g_clear_pointer (&since, g_free);
@@ -338,17 +322,15 @@ backup_parse (const char *text, gsize length, GError **error)
 {
   const xmlNode *root;
   g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, &root, error);
-  g_autoptr (Backup) backup = NULL;
-  g_autofree char *mode = NULL;
 
   if (!doc)
     return NULL;
-  mode = xml_attribute (root, "mode");
+  g_autofree char *mode = xml_attribute (root, "mode");
   if (g_strcmp0 (mode, "pull") != 0)
     return error_null (error, ENOTSUP, "the backup is in %.64s mode, which "
                        "serves nothing over NBD; only pull mode is supported",
                        mode ? mode : "push");
-  backup = backup_new ();
+  g_autoptr (Backup) backup = backup_new ();
   if (!parse_server (root, backup, error)
       || !parse_disks (root, backup, error))
     return NULL;

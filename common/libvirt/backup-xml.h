@@ -19,13 +19,12 @@
 typedef struct {
   char *target;                 /* "vda": disk_target_is_valid () */
   char *incremental;            /* since this checkpoint; NULL: full */
-  char *scratch;                /* absolute path; NULL: libvirt chooses */
-  bool scratch_is_device;       /* a block device, not a file */
+  char *scratch;                /* absolute path: in a request a file's, else
+                                 * a file's or a device's; NULL: libvirt
+                                 * chooses */
   char *export_name;            /* NULL in a request: the target */
   char *export_bitmap;          /* NULL for full; NULL in a request:
                                  * "backup-TARGET" */
-  guint index;                  /* of the scratch node ("vda[INDEX]"); 0: not
-                                 * told; not part of a request */
 } BackupDisk;
 
 typedef struct {

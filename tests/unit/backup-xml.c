@@ -85,10 +85,8 @@ test_job (void)
   g_assert_null (backup_disk (backup, "vdb"));
   g_assert_cmpstr (disk->incremental, ==, "monday");
   g_assert_cmpstr (disk->scratch, ==, "/tmp/lab/d/vda.qcow2.1795490342");
-  g_assert_false (disk->scratch_is_device);
   g_assert_cmpstr (disk->export_name, ==, "vda");
   g_assert_cmpstr (disk->export_bitmap, ==, "backup-vda");
-  g_assert_cmpuint (disk->index, ==, 3);
   backup_free (NULL);
 }
 
@@ -102,12 +100,11 @@ assert_disks (const char *text, const char *expected)
   for (guint i = 0; i < backup->disks->len; i++) {
     const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
 
-    g_string_append_printf (got, "%s%s:%s:%s:%s:%s%s", i ? " " : "",
+    g_string_append_printf (got, "%s%s:%s:%s:%s:%s", i ? " " : "",
                             disk->target,
                             disk->incremental ? disk->incremental : "-",
                             disk->export_name,
                             disk->export_bitmap ? disk->export_bitmap : "-",
-                            disk->scratch_is_device ? "dev=" : "",
                             disk->scratch ? disk->scratch : "-");
   }
   g_assert_cmpstr (got->str, ==, expected);
@@ -139,7 +136,7 @@ test_disks (void)
       "vda:-::-:-" },
     { DISKS ("<disk name='vda' type='block'><scratch dev='/dev/s'/></disk>"
              "<disk name='vdb' type='file'><scratch file='/s'/></disk>"),
-      "vda:-:vda:-:dev=/dev/s vdb:-:vdb:-:/s" },
+      "vda:-:vda:-:/dev/s vdb:-:vdb:-:/s" },
     { DISKS ("<new/><disk name='vda' new='1'><new/></disk>"),
       "vda:-:vda:-:-" },
   };
@@ -221,8 +218,6 @@ test_refused (void)
            "and yet incremental");
   refused (DISKS ("<disk name='a' incremental='b/c'/>"), "'b/c'");
   refused (SINCE ("<disk name='a' exportbitmap=''/>"), "1 to 1023");
-  refused (DISKS ("<disk name='a' index='-1'/>"), "index='-1'");
-  refused (DISKS ("<disk name='a' index='4294967296'/>"), "index='42949");
   refused (DISKS ("<disk name='a' type='network'/>"), "type='network'");
   refused (DISKS ("<disk name='a'><scratch/></disk>"), "scratch file");
   refused (DISKS ("<disk name='a'><scratch file='s'/></disk>"), "is 's'");
@@ -268,11 +263,8 @@ test_request (void)
   disk = backup_add_disk (backup, "vdb");
   disk->export_name = g_strdup ("b&b");
   disk->export_bitmap = g_strdup ("of a full backup");
-  disk->scratch = g_strdup ("/dev/vg/\"s\"");
-  disk->scratch_is_device = true;
-  disk->index = 7;
-  disk = backup_add_disk (backup, "vdc");
-  disk->scratch_is_device = true;
+  disk->scratch = g_strdup ("/scratch/\"s\"");
+  backup_add_disk (backup, "vdc");
   g_ptr_array_add (left_out, (char *) "sda");
   text = backup_format (backup, left_out);
   g_assert_cmpstr (
@@ -285,10 +277,10 @@ test_request (void)
     "      <driver type='qcow2'/>\n"
     "      <scratch file='/scratch/vda'/>\n"
     "    </disk>\n"
-    "    <disk name='vdb' backup='yes' type='block' backupmode='full' "
+    "    <disk name='vdb' backup='yes' type='file' backupmode='full' "
     "exportname='b&amp;b'>\n"
     "      <driver type='qcow2'/>\n"
-    "      <scratch dev='/dev/vg/&quot;s&quot;'/>\n"
+    "      <scratch file='/scratch/&quot;s&quot;'/>\n"
     "    </disk>\n"
     "    <disk name='vdc' backup='yes' type='file' backupmode='full'/>\n"
     "    <disk name='sda' backup='no'/>\n"
