@@ -56,7 +56,8 @@ bool xml_sole_child (const XmlRules *rules, const xmlNode *parent,
 /* The text directly in an element, a new string, perhaps empty. */
 char *xml_text (const xmlNode *element);
 
-/* An attribute's value as a new string, or NULL if there is no such. */
+/* An attribute's value as a new string, or NULL if there is no such, or no
+ * element. */
 char *xml_attribute (const xmlNode *element, const char *name);
 
 /* xs:unsignedLong as libvirt reads it: white space around it is fine. */

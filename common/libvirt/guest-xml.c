@@ -38,6 +38,8 @@ guest_disk_free (void *data)
   g_free (disk);
 }
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GuestDisk, guest_disk_free)
+
 static void
 guest_chain_free (void *data)
 {
@@ -140,10 +142,8 @@ resolve (const char *text, bool (*find) (const char *name, guint32 *id),
 static bool
 parse_owner (const xmlNode *domain, Guest *guest, GError **error)
 {
-  const xmlNode *dac = NULL, *label;
-  g_autofree char *text = NULL;
+  const xmlNode *dac = NULL, *label = NULL;
   guint32 owner, group;
-  char *colon;
 
   for (const xmlNode *node = domain->children; node; node = node->next) {
     g_autofree char *model
@@ -152,24 +152,20 @@ parse_owner (const xmlNode *domain, Guest *guest, GError **error)
     if (g_strcmp0 (model, "dac") != 0)
       continue;
     if (dac)
-      return error_set (error, EINVAL, "%s, line %ld: second <seclabel "
-                        "model='dac'>; libvirt writes one", rules.what,
+      return error_set (error, EINVAL, "guest XML, line %ld: second <seclabel "
+                        "model='dac'>; libvirt writes one",
                         xmlGetLineNo (node));
     dac = node;
   }
-  if (!dac)
-    return true;
-  if (!xml_sole_child (&rules, dac, "label", &label, error))
+  if (dac && !xml_sole_child (&rules, dac, "label", &label, error))
     return false;
   if (!label)
     return true;
-  text = g_strstrip (xml_text (label));
-  colon = strchr (text, ':');
-  if (!colon)
-    return true;
-  *colon = '\0';
-  guest->owner_known = resolve (text, find_user, &owner)
-    && resolve (colon + 1, find_group, &group);
+  g_autofree char *text = g_strstrip (xml_text (label));
+  g_auto (GStrv) names = g_strsplit (text, ":", 2);
+  guest->owner_known = g_strv_length (names) == 2
+    && resolve (names[0], find_user, &owner)
+    && resolve (names[1], find_group, &group);
   if (guest->owner_known) {
     guest->owner = owner;
     guest->group = group;
@@ -213,34 +209,28 @@ why_not_covered (const xmlNode *node, const GuestDisk *disk)
 static bool
 parse_disk (const xmlNode *node, Guest *guest, GError **error)
 {
-  GuestDisk *disk = g_new0 (GuestDisk, 1);
-  const xmlNode *target = xml_child (node, "target");
-  const xmlNode *driver = xml_child (node, "driver");
+  g_autoptr (GuestDisk) disk = g_new0 (GuestDisk, 1);
 
-  g_ptr_array_add (guest->disks, disk);
-  const bool is_data = holds_data (node, disk);
-  const char *why = is_data ? why_not_covered (node, disk) : NULL;
-  disk->target = target ? xml_attribute (target, "dev") : NULL;
-  if (why && disk->target) {
-    GError *reason = NULL;
-    error_set (&reason, ENOTSUP, "%s", why);
-    g_hash_table_insert (guest->left_out, g_strdup (disk->target), reason);
-  }
-  if (why || !is_data) {
-    g_ptr_array_set_size (guest->disks, (gint) guest->disks->len - 1);
+  if (!holds_data (node, disk))
     return true;
-  }
+  const char *why = why_not_covered (node, disk);
+  disk->target = xml_attribute (xml_child (node, "target"), "dev");
+  if (why && disk->target)
+    g_hash_table_insert (guest->left_out, g_strdup (disk->target),
+                         g_error_new_literal (CHECKPOINT_ERROR, ENOTSUP, why));
+  if (why)
+    return true;
   if (!disk->target || !disk_target_is_valid (disk->target))
-    return error_set (error, EINVAL, "%s, line %ld: disk with target '%.64s'; "
-                      "a letter, then letters, digits, - _ and . make one",
-                      rules.what, xmlGetLineNo (node),
+    return error_set (error, EINVAL, "guest XML, line %ld: disk with target "
+                      "'%.64s'; a letter, then letters, digits, - _ and . make "
+                      "one", xmlGetLineNo (node),
                       disk->target ? disk->target : "");
-  if (guest_disk (guest, disk->target) != disk)
-    return error_set (error, EINVAL, "%s, line %ld: second disk with target "
-                      "'%.64s'; libvirt writes each once", rules.what,
+  if (guest_disk (guest, disk->target))
+    return error_set (error, EINVAL, "guest XML, line %ld: second disk with "
+                      "target '%.64s'; libvirt writes each once",
                       xmlGetLineNo (node), disk->target);
-  if (driver)
-    disk->format = xml_attribute (driver, "type");
+  disk->format = xml_attribute (xml_child (node, "driver"), "type");
+  g_ptr_array_add (guest->disks, g_steal_pointer (&disk));
   return true;
 }
 
@@ -248,15 +238,14 @@ parse_disk (const xmlNode *node, Guest *guest, GError **error)
 static void
 parse_chain (const xmlNode *node, Guest *guest)
 {
-  const xmlNode *target = xml_child (node, "target");
-  g_autofree char *name = target ? xml_attribute (target, "dev") : NULL;
+  g_autofree char *name = xml_attribute (xml_child (node, "target"), "dev");
   g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) formats = g_ptr_array_new_with_free_func (g_free);
   const xmlNode *format = xml_child (node, "driver");
   char *path;
 
   while (node && (path = source_key (node))) {
-    char *type = format ? xml_attribute (format, "type") : NULL;
+    char *type = xml_attribute (format, "type");
     g_ptr_array_add (paths, path);
     g_ptr_array_add (formats, type ? type : g_strdup (""));
     node = xml_child (node, "backingStore");
@@ -284,9 +273,8 @@ parse_devices (const xmlNode *domain, Guest *guest, GError **error)
       if (!xml_is_element (node, "disk"))
         continue;
       if (++count > CHECKPOINT_MAX_DISKS)
-        return error_set (error, EFBIG, "%s has more than %d disks; is this "
-                          "the right document?", rules.what,
-                          CHECKPOINT_MAX_DISKS);
+        return error_set (error, EFBIG, "guest XML has more than %d disks; is "
+                          "this the right document?", CHECKPOINT_MAX_DISKS);
       if (!parse_disk (node, guest, error))
         return false;
       parse_chain (node, guest);
@@ -305,8 +293,8 @@ parse_word (const xmlNode *domain, const char *name, char **word,
     return false;
   *word = node ? xml_text (node) : NULL;
   if (*word == NULL || **word == '\0')
-    return error_set (error, EINVAL, "%s has no <%s>; is it from "
-                      "virDomainGetXMLDesc?", rules.what, name);
+    return error_set (error, EINVAL, "guest XML has no <%s>; is it from "
+                      "virDomainGetXMLDesc?", name);
   return true;
 }
 
@@ -315,11 +303,10 @@ guest_parse (const char *text, gsize length, GError **error)
 {
   const xmlNode *root;
   g_autoptr (xmlDoc) doc = xml_parse (text, length, &rules, &root, error);
-  g_autoptr (Guest) guest = NULL;
 
   if (!doc)
     return NULL;
-  guest = g_new0 (Guest, 1);
+  g_autoptr (Guest) guest = g_new0 (Guest, 1);
   guest->disks = g_ptr_array_new_with_free_func (guest_disk_free);
   guest->left_out
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
