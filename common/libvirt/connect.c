@@ -79,9 +79,8 @@ hypervisor_open (const char *uri, bool writable, int limit_ms, GError **error)
     = g_thread_try_new ("connect", open_it, opening, NULL);
   if (!thread) {
     opening_unref (opening);
-    error_set (error, EAGAIN, "libvirt at %s: cannot start a thread that "
-               "connects to it", uri);
-    return NULL;
+    return error_null (error, EAGAIN, "libvirt at %s: cannot start a thread "
+                       "that connects to it", uri);
   }
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&opening->lock);
   while (!opening->is_over && !opening->is_given_up)
@@ -89,10 +88,9 @@ hypervisor_open (const char *uri, bool writable, int limit_ms, GError **error)
       = !g_cond_wait_until (&opening->answered, &opening->lock, deadline);
   if (opening->connection)
     return opening->connection;
-  if (opening->refusal)
-    g_propagate_error (error, g_steal_pointer (&opening->refusal));
-  else
-    error_set (error, ETIMEDOUT, "libvirt at %s: its daemon did not "
-               "answer within %d s", uri, limit_ms / 1000);
+  if (!opening->refusal)
+    error_set (&opening->refusal, ETIMEDOUT, "libvirt at %s: its daemon did "
+               "not answer within %d s", uri, limit_ms / 1000);
+  g_propagate_error (error, g_steal_pointer (&opening->refusal));
   return NULL;
 }

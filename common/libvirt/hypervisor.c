@@ -91,9 +91,9 @@ bool
 hypervisor_guest_is_off (const Hypervisor *hypervisor)
 {
   const int active = virDomainIsActive (hypervisor->domain);
-  const virError *reason = active < 0 ? virGetLastError () : NULL;
 
-  return active == 0 || (reason && reason->code == VIR_ERR_NO_DOMAIN);
+  return active == 0
+    || (active < 0 && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN);
 }
 
 bool
@@ -149,8 +149,7 @@ find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
       = g_strdup (virDomainGetName (hypervisor->domain));
     return virDomainGetUUIDString (hypervisor->domain, hypervisor->uuid) == 0;
   }
-  const virError *reason = virGetLastError ();
-  if (reason && reason->code != VIR_ERR_NO_DOMAIN)
+  if (virGetLastErrorCode () != VIR_ERR_NO_DOMAIN)
     return hypervisor_error (error, "guest %s", domain);
   g_autofree char *known = known_guests (connection);
   return error_set (error, ENOENT, "there is no guest %s on %s; there are: %s",
@@ -166,25 +165,23 @@ tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
   virDomainCheckpointPtr *all = NULL;
   const int count
     = virDomainListAllCheckpoints (hypervisor->domain, &all, 0);
-  bool ok = count >= 0;
+  bool ok = count >= 0
+    || hypervisor_error (error, "guest %s: cannot list its checkpoints",
+                         hypervisor->domain_name);
 
-  if (!ok)
-    hypervisor_error (error, "guest %s: cannot list its checkpoints",
-                      hypervisor->domain_name);
   for (int i = 0; i < count; i++) {
-    char *xml = ok ? virDomainCheckpointGetXMLDesc (all[i], 0) : NULL;
+    g_autoptr (virDomainCheckpoint) checkpoint = all[i];
+    g_autofree char *xml
+      = ok ? virDomainCheckpointGetXMLDesc (checkpoint, 0) : NULL;
     const char *const texts[] = { xml, NULL };
-    const virError *reason = virGetLastError ();
 
     if (xml)
-      ok = ok && tell (fd, KEEPER_CHECKPOINT, texts, error);
+      ok = tell (fd, KEEPER_CHECKPOINT, texts, error);
     /* One that was deleted since it was listed is no failure. */
-    else if (ok && reason && reason->code != VIR_ERR_NO_DOMAIN_CHECKPOINT)
+    else if (ok && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_CHECKPOINT)
       ok = hypervisor_error (error, "guest %s: cannot read its checkpoint %s",
                              hypervisor->domain_name,
-                             virDomainCheckpointGetName (all[i]));
-    free (xml);
-    virDomainCheckpointFree (all[i]);
+                             virDomainCheckpointGetName (checkpoint));
   }
   free (all);
   return ok;
@@ -229,28 +226,22 @@ tell_guest (Hypervisor *hypervisor, int fd, GError **error)
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   virDomainPtr domain = hypervisor->domain;
   const int active = virDomainIsActive (domain);
-  char *xml = virDomainGetXMLDesc (domain, 0);
-  char *uri = virConnectGetURI (hypervisor->connection);
+  g_autofree char *xml = virDomainGetXMLDesc (domain, 0);
+  g_autofree char *uri = virConnectGetURI (hypervisor->connection);
   bool privileged;
   g_autofree char *host = split_uri (uri, &privileged);
-  bool ok = false;
 
   hypervisor->remote = host != NULL;
   if (active < 0 || !xml)
-    hypervisor_error (error, "guest %s: cannot read its definition",
-                      hypervisor->domain_name);
-  else {
-    g_strv_builder_add_many (builder, xml, active ? "1" : "",
-                             host ? host : "", uri ? uri : hypervisor->uri,
-                             privileged ? "1" : "", NULL);
-    if (active)
-      add_sizes (builder, domain, xml);
-    g_auto (GStrv) texts = g_strv_builder_end (builder);
-    ok = tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
-  }
-  free (xml);
-  free (uri);
-  return ok;
+    return hypervisor_error (error, "guest %s: cannot read its definition",
+                             hypervisor->domain_name);
+  g_strv_builder_add_many (builder, xml, active ? "1" : "", host ? host : "",
+                           uri ? uri : hypervisor->uri, privileged ? "1" : "",
+                           NULL);
+  if (active)
+    add_sizes (builder, domain, xml);
+  g_auto (GStrv) texts = g_strv_builder_end (builder);
+  return tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
 }
 
 bool

@@ -11,7 +11,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -79,21 +78,18 @@ what_is_broken (virDomainPtr domain, const char *const *texts)
 {
   g_autoptr (Backup) backup
     = backup_parse (texts[BEGIN_BACKUP], strlen (texts[BEGIN_BACKUP]), NULL);
-  char *kept = NULL;
+  char *xml = NULL;
 
-  for (guint i = 0; backup && !kept && i < backup->disks->len; i++) {
+  for (guint i = 0; backup && !xml && i < backup->disks->len; i++) {
     const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-    virDomainCheckpointPtr checkpoint = disk->incremental
+    g_autoptr (virDomainCheckpoint) checkpoint = disk->incremental
       ? virDomainCheckpointLookupByName (domain, disk->incremental, 0) : NULL;
-    char *xml = checkpoint ? virDomainCheckpointGetXMLDesc (
-      checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN
-      | VIR_DOMAIN_CHECKPOINT_XML_SIZE) : NULL;
-    kept = g_strdup (xml);
-    free (xml);
     if (checkpoint)
-      virDomainCheckpointFree (checkpoint);
+      xml = virDomainCheckpointGetXMLDesc (
+        checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN
+        | VIR_DOMAIN_CHECKPOINT_XML_SIZE);
   }
-  return kept;
+  return xml;
 }
 
 /* AppArmor and SELinux are not seen from here, but felt by QEMU; nor is a place
@@ -160,9 +156,8 @@ start_job (KeptJob *kept, const char *const *texts, char **broken,
   if (virDomainBackupBegin (hypervisor->domain, texts[BEGIN_BACKUP],
                             checkpoint[0] ? checkpoint : NULL, 0) == 0)
     return true;
-  const virError *reason = virGetLastError ();
   const bool is_broken
-    = reason && reason->code == VIR_ERR_CHECKPOINT_INCONSISTENT;
+    = virGetLastErrorCode () == VIR_ERR_CHECKPOINT_INCONSISTENT;
   /* One that is broken may be left out, and the backup begin after all. */
   hypervisor_error (error, is_broken ? "guest %s"
                     : "guest %s: cannot begin the backup",
@@ -180,18 +175,15 @@ describe_job (KeptJob *kept, char **xml, GError **error)
 {
   Job *job = &kept->job;
   const Hypervisor *hypervisor = &kept->hypervisor;
-  char *begun = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  g_autofree char *begun = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
   guint64 used;
   const char *tightest;
 
-  if (!begun || !strstr (begun, job->mark)) {
-    free (begun);
+  if (!begun || !strstr (begun, job->mark))
     return error_set (error, EIO, "guest %s: the backup job was over at once; "
                       "QEMU's log tells why (/var/log/libvirt/qemu)",
                       hypervisor->domain_name);
-  }
-  *xml = g_strdup (begun);
-  free (begun);
+  *xml = g_steal_pointer (&begun);
   job_scratch (job, &used, &job->room, &tightest);
   /* The keeper's loop runs meanwhile, and must not tell of a job that the
    * server has not been told of.
@@ -241,34 +233,27 @@ static bool
 delete_checkpoint (const Job *job, const Hypervisor *hypervisor,
                    GError **error)
 {
-  virDomainCheckpointPtr checkpoint
+  g_autoptr (virDomainCheckpoint) checkpoint
     = virDomainCheckpointLookupByName (hypervisor->domain, job->created, 0);
-  char *xml = checkpoint ? virDomainCheckpointGetXMLDesc (
+  g_autofree char *xml = checkpoint ? virDomainCheckpointGetXMLDesc (
     checkpoint, VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN) : NULL;
-  const virError *reason = xml ? NULL : virGetLastError ();
-  bool ok = reason && reason->code == VIR_ERR_NO_DOMAIN_CHECKPOINT;
 
-  if (xml)
-    ok = !strstr (xml, job->mark)
-      || virDomainCheckpointDelete (checkpoint, 0) == 0;
-  if (!ok) {
-    g_autofree char *delete
-      = hypervisor_virsh (hypervisor, "checkpoint-delete", job->created);
-    g_autofree char *forget
-      = hypervisor_virsh (hypervisor, "checkpoint-delete --metadata",
-                          job->created);
-    g_autofree char *commands
-      = g_strdup_printf ("%s; if that finds no bitmap, since QEMU was killed "
-                         "before it saved it, type %s", delete, forget);
-    hypervisor_error (error, "guest %s: the checkpoint %s was made with a "
-                      "backup that failed, and cannot be deleted",
-                      hypervisor->domain_name, job->created);
-    hypervisor_advise (error, "once the guest runs, type", commands);
-  }
-  free (xml);
-  if (checkpoint)
-    virDomainCheckpointFree (checkpoint);
-  return ok;
+  if (xml ? !strstr (xml, job->mark)
+            || virDomainCheckpointDelete (checkpoint, 0) == 0
+      : virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_CHECKPOINT)
+    return true;
+  hypervisor_error (error, "guest %s: the checkpoint %s was made with a backup "
+                    "that failed, and cannot be deleted",
+                    hypervisor->domain_name, job->created);
+  g_autofree char *delete
+    = hypervisor_virsh (hypervisor, "checkpoint-delete", job->created);
+  g_autofree char *forget
+    = hypervisor_virsh (hypervisor, "checkpoint-delete --metadata",
+                        job->created);
+  g_autofree char *commands
+    = g_strdup_printf ("%s; if that finds no bitmap, since QEMU was killed "
+                       "before it saved it, type %s", delete, forget);
+  return hypervisor_advise (error, "once the guest runs, type", commands);
 }
 
 /* libvirt removes them a moment after the job; after a crash of its daemon

@@ -13,6 +13,8 @@
 #include "base/own-folder.h"
 #include "keeper/job-ops.h"
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomainCheckpoint, virDomainCheckpointFree)
+
 /* Texts of KEEPER_LOOK. */
 enum { LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS };
 

@@ -215,8 +215,7 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
     if (why)
       g_usleep (MOVES_POLL_MS * 1000);
     if (!hear_qemu (hypervisor, target, &why_not_moved)) {
-      const virError *reason = virGetLastError ();
-      const bool busy = reason && reason->code == VIR_ERR_OPERATION_TIMEOUT;
+      const bool busy = virGetLastErrorCode () == VIR_ERR_OPERATION_TIMEOUT;
       hypervisor_error (error, "disk %s", target);
       return busy ? KEEPER_UNKNOWN : KEEPER_DEAD;
     }

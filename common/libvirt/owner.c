@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -25,13 +24,10 @@
 static bool
 is_marked (const char *mark, virDomainPtr domain, bool *known)
 {
-  char *xml = virDomainBackupGetXMLDesc (domain, 0);
-  const virError *reason = xml ? NULL : virGetLastError ();
-  const bool ours = xml && strstr (xml, mark);
+  g_autofree char *xml = virDomainBackupGetXMLDesc (domain, 0);
 
-  *known = xml || (reason && reason->code == VIR_ERR_NO_DOMAIN_BACKUP);
-  free (xml);
-  return ours;
+  *known = xml || virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
+  return xml && strstr (xml, mark);
 }
 
 bool
@@ -42,7 +38,6 @@ job_is_running (const Job *job, virDomainPtr domain)
   return is_marked (job->mark, domain, &known);
 }
 
-/* Abort the job that bears the mark; true if there is none (any more). */
 bool
 owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
                     GError **error)
@@ -207,12 +202,11 @@ bool
 owner_clear_way (const Hypervisor *hypervisor, const char *folder,
                  bool take_over, uid_t qemu_user, GError **error)
 {
-  char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
 
   if (!xml)                     /* what else is wrong, beginning will tell */
     return true;
   g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
-  free (xml);
   g_autofree char *socket_dir = g_path_get_dirname (folder);
   g_auto (Claim) claim = { .fd = -1 };
   read_claim (&claim, backup, socket_dir);
