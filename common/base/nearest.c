@@ -73,15 +73,13 @@ nearest_names (const char *wanted, const GPtrArray *names, guint most)
   const guint total = names ? names->len : 0;
   const guint considered = MIN (total, COMPARED_NAMES);
   const guint shown = MIN (most, total);
-  g_autofree Candidate *candidates = NULL;
-  GString *out;
 
   if (total == 0)
     return g_strdup ("(none)");
   if (most == 0)
     return g_strdup_printf ("%u name%s", total, total == 1 ? "" : "s");
 
-  candidates = g_new0 (Candidate, total);
+  g_autofree Candidate *candidates = g_new0 (Candidate, total);
   for (guint i = 0; i < total; i++) {
     candidates[i].name = g_ptr_array_index (names, i);
     if (wanted && i < considered)
@@ -91,13 +89,12 @@ nearest_names (const char *wanted, const GPtrArray *names, guint most)
   g_qsort_with_data (candidates, (gint) considered, sizeof *candidates,
                      compare, NULL);
 
-  out = g_string_new (NULL);
-  for (guint i = 0; i < shown; i++) {
-    g_autofree char *text = printable_format ("%s", candidates[i].name);
-
-    g_string_append_printf (out, "%s%s", i > 0 ? ", " : "", text);
-  }
+  GString *out = g_string_new (NULL);
+  for (guint i = 0; i < shown; i++)
+    g_string_append_printf (out, "%s%s", i > 0 ? ", " : "",
+                            candidates[i].name);
   if (shown < total)
     g_string_append_printf (out, " and %u more", total - shown);
+  printable_make (out->str);
   return g_string_free (out, FALSE);
 }

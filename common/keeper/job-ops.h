@@ -39,7 +39,8 @@ struct JobOps {
   /* Begin the job (KEEPER_BEGIN), and say so: KEEPER_BEGUN, and life
    * JOB_RUNNING.  JOB_BEGINNING comes before anything that would have to be
    * undone.  On failure all is undone, or the error tells what is not.
-   * *broken: it is why, a text for KEEPER_BROKEN; the caller's.
+   * *broken: it is why, a text for KEEPER_BROKEN; g_free ().  error is not
+   * NULL.
    */
   bool (*begin) (void *job, const Message *message, char **broken,
                  GError **error);

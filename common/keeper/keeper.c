@@ -73,11 +73,9 @@ keeper_start (const JobOps *ops, const Reporter *reporter, GError **error)
 
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0
       || socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, held_fds) < 0
-      || !spawn (ops, reporter, fds, held_fds)) {
-    error_set (error, errno, "cannot start a process that talks to %s: %s",
-               ops->peer, g_strerror (errno));
-    return NULL;
-  }
+      || !spawn (ops, reporter, fds, held_fds))
+    return error_null (error, errno, "cannot start a process that talks to %s: "
+                       "%s", ops->peer, g_strerror (errno));
   close (fds[1]);
   close (held_fds[1]);
   Keeper *keeper = g_new0 (Keeper, 1);
@@ -153,30 +151,27 @@ say_calm (Keeper *keeper)
 static void
 forward (Keeper *keeper, const Message *message)
 {
-  KeeperEvent event = { .text = message_text (message, 0) };
+  static const struct { guint message; KeeperEventKind event; } kinds[] = {
+    { KEEPER_LOST, KEEPER_EVENT_LOST },
+    { KEEPER_WARNING, KEEPER_EVENT_WARNING },
+    { KEEPER_PROOF, KEEPER_EVENT_LIFE },
+    { KEEPER_SCRATCH, KEEPER_EVENT_SCRATCH },
+  };
+  const char *first = message_text (message, 0);
+  const char *second = message_text (message, 1);
+  KeeperEvent event = {
+    .text = first, .life = (KeeperLife) atoi (second),
+    .used = g_ascii_strtoull (first, NULL, 10),
+    .left = g_ascii_strtoull (second, NULL, 10),
+  };
 
-  switch (message->kind) {
-  case KEEPER_LOST:
-    event.kind = KEEPER_EVENT_LOST;
-    keeper->notify (keeper->opaque, &event);
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    if (kinds[i].message == message->kind) {
+      event.kind = kinds[i].event;
+      keeper->notify (keeper->opaque, &event);
+    }
+  if (message->kind == KEEPER_LOST)
     say_calm (keeper);
-    return;
-  case KEEPER_WARNING:
-    event.kind = KEEPER_EVENT_WARNING;
-    break;
-  case KEEPER_PROOF:
-    event.kind = KEEPER_EVENT_LIFE;
-    event.life = (KeeperLife) atoi (message_text (message, 1));
-    break;
-  case KEEPER_SCRATCH:
-    event.kind = KEEPER_EVENT_SCRATCH;
-    event.used = g_ascii_strtoull (event.text, NULL, 10);
-    event.left = g_ascii_strtoull (message_text (message, 1), NULL, 10);
-    break;
-  default:
-    return;
-  }
-  keeper->notify (keeper->opaque, &event);
 }
 
 static void

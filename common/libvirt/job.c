@@ -98,8 +98,6 @@ what_is_broken (virDomainPtr domain, const char *const *texts)
 static void
 add_hint (GError **error)
 {
-  if (!error)
-    return;
   const char *text = (*error)->message;
   const bool is_denied = strstr (text, "ermission denied");
   const bool is_full = strstr (text, "No space left");
@@ -121,8 +119,7 @@ add_way_out (const Hypervisor *hypervisor, const char *const *texts,
     : NULL;
   g_autoptr (GPtrArray) targets = g_ptr_array_new ();
 
-  if (!error || !checkpoint
-      || !strstr ((*error)->message, "Bitmap already exists"))
+  if (!checkpoint || !strstr ((*error)->message, "Bitmap already exists"))
     return;
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);

@@ -123,8 +123,6 @@ static bool
 begin_again (KeptJob *kept, const Message *message, char **xml, char **broken,
              GError **error)
 {
-  if ((*error)->code != ENOMSG)
-    return false;
   watch_end (kept);
   g_clear_error (error);
   return begin_once (kept, message, xml, broken, error);
@@ -134,14 +132,12 @@ static bool
 begin (void *opaque, const Message *message, char **broken, GError **error)
 {
   KeptJob *kept = opaque;
-  g_autoptr (GError) refusal = NULL;
   g_autofree char *xml = NULL;
 
-  if (!begin_once (kept, message, &xml, broken, &refusal)
-      && !begin_again (kept, message, &xml, broken, &refusal)) {
-    g_propagate_error (error, g_steal_pointer (&refusal));
+  if (!begin_once (kept, message, &xml, broken, error)
+      && ((*error)->code != ENOMSG
+          || !begin_again (kept, message, &xml, broken, error)))
     return false;
-  }
   telling_say (kept->telling, KEEPER_BEGUN, xml, NULL);
   watch_look_again (kept);
   return true;
