@@ -17,13 +17,13 @@ struct JobOps {
   const char *peer;             /* who is asked: "libvirt" */
   guint look_texts, begin_texts; /* how many their messages have, at least */
 
-  /* A job that is not begun, for the life of the process; NULL: it cannot be
-   * kept.  telling is borrowed.
+  /* Returns a job that is not begun, for the life of the process; NULL if none
+   * can be kept.  Borrows telling.
    */
   void *(*new) (Telling *telling);
 
-  /* The loop, since a library may have its own: call heed when fd can be read or
-   * has ended, or every so many milliseconds; do one turn of it, waiting for
+  /* The loop, since a library may have its own.  Call heed when fd can be read
+   * or has ended, or every so many milliseconds; do one turn of it, waiting for
    * one thing to happen.  False: that cannot be done.
    */
   bool (*add_fd) (int fd, KeeperCallback heed, void *opaque);
@@ -50,9 +50,7 @@ struct JobOps {
    */
   KeeperLife (*prove) (void *job, const char *target, GError **error);
 
-  /* The proof failed for that reason: tell of the loss, with a better one if
-   * there will be one.
-   */
+  /* The proof failed: tell of the loss, with a better reason if one comes. */
   void (*doubt) (void *job, const char *why);
 
   /* The clock has struck. */

@@ -105,16 +105,10 @@ hypervisor_guest_answers (const Hypervisor *hypervisor)
                               sizeof counters) == 0;
 }
 
-void
-hypervisor_look_on (void)
-{
-  alarm (LOOK_LIMIT_S);
-}
-
 static bool
 tell (int fd, guint kind, const char *const *texts, GError **error)
 {
-  hypervisor_look_on ();
+  alarm (LOOK_LIMIT_S);
   return message_send (fd, kind, texts)
     || error_set (error, errno, "cannot tell the server of the guest: %s",
                   g_strerror (errno));
@@ -248,6 +242,7 @@ bool
 hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
                  const char *domain, bool writable, GError **error)
 {
+  alarm (LOOK_LIMIT_S);
   hypervisor->uri = g_strdup (uri);
   hypervisor->connection
     = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);

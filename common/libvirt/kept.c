@@ -90,14 +90,13 @@ look (void *opaque, const Message *message)
 {
   KeptJob *kept = opaque;
   g_autoptr (GError) error = NULL;
-
-  hypervisor_look_on ();
   const bool ok
     = hypervisor_look (&kept->hypervisor, kept->telling->fd,
                        message_text (message, LOOK_URI),
                        message_text (message, LOOK_DOMAIN),
                        message_text (message, LOOK_WRITABLE)[0] != '\0',
                        &error);
+
   if (!ok)
     telling_say_failed (kept->telling, error);
   alarm (0);

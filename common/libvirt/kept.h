@@ -75,14 +75,12 @@ bool hypervisor_error (GError **error, const char *format, ...)
 virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
                                GError **error);
 
-/* Call before hypervisor_look: libvirt's calls have no limit, so a look that
- * has nothing to tell for longer than anybody waits ends the process.  (With a
- * job, it waits until QEMU answers, or until QEMU or libvirt's daemon, which
- * connect.c asks for signs of life, is gone.)
+/* Connect, find the guest, and tell of it and its checkpoints on fd.  libvirt's
+ * calls have no limit, so an alarm ends the process if there is nothing to tell
+ * for longer than anybody waits; the caller stops it.  (With a job, all wait
+ * until QEMU answers, or until QEMU or libvirt's daemon, which connect.c asks
+ * for signs of life, is gone.)
  */
-void hypervisor_look_on (void);
-
-/* Connect, find the guest, and tell of it and its checkpoints on fd. */
 bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
                       const char *domain, bool writable, GError **error);
 
@@ -93,17 +91,15 @@ bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
 bool hypervisor_advise (GError **error, const char *advice,
                         const char *command);
 
-/* "virsh -c URI COMMAND GUEST NAME", for messages; name may be NULL.  g_free
- * ().
- */
+/* "virsh -c URI COMMAND GUEST NAME"; name may be NULL.  g_free (). */
 char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                         const char *name);
 
-/* Is the guest known to be off, or gone? */
+/* True if the guest is known to be off, or gone. */
 bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
 
-/* Does its QEMU answer?  Waits while it is silent, until libvirt notices its
- * end.  (Asks for the disks' counters, which leaves no trace.)
+/* True if its QEMU answers.  Waits while it is silent, until libvirt notices
+ * its end.  (Asks for the disks' counters, which leaves no trace.)
  */
 bool hypervisor_guest_answers (const Hypervisor *hypervisor);
 
@@ -120,35 +116,31 @@ bool owner_clear_way (const Hypervisor *hypervisor, const char *folder,
 bool owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
                          GError **error);
 
-/* texts as of KEEPER_BEGIN; *xml is libvirt's description of the job.  On
- * failure nothing is left of it; *broken is then the checkpoint with the
- * sizes of what is not broken, if that is the reason.
+/* texts: of KEEPER_BEGIN.  *xml: libvirt's description of the job.  On failure
+ * nothing is left of it; *broken is the checkpoint with the sizes of what is not
+ * broken, if that is the reason.
  */
 bool job_begin (KeptJob *kept, const char *const *texts, char **xml,
                 char **broken, GError **error);
 
-/* Does it still run, and is it ours? */
+/* True if it still runs, and is ours. */
 bool job_is_running (const Job *job, virDomainPtr domain);
 
-/* Abort the job if it is still ours, wait until it is gone, remove our
- * files, and the created checkpoint unless it is to stay.  False with all
- * that could not be done; it can be tried again then.
+/* JobOps.end: abort the job, wait until it is gone, remove our files, and the
+ * created checkpoint unless it is to stay.
  */
 bool job_end (void *kept, bool keep_checkpoint, GError **error);
 
 /* Bytes that scratch files occupy and that are left for them, and the file
- * (borrowed) for which the least is, as far as this machine can tell; false if
- * it can't.
+ * (borrowed) for which the least is.  False if this machine cannot tell.
  */
 bool job_scratch (const Job *job, guint64 *used, guint64 *left,
                   const char **tightest);
 
-/* Have libvirt tell of what happens to guest and job.  Before the job begins:
- * QEMU tells of its beginning, too.
+/* Have libvirt tell of what happens to guest and job on this connection, or of
+ * nothing more.  Begin before the job: QEMU tells of its beginning, too.
  */
 bool watch_begin (KeptJob *kept, GError **error);
-
-/* Have libvirt tell of nothing more on this connection. */
 void watch_end (KeptJob *kept);
 
 /* Let watch_recheck look some times more: the job's end may have been told
@@ -156,31 +148,25 @@ void watch_end (KeptJob *kept);
  */
 void watch_look_again (KeptJob *kept);
 
-/* If the job does not run, tell the server why.  For when no event of libvirt's
- * will come: it came too early, or the server ends first, and nobody else would
- * say why clients failed.
+/* JobOps.notice_loss: no event of libvirt's will come, for it came too early, or
+ * the server ends first.
  */
 void watch_notice_loss (void *kept);
 
-/* QEMU says that the job does not run any more.  Unless libvirt says why, the
- * server is told why.
- */
+/* JobOps.doubt.  The server is told why, unless libvirt says why. */
 void watch_doubt (void *kept, const char *why);
 
 /* Look for a job that was doubted.  Call at each tick of the clock. */
 void watch_recheck (KeptJob *kept);
 
-/* Have QEMU's events on its jobs handed on.  Before a job begins. */
+/* The part of watch_begin and watch_end that is QEMU's events on its jobs. */
 bool life_watch (KeptJob *kept);
 void life_unwatch (KeptJob *kept);
 
 /* Forget what was heard of jobs before: ours is to begin now. */
 bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);
 
-/* Is the job alive on the disk of that target, as QEMU sees it?  Reads of the
- * disk that were answered before this was called are then of the time when it
- * began.  *error: why not.  Runs the keeper's loop.
- */
+/* JobOps.prove, as QEMU sees it.  Runs the keeper's loop. */
 KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
                       const char *target, GError **error);
 
