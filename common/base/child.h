@@ -13,10 +13,7 @@
  */
 typedef struct {
   GPid pid;
-  int in;
-  int out;
-  int err;
-  int guard;
+  int in, out, err, guard;
 } Child;
 
 #define CHILD_INIT { 0, -1, -1, -1, -1 }
@@ -36,18 +33,19 @@ bool child_start (const char *const *argv, int pass_fd, Child *child,
                   GError **error);
 
 /* What it has written to its standard error since the last call, as one line;
- * g_free ().  NULL if nothing.  Unread output beyond 64 KiB is dropped, and
- * does not stop the child.
+ * g_free ().  NULL if nothing.  What does not fit into 64 KiB is lost, and does
+ * not stop the child.
  */
 char *child_says (Child *child);
 
+/* Both do nothing if the child was not started, or is stopped. */
+
 /* End the child, which need not be one of this process any more: SIGTERM, then
- * SIGKILL after grace_ms.  Closes the pipes and reaps; waits two seconds more
- * than grace_ms at most.  Does nothing if it was not started or is stopped.
+ * SIGKILL after grace_ms.  Reaps; waits two seconds more than grace_ms at most.
  */
 void child_stop (Child *child, unsigned grace_ms);
 
 /* Hold the child no longer, in a process that has forked and will not stop it,
- * so that it ends with the other.  Does nothing if it was not started.
+ * so that it ends with the other.
  */
 void child_disown (Child *child);

@@ -20,17 +20,15 @@
 /* The domain's quark.  Any thread; cannot fail. */
 GQuark checkpoint_error_quark (void);
 
-/* Set *error to a new error of domain CHECKPOINT_ERROR.
+/* As g_set_error (), of domain CHECKPOINT_ERROR.
  *
- * error: where to put it, owned by the caller afterwards (g_error_free).
- *   NULL discards it.  *error must be NULL before, as with g_set_error ().
- * errnum: an errno value; 0 is turned into EIO, for code 0 would read as
- *   success to those who pass the code on.
- * format: one line without a final newline.  What comes in through
- *   arguments is made printable (printable.h).
+ * errnum: an errno value; 0 becomes EIO, as those who pass the code on would
+ *   take it for success.
+ * format: one line without a final newline, which is made printable
+ *   (printable.h).
  *
- * Always returns false, for "return error_set (...)".  Preserves errno.
- * Any thread. */
+ * Always returns false, for "return error_set (...)".  errno stays.  Any
+ * thread. */
 bool error_set (GError **error, int errnum, const char *format, ...)
   G_GNUC_PRINTF (3, 4);
 
@@ -38,10 +36,9 @@ bool error_set (GError **error, int errnum, const char *format, ...)
 #define error_null(...) (error_set (__VA_ARGS__), NULL)
 
 /* Say what can be done about *error: a remedy, and up to REMEDY_WORDS words that
- * its text has places for, then NULL.  The words are copied, as they are: not
- * quoted.  An error that has a remedy keeps it; without an error, nothing is
- * done.  Always returns false, for "return error_set (...) || error_advise (...)".
- * Any thread.
+ * its text has places for, not quoted, then NULL.  An error that has a remedy
+ * keeps it; without an error, nothing is done.  Always returns false, for
+ * "return error_set (...) || error_advise (...)".  Any thread.
  */
 bool error_advise (GError **error, Remedy remedy, ...) G_GNUC_NULL_TERMINATED;
 
@@ -61,29 +58,22 @@ Remedy error_remedy (const GError *error, const char *const **words);
  */
 char *error_line (const GError *error, const char *const *remedies);
 
-/* A word as a shell takes it, for commands that messages suggest: quoted if
- * need be.  Returns a new string; g_free (). */
+/* Parts of messages, each a new string; g_free (). */
+
+/* A word as a shell takes it, quoted if need be. */
 char *error_shell_word (const char *word);
 
-/* Who we are, for messages: "root", "user backup", or "user 1234" where the
- * system knows no name.  Returns a new string; g_free (). */
+/* Who we are: "root", "user backup", or "user 1234" where the system knows no
+ * name. */
 char *error_user (void);
 
-/* What to type: "virsh -c URI COMMAND GUEST NAME".
- *
- * uri: of libvirt; NULL: not known, and left to virsh.
- * command: as it is to be typed.
- * guest, name: words of any kind, or NULL for none.
- *
- * Returns a new string; g_free (). */
+/* What to type: "virsh -c URI COMMAND GUEST NAME".  Quotes all but the command.
+ * NULL is left out: uri (not known, and left to virsh), guest, name. */
 char *error_virsh (const char *uri, const char *command, const char *guest,
                    const char *name);
 
 /* What to type to change images, never without saying when that is harmless: a
  * guest may have them open where no lock shows it (NFS without locks, another
- * host, file.locking=off), and its image would be destroyed.
- *
- * command: one that error_shell_word has quoted the words of.
- *
- * Returns a new string that ends in the command; g_free (). */
+ * host, file.locking=off), and its image would be destroyed.  command, which is
+ * quoted already, comes last. */
 char *error_change_images (const char *command);

@@ -11,7 +11,7 @@
 #include <sys/types.h>
 #include <glib.h>
 
-/* May a user use path with mode, and enter each folder above it?
+/* True if a user may use path with mode, and enter each folder above it.
  *
  * purpose: what the path is for, "socket-dir=/run"; messages start with it.
  * path: absolute.
@@ -31,8 +31,7 @@
  * not answer within some seconds; EINVAL for a path that is not absolute or
  * an id of -1; ENAMETOOLONG; or the errno of a failed pipe or fork.
  *
- * For the time of the call there is a child process, reaped before it returns
- * (unless the file system hangs).  It makes async-signal-safe calls only, so there
- * may be other threads. */
+ * Any thread.  A child process asks, and is reaped unless the file system hangs.
+ */
 bool folder_access (const char *purpose, const char *path, uid_t uid,
                     gid_t gid, int mode, const char *advice, GError **error);

@@ -10,8 +10,7 @@
 #include <sys/types.h>
 #include <glib.h>
 
-/* Begins the names of all our folders and scratch files; 16 hex digits follow.
- */
+/* Names of all our folders and scratch files: this, and 16 hex digits. */
 #define OWN_PREFIX "nbdkit-checkpoint-"
 
 /* The socket's name in the folder. */
@@ -24,10 +23,10 @@ typedef struct {
 
 #define OWN_FOLDER_INIT { NULL, -1 }
 
-/* Returns a new name that nothing has yet, without a folder; g_free (). */
+/* A new name that nothing has yet; g_free (). */
 char *own_folder_name (void);
 
-/* Is that such a name, exactly? */
+/* True if it is such a name, exactly. */
 bool own_folder_is_name (const char *name);
 
 /* Make the folder, for our user alone, and lock it.  errno as of mkdir (2). */

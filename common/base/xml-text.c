@@ -290,8 +290,8 @@ xml_char (gunichar c)
     || (c >= 0xe000 && c <= 0xfffd) || (c >= 0x10000 && c <= 0x10ffff);
 }
 
-/* Also escapes what a parser would change: CR anywhere, and all white space
- * but blanks in attributes. */
+/* A parser would change CR anywhere, and all white space but blanks in
+ * attributes. */
 void
 xml_append_escaped (GString *out, const char *text, bool in_attribute)
 {

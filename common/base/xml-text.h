@@ -31,12 +31,11 @@ typedef struct {
 } XmlRules;
 
 /* Parse length bytes of UTF-8, which need not end in NUL.  Nothing outside
- * text is ever read, nothing is printed.
- *
- * Returns a new document (xmlFreeDoc) with its root, or NULL with EFBIG (over
- * max_bytes or XML_MAX_NODES), ENOMEM, or EINVAL: not well-formed, not UTF-8,
- * with a DOCTYPE, with another root, or nested too deeply (libxml2's own limit:
- * 256 levels, 2048 from 2.13).  Any thread. */
+ * text is ever read, nothing is printed.  Returns a new document (xmlFreeDoc)
+ * with its root, or NULL with EFBIG (over max_bytes or XML_MAX_NODES), ENOMEM,
+ * or EINVAL: not well-formed, not UTF-8, with a DOCTYPE, with another root, or
+ * nested too deeply (libxml2's own limit: 256 levels, 2048 from 2.13).  Any
+ * thread. */
 xmlDoc *xml_parse (const char *text, gsize length, const XmlRules *rules,
                    const xmlNode **root, GError **error);
 
@@ -46,9 +45,8 @@ bool xml_is_element (const xmlNode *node, const char *name);
 /* The first such child, or NULL.  Borrowed. */
 const xmlNode *xml_child (const xmlNode *parent, const char *name);
 
-/* Find the child that the schema allows at most once: *result is NULL if there
- * is none.  False with EINVAL if there are several: taking one would be a
- * guess. */
+/* Find the child that the schema allows at most once; NULL: there is none.
+ * False with EINVAL if there are several: taking one would be a guess. */
 bool xml_sole_child (const XmlRules *rules, const xmlNode *parent,
                      const char *name, const xmlNode **result,
                      GError **error);
@@ -56,15 +54,14 @@ bool xml_sole_child (const XmlRules *rules, const xmlNode *parent,
 /* The text directly in an element, a new string, perhaps empty. */
 char *xml_text (const xmlNode *element);
 
-/* An attribute's value as a new string, or NULL if there is no such, or no
- * element. */
+/* A new string, or NULL if there is no such attribute, or no element. */
 char *xml_attribute (const xmlNode *element, const char *name);
 
 /* xs:unsignedLong as libvirt reads it: white space around it is fine. */
 bool xml_unsigned (const char *text, guint64 *value);
 
-/* Append text as it must stand in an element or an attribute.  What XML
- * cannot hold (most control characters, invalid UTF-8) becomes U+FFFD. */
+/* Append text so that it is read back as it was.  What XML cannot hold (most
+ * control characters, invalid UTF-8) becomes U+FFFD. */
 void xml_append_escaped (GString *out, const char *text, bool in_attribute);
 
 /* Append " name='value'"; nothing if value is NULL. */

@@ -69,9 +69,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 
 /* The bitmap of that name in that layer, or NULL.  Borrowed. */
 const Bitmap *layer_bitmap (const Layer *layer, const char *name);
-/* True if names, as Layer's void_names, are known (not NULL) and bitmap is none
- * of them.
- */
+/* True if names (Layer's void_names) are known, and bitmap is none of them. */
 bool disk_names_lack (const GPtrArray *names, const char *bitmap);
 /* True if the layer may have a void bitmap of that name. */
 bool layer_may_have_lost (const Layer *layer, const char *bitmap);

@@ -18,8 +18,7 @@ Held *held_start (int server_fd);
  */
 void held_begin (Held *held);
 
-/* Wait until none of them may still negotiate; seconds at most.  Before a job
- * is ended that was served from, once its server is gone or has been told to
- * end.
+/* Wait until none may still negotiate; seconds at most.  Before a job that was
+ * served from is ended, once its server is gone or has been told to end.
  */
 void held_wait (Held *held);

@@ -46,13 +46,11 @@ typedef struct {
 
 typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
 
-/* Start the process, before there are threads (.get_ready).  Borrows
- * reporter.
- */
+/* Start the process, before there are threads (.get_ready).  Borrows both. */
 Keeper *keeper_start (const JobOps *ops, const Reporter *reporter,
                       GError **error);
 
-/* What its messages say, and advise to type. */
+/* What messages say, and advise to type. */
 typedef struct {
   char *where;                  /* "guest web1 (qemu:///system)" */
   char *look_at_job, *end_job;  /* commands: is it there? end it */
@@ -63,7 +61,7 @@ typedef struct {
 void keeper_set_words (Keeper *keeper, const KeeperWords *words);
 
 /* Ask what the JobOps hear; wait for the next answer.  asked: "tell of it", for
- * the message should none come.  KEEPER_FAILED becomes an error.
+ * the error if none comes.  KEEPER_FAILED becomes an error.
  */
 bool keeper_ask (Keeper *keeper, guint kind, const char *const *texts,
                  GError **error);
@@ -71,26 +69,25 @@ bool keeper_answer (Keeper *keeper, const char *asked, Message *message,
                     GError **error);
 
 /* The calling process serves the job from here on (.after_fork).  The job ends
- * with it, or when nbdkit is told to end: nbdkit then waits for its clients,
- * which may stay.  notify is called in a thread of its own.
+ * with it, or when nbdkit is told to end, which then waits for its clients.
+ * notify is called in a thread of its own.
  */
 void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
 
-/* A client can read: a checkpoint made with the job now stays.  Once is enough.
- * Any thread.
- */
+/* The functions up to keeper_let_go are for any thread. */
+
+/* A client can read: a checkpoint made with the job stays.  Once is enough. */
 void keeper_served (Keeper *keeper);
 
 /* Ask whether the job lives on the disk of that target, for a
- * KEEPER_EVENT_LIFE.  After keeper_adopt.  False if the keeper is gone.  Any
- * thread.
+ * KEEPER_EVENT_LIFE.  After keeper_adopt.  False if the keeper is gone.
  */
 bool keeper_look_for_life (Keeper *keeper, const char *target);
 
-/* Keep a copy of a connection to the job's server until the job has ended, even
- * if the calling process is killed meanwhile.  False if the keeper is gone.
- * keeper_settle: it has its export.  keeper_let_go: from here on nobody receives
- * on it any more.  Any thread.  They are an NbdHolder's, of a Keeper.
+/* An NbdHolder's functions, of a Keeper.  keeper_hold keeps a copy of a
+ * connection to the job's server until the job has ended, even if the calling
+ * process is killed meanwhile; false if the keeper is gone.  keeper_settle: it
+ * has its export.  keeper_let_go: nobody receives on it any more.
  */
 bool keeper_hold (void *keeper, guint64 id, int fd, bool encrypted);
 void keeper_settle (void *keeper, guint64 id);

@@ -27,8 +27,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Message, message_clear)
  */
 bool message_send (int fd, guint kind, const char *const *texts);
 
-/* The same, with a copy of a descriptor (unix(7), SCM_RIGHTS).  The copy exists
- * from when this returns, even if the message was not received yet.
+/* The same with a copy of a descriptor (unix(7), SCM_RIGHTS), which exists from
+ * then on, even while the message is not received.
  */
 bool message_send_fd (int fd, guint kind, const char *const *texts,
                       int attached);
@@ -36,9 +36,8 @@ bool message_send_fd (int fd, guint kind, const char *const *texts,
 /* Take the descriptor that came with a message; close () it.  -1: none. */
 int message_take_fd (Message *message);
 
-/* Receive the next message, waiting for timeout_ms at most.
- * False with errno set: ETIMEDOUT, ECONNRESET when the other side is gone,
- * EPROTO when it sends something else.
+/* Receive the next message within timeout_ms.  False with errno: ETIMEDOUT,
+ * ECONNRESET when the other side is gone, EPROTO when it sends something else.
  */
 bool message_receive (int fd, int timeout_ms, Message *message);
 

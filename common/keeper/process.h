@@ -7,9 +7,7 @@
 
 #include "keeper/job-ops.h"
 
-/* What the process does until its server is gone; never returns.  held_fd: for
- * held_start.
- */
+/* What the process does until its server is gone.  held_fd: for held_start. */
 G_NORETURN void keeper_process_run (const JobOps *ops,
                                       const Reporter *reporter, int fd,
                                       int held_fd);

@@ -46,12 +46,11 @@ const BackupDisk *backup_disk (const Backup *backup, const char *target);
 
 /* The request for virDomainBackupBegin; it conforms to libvirt's schema.
  *
- * backup: with one disk or more, for libvirt takes none for all.  The export
- *   names and bitmaps are only written where set.
+ * backup: with one disk or more, for libvirt takes none for all.
  * left_out: const char *, targets of disks that get backup='no'; NULL: none.
  *
  * What is not UTF-8 or no XML character becomes U+FFFD.  Returns a new
- * string; g_free ().  Cannot fail. */
+ * string; g_free (). */
 char *backup_format (const Backup *backup, const GPtrArray *left_out);
 
 /* Parse a job's description: length bytes of UTF-8, need not end in NUL.
@@ -59,14 +58,12 @@ char *backup_format (const Backup *backup, const GPtrArray *left_out);
  * What a version of libvirt leaves out is filled in with what it does then
  * (formatbackup.rst): transport tcp, backup='yes', the target as the export's
  * name, "backup-TARGET" as the bitmap of an incremental disk, and the
- * document's own <incremental> for a disk that says neither "full" nor since
- * when.
+ * document's <incremental> for a disk that says neither "full" nor since when.
  *
- * Returns a new backup (backup_free), or NULL with ENOTSUP (well-formed, but
- * not a pull mode backup, push being the default, or another transport than
- * tcp and unix), EFBIG (over BACKUP_MAX_BYTES, CHECKPOINT_MAX_DISKS or
- * XML_MAX_NODES), ENOMEM or, for anything else wrong with it, EINVAL.  Any
- * thread. */
+ * Returns a new backup (backup_free), or NULL with ENOTSUP (not pull mode, push
+ * being the default, or another transport than tcp and unix), EFBIG (over
+ * BACKUP_MAX_BYTES, CHECKPOINT_MAX_DISKS or XML_MAX_NODES), ENOMEM, or else
+ * EINVAL.  Any thread. */
 Backup *backup_parse (const char *text, gsize length, GError **error);
 
 /* NULL is fine. */

@@ -48,9 +48,7 @@ typedef struct {
   const char *const *scratch;   /* files we may find left over, and remove */
 } JobRequest;
 
-/* Connect (writable: to begin a job), find the guest by name or UUID, and fill
- * in look.
- */
+/* Connect (writable: to begin a job), find the guest by name or UUID, look. */
 bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,
                     bool writable, GuestLook *look, GError **error);
 

@@ -25,8 +25,8 @@ typedef struct {
 /* The images of a drive: its source and, of a running guest, those below it. */
 typedef struct {
   char *target;
-  GPtrArray *paths;             /* of char *, top first; not empty: each as of
-                                 * source-key.h */
+  GPtrArray *paths;             /* of char *, top first, one at least; each as
+                                 * of source-key.h */
   GPtrArray *formats;           /* of char *, for each path; "": not told */
 } GuestChain;
 
@@ -45,24 +45,20 @@ typedef struct {
 /* Parse a <domain> document: length bytes of UTF-8, need not end in NUL.
  *
  * Disks are those that a backup can cover: hard disks (device 'disk', the
- * default, and 'lun') with a medium, not <readonly/>, and of those for which
- * QEMU can run block jobs (libvirt refuses them for <transient/> and vhost
- * disks).  Floppy disks, which libvirt would cover, are left out too.
+ * default, and 'lun') with a medium, not <readonly/>, for which QEMU can run
+ * block jobs (libvirt refuses them for <transient/> and vhost disks).  Floppy
+ * disks, which libvirt would cover, are left out too.
  *
  * The owner is that of <seclabel model='dac'>, which only a running guest has.
- * An unknown user or group, or a label that is not understood, is no error: the
- * owner is then unknown.  Names are looked up in this system's user database,
- * which may take time.
+ * A label that is not understood, or whose names this system's user database
+ * does not know (asking may take time), is no error: the owner is unknown.
  *
  * Returns a new guest (guest_free), or NULL with EFBIG (over GUEST_MAX_BYTES,
- * CHECKPOINT_MAX_DISKS or XML_MAX_NODES), ENOMEM or, for anything else wrong
- * with it, EINVAL. */
+ * CHECKPOINT_MAX_DISKS or XML_MAX_NODES), ENOMEM, or else EINVAL. */
 Guest *guest_parse (const char *text, gsize length, GError **error);
 
-/* The chain of that target, or NULL.  Borrowed. */
+/* The chain, or disk, of that target, or NULL.  Borrowed. */
 const GuestChain *guest_chain (const Guest *guest, const char *target);
-
-/* The disk of that target, or NULL.  Borrowed. */
 const GuestDisk *guest_disk (const Guest *guest, const char *target);
 
 /* NULL is fine. */

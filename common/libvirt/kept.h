@@ -117,8 +117,8 @@ bool owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
                          GError **error);
 
 /* texts: of KEEPER_BEGIN.  *xml: libvirt's description of the job.  On failure
- * nothing is left of it; *broken is the checkpoint with the sizes of what is not
- * broken, if that is the reason.
+ * nothing is left of it; *broken is the checkpoint with the sizes of what is
+ * not broken, if that is the reason.
  */
 bool job_begin (KeptJob *kept, const char *const *texts, char **xml,
                 char **broken, GError **error);
@@ -148,8 +148,8 @@ void watch_end (KeptJob *kept);
  */
 void watch_look_again (KeptJob *kept);
 
-/* JobOps.notice_loss: no event of libvirt's will come, for it came too early, or
- * the server ends first.
+/* JobOps.notice_loss, for when no event of libvirt's will come: it came too
+ * early, or the server ends first.
  */
 void watch_notice_loss (void *kept);
 

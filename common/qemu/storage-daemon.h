@@ -24,9 +24,7 @@ bool storage_daemon_is_ours (const StorageDaemon *daemon);
 /* End it and free.  NULL is fine. */
 void storage_daemon_stop (StorageDaemon *daemon);
 
-/* The process, borrowed: to disown it, or to ask what it says.  Errors, also
- * those of the connections to it, take what they can from there.
- */
+/* The process, borrowed: to disown it, or to ask what it says. */
 Child *storage_daemon_child (StorageDaemon *daemon);
 
 /* Open a disk's layers; see storage_nodes_open. */
