@@ -17,13 +17,13 @@
 
 typedef struct {
   Remedy remedy;
-  char *words[REMEDY_WORDS + 1];
+  char **words;                 /* NULL: none */
 } CheckpointErrorPrivate;
 
 static void
 checkpoint_error_private_init (CheckpointErrorPrivate *self)
 {
-  *self = (CheckpointErrorPrivate) { REMEDY_NONE, { NULL } };
+  *self = (CheckpointErrorPrivate) { REMEDY_NONE, NULL };
 }
 
 static void
@@ -31,15 +31,13 @@ checkpoint_error_private_copy (const CheckpointErrorPrivate *from,
                                CheckpointErrorPrivate *to)
 {
   to->remedy = from->remedy;
-  for (guint i = 0; i < REMEDY_WORDS; i++)
-    to->words[i] = g_strdup (from->words[i]);
+  to->words = g_strdupv (from->words);
 }
 
 static void
 checkpoint_error_private_clear (CheckpointErrorPrivate *self)
 {
-  for (guint i = 0; i < REMEDY_WORDS; i++)
-    g_free (self->words[i]);
+  g_strfreev (self->words);
 }
 
 G_DEFINE_EXTENDED_ERROR (CheckpointError, checkpoint_error)
@@ -48,14 +46,12 @@ bool
 error_set (GError **error, int errnum, const char *format, ...)
 {
   const int saved_errno = errno;
-  g_autofree char *message = NULL;
   va_list args;
 
   if (!error)
     return false;
-
   va_start (args, format);
-  message = g_strdup_vprintf (format, args);
+  g_autofree char *message = g_strdup_vprintf (format, args);
   va_end (args);
   printable_make (message);
   g_set_error_literal (error, CHECKPOINT_ERROR, errnum != 0 ? errnum : EIO,
@@ -82,6 +78,7 @@ error_advise (GError **error, Remedy remedy, ...)
   if (!self || self->remedy != REMEDY_NONE)
     return false;
   self->remedy = remedy;
+  self->words = g_new0 (char *, REMEDY_WORDS + 1);
   va_start (words, remedy);
   for (guint i = 0; (word = va_arg (words, const char *)); i++)
     if (i < REMEDY_WORDS)
@@ -105,7 +102,7 @@ error_remedy (const GError *error, const char *const **words)
   static const char *const none[REMEDY_WORDS + 1];
   const CheckpointErrorPrivate *self = private_of (error);
 
-  *words = self ? (const char *const *) self->words : none;
+  *words = self && self->words ? (const char *const *) self->words : none;
   return self ? self->remedy : REMEDY_NONE;
 }
 
