@@ -231,23 +231,6 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
 }
 
 /* One question lets all be heard that QEMU has told of any disk's job. */
-static bool
-look_at_all (const Job *job, const Hypervisor *hypervisor,
-             const GPtrArray *disks, GError **error)
-{
-  for (guint i = 0; i < disks->len; i++) {
-    const BackupDisk *disk = g_ptr_array_index (disks, i);
-
-    if (i == 0 && life_look (job, hypervisor, disk->target, error)
-        != KEEPER_ALIVE)
-      return false;
-    const char *why = i > 0 ? why_not_alive (job, disk->target) : NULL;
-    if (why)
-      return error_set (error, EIO, "disk %s: %s", disk->target, why);
-  }
-  return true;
-}
-
 bool
 life_look_at_all (const Job *job, const Hypervisor *hypervisor,
                   const char *xml, GError **error)
@@ -255,7 +238,15 @@ life_look_at_all (const Job *job, const Hypervisor *hypervisor,
   g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), error);
   g_autoptr (GError) reason = NULL;
 
-  if (!backup || look_at_all (job, hypervisor, backup->disks, &reason))
+  for (guint i = 0; backup && !reason && i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    const char *why = i > 0 ? why_not_alive (job, disk->target) : NULL;
+    if (i == 0)
+      life_look (job, hypervisor, disk->target, &reason);
+    else if (why)
+      error_set (&reason, EIO, "disk %s: %s", disk->target, why);
+  }
+  if (!reason)
     return backup != NULL;
   return error_set (error, reason->code, "guest %s: the backup began, but that "
                     "it lives cannot be seen, so nothing that is read could be "
