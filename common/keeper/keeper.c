@@ -282,35 +282,34 @@ keeper_look_for_life (Keeper *keeper, const char *target)
   return tell (keeper, keeper->fd, KEEPER_PROVE, target);
 }
 
-bool
-keeper_hold (void *opaque, guint64 id, int fd, bool encrypted)
+/* fd: of it, or -1. */
+static bool
+tell_of_connection (Keeper *keeper, guint kind, guint64 id, bool encrypted,
+                    int fd)
 {
-  Keeper *keeper = opaque;
   g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
   const char *const texts[] = { number, encrypted ? "1" : "", NULL };
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&keeper->sending);
 
-  return message_send_fd (keeper->held_fd, KEEPER_HOLD, texts, fd);
+  return message_send_fd (keeper->held_fd, kind, texts, fd);
 }
 
-static void
-tell_of_connection (Keeper *keeper, guint kind, guint64 id)
+bool
+keeper_hold (void *keeper, guint64 id, int fd, bool encrypted)
 {
-  g_autofree char *number = g_strdup_printf ("%" G_GUINT64_FORMAT, id);
-
-  tell (keeper, keeper->held_fd, kind, number);
+  return tell_of_connection (keeper, KEEPER_HOLD, id, encrypted, fd);
 }
 
 void
 keeper_settle (void *keeper, guint64 id)
 {
-  tell_of_connection (keeper, KEEPER_SETTLE, id);
+  tell_of_connection (keeper, KEEPER_SETTLE, id, false, -1);
 }
 
 void
 keeper_let_go (void *keeper, guint64 id)
 {
-  tell_of_connection (keeper, KEEPER_LET_GO, id);
+  tell_of_connection (keeper, KEEPER_LET_GO, id, false, -1);
 }
 
 /* With the thread, for it to end; without, read ourselves. */
