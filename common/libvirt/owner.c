@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "libvirt/backup-xml.h"
 #include "libvirt/kept.h"
 
@@ -81,14 +82,13 @@ claim_clear (Claim *claim)
 {
   g_free (claim->mark);
   g_free (claim->folder);
-  if (claim->fd >= 0)
-    close (claim->fd);
+  close_fd (&claim->fd);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Claim, claim_clear)
 
-/* The mark in the name of a scratch file: "MARK.TARGET.scratch".  NULL: it is
- * not ours.  The caller's.
+/* The mark in the name of a scratch file: "MARK.TARGET.scratch"; g_free ().
+ * NULL: it is not ours.
  */
 static char *
 mark_of (const BackupDisk *disk, const char *name)
@@ -138,8 +138,7 @@ open_folder (const Claim *claim, const char *socket_dir, uid_t qemu_user,
              const char **why)
 {
   g_autofree char *path = g_build_filename (socket_dir, claim->mark, NULL);
-  const int fd
-    = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  auto_fd fd = open (path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat ours, theirs;
 
   if (fd < 0 || fstat (fd, &ours) < 0 || lstat (claim->folder, &theirs) < 0)
@@ -148,11 +147,7 @@ open_folder (const Claim *claim, const char *socket_dir, uid_t qemu_user,
     *why = "another folder than ours of that name";
   else if (ours.st_uid != geteuid () && ours.st_uid != qemu_user)
     *why = "another user's folder";
-  if (!*why)
-    return fd;
-  if (fd >= 0)
-    close (fd);
-  return -1;
+  return *why ? -1 : g_steal_fd (&fd);
 }
 
 /* The server that made this folder holds a lock on it as long as it is at
@@ -222,8 +217,8 @@ owner_clear_way (const Hypervisor *hypervisor, const char *folder,
     return refuse_job (hypervisor, &claim, owner, error);
   if (!owner_abort_marked (claim.mark, hypervisor, error))
     return false;
-  OwnFolder dead = { g_strdup (claim.folder), claim.fd };
-  claim.fd = -1;
+  OwnFolder dead
+    = { g_steal_pointer (&claim.folder), g_steal_fd (&claim.fd) };
   own_folder_remove (&dead);
   return true;
 }
