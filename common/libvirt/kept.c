@@ -167,12 +167,12 @@ look_at_scratch (KeptJob *kept)
     telling_say (kept->telling, KEEPER_SCRATCH, used_text, left_text);
     kept->scratch_told = used;
   }
-  if (job->warned == G_N_ELEMENTS (shares)
-      || left > job->room / shares[job->warned])
-    return;
+  const guint warned_before = job->warned;
   while (job->warned < G_N_ELEMENTS (shares)
          && left <= job->room / shares[job->warned])
     job->warned++;
+  if (job->warned == warned_before)
+    return;
   g_autofree char *folder = g_path_get_dirname (tightest);
   g_autofree char *text = g_strdup_printf (
     "scratch files take %" G_GUINT64_FORMAT " bytes and only %"

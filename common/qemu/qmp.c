@@ -100,12 +100,11 @@ write_all (const Qmp *qmp, const char *text, gsize length, GError **error)
 static bool
 refuse (const char *command, JsonNode *refusal, GError **error)
 {
-  const char *text = NULL;
+  const char *text = JSON_NODE_HOLDS_OBJECT (refusal)
+    ? json_object_get_string_member_with_default (
+      json_node_get_object (refusal), "desc", command) : command;
 
-  if (JSON_NODE_HOLDS_OBJECT (refusal))
-    text = json_object_get_string_member_with_default (
-      json_node_get_object (refusal), "desc", NULL);
-  return error_set (error, EINVAL, "%s", text ? text : command);
+  return error_set (error, EINVAL, "%s", text);
 }
 
 /* Send a command.  arguments is taken. */
