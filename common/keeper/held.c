@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "keeper/held.h"
 #include "keeper/job-ops.h"
 
@@ -86,11 +87,11 @@ tell_news (Held *held, bool heard_all)
 }
 
 static void
-add_connection (Held *held, const Message *message, int fd)
+add_connection (Held *held, Message *message)
 {
   Connection *connection = g_new0 (Connection, 1);
 
-  connection->fd = fd;
+  connection->fd = message_take_fd (message);
   connection->encrypted = message_text (message, 1)[0] != '\0';
   connection->tail = g_byte_array_new ();
   g_hash_table_insert (held->connections,
@@ -218,17 +219,12 @@ static void
 heed_message (Held *held, Message *message)
 {
   const char *text = message_text (message, 0);
-  const int fd = message_take_fd (message);
   Connection *connection = g_hash_table_lookup (held->connections, text);
 
-  if (message->kind == KEEPER_HOLD && fd >= 0 && !connection
-      && strlen (text) <= ID_MAX_BYTES) {
-    add_connection (held, message, fd);
-    return;
-  }
-  if (fd >= 0)
-    close (fd);
-  if (message->kind == KEEPER_SETTLE && connection)
+  if (message->kind == KEEPER_HOLD && message->has_fd && !connection
+      && strlen (text) <= ID_MAX_BYTES)
+    add_connection (held, message);
+  else if (message->kind == KEEPER_SETTLE && connection)
     connection->settled = true;
   else if (message->kind == KEEPER_LET_GO && connection)
     drain (connection);
@@ -255,10 +251,8 @@ heed_server (Held *held)
     heed_message (held, &message);
     return;
   }
-  const bool is_gone = errno == ECONNRESET;
-  close (held->server_fd);
-  held->server_fd = -1;
-  if (is_gone)
+  close_fd (&held->server_fd);
+  if (errno == ECONNRESET)
     drain_all (held);
 }
 

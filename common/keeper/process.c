@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "keeper/held.h"
 #include "keeper/process.h"
 
@@ -128,11 +129,10 @@ on_owner_gone (void *opaque)
 static void
 let_go_of_terminal (void)
 {
-  const int fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
+  auto_fd fd = open ("/dev/null", O_RDWR | O_CLOEXEC);
 
   if (fd >= 0)
     dup2 (fd, STDERR_FILENO);
-  close (fd);
 }
 
 static void
