@@ -285,12 +285,15 @@ failed_piece (const char *path, const Verdict *verdict)
   return g_strndup (path, length);
 }
 
-/* What the user lacks at piece is mode; need: " (needed for ...)" or "";
- * advice: NULL, or instead of the command. */
+/* What the user lacks at piece is mode; needed_for: NULL, or the path that it
+ * is on the way to; advice: NULL, or instead of the command. */
 static bool
-set_error (const char *purpose, const char *piece, int mode, const char *need,
-           const char *advice, const User *user, int failure, GError **error)
+set_error (const char *purpose, const char *piece, int mode,
+           const char *needed_for, const char *advice, const User *user,
+           int failure, GError **error)
 {
+  g_autofree char *need = needed_for
+    ? g_strdup_printf (" (needed for %s)", needed_for) : g_strdup ("");
   g_autofree char *who
     = user->name ? g_strdup_printf ("user %s (uid %u)", user->name,
                                     (unsigned) user->uid)
@@ -324,8 +327,7 @@ explain (const char *purpose, const char *path, int mode, const char *advice,
          const User *user, const Verdict *verdict, GError **error)
 {
   const bool last = path[verdict->length] == '\0';
-  g_autofree char *need
-    = last ? g_strdup ("") : g_strdup_printf (" (needed for %s)", path);
+  const char *needed_for = last ? NULL : path;
   g_autofree char *piece = failed_piece (path, verdict);
   int wanted = last ? mode : X_OK;
   int failure = verdict->error;
@@ -342,12 +344,11 @@ explain (const char *purpose, const char *path, int mode, const char *advice,
       wanted = X_OK;
       advice = NULL;
     }
-    g_free (need);
-    need = g_strdup_printf (" (needed for %s)", path);
+    needed_for = path;
   }
   return failure == 0
-    || set_error (purpose, piece, wanted, need, last ? advice : NULL, user,
-                  failure, error);
+    || set_error (purpose, piece, wanted, needed_for, last ? advice : NULL,
+                  user, failure, error);
 }
 
 bool

@@ -126,16 +126,14 @@ static void
 set_parser_error (xmlParserCtxt *parser, const char *what, GError **error)
 {
   const xmlError *reason = xmlCtxtGetLastError (parser);
-  g_autofree char *message = NULL;
+  g_autofree char *message = g_strdup (reason && reason->message
+                                       ? reason->message : "not well-formed");
 
-  if (reason && reason->code == XML_ERR_NO_MEMORY) {
+  if (reason && reason->code == XML_ERR_NO_MEMORY)
     error_set (error, ENOMEM, "%s: out of memory", what);
-    return;
-  }
-  message = g_strdup (reason && reason->message ? reason->message
-                      : "not well-formed");
-  error_set (error, EINVAL, "%s, line %d: %.200s; it is damaged or no XML",
-             what, reason ? reason->line : 0, g_strchomp (message));
+  else
+    error_set (error, EINVAL, "%s, line %d: %.200s; it is damaged or no XML",
+               what, reason ? reason->line : 0, g_strchomp (message));
 }
 
 /* The parser with our callbacks, or NULL when memory is out. */
@@ -189,8 +187,6 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
   const int options = XML_PARSE_NONET | XML_PARSE_NOERROR |
     XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | XML_PARSE_IGNORE_ENC |
     XML_PARSE_COMPACT;
-  g_autoptr (xmlParserCtxt) parser = NULL;
-  g_autoptr (xmlDoc) doc = NULL;
   Parse parse = { .domain_depth = rules->domain_depth };
 
   if (length > rules->max_bytes)
@@ -200,11 +196,12 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
   if (!g_utf8_validate_len (text, length, NULL))
     return error_null (error, EINVAL, "%s is not UTF-8 text; it is damaged or "
                        "no XML", rules->what);
-  parser = new_parser (&parse);
+  g_autoptr (xmlParserCtxt) parser = new_parser (&parse);
   if (!parser)
     return error_null (error, ENOMEM, "%s: out of memory", rules->what);
 
-  doc = xmlCtxtReadMemory (parser, text, length, NULL, NULL, options);
+  g_autoptr (xmlDoc) doc
+    = xmlCtxtReadMemory (parser, text, length, NULL, NULL, options);
   if (parse.doctype)
     error_set (error, EINVAL, "%s has a <!DOCTYPE>, which libvirt never "
                "writes; refused, as it could make the parser read other files",

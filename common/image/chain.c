@@ -262,17 +262,15 @@ image_chain_inspect (const char *path, GError **error)
 {
   g_autoptr (GPtrArray) layers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
-  const char *next = path, *format = "qcow2";
+  const char *next = path, *format = "qcow2", *above = NULL;
 
   if (!check_path (path, error))
     return NULL;
   while (next) {
     g_autoptr (Layer) layer
-      = inspect_layer (next, format, layers->len == 0, error);
-    if (!layer && layers->len > 0)
-      g_prefix_error (error, "backing file of %s: ",
-                      ((const Layer *)
-                       g_ptr_array_index (layers, layers->len - 1))->path);
+      = inspect_layer (next, format, !above, error);
+    if (!layer && above)
+      g_prefix_error (error, "backing file of %s: ", above);
     if (!layer || (layer->backing_path && !check_backing (layer, error)))
       return NULL;
     if (g_ptr_array_find_with_equal_func (layers, layer, is_same_file, NULL)) {
@@ -289,6 +287,7 @@ image_chain_inspect (const char *path, GError **error)
                          "which carries bitmaps along (qemu-img commit and "
                          "rebase do not: after them make a full backup)", path,
                          LAYERS_LIMIT);
+    above = layer->path;
     next = layer->backing_path;
     format = layer->backing_format;
     g_ptr_array_add (layers, g_steal_pointer (&layer));
