@@ -180,13 +180,13 @@ describe_job (KeptJob *kept, char **xml, GError **error)
     return error_set (error, EIO, "guest %s: the backup job was over at once; "
                       "QEMU's log tells why (/var/log/libvirt/qemu)",
                       hypervisor->domain_name);
-  *xml = g_steal_pointer (&begun);
   job_scratch (job, &used, &job->room, &tightest);
   /* The keeper's loop runs meanwhile, and must not tell of a job that the
    * server has not been told of.
    */
-  if (!life_look_at_all (job, hypervisor, *xml, error))
+  if (!life_look_at_all (job, hypervisor, begun, error))
     return false;
+  *xml = g_steal_pointer (&begun);
   kept->telling->life = JOB_RUNNING;
   return true;
 }
