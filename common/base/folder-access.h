@@ -31,7 +31,7 @@
  * not answer within some seconds; EINVAL for a path that is not absolute or
  * an id of -1; ENAMETOOLONG; or the errno of a failed pipe or fork.
  *
- * Any thread.  A child process asks, and is reaped unless the file system hangs.
- */
+ * Any thread: a child process asks.  It is reaped, unless the file system
+ * hangs. */
 bool folder_access (const char *purpose, const char *path, uid_t uid,
                     gid_t gid, int mode, const char *advice, GError **error);
