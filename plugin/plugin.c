@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * nbdkit's callbacks, which hold no logic of their own.
+ * nbdkit's callbacks: in which order things are started, asked and ended.
  */
 #include <config.h>
 
@@ -216,7 +216,7 @@ checkpoint_default_export (int readonly G_GNUC_UNUSED,
                            int is_tls G_GNUC_UNUSED)
 {
   g_autoptr (GError) error = NULL;
-  const Disk *disk = catalogue_default (catalogue, &error);
+  const Disk *disk = catalogue_default_disk (catalogue, &error);
 
   if (!disk)
     log_failure (error);

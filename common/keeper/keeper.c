@@ -35,7 +35,7 @@ struct Keeper {
   void *opaque;
   gint served;                  /* atomic: it has been told */
   gint given_up;                /* atomic: its end is no news */
-  int quit_fd;                  /* readable when nbdkit is told to end */
+  int quit_fd;                  /* readable when we are told to end */
   GMutex sending;               /* held while a message is sent */
   GMutex lock;                  /* guards what follows */
   GCond ended;
@@ -228,7 +228,7 @@ receive_news (Keeper *keeper, int timeout_ms)
   return true;
 }
 
-/* When nbdkit is told to end, the job ends, too: its clients, for which it
+/* When the server is told to end, the job ends, too: its clients, for which it
  * waits, may stay as long as they like.
  */
 static gpointer

@@ -23,7 +23,7 @@ typedef struct JobOps JobOps;
 
 typedef enum {
   KEEPER_EVENT_LOST,            /* the job is over; text says why */
-  KEEPER_EVENT_ENDING,          /* it is being ended, as nbdkit is */
+  KEEPER_EVENT_ENDING,          /* it is being ended, as the server is */
   KEEPER_EVENT_WARNING,
   KEEPER_EVENT_SCRATCH,         /* bytes used, bytes that are left */
   KEEPER_EVENT_LIFE,            /* what keeper_look_for_life asked; text is the

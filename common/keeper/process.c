@@ -47,14 +47,14 @@ typedef struct {
 } Process;
 
 static void
-look (Process *process, const Message *message)
+heed_look (Process *process, const Message *message)
 {
   if (process->ops->look (process->job, message))
     process->stage = STAGE_LOOKED;
 }
 
 static void
-begin (Process *process, const Message *message)
+heed_begin (Process *process, const Message *message)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *broken = NULL;
@@ -76,13 +76,12 @@ is_gone (int fd)
   return poll (&peer, 1, 0) == 1;
 }
 
-/* Its reader has to know at once, and libvirt's event will come, or has while
- * we looked.  A look may take half a minute (another call of libvirt's holds
- * the guest), and the end of the job does not wait for looks of a server that
- * is gone.
+/* Whether the job lives, said at once to the client's thread that waits for it.
+ * A look may take half a minute (another call of libvirt's holds the guest), so a
+ * server that is gone gets none: the end of its job would wait for it.
  */
 static void
-prove (Process *process, const Message *message)
+heed_prove (Process *process, const Message *message)
 {
   g_autoptr (GError) reason = NULL;
   const char *target = message_text (message, 0);
@@ -101,7 +100,7 @@ prove (Process *process, const Message *message)
 }
 
 static void
-note_served (Process *process, const Message *message G_GNUC_UNUSED)
+heed_served (Process *process, const Message *message G_GNUC_UNUSED)
 {
   process->served |= !telling_is_lost (&process->telling);
 }
@@ -114,7 +113,7 @@ hear_last_words (Process *process)
 
   while (message_receive (process->telling.fd, 0, &message))
     if (message.kind == KEEPER_SERVED)
-      note_served (process, &message);
+      heed_served (process, &message);
 }
 
 static void
@@ -125,7 +124,7 @@ on_owner_gone (void *opaque)
   process->telling.is_over = true;
 }
 
-/* The terminal is nbdkit's no more when it goes into the background. */
+/* The terminal is the server's no more when it goes into the background. */
 static void
 let_go_of_terminal (void)
 {
@@ -148,7 +147,7 @@ on_clock (void *opaque)
  * socket.)
  */
 static void
-adopt (Process *process, const Message *message)
+heed_adopt (Process *process, const Message *message)
 {
   const int owner_fd
     = (int) syscall (SYS_pidfd_open, atol (message_text (message, 0)), 0);
@@ -174,11 +173,11 @@ static const struct {
   guint stages;
   void (*heed) (Process *process, const Message *message);
 } rules[] = {
-  { KEEPER_LOOK,   AT (STAGE_NEW),     look },
-  { KEEPER_BEGIN,  AT (STAGE_LOOKED),  begin },
-  { KEEPER_ADOPT,  AT (STAGE_BEGUN),   adopt },
-  { KEEPER_SERVED, AT (STAGE_ADOPTED), note_served },
-  { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), prove },
+  { KEEPER_LOOK,   AT (STAGE_NEW),     heed_look },
+  { KEEPER_BEGIN,  AT (STAGE_LOOKED),  heed_begin },
+  { KEEPER_ADOPT,  AT (STAGE_BEGUN),   heed_adopt },
+  { KEEPER_SERVED, AT (STAGE_ADOPTED), heed_served },
+  { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), heed_prove },
 };
 
 /* How many texts must come with it, at least. */
@@ -221,7 +220,7 @@ on_message (void *opaque)
     process->telling.is_over = true;
 }
 
-/* Signals from the terminal are for nbdkit, whose end is ours; and none of
+/* Signals from the terminal are for the server, whose end is ours; and none of
  * its files is held open.
  */
 static void
@@ -302,7 +301,7 @@ persist (Process *process)
   }
 }
 
-/* Nobody may be left to tell: nbdkit was killed.  Its terminal is ours until
+/* Nobody may be left to tell: the server was killed.  Its terminal is ours until
  * it has begun to serve.
  */
 static void

@@ -61,7 +61,7 @@ telling_may_have_job (const Telling *telling)
   return telling->life >= JOB_BEGINNING && telling->life <= JOB_LOST;
 }
 
-/* Can it still be read? */
+/* Is it of no use to its server any more? */
 static inline bool
 telling_is_lost (const Telling *telling)
 {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "libvirt/client.h"
+#include "libvirt/guest.h"
 #include "libvirt/kept.h"
 
 /* libvirt would print every error. */

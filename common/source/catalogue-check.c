@@ -42,7 +42,7 @@ check_since (const Catalogue *self, const Disk *disk, GError **error)
   if (!view)
     return false;
   if (view->lacks_record) {
-    catalogue_refuse (source, view, &reason);
+    catalogue_say_why (source, view, &reason);
     source_warn_whole (source, disk->target, reason);
   }
   else if (!disk->full)
@@ -93,10 +93,10 @@ check_any (const Catalogue *self, const Disk *disk, GError **error)
   }
   if (good == 0)
     return bad == 0 ? catalogue_nothing_recorded (source, disk, error)
-      : catalogue_refuse (source, first_bad, error);
+      : catalogue_say_why (source, first_bad, error);
   if (bad > 0) {
     g_autoptr (GError) first = NULL;
-    catalogue_refuse (source, first_bad, &first);
+    catalogue_say_why (source, first_bad, &first);
     g_prefix_error (&first, "%u of %u checkpoints cannot be served for disk %s "
                     "and are not listed; the first: ", bad, good + bad,
                     disk->target);

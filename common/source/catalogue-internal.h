@@ -25,7 +25,7 @@ const DiskView *catalogue_view (const Catalogue *self, const Disk *disk,
                                 const Checkpoint *checkpoint);
 
 /* Say why the view lacks a usable record.  Always false. */
-bool catalogue_refuse (const Source *source, const DiskView *view,
+bool catalogue_say_why (const Source *source, const DiskView *view,
                        GError **error);
 
 /* Say why no checkpoint has a record of the disk.  Always false. */

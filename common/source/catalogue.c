@@ -77,7 +77,7 @@ plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
  * somebody will read them.
  */
 bool
-catalogue_refuse (const Source *source, const DiskView *view, GError **error)
+catalogue_say_why (const Source *source, const DiskView *view, GError **error)
 {
   g_autoptr (GPtrArray) none
     = error ? parts_plan (source->offer->forest, view->disk,
@@ -139,7 +139,7 @@ find_view (const Catalogue *self, const Disk *disk, const char *checkpoint,
     const DiskView *view = catalogue_view (self, disk, since);
     if (view->parts)
       return view;
-    catalogue_refuse (self->source, view, error);
+    catalogue_say_why (self->source, view, error);
     source_prefix_missing (self->source, error);
   }
   return NULL;
@@ -238,7 +238,7 @@ default_checkpoint (const Catalogue *self, const Disk *disk,
 }
 
 const Disk *
-catalogue_default (const Catalogue *self, GError **error)
+catalogue_default_disk (const Catalogue *self, GError **error)
 {
   const Disk *disk = default_disk (self, error);
   const char *checkpoint;

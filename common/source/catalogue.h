@@ -43,7 +43,7 @@ const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
 /* The disk that the empty name means, whose view may be refused; NULL with
  * ENOENT if that is ambiguous.
  */
-const Disk *catalogue_default (const Catalogue *self, GError **error);
+const Disk *catalogue_default_disk (const Catalogue *self, GError **error);
 
 /* Call visit for every view that can be served, with each of its names ("vda",
  * "vda@monday").  Stops and fails when visit does.

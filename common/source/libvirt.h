@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "libvirt/client.h"
+#include "libvirt/guest.h"
 #include "source/live.h"
 
 /* Leave out these disks (target → why), unless disk= names one.  belong: as of

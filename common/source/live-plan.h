@@ -7,7 +7,7 @@
 #pragma once
 
 #include "libvirt/backup-xml.h"
-#include "libvirt/client.h"
+#include "libvirt/guest.h"
 #include "source/request.h"
 #include "tree/roster.h"
 

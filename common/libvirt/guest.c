@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "keeper/telling.h"
-#include "libvirt/client.h"
+#include "libvirt/guest.h"
 
 void
 guest_look_clear (GuestLook *look)
