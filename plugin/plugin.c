@@ -189,7 +189,7 @@ checkpoint_after_fork (void)
 {
   on_quit_listen ();
   starter_watch ();
-  if (source->ops->start && !source->ops->start (source, &start_error))
+  if (!catalogue_start (catalogue, &start_error))
     log_failure (start_error);
   return 0;
 }

@@ -69,7 +69,7 @@ print_all (Source *source, const SourceRequest *request, GError **error)
   g_autoptr (Catalogue) catalogue = catalogue_new (source, request);
 
   if (!catalogue_check (catalogue, error)
-      || (source->ops->start && !source->ops->start (source, error)))
+      || !catalogue_start (catalogue, error))
     return false;
   catalogue_visit (catalogue, print_name, NULL);
   const DiskView *view = catalogue_lookup (catalogue, NULL, NULL, error);

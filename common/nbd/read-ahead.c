@@ -94,7 +94,8 @@ most (const ReadAhead *ahead)
   return ahead->usual + ahead->lent;
 }
 
-/* A stream was found: fill the way, as far as there is memory for it. */
+/* What was read ahead was of use: fill the way, as far as there is memory for it.
+ */
 static void
 widen (ReadAhead *ahead)
 {
@@ -217,7 +218,7 @@ static bool
 forget_behind (ReadAhead *ahead, guint n)
 {
   const PipelinePiece *piece;
-  bool useful = true;
+  bool useful = true, forgot = false;
 
   while ((piece = pipeline_first_done (&ahead->pipeline))
          && (piece->taken >= piece->length || n > most (ahead) / 2)) {
@@ -225,7 +226,10 @@ forget_behind (ReadAhead *ahead, guint n)
     pipeline_pop (&ahead->pipeline);
     n -= n > 0;
     ahead->depth = MIN (ahead->depth * 2, most (ahead));
+    forgot = true;
   }
+  if (useful && forgot)
+    widen (ahead);
   return useful;
 }
 
@@ -244,7 +248,6 @@ static void
 go_on (ReadAhead *ahead, guint n, guint64 offset)
 {
   if (forget_behind (ahead, n)) {
-    widen (ahead);
     read_on (ahead);
     return;
   }

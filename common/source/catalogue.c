@@ -55,6 +55,15 @@ catalogue_parse_name (const Catalogue *self, const char *text,
                             error);
 }
 
+bool
+catalogue_start (Catalogue *self, GError **error)
+{
+  Source *source = self->source;
+
+  g_hash_table_remove_all (self->views);
+  return !source->ops->start || source->ops->start (source, error);
+}
+
 /* ── One view ── */
 
 static DiskView *

@@ -24,6 +24,12 @@ Catalogue *catalogue_new (Source *source, const SourceRequest *request);
 void catalogue_free (Catalogue *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Catalogue, catalogue_free)
 
+/* Start the source, in the process that serves, before anybody reads: the only way
+ * to do so.  A source may look at its disks anew then, so what was planned before
+ * is forgotten.  Call before there are other threads.
+ */
+bool catalogue_start (Catalogue *self, GError **error);
+
 /* At start-up: can what was asked for be served at all?  Disks and checkpoints
  * that can't while others can are reported.
  */

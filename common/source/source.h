@@ -30,7 +30,8 @@ typedef struct {
                       const Reporter *reporter, GError **error);
 
   /* Start what serving needs, in the main thread of the process that serves.
-   * What can fail belongs into inspect, where the user sees it.
+   * What can fail belongs into inspect, where the user sees it.  Called by
+   * catalogue_start: the disks' bitmaps may be other objects after it.
    */
   bool (*start) (Source *source, GError **error);
 
