@@ -73,6 +73,7 @@ exports_resolve (const Catalogue *catalogue, const Settings *settings,
 typedef struct {
   const Catalogue *catalogue;
   guint left;
+  bool failed;
   ExportsAdd add;
   void *opaque;
 } Listing;
@@ -104,16 +105,19 @@ list_view (void *opaque, const char *whole, const DiskView *view)
     if (!can_be_asked_for (listing->catalogue, name))
       continue;
     listing->left--;
-    if (!listing->add (listing->opaque, name, &choice))
+    if (!listing->add (listing->opaque, name, &choice)) {
+      listing->failed = true;
       return false;
+    }
   }
-  return true;
+  return listing->left > 0;     /* no more need be planned */
 }
 
 bool
 exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque)
 {
-  Listing listing = { catalogue, EXPORTS_LIMIT, add, opaque };
+  Listing listing = { catalogue, EXPORTS_LIMIT, false, add, opaque };
 
-  return catalogue_visit (catalogue, list_view, &listing);
+  catalogue_visit (catalogue, list_view, &listing);
+  return !listing.failed;
 }

@@ -31,7 +31,10 @@ checkpoint_error_private_copy (const CheckpointErrorPrivate *from,
                                CheckpointErrorPrivate *to)
 {
   to->remedy = from->remedy;
-  to->words = g_strdupv (from->words);
+  /* Whoever reads words may look at all of the places for them. */
+  to->words = g_new0 (char *, REMEDY_WORDS + 1);
+  for (guint i = 0; from->words && from->words[i]; i++)
+    to->words[i] = g_strdup (from->words[i]);
 }
 
 static void
@@ -75,9 +78,10 @@ error_advise (GError **error, Remedy remedy, ...)
   const char *word;
   va_list words;
 
-  if (!self || self->remedy != REMEDY_NONE)
+  if (!self || self->remedy != REMEDY_NONE || remedy == REMEDY_NONE)
     return false;
   self->remedy = remedy;
+  g_strfreev (self->words);
   self->words = g_new0 (char *, REMEDY_WORDS + 1);
   va_start (words, remedy);
   for (guint i = 0; (word = va_arg (words, const char *)); i++)

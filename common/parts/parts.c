@@ -224,7 +224,9 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     return NULL;
   }
   if (disk->useless) {
-    g_propagate_error (error, g_error_copy (disk->useless));
+    GError *why = g_error_copy (disk->useless);
+    why->code = EIO;
+    g_propagate_error (error, why);
     return NULL;
   }
   if (!roster_check (disk->roster, since, disk->target, error))

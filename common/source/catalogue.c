@@ -88,10 +88,20 @@ plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
 bool
 catalogue_say_why (const Source *source, const DiskView *view, GError **error)
 {
-  g_autoptr (GPtrArray) none
-    = error ? parts_plan (source->offer->forest, view->disk,
-                          view->checkpoint->name, error) : NULL;
+  GError *why = NULL;
 
+  if (!error)
+    return false;
+  g_autoptr (GPtrArray) parts = parts_plan (source->offer->forest, view->disk,
+                                            view->checkpoint->name, &why);
+  /* Planning opens an image at times, and that may have failed then only. */
+  if (parts) {
+    error_set (&why, EAGAIN, "disk %s since checkpoint %s could not be looked "
+               "at when it was asked for first", view->disk->target,
+               view->checkpoint->name);
+    error_advise (&why, REMEDY_START_AGAIN, NULL);
+  }
+  g_propagate_error (error, why);
   return false;
 }
 
@@ -170,7 +180,9 @@ catalogue_disk (const Catalogue *self, const char *target, GError **error)
   }
   const LeftOut *left_out = source_left_out (self->source, target);
   if (left_out) {
-    g_propagate_error (error, g_error_copy (left_out->why));
+    GError *why = g_error_copy (left_out->why);
+    why->code = ENOENT;
+    g_propagate_error (error, why);
     return NULL;
   }
   g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);

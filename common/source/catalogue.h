@@ -52,7 +52,7 @@ const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
 const Disk *catalogue_default_disk (const Catalogue *self, GError **error);
 
 /* Call visit for every view that can be served, with each of its names ("vda",
- * "vda@monday").  Stops and fails when visit does.
+ * "vda@monday").  Stops when visit returns false, and returns that.
  */
 typedef bool (*CatalogueVisit) (void *opaque, const char *name,
                                 const DiskView *view);

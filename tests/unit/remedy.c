@@ -83,6 +83,24 @@ test_stays (void)
   check (foreign, "foreign");
 }
 
+/* Who hands them on looks at all the places for words, also of a copy. */
+static void
+test_few_words (void)
+{
+  g_autoptr (GError) error = NULL, copy = NULL, other = NULL;
+
+  error_set (&error, EBUSY, "what");
+  copy = g_error_copy (error);
+  error_advise (&copy, REMEDY_NONE, NULL);
+  error_advise (&copy, REMEDY_UNITE, NULL);
+  check (copy, "what; plain");
+  g_clear_error (&error);
+  error = g_error_copy (copy);
+  error_set (&other, EIO, "again");
+  error_advise_as (&other, error);
+  check (other, "again; plain");
+}
+
 /* A front end may have nothing to say. */
 static void
 test_no_text (void)
@@ -103,6 +121,7 @@ main (int argc, char **argv)
   g_test_add_func ("/remedy/table", test_table);
   g_test_add_func ("/remedy/words", test_words);
   g_test_add_func ("/remedy/stays", test_stays);
+  g_test_add_func ("/remedy/few-words", test_few_words);
   g_test_add_func ("/remedy/no-text", test_no_text);
   return g_test_run ();
 }
