@@ -62,7 +62,8 @@ finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
       || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
     return nbd_pool_lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
   nbd_pool_give_back (pool, nbd);
-  nbd_pool_note_answer (pool, g_get_monotonic_time () - begun);
+  if (cookie != -1)             /* or libnbd refused to ask */
+    nbd_pool_note_answer (pool, g_get_monotonic_time () - begun);
   return errnum ? report_refusal (pool, what, offset, g_strerror (errnum),
                                   errnum, error) : 0;
 }

@@ -51,8 +51,10 @@ answered (NbdRead *read, bool refused)
 static void
 begin_piece (Pipeline *pipeline, PipelinePiece *piece)
 {
-  if (!piece->buffer)
-    piece->buffer = g_malloc (pipeline->piece_bytes);
+  if (!piece->buffer)           /* the last that was used is in the caches */
+    piece->buffer = pipeline->n_spare > 0
+      ? pipeline->spare[--pipeline->n_spare]
+      : g_malloc (pipeline->piece_bytes);
   piece->state = PIECE_READING;
   piece->failed = false;
   piece->unanswered = piece->n_requests;
@@ -111,6 +113,10 @@ pipeline_first_done (Pipeline *pipeline)
 void
 pipeline_pop (Pipeline *pipeline)
 {
+  PipelinePiece *piece = nth_piece (pipeline, 0);
+
+  if (piece->buffer)
+    pipeline->spare[pipeline->n_spare++] = g_steal_pointer (&piece->buffer);
   pipeline->first = (pipeline->first + 1) % PIPELINE_PIECES;
   pipeline->n--;
 }
@@ -234,6 +240,8 @@ pipeline_rest (Pipeline *pipeline)
     nbd_pool_return (pipeline->pool, g_steal_pointer (&pipeline->nbd));
   for (guint i = 0; i < PIPELINE_PIECES; i++)
     g_clear_pointer (&pipeline->pieces[i].buffer, g_free);
+  while (pipeline->n_spare > 0)
+    g_free (pipeline->spare[--pipeline->n_spare]);
 }
 
 void

@@ -67,6 +67,8 @@ struct Pipeline {
   guint64 unanswered_bytes;     /* of pieces that are not all there */
   PipelinePiece pieces[PIPELINE_PIECES]; /* a ring: n queued, from first on */
   guint first, n;
+  char *spare[PIPELINE_PIECES]; /* buffers of pieces that were popped */
+  guint n_spare;
 };
 
 /* Have a connection to push to.  False if the pool has none to spare, or what

@@ -27,6 +27,8 @@
  * much that is shows only when the way is full: so many bytes a microsecond.
  */
 #define SENDS_AT_MOST 1600
+/* For as many bytes a millisecond is waited when a client leaves. */
+#define SLOWEST 4096
 
 /* A request goes on with a stream if it is for one of its next few runs; of a
  * reader who has left most out, such as one of several who take turns, for the
@@ -54,37 +56,6 @@ static Collector *
 collector_of (const ReadAhead *ahead)
 {
   return nbd_pool_collector (ahead->pipeline.pool);
-}
-
-static bool
-collect (void *opaque)
-{
-  ReadAhead *ahead = opaque;
-
-  if (!g_mutex_trylock (&ahead->busy))
-    return true;
-  atomic_store (&ahead->collecting, true);
-  if (g_get_monotonic_time () - ahead->used >= COLLECTOR_IDLE_US)
-    pipeline_drain (&ahead->pipeline, COLLECTOR_PATIENCE_MS);
-  atomic_store (&ahead->collecting, false);
-  const bool more = ahead->pipeline.unanswered > 0;
-  g_mutex_unlock (&ahead->busy);
-  return more;
-}
-
-ReadAhead *
-read_ahead_new (NbdPool *pool, const DirtyMap *map)
-{
-  ReadAhead *ahead = g_new0 (ReadAhead, 1);
-
-  ahead->pipeline.pool = pool;
-  ahead->pipeline.piece_bytes = PIECE_BYTES;
-  ahead->pipeline.window = WINDOW;
-  ahead->usual = nbd_pool_witness (pool) ? PIECES_WITNESSED : PIECES_USUAL;
-  ahead->map = map;
-  g_mutex_init (&ahead->busy);
-  collector_add (collector_of (ahead), collect, ahead);
-  return ahead;
 }
 
 /* The depth is at most as much. */
@@ -115,16 +86,52 @@ widen (ReadAhead *ahead)
   ahead->pipeline.window = WINDOW + (guint64) more * PIECE_BYTES;
 }
 
-/* Give memory back, unless something is in flight, which still needs it. */
+/* Drop what is queued, and give memory and connection back, unless something is
+ * in flight, which still needs them: then the collector comes again.
+ */
 static void
-narrow (ReadAhead *ahead)
+rest (ReadAhead *ahead)
 {
+  pipeline_rest (&ahead->pipeline);
   if (ahead->pipeline.unanswered > 0)
     return;
   nbd_life_return_memory (nbd_pool_life (ahead->pipeline.pool),
                           (gsize) ahead->lent * PIECE_BYTES);
   ahead->lent = 0;
   ahead->pipeline.window = WINDOW;
+}
+
+static bool
+collect (void *opaque)
+{
+  ReadAhead *ahead = opaque;
+
+  if (!g_mutex_trylock (&ahead->busy))
+    return true;
+  atomic_store (&ahead->collecting, true);
+  if (g_get_monotonic_time () - ahead->used >= COLLECTOR_IDLE_US)
+    if (pipeline_drain (&ahead->pipeline, COLLECTOR_PATIENCE_MS)
+        && ahead->pipeline.n == 0)
+      rest (ahead);
+  atomic_store (&ahead->collecting, false);
+  const bool more = ahead->pipeline.unanswered > 0;
+  g_mutex_unlock (&ahead->busy);
+  return more;
+}
+
+ReadAhead *
+read_ahead_new (NbdPool *pool, const DirtyMap *map)
+{
+  ReadAhead *ahead = g_new0 (ReadAhead, 1);
+
+  ahead->pipeline.pool = pool;
+  ahead->pipeline.piece_bytes = PIECE_BYTES;
+  ahead->pipeline.window = WINDOW;
+  ahead->usual = nbd_pool_witness (pool) ? PIECES_WITNESSED : PIECES_USUAL;
+  ahead->map = map;
+  g_mutex_init (&ahead->busy);
+  collector_add (collector_of (ahead), collect, ahead);
+  return ahead;
 }
 
 /* The next dirty run as far as the map is known, of at most `most` bytes, and
@@ -172,8 +179,9 @@ read_ahead_free (ReadAhead *ahead)
   if (!ahead)
     return;
   collector_remove (collector_of (ahead), ahead);
-  pipeline_close (&ahead->pipeline, READ_AHEAD_GOODBYE_MS);
-  narrow (ahead);
+  pipeline_close (&ahead->pipeline, READ_AHEAD_GOODBYE_MS
+                  + (guint) (ahead->pipeline.unanswered_bytes / SLOWEST));
+  rest (ahead);
   g_mutex_clear (&ahead->busy);
   g_free (ahead);
 }
@@ -206,7 +214,7 @@ read_on (ReadAhead *ahead)
   while (pipeline->n < ahead->depth && queue_piece (ahead))
     ;
   if (pipeline->n == 0)
-    pipeline_rest (pipeline);
+    rest (ahead);
   else                          /* or the server waits for room in the socket */
     pipeline_receive (pipeline, 0);
 }
@@ -228,7 +236,7 @@ forget_behind (ReadAhead *ahead, guint n)
     ahead->depth = MIN (ahead->depth * 2, most (ahead));
     forgot = true;
   }
-  if (useful && forgot)
+  if (useful && forgot && !ahead->pipeline.ended)
     widen (ahead);
   return useful;
 }
@@ -237,8 +245,7 @@ forget_behind (ReadAhead *ahead, guint n)
 static void
 begin_anew (ReadAhead *ahead, guint64 next)
 {
-  pipeline_rest (&ahead->pipeline);
-  narrow (ahead);
+  rest (ahead);
   ahead->next = next;
   ahead->depth = 1;
 }
