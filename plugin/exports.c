@@ -73,7 +73,6 @@ exports_resolve (const Catalogue *catalogue, const Settings *settings,
 typedef struct {
   const Catalogue *catalogue;
   guint left;
-  bool failed;
   ExportsAdd add;
   void *opaque;
 } Listing;
@@ -104,11 +103,9 @@ list_view (void *opaque, const char *whole, const DiskView *view)
       = { view, count == 1 ? EXPORT_NAME_WHOLE : (int) i };
     if (!can_be_asked_for (listing->catalogue, name))
       continue;
-    listing->left--;
-    if (!listing->add (listing->opaque, name, &choice)) {
-      listing->failed = true;
+    if (!listing->add (listing->opaque, name, &choice))
       return false;
-    }
+    listing->left--;
   }
   return listing->left > 0;     /* no more need be planned */
 }
@@ -116,8 +113,7 @@ list_view (void *opaque, const char *whole, const DiskView *view)
 bool
 exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque)
 {
-  Listing listing = { catalogue, EXPORTS_LIMIT, false, add, opaque };
+  Listing listing = { catalogue, EXPORTS_LIMIT, add, opaque };
 
-  catalogue_visit (catalogue, list_view, &listing);
-  return !listing.failed;
+  return catalogue_visit (catalogue, list_view, &listing) || listing.left == 0;
 }

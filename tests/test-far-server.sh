@@ -14,19 +14,10 @@ echo "SEED=$seed"
 # Runs of all sizes, and then long ones that fill the way.
 qemu-img create -q -f qcow2 disk.qcow2 256M
 qemu-img bitmap --add -g 4k disk.qcow2 monday
-"$python" - "$seed" >commands <<'EOT'
-import random, sys
-rng = random.Random(int(sys.argv[1]))
-offset = 0
-while offset < 64 << 20:
-    offset += 4096 * rng.choice([1, 2, 16, 100, 1000])
-    length = 4096 * rng.choice([1, 1, 16, 16, 64, 200, 512])
-    print("write -q -P %d %d %d" % (rng.randrange(1, 256), offset, length))
-    offset += length
-for at in range(80, 240):
-    print("write -q -P %d %dM %dk" % (rng.randrange(1, 256), at,
-                                      1024 - 64 * (at % 16 == 0)))
-EOT
+"$python" "$srcdir/tests/random-runs.py" "$seed" 64 >commands
+for i in {80..239}; do
+  echo "write -q -P $((i + 1)) ${i}M $((i % 16 ? 1024 : 960))k"
+done >>commands
 qemu-io -f qcow2 --cache=unsafe disk.qcow2 <commands >/dev/null
 qemu-img convert -f qcow2 -O raw disk.qcow2 truth.raw
 

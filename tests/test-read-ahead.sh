@@ -14,18 +14,7 @@ echo "SEED=$seed"
 # Runs of all sizes between the granularity and 2 MiB, with gaps of all sizes.
 qemu-img create -q -f qcow2 disk.qcow2 256M
 qemu-img bitmap --add -g 4k disk.qcow2 monday
-"$python" - "$seed" >commands <<'EOF'
-import random, sys
-rng = random.Random(int(sys.argv[1]))
-offset = 0
-while True:
-    offset += 4096 * rng.choice([1, 2, 16, 100, 1000])
-    length = 4096 * rng.choice([1, 1, 16, 16, 64, 200, 512])
-    if offset + length > 256 << 20:
-        break
-    print("write -q -P %d %d %d" % (rng.randrange(1, 256), offset, length))
-    offset += length
-EOF
+"$python" "$srcdir/tests/random-runs.py" "$seed" 256 >commands
 qemu-io -f qcow2 --cache=unsafe disk.qcow2 <commands >/dev/null
 qemu-img convert -f qcow2 -O raw disk.qcow2 truth.raw
 

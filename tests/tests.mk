@@ -219,6 +219,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/libvirt-lab.sh \
 	tests/property-merge.py \
 	tests/property-views.py \
+	tests/random-runs.py \
 	tests/sanitizers/nbdkit \
 	tests/aborted-job.py \
 	tests/clients.py \

@@ -17,13 +17,13 @@
 
 typedef struct {
   Remedy remedy;
-  char **words;                 /* NULL: none */
+  char *words[REMEDY_WORDS + 1];
 } CheckpointErrorPrivate;
 
 static void
 checkpoint_error_private_init (CheckpointErrorPrivate *self)
 {
-  *self = (CheckpointErrorPrivate) { REMEDY_NONE, NULL };
+  *self = (CheckpointErrorPrivate) { REMEDY_NONE, { NULL } };
 }
 
 static void
@@ -31,16 +31,15 @@ checkpoint_error_private_copy (const CheckpointErrorPrivate *from,
                                CheckpointErrorPrivate *to)
 {
   to->remedy = from->remedy;
-  /* Whoever reads words may look at all of the places for them. */
-  to->words = g_new0 (char *, REMEDY_WORDS + 1);
-  for (guint i = 0; from->words && from->words[i]; i++)
+  for (guint i = 0; i < REMEDY_WORDS; i++)
     to->words[i] = g_strdup (from->words[i]);
 }
 
 static void
 checkpoint_error_private_clear (CheckpointErrorPrivate *self)
 {
-  g_strfreev (self->words);
+  for (guint i = 0; i < REMEDY_WORDS; i++)
+    g_free (self->words[i]);
 }
 
 G_DEFINE_EXTENDED_ERROR (CheckpointError, checkpoint_error)
@@ -81,8 +80,6 @@ error_advise (GError **error, Remedy remedy, ...)
   if (!self || self->remedy != REMEDY_NONE || remedy == REMEDY_NONE)
     return false;
   self->remedy = remedy;
-  g_strfreev (self->words);
-  self->words = g_new0 (char *, REMEDY_WORDS + 1);
   va_start (words, remedy);
   for (guint i = 0; (word = va_arg (words, const char *)); i++)
     if (i < REMEDY_WORDS)
@@ -106,7 +103,7 @@ error_remedy (const GError *error, const char *const **words)
   static const char *const none[REMEDY_WORDS + 1];
   const CheckpointErrorPrivate *self = private_of (error);
 
-  *words = self && self->words ? (const char *const *) self->words : none;
+  *words = self ? (const char *const *) self->words : none;
   return self ? self->remedy : REMEDY_NONE;
 }
 

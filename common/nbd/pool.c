@@ -118,20 +118,18 @@ static bool
 add_further (NbdPool *pool, const NbdEndpoint *endpoint, bool want_zeroes,
              GError **error)
 {
-  Further all[CONNECTIONS - 1] = { { .endpoint = endpoint } };
+  Further all[CONNECTIONS - 1];
   bool ok = true;
 
   for (guint i = 0; i < G_N_ELEMENTS (all); i++) {
-    all[i].endpoint = endpoint;
-    all[i].want_zeroes = want_zeroes;
+    all[i] = (Further) { .endpoint = endpoint, .want_zeroes = want_zeroes };
     all[i].thread
       = g_thread_try_new ("connect", connect_further, &all[i], NULL);
   }
   for (guint i = 0; i < G_N_ELEMENTS (all); i++) {
-    g_autoptr (GError) refusal = NULL;
     if (all[i].thread)
       g_thread_join (all[i].thread);
-    refusal = all[i].refusal;
+    g_autoptr (GError) refusal = all[i].refusal;
     if (ok && refusal && refusal->code == EOVERFLOW) /* nbd_check_export */
       ok = two_sizes (pool, error);
     if (ok && all[i].nbd)

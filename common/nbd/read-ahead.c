@@ -38,7 +38,7 @@
 
 struct ReadAhead {
   const DirtyMap *map;
-  atomic_bool collecting;         /* busy is held by the collector */
+  atomic_bool collecting;       /* busy is held by the collector */
   GMutex busy;                  /* guards what follows */
   Pipeline pipeline;
   gint64 used;                  /* when; monotonic, microseconds */
@@ -65,6 +65,14 @@ most (const ReadAhead *ahead)
   return ahead->usual + ahead->lent;
 }
 
+/* As many pieces more, for which the life's memory has been taken. */
+static void
+set_lent (ReadAhead *ahead, guint lent)
+{
+  ahead->lent = lent;
+  ahead->pipeline.window = WINDOW + (guint64) lent * PIECE_BYTES;
+}
+
 /* What was read ahead was of use: fill the way, as far as there is memory for it.
  */
 static void
@@ -81,9 +89,8 @@ widen (ReadAhead *ahead)
     more = (more + ahead->lent) / 2;
   if (more <= ahead->lent)
     return;
-  ahead->lent = more;
+  set_lent (ahead, more);
   ahead->depth = MAX (ahead->depth, more / 4);
-  ahead->pipeline.window = WINDOW + (guint64) more * PIECE_BYTES;
 }
 
 /* Drop what is queued, and give memory and connection back, unless something is
@@ -97,8 +104,7 @@ rest (ReadAhead *ahead)
     return;
   nbd_life_return_memory (nbd_pool_life (ahead->pipeline.pool),
                           (gsize) ahead->lent * PIECE_BYTES);
-  ahead->lent = 0;
-  ahead->pipeline.window = WINDOW;
+  set_lent (ahead, 0);
 }
 
 static bool
@@ -109,10 +115,10 @@ collect (void *opaque)
   if (!g_mutex_trylock (&ahead->busy))
     return true;
   atomic_store (&ahead->collecting, true);
-  if (g_get_monotonic_time () - ahead->used >= COLLECTOR_IDLE_US)
-    if (pipeline_drain (&ahead->pipeline, COLLECTOR_PATIENCE_MS)
-        && ahead->pipeline.n == 0)
-      rest (ahead);
+  if (g_get_monotonic_time () - ahead->used >= COLLECTOR_IDLE_US
+      && pipeline_drain (&ahead->pipeline, COLLECTOR_PATIENCE_MS)
+      && ahead->pipeline.n == 0)
+    rest (ahead);
   atomic_store (&ahead->collecting, false);
   const bool more = ahead->pipeline.unanswered > 0;
   g_mutex_unlock (&ahead->busy);
@@ -126,7 +132,7 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
 
   ahead->pipeline.pool = pool;
   ahead->pipeline.piece_bytes = PIECE_BYTES;
-  ahead->pipeline.window = WINDOW;
+  set_lent (ahead, 0);
   ahead->usual = nbd_pool_witness (pool) ? PIECES_WITNESSED : PIECES_USUAL;
   ahead->map = map;
   g_mutex_init (&ahead->busy);

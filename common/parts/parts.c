@@ -224,9 +224,8 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     return NULL;
   }
   if (disk->useless) {
-    GError *why = g_error_copy (disk->useless);
-    why->code = EIO;
-    g_propagate_error (error, why);
+    error_set (error, EIO, "%s", disk->useless->message);
+    error_advise_as (error, disk->useless);
     return NULL;
   }
   if (!roster_check (disk->roster, since, disk->target, error))

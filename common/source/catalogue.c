@@ -180,9 +180,8 @@ catalogue_disk (const Catalogue *self, const char *target, GError **error)
   }
   const LeftOut *left_out = source_left_out (self->source, target);
   if (left_out) {
-    GError *why = g_error_copy (left_out->why);
-    why->code = ENOENT;
-    g_propagate_error (error, why);
+    error_set (error, ENOENT, "%s", left_out->why->message);
+    error_advise_as (error, left_out->why);
     return NULL;
   }
   g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
@@ -297,8 +296,8 @@ visit_disk (const Catalogue *self, const Disk *disk, CatalogueVisit visit,
     if (!checkpoint_bitmap (checkpoint, disk->target) && !disk->full)
       continue;
     g_autofree char *name = name_of (disk, checkpoint);
-    view = find_view (self, disk, checkpoint->name, NULL);
-    if (view && !visit (opaque, name, view))
+    view = catalogue_view (self, disk, checkpoint);
+    if (view->parts && !visit (opaque, name, view))
       return false;
   }
   return true;
