@@ -23,8 +23,9 @@ typedef struct ReadAhead ReadAhead;
  * order, and gives them back when it reads elsewhere.
  */
 ReadAhead *read_ahead_new (NbdPool *pool, const DirtyMap *map);
-/* Waits READ_AHEAD_GOODBYE_MS at most for what is on its way, or its connection
- * would be lost to the pool.  NULL is fine.
+/* Waits for what is on its way, or its connection would be lost to the pool:
+ * READ_AHEAD_GOODBYE_MS at most, and as long as 4 MiB a second need for it.  NULL
+ * is fine.
  */
 void read_ahead_free (ReadAhead *ahead);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ReadAhead, read_ahead_free)
