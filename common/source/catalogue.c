@@ -73,8 +73,11 @@ plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
 
   view->disk = disk;
   view->checkpoint = checkpoint;
-  view->parts = disk->full ? parts_whole ()
-    : parts_plan (source->offer->forest, disk, checkpoint->name, NULL);
+  if (disk->full || !checkpoint) {  /* since nothing, all of it is dirty */
+    view->parts = parts_whole ();
+    return view;
+  }
+  view->parts = parts_plan (source->offer->forest, disk, checkpoint->name, NULL);
   view->lacks_record = !view->parts;
   if (view->lacks_record
       && g_strcmp0 (source->offer->whole, checkpoint->name) == 0)
