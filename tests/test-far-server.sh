@@ -76,8 +76,8 @@ for i in {1..8}; do
   wait "${clients[i - 1]}" || fail "client $i of 8 ended with $?"
   same "copy$i.raw" "client $i of 8"
 done
-# nbdkit itself says that they have left.
-! grep error nbdkit.log | grep -v 'error: write .*: NBD_CMD_' \
+# nbdkit itself says that they have left, whatever it was doing just then.
+! grep error nbdkit.log | grep -Ev 'error: (write|reading|client)[ :]' \
   || fail "something was logged"
 
 # The server dies while all of this is under way.
