@@ -23,16 +23,21 @@ EXTRA_PROGRAMS += bench/bench-client
 bench_bench_client_SOURCES = bench/bench-client.c
 bench_bench_client_LDADD = $(LIBNBD_LIBS)
 bench_bench_client_LDFLAGS = $(AM_LDFLAGS) -pthread
+EXTRA_PROGRAMS += bench/random-client
+bench_random_client_SOURCES = bench/random-client.c
+bench_random_client_LDADD = $(LIBNBD_LIBS)
+bench_random_client_LDFLAGS = $(AM_LDFLAGS) -pthread
 EXTRA_LTLIBRARIES = bench/nbdkit-bench-plugin.la
 bench_nbdkit_bench_plugin_la_SOURCES = bench/synthetic-plugin.c
 bench_nbdkit_bench_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
 bench_nbdkit_bench_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
 	-shared -rpath /nowhere
-CLEANFILES += bench/bench-client bench/nbdkit-bench-plugin.la
+CLEANFILES += bench/bench-client bench/random-client \
+	bench/nbdkit-bench-plugin.la
 
 .PHONY: bench-programs bench-run
-bench-programs: bench/bench-client bench/nbdkit-bench-plugin.la \
-	tests/delay-relay
+bench-programs: bench/bench-client bench/random-client \
+	bench/nbdkit-bench-plugin.la tests/delay-relay
 
 # RUNFLAGS: options and names of loads, see bench/run --help.
 bench-run: all bench-programs
@@ -48,6 +53,7 @@ bench_modules = \
 	bench/loads_growth.py \
 	bench/loads_live.py \
 	bench/loads_map.py \
+	bench/loads_random.py \
 	bench/measure.py \
 	bench/nbdkit-one-send.patch \
 	bench/one-send.sh \

@@ -39,6 +39,8 @@ class Lab:
             self.synthetic = self.own("bench/.libs/nbdkit-bench-plugin.so")
             self.client = self.own("bench/.libs/bench-client",
                                    "bench/bench-client")
+            self.random_client = self.own("bench/.libs/random-client",
+                                          "bench/random-client")
             self.relay = self.own("tests/delay-relay")
             self.filter = self.own("filters/bitmap-merge/.libs/"
                                    "nbdkit-bitmap-merge-filter.so")
@@ -142,8 +144,8 @@ class Lab:
     def nbdkit(self, *args):
         return self.serve("nbdkit", "-f", "-U", "SOCKET", *args)
 
-    def ours(self, *args, filters=()):
-        return self.nbdkit(*filters, self.plugin, *args)
+    def ours(self, *args, options=()):
+        return self.nbdkit(*options, self.plugin, *args)
 
     def storage_daemon(self, *args):
         return StorageDaemon(self, *args)

@@ -144,7 +144,7 @@ def filter_uri(lab, disk):
         raise OSError("the filter is not built")
     return lab.ours("disk=vda", "file=" + disk,
                     "checkpoint=" + images.BITMAP,
-                    filters=["--filter=" + lab.filter]).uri("vda")
+                    options=["--filter=" + lab.filter]).uri("vda")
 
 
 def part_uri(lab, disk):

@@ -3,9 +3,14 @@
 #
 # Loads whose server is far away, or slow: each answer takes a round trip, which
 # a relay makes as long as is wanted (tests/delay-relay.c).
+import random
+import struct
+
 import images
 from measure import Way, load
 
+ROUND_TRIPS = 0, 1, 4, 20       # milliseconds
+TAGGED = 4096
 SIZE = 256 << 20
 CLIENTS = {
     "qemu-img -W -m 16": lambda uri: [
@@ -26,41 +31,66 @@ def all_dirty(lab, path):
     lab.run("qemu-img", "create", "-q", "-f", "qcow2", path, str(SIZE))
     lab.run("qemu-img", "bitmap", "--add", path, images.BITMAP)
 
-    def write(client):
-        client.pwrite(bytes([7]) * (32 << 20), 0)
-        for offset in range(32 << 20, SIZE, 32 << 20):
-            client.pwrite(bytes([offset >> 25]) * (32 << 20), offset)
-    lab.write(path, write)
+    lab.write(path, lambda client: [
+        client.pwrite(tagged(offset, 32 << 20), offset)
+        for offset in range(0, SIZE, 32 << 20)])
+
+
+def tagged(offset, length):
+    """Bytes in which each 4096 begin with their offset + 1."""
+    filler = random.Random(offset).randbytes(TAGGED - 8)
+    return b"".join(struct.pack("<Q", at + 1) + filler
+                    for at in range(offset, offset + length, TAGGED))
+
+
+def relayed(lab, server, milliseconds):
+    """The same server, so far away (both ways together)."""
+    if milliseconds == 0:
+        return server
+    return lab.serve(lab.relay, str(milliseconds), "SOCKET", server.path)
+
+
+def far_servers(lab, milliseconds):
+    """What each load far away asks: us, the server itself, nbdkit's own way to
+    it."""
+    disk = lab.image("far", all_dirty)
+    server = relayed(lab, lab.qemu_nbd(disk, images.BITMAP), milliseconds)
+    return {
+        "ours": ours(lab, server),
+        "direct": server,
+        "nbdkit nbd": lab.nbdkit("nbd", "uri=" + server.uri()),
+    }
+
+
+def ours(lab, server, *options):
+    return lab.ours("uri=" + server.uri(), "checkpoint=" + images.BITMAP,
+                    options=options)
+
+
+def away(milliseconds):
+    """For a title."""
+    if milliseconds == 0:
+        return "no relay"
+    return "through a relay of %d ms (both ways together)" % milliseconds
 
 
 def far(milliseconds):
     def build(lab):
-        disk = lab.image("far", all_dirty)
-        server = lab.qemu_nbd(disk, images.BITMAP)
-        if milliseconds:
-            server = lab.serve(lab.relay, str(milliseconds), "SOCKET",
-                               server.path)
-        servers = {
-            "ours": lab.ours("uri=" + server.uri(),
-                             "checkpoint=" + images.BITMAP),
-            "direct": server,
-            "nbdkit nbd": lab.nbdkit("nbd", "shared=true",
-                                     "uri=" + server.uri()),
-        }
+        servers = far_servers(lab, milliseconds)
         return {"%s: %s" % (client, name): reading(
-                    lab, CLIENTS[client](servers[name].uri()))
+                    lab, CLIENTS[client](servers[name].uri()),
+                    "%s: ours" % client)
                 for client in CLIENTS for name in servers}
     return build
 
 
-def reading(lab, command):
-    return Way(lambda: lab.run(*command))
+def reading(lab, command, ours):
+    return Way(lambda: lab.run(*command), ours=ours)
 
 
-for way in 0, 1, 4, 20:
+for way in ROUND_TRIPS:
     limits = {"qemu-img -W -m 16": 1.1, "qemu-img": 1.1} if way == 0 else {}
-    load("far-%d" % way, "256 MiB, all dirty, through a relay of %d ms (both "
-         "ways together)" % way if way else "the same without one",
+    load("far-%d" % way, "256 MiB, all dirty, " + away(way),
          targets=[("%s: ours" % client, "%s: direct" % client,
                    limits.get(client, 1.25 if way == 0 else 1.2))
                   for client in CLIENTS],

@@ -29,12 +29,14 @@ class Way:
     run () does it once; what it takes is measured, unless it returns a number
     itself.  check () is called once before, and raises Wrong.  before () is
     called before each run.  most: how often to run it if it is slow.  point:
-    (plot, series, x) if it is in a plot.
+    (plot, series, x) if it is in a plot.  ours: the name of the way that it is
+    compared with in the table, where no target says so.
     """
 
-    def __init__(self, run, check=None, before=None, most=None, point=None):
+    def __init__(self, run, check=None, before=None, most=None, point=None,
+                 ours=None):
         self.run, self.check, self.before = run, check, before
-        self.most, self.point = most, point
+        self.most, self.point, self.ours = most, point, ours
         self.samples = []
 
     def measure(self):

@@ -41,7 +41,7 @@ def section(result):
             rows.append((name, "failed", "", "0", ""))
             continue
         # What differs in size is not compared, unless a target says so.
-        against = ours.get(name, name if way.point else first)
+        against = way.ours or ours.get(name, name if way.point else first)
         mine = result.ways[against].median()
         ratio = None
         if against != name and mine and way.median():
