@@ -53,7 +53,10 @@ bench_modules = \
 	bench/loads_growth.py \
 	bench/loads_live.py \
 	bench/loads_map.py \
+	bench/loads_map_far.py \
+	bench/loads_memory.py \
 	bench/loads_random.py \
+	bench/loads_runs.py \
 	bench/measure.py \
 	bench/nbdkit-one-send.patch \
 	bench/one-send.sh \

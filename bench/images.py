@@ -52,26 +52,27 @@ def all_dirty_raw(lab, path):
 
 
 FRAG_SIZE = 4 * GiB
-FRAG_RUNS = FRAG_SIZE // BLOCK // 2
 
 
-def dirty_blocks(client):
-    write_blocks(client, range(BLOCK, FRAG_SIZE, 2 * BLOCK), BLOCK, 2)
+def dirty_blocks(size):
+    """Every other 64 KiB."""
+    return lambda client: write_blocks(
+        client, range(BLOCK, size, 2 * BLOCK), BLOCK, 2)
 
 
-def frag(lab, path):
-    """4 GiB of data, of which every other 64 KiB is written again."""
-    create(lab, path, FRAG_SIZE)
+def frag(lab, path, size=FRAG_SIZE):
+    """Data, of which every other 64 KiB is written again."""
+    create(lab, path, size)
     lab.write(path, lambda client: write_blocks(
-        client, range(0, FRAG_SIZE, MiB), MiB, 1))
+        client, range(0, size, MiB), MiB, 1))
     add_bitmap(lab, path)
-    lab.write(path, dirty_blocks)
+    lab.write(path, dirty_blocks(size))
 
 
-def frag_sparse(lab, path):
+def frag_sparse(lab, path, size=FRAG_SIZE):
     """Holds what is dirty in frag, and nothing else."""
-    create(lab, path, FRAG_SIZE)
-    lab.write(path, dirty_blocks)
+    create(lab, path, size)
+    lab.write(path, dirty_blocks(size))
 
 
 CHAIN_LAYERS = 5

@@ -137,7 +137,7 @@ class Lab:
                           % (process.args[4], file.read()[-300:]))
 
     def qemu_nbd(self, image, bitmap=None, format="qcow2"):
-        return self.serve("qemu-nbd", "-t", "-r", "-e", "20", "-f", format,
+        return self.serve("qemu-nbd", "-t", "-r", "-e", "64", "-f", format,
                           "-k", "SOCKET", *(["-B", bitmap] if bitmap else []),
                           image)
 
@@ -204,11 +204,18 @@ class Server:
 
     def rss(self):
         """Of what is really in memory, in MiB."""
+        return self.status("VmRSS")
+
+    def peak_rss(self):
+        """The most that rss ever was."""
+        return self.status("VmHWM")
+
+    def status(self, name):
         with open("/proc/%d/status" % self.process.pid) as file:
             for line in file:
-                if line.startswith("VmRSS:"):
+                if line.startswith(name + ":"):
                     return int(line.split()[1]) / 1024
-        raise OSError("no VmRSS")
+        raise OSError("no " + name)
 
 
 class StorageDaemon(Server):

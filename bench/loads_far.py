@@ -3,6 +3,7 @@
 #
 # Loads whose server is far away, or slow: each answer takes a round trip, which
 # a relay makes as long as is wanted (tests/delay-relay.c).
+import functools
 import random
 import struct
 
@@ -20,6 +21,10 @@ CLIENTS = {
     "nbdcopy, one connection": lambda uri: [
         "nbdcopy", "--connections=1", uri, "null:"],
 }
+PLOTS = {"nbdcopy": "far", "qemu-img -W -m 16": "far-qemu-img"}
+titles = {"far": ("nbdcopy, 256 MiB, all dirty", "round trip, ms", "s"),
+          "far-qemu-img": ("qemu-img convert -W -m 16, 256 MiB, all dirty",
+                           "round trip, ms", "s")}
 
 
 def to_nowhere(uri):
@@ -50,21 +55,27 @@ def relayed(lab, server, milliseconds):
     return lab.serve(lab.relay, str(milliseconds), "SOCKET", server.path)
 
 
-def far_servers(lab, milliseconds):
-    """What each load far away asks: us, the server itself, nbdkit's own way to
-    it."""
-    disk = lab.image("far", all_dirty)
-    server = relayed(lab, lab.qemu_nbd(disk, images.BITMAP), milliseconds)
-    return {
-        "ours": ours(lab, server),
-        "direct": server,
-        "nbdkit nbd": lab.nbdkit("nbd", "uri=" + server.uri()),
-    }
+def far_server(lab, milliseconds):
+    return relayed(lab, lab.qemu_nbd(lab.image("far", all_dirty),
+                                     images.BITMAP), milliseconds)
 
 
-def ours(lab, server, *options):
+def ours(lab, server, parameters=(), options=()):
     return lab.ours("uri=" + server.uri(), "checkpoint=" + images.BITMAP,
-                    options=options)
+                    *parameters, options=options)
+
+
+def starts(lab, server):
+    """What starts us over that server, and nbdkit's own way to it."""
+    return {"ours": lambda: ours(lab, server),
+            "nbdkit nbd": lambda: lab.nbdkit("nbd", "uri=" + server.uri())}
+
+
+def far_servers(lab, milliseconds):
+    """What each load far away asks."""
+    server = far_server(lab, milliseconds)
+    started = {name: start() for name, start in starts(lab, server).items()}
+    return {"ours": started["ours"], "direct": server} | started
 
 
 def away(milliseconds):
@@ -77,15 +88,14 @@ def away(milliseconds):
 def far(milliseconds):
     def build(lab):
         servers = far_servers(lab, milliseconds)
-        return {"%s: %s" % (client, name): reading(
-                    lab, CLIENTS[client](servers[name].uri()),
-                    "%s: ours" % client)
+        return {"%s: %s" % (client, name): Way(
+                    functools.partial(lab.run, *CLIENTS[client](
+                        servers[name].uri())),
+                    ours="%s: ours" % client,
+                    point=(PLOTS[client], name, milliseconds)
+                    if client in PLOTS else None)
                 for client in CLIENTS for name in servers}
     return build
-
-
-def reading(lab, command, ours):
-    return Way(lambda: lab.run(*command), ours=ours)
 
 
 for way in ROUND_TRIPS:

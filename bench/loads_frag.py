@@ -97,14 +97,15 @@ def frag_convert(lab):
     }
 
 
-def copying(lab, uri, wanted):
+def copying(lab, uri, wanted, size=SIZE, more_options=()):
     """nbdcopy, as the manual has it for view=sparse."""
-    options = ["--request-size=%d" % BLOCK, "--destination-is-zero", "-S", "0"]
+    options = ["--request-size=%d" % BLOCK, "--destination-is-zero", "-S", "0",
+               *more_options]
 
     def check():
         out = lab.new(".raw")
         with open(out, "wb") as file:
-            file.truncate(SIZE)
+            file.truncate(size)
         lab.run("nbdcopy", *options, uri, out)
         expect(os.stat(out).st_blocks * 512, wanted[0], "bytes copied")
         with lab.servers():

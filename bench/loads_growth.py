@@ -14,9 +14,9 @@ SIZES = [16 * images.GiB, 256 * images.GiB, images.TiB, 4 * images.TiB,
 FRAGMENTATION = "fragmentation"
 SIZE = "size"
 titles = {FRAGMENTATION: ("Time to have the map of a disk of 256 GiB",
-                          "dirty runs"),
+                          "dirty runs", "s"),
           SIZE: ("Time from start to the first block status, file=",
-                 "disk, GiB")}
+                 "disk, GiB", "s")}
 
 
 @load("growth-runs", "256 GiB, more and more dirty runs: from our start, with "

@@ -13,6 +13,9 @@ SIZES = {4096: "4 KiB", 65536: "64 KiB"}
 IN_FLIGHT = 1, 16, 64
 CONNECTIONS = 1, 4
 THREADS = 64                    # nbdkit has 16 for each connection if not told
+PLOTTED = 65536, 16, 1
+titles = {"far-random": ("Random reads, 64 KiB, 16 in flight",
+                         "round trip, ms", "µs a read")}
 
 
 def label(size, in_flight, connections):
@@ -30,7 +33,7 @@ def seconds(milliseconds):
     return max(0.5, milliseconds / 10)
 
 
-def reading(lab, server, milliseconds, case, ours):
+def reading(lab, server, milliseconds, case, name):
     """Takes a time, not a number of reads, as ways differ by more than ten."""
     size, in_flight, connections = CASES[case]
     seeds = itertools.count(1)
@@ -41,7 +44,9 @@ def reading(lab, server, milliseconds, case, ours):
             "-c", str(connections), "-t", str(seconds(milliseconds)),
             "-n", str(1 << 40), "-r", str(next(seeds)), server.uri()).split()
         return float(took) / int(reads) * 1e6
-    return Way(run, ours=ours)
+    return Way(run, ours=case + ": ours",
+               point=("far-random", name, milliseconds)
+               if CASES[case] == PLOTTED else None)
 
 
 def reads(milliseconds):
@@ -49,9 +54,9 @@ def reads(milliseconds):
         servers = loads_far.far_servers(lab, milliseconds)
         more_threads = "ours, nbdkit --threads=%d" % THREADS
         servers[more_threads] = loads_far.ours(
-            lab, servers["direct"], "--threads=%d" % THREADS)
+            lab, servers["direct"], options=["--threads=%d" % THREADS])
         return {"%s: %s" % (case, name): reading(
-                    lab, servers[name], milliseconds, case, case + ": ours")
+                    lab, servers[name], milliseconds, case, name)
                 for case in CASES for name in servers
                 if name != more_threads or CASES[case][1] == THREADS}
     return build

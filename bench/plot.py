@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# Plots of time, as SVG, with logarithmic axes.
+# Plots, as SVG, with logarithmic axes.
 import html
 import math
 
+import loads_far
 import loads_growth
+import loads_random
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 400, 70, 190, 40, 50
 COLOURS = ["#0060a0", "#c04000", "#208040", "#803080"]
+TITLES = loads_growth.titles | loads_far.titles | loads_random.titles
 STYLE = "font-family='sans-serif' font-size='12'"
 
 
 def series_of(results):
-    """{plot: {series: [(x, seconds)]}}"""
+    """{plot: {series: [(x, median)]}}"""
     plots = {}
     for result in results:
         for way in result.ways.values():
@@ -32,13 +35,17 @@ def decades(low, high):
 class Axes:
     def __init__(self, points):
         xs, ys = zip(*points)
-        self.x0, self.x1 = min(xs), max(max(xs), min(xs) * 2)
+        self.zero = min((x for x in xs if x > 0), default=1) / 4
+        self.x0 = min(xs) or self.zero
+        self.x1 = max(max(xs), self.x0 * 2)
         self.ticks = decades(min(ys), max(ys) * 1.01)
         self.xs = sorted(set(xs))
 
     def x(self, value):
+        """0, which has no logarithm, is a step to the left of the others."""
         return LEFT + (WIDTH - LEFT - RIGHT) * (
-            math.log(value / self.x0) / math.log(self.x1 / self.x0))
+            math.log((value or self.zero) / self.x0)
+            / math.log(self.x1 / self.x0))
 
     def y(self, value):
         low, high = self.ticks[0], self.ticks[-1]
@@ -56,7 +63,7 @@ def line(x0, y0, x1, y1):
         % (x0, y0, x1, y1)
 
 
-def svg(title, x_title, series):
+def svg(title, x_title, unit, series):
     axes = Axes([point for points in series.values() for point in points])
     out = ["<svg xmlns='http://www.w3.org/2000/svg' width='%d' height='%d' "
            "viewBox='0 0 %d %d'>" % (WIDTH, HEIGHT, WIDTH, HEIGHT),
@@ -64,7 +71,7 @@ def svg(title, x_title, series):
            text(WIDTH / 2, 20, title)]
     for y in axes.ticks:
         out.append(line(LEFT, axes.y(y), WIDTH - RIGHT, axes.y(y)))
-        out.append(text(LEFT - 6, axes.y(y) + 4, "%g s" % y, "end"))
+        out.append(text(LEFT - 6, axes.y(y) + 4, "%g %s" % (y, unit), "end"))
     for x in axes.xs:
         out.append(line(axes.x(x), TOP, axes.x(x), HEIGHT - BOTTOM))
         out.append(text(axes.x(x), HEIGHT - BOTTOM + 16, f"{x:,}"))
@@ -86,9 +93,9 @@ def write_all(results, prefix):
     """Writes PREFIX-PLOT.svg; returns (title, file) of each."""
     written = []
     for name, series in series_of(results).items():
-        title, x_title = loads_growth.titles[name]
+        title, x_title, unit = TITLES[name]
         path = "%s-%s.svg" % (prefix, name)
         with open(path, "w") as file:
-            file.write(svg(title, x_title, series))
+            file.write(svg(title, x_title, unit, series))
         written.append((title, path))
     return written

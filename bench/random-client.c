@@ -10,7 +10,7 @@
  *     -n NUMBER   reads of all connections together (default: 1000)
  *     -t SECONDS  begin no more reads after that, though -n is not reached
  *     -r SEED     of the places (default: 1)
- *     -k          check: at every 4096 bytes there must be that offset + 1, in 64
+ *     -k          check: each 4096 bytes begin with their offset + 1, in 64
  *                 bits, little endian
  *
  * Prints the seconds from the first read to the last answer, without those of
@@ -31,7 +31,7 @@
 
 #define MAX_CONNECTIONS 16
 #define MAX_IN_FLIGHT 1024
-#define TAGGED 4096             /* bytes, each of which begin with their offset */
+#define TAGGED 4096             /* bytes, which begin with their offset */
 
 typedef struct {
   uint64_t bytes;

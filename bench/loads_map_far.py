@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Loads in which the map of a server that is far away is read.
+import time
+
+import images
+import loads_far
+import loads_growth
+import loads_map
+from measure import Way, load
+
+SIZE = images.TiB
+FIRST = "first block status, round trips: "
+WHOLE = "nbdinfo: "
+
+
+def whole(lab, args):
+    """From our start.  nbdkit sends each extent by a system call of its own,
+    which here takes longer than all else."""
+    return loads_map.started(lab, args, loads_map.whole_map(lab, SIZE), most=1)
+
+
+def whole_over_tls(lab, args):
+    """From our start, and with few system calls: see loads_map.over_tls."""
+    def run():
+        with lab.servers():
+            start = time.monotonic()
+            loads_map.whole_map(lab, SIZE)(loads_map.over_tls(lab, args))
+            return time.monotonic() - start
+    return Way(run, ours=WHOLE + "ours, over TLS")
+
+
+def asked(uri, milliseconds, context="base:allocation"):
+    """Round trips from the begin of connecting until one extent is known."""
+    start = time.monotonic()
+    loads_growth.first_block(context)(uri)
+    return (time.monotonic() - start) * 1000 / milliseconds
+
+
+def first_client(lab, args, milliseconds):
+    """Of a server that nobody has asked."""
+    def run():
+        with lab.servers():
+            return asked(lab.ours(*args).uri(), milliseconds)
+    return Way(run, ours=FIRST + "first client")
+
+
+def from_start(lab, args, milliseconds):
+    def run():
+        with lab.servers():
+            start = time.monotonic()
+            loads_growth.first_block("base:allocation")(lab.ours(*args).uri())
+            return (time.monotonic() - start) * 1000 / milliseconds
+    return Way(run, ours=FIRST + "from our start")
+
+
+def first_ways(lab, args, server, milliseconds):
+    warm = lab.ours(*args)
+    loads_growth.first_block("base:allocation")(warm.uri())
+    return {
+        FIRST + "first client": first_client(lab, args, milliseconds),
+        FIRST + "later client": Way(
+            lambda: asked(warm.uri(), milliseconds),
+            ours=FIRST + "later client"),
+        FIRST + "direct": Way(
+            lambda: asked(server.uri(), milliseconds, images.CONTEXT),
+            ours=FIRST + "first client"),
+        FIRST + "from our start": from_start(lab, args, milliseconds),
+    }
+
+
+def map_far(milliseconds):
+    def build(lab):
+        server = loads_far.relayed(lab, images.null_with_runs(
+            lab, SIZE, SIZE // images.BLOCK // 2), milliseconds)
+        args = ["uri=" + server.uri(), "checkpoint=" + images.BITMAP]
+        ways = {
+            WHOLE + "ours": whole(lab, args),
+            WHOLE + "ours, over TLS": whole_over_tls(lab, args),
+            WHOLE + "direct": loads_map.mapping(lab, server.uri(), SIZE,
+                                                images.CONTEXT),
+        }
+        if milliseconds > 0:
+            ways |= first_ways(lab, args, server, milliseconds)
+        return ways
+    return build
+
+
+for way in loads_far.ROUND_TRIPS:
+    load("map-far-%d" % way, "1 TiB, every other 64 KiB dirty, %s: from our "
+         "start until nbdinfo --map --totals has it%s" % (
+             loads_far.away(way), "; from the begin of connecting to the first "
+             "answer" if way else ""),
+         targets=[(WHOLE + "ours", WHOLE + "direct", 1.2),
+                  (WHOLE + "ours, over TLS", WHOLE + "direct", 1.2)]
+         + [(FIRST + client, None, 3)
+            for client in ("first client", "later client") if way])(
+             map_far(way))
