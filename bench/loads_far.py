@@ -104,4 +104,4 @@ for way in ROUND_TRIPS:
          targets=[("%s: ours" % client, "%s: direct" % client,
                    limits.get(client, 1.25 if way == 0 else 1.2))
                   for client in CLIENTS],
-         images=["far"])(far(way))
+         images=["far"], times=2)(far(way))

@@ -125,4 +125,5 @@ for way in loads_far.ROUND_TRIPS:
                   for client in COPIES | CONVERTS],
          images=["%s-%d" % (what.__name__, runs)
                  for what in (images.frag, images.frag_sparse)
-                 for runs in (RUNS, CONVERTED[way])])(runs_of(way))
+                 for runs in (RUNS, CONVERTED[way])],
+         times=2)(runs_of(way))
