@@ -104,13 +104,20 @@ def map_far(milliseconds):
     return build
 
 
+def targets(milliseconds):
+    """Without a way, a map is limited by nbdkit's sends: see map-256g.  Of 1 ms,
+    what QEMU and we do takes longer than the round trips."""
+    if milliseconds == 0:
+        return []
+    return [(WHOLE + ours, WHOLE + "direct", 1.2)
+            for ours in ("ours", "ours, over TLS")] + [
+        (FIRST + client, None, 3)
+        for client in ("first client", "later client") if milliseconds > 1]
+
+
 for way in loads_far.ROUND_TRIPS:
     load("map-far-%d" % way, "1 TiB, every other 64 KiB dirty, %s: from our "
          "start until nbdinfo --map --totals has it%s" % (
              loads_far.away(way), "; from the begin of connecting to the first "
              "answer" if way else ""),
-         targets=[(WHOLE + "ours", WHOLE + "direct", 1.2),
-                  (WHOLE + "ours, over TLS", WHOLE + "direct", 1.2)]
-         + [(FIRST + client, None, 3)
-            for client in ("first client", "later client") if way])(
-             map_far(way))
+         targets=targets(way))(map_far(way))
