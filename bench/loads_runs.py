@@ -102,10 +102,13 @@ def copied(lab, path):
 
 
 def conversions(lab, milliseconds):
+    """nbdkit's extentlist has the map on this side: no question goes far."""
     runs = CONVERTED[milliseconds]
+    server = server_of(lab, runs, milliseconds)
     servers = {
-        "ours": loads_far.ours(lab, server_of(lab, runs, milliseconds)),
-        "direct": only_dirty(lab, runs, milliseconds, below=True)}
+        "ours": loads_far.ours(lab, server),
+        "direct": only_dirty(lab, runs, milliseconds, below=True),
+        "nbdkit extentlist over nbd": loads_frag.extentlist(lab, server)}
     return {"%s: %s" % (client, name): converting(
                 lab, client, servers[name], runs,
                 1 if milliseconds and name == "direct" else None)
