@@ -206,8 +206,12 @@ class Server:
         """Of what is really in memory, in MiB."""
         return self.status("VmRSS")
 
+    def forget_peak(self):
+        with open("/proc/%d/clear_refs" % self.process.pid, "w") as file:
+            file.write("5")
+
     def peak_rss(self):
-        """The most that rss ever was."""
+        """The most that rss was since forget_peak."""
         return self.status("VmHWM")
 
     def status(self, name):

@@ -36,6 +36,7 @@ def measured(lab, start, client, left):
     def run():
         with lab.servers():
             server = start()
+            server.forget_peak()
             idle = server.rss()
             at_once(lab, loads_far.CLIENTS[client](server.uri()))
             peak = server.peak_rss()
