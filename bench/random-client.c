@@ -220,22 +220,24 @@ main (int argc, char *argv[])
                       .count = 1000, .seed = 1 };
   Reader *readers[MAX_CONNECTIONS];
   pthread_t threads[MAX_CONNECTIONS];
+  unsigned n;
   uint64_t done = 0;
   double start, took;
 
   parse (argc, argv, &options);
-  for (unsigned i = 0; i < options.connections; i++)
+  n = options.connections;
+  for (unsigned i = 0; i < n; i++)
     readers[i] = new_reader (&options, argv[optind], i);
   start = now ();
-  for (unsigned i = 0; i < options.connections; i++) {
+  for (unsigned i = 0; i < n; i++) {
     readers[i]->end = options.seconds > 0 ? start + options.seconds : 0;
     if (pthread_create (&threads[i], NULL, read_places, readers[i]) != 0)
       die ("no thread");
   }
-  for (unsigned i = 0; i < options.connections; i++)
+  for (unsigned i = 0; i < n; i++)
     pthread_join (threads[i], NULL);
   took = now () - start;
-  for (unsigned i = 0; i < options.connections; i++)
+  for (unsigned i = 0; i < n; i++)
     done += free_reader (readers[i]);
   printf ("%.6f %llu\n", took, (unsigned long long) done);
   return EXIT_SUCCESS;
