@@ -28,6 +28,8 @@ const char settings_help[] =
   "bitmap=NAME           With uri=: the bitmap to use (repeat to unite several).\n"
   "view=overlay|sparse|guard\n"
   "                      How blocks look to clients (default overlay).\n"
+  "cache=default|none    With none, images do not fill the page cache\n"
+  "                      (file= and stopped guests; default default).\n"
   "coalesce=SIZE         Join dirty runs over clean gaps up to SIZE\n"
   "                      (default 0).\n"
   "With libvirt= and a running guest:\n"
@@ -154,6 +156,17 @@ set_full (void *member, const char *key, const char *value, GError **error)
 }
 
 static bool
+set_cache (void *member, const char *key, const char *value, GError **error)
+{
+  const bool none = strcmp (value, "none") == 0;
+
+  *(bool *) member = none;
+  return none || strcmp (value, "default") == 0
+    || error_set (error, EINVAL, "%s=%s is neither default nor none", key,
+                  value);
+}
+
+static bool
 set_yes (void *member, const char *key, const char *value, GError **error)
 {
   const bool yes = strcmp (value, "yes") == 0;
@@ -199,6 +212,7 @@ static const struct {
   { "bitmap",      add_text,     MEMBER (request.bitmaps), REPEATS },
   { "view",        set_view,     MEMBER (view), ONCE },
   { "coalesce",    set_size,     MEMBER (coalesce), ONCE },
+  { "cache",       set_cache,    MEMBER (request.drops_cache), ONCE },
   { "create",      set_new_name, MEMBER (request.create), WITH_LIBVIRT },
   { "on-missing",  set_full,     MEMBER (request.on_missing_full),
     WITH_LIBVIRT },
@@ -274,6 +288,10 @@ settings_check (const Settings *settings, GError **error)
                       "checkpoint=%s, which with file= and no tree= means "
                       "the bitmap of that name", word);
   }
+  if (settings->request.drops_cache && settings->request.uris->len > 0)
+    return error_set (error, EINVAL, "cache=none goes with file=; with uri= "
+                      "the server reads the images, and can be told so "
+                      "itself: qemu-nbd --cache=none");
   if (settings->request.domain && !settings->tree && !settings->request.libvirt)
     return error_set (error, EINVAL, "domain= says which guest's documents "
                       "in tree= to use; add tree=/var/lib/libvirt/qemu/"

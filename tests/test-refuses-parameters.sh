@@ -21,7 +21,7 @@ refuses 'two sources are given, file and uri; .* remove' \
   uri=nbd://localhost file=disk.qcow2
 
 # No value.
-for key in file uri libvirt tree domain checkpoint disk bitmap view coalesce \
+for key in file uri libvirt tree domain checkpoint disk bitmap view coalesce cache \
            create on-missing socket-dir scratch-dir take-over nbd-tls; do
   refuses "error: $key= has no value" disk.qcow2 "$key="
 done
@@ -31,7 +31,7 @@ refuses 'file=vda: names no file' file=vda:
 # Twice, even with the same value: which one is meant cannot be known.
 for pair in tree=/a,/b domain=a,b checkpoint=a,b \
             disk=vda,vdb view=guard,sparse coalesce=64k,128k \
-            view=guard,guard coalesce=0,0 checkpoint=a,a; do
+            view=guard,guard coalesce=0,0 cache=none,default checkpoint=a,a; do
   key=${pair%%=*} values=${pair#*=}
   refuses "error: $key= is given twice: .*${values#*,}" \
     "$key=${values%,*}" "$key=${values#*,}"
@@ -53,7 +53,11 @@ for size in x -1 64q 99999999999999999999E ' '; do
     disk.qcow2 coalesce="$size"
 done
 
+refuses 'cache=writeback is neither default nor none' disk.qcow2 cache=writeback
+
 # Out of place.
+refuses 'cache=none goes with file=; with uri= .*: qemu-nbd --cache=none$' \
+  uri=nbd://localhost cache=none
 refuses 'bitmap= goes with uri=; .* checkpoint=monday' \
   disk.qcow2 bitmap=monday
 refuses 'domain= says .* tree= .*; add tree=' disk.qcow2 domain=web1

@@ -34,6 +34,7 @@ script_tests = \
 	tests/test-short-answers.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-disks-renamed.sh \
+	tests/test-cache-none.sh \
 	tests/test-chain-surgery.sh \
 	tests/test-clean-exit.sh \
 	tests/test-common-alone.sh \

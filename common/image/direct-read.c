@@ -31,6 +31,7 @@
 
 typedef struct {
   int fd;                       /* the layer's */
+  DropBehind *behind;           /* borrowed; NULL: what is read stays cached */
   guint64 size;                 /* virtual */
   guint64 file_size;            /* 0: a block device, which has no end here */
   bool raw;
@@ -54,27 +55,28 @@ typedef enum {
 
 typedef struct {
   Kind kind;
-  int fd;
+  const LayerFile *layer;       /* whose file, if it is here */
   guint64 host;
   guint64 length;
 } Run;
 
 static bool
-read_whole (int fd, void *buffer, gsize count, guint64 offset)
+read_whole (const LayerFile *layer, void *buffer, gsize count, guint64 offset)
 {
-  guint8 *next = buffer;
+  gsize done = 0;
 
-  while (count > 0) {
-    const ssize_t got = pread (fd, next, count, (off_t) offset);
+  while (done < count) {
+    const ssize_t got = pread (layer->fd, (guint8 *) buffer + done,
+                               count - done, (off_t) (offset + done));
     if (got < 0 && errno == EINTR)
       continue;
     if (got <= 0)
-      return false;
-    next += got;
-    offset += (guint64) got;
-    count -= (gsize) got;
+      break;
+    done += (gsize) got;
   }
-  return true;
+  if (layer->behind)
+    drop_behind_note (layer->behind, layer->fd, offset, done);
+  return done == count;
 }
 
 static bool
@@ -83,7 +85,7 @@ read_l1 (LayerFile *layer, guint64 offset)
   const gsize length = (gsize) layer->l1_size * sizeof (guint64);
 
   layer->l1 = g_malloc (MAX (length, 1));
-  if (!read_whole (layer->fd, layer->l1, length, offset))
+  if (!read_whole (layer, layer->l1, length, offset))
     return false;
   for (guint32 i = 0; i < layer->l1_size; i++) {
     layer->l1[i] = GUINT64_FROM_BE (layer->l1[i]);
@@ -101,7 +103,7 @@ read_header (LayerFile *layer)
 {
   guint8 header[QCOW2_LENGTH_3];
 
-  if (!read_whole (layer->fd, header, sizeof header, 0)
+  if (!read_whole (layer, header, sizeof header, 0)
       || memcmp (header, QCOW2_MAGIC, QCOW2_MAGIC_LENGTH) != 0)
     return false;
   const guint64 version = qcow2_number (header + QCOW2_AT_VERSION, 4);
@@ -123,9 +125,10 @@ read_header (LayerFile *layer)
 }
 
 static bool
-open_layer (LayerFile *file, const Layer *layer)
+open_layer (LayerFile *file, const Layer *layer, DropBehind *behind)
 {
   file->fd = layer->fd;
+  file->behind = behind;
   file->size = layer->size;
   file->file_size = S_ISREG (layer->stamp.st_mode)
     ? (guint64) layer->stamp.st_size : 0;
@@ -134,7 +137,7 @@ open_layer (LayerFile *file, const Layer *layer)
 }
 
 DirectRead *
-direct_read_open (const Disk *disk)
+direct_read_open (const Disk *disk, DropBehind *behind)
 {
   const guint count = disk->layers->len;
   g_autoptr (DirectRead) direct
@@ -142,7 +145,7 @@ direct_read_open (const Disk *disk)
 
   direct->count = count;
   for (guint i = 0; i < direct->count; i++)
-    if (!open_layer (&direct->layers[i], disk_layer (disk, i)))
+    if (!open_layer (&direct->layers[i], disk_layer (disk, i), behind))
       return NULL;
   return g_steal_pointer (&direct);
 }
@@ -193,7 +196,7 @@ run_of_entries (const LayerFile *layer, const guint64 *entries, guint count,
         || (kind == HERE && (entry & OFFSET_MASK) != host + i * cluster))
       break;
   }
-  return (Run) { kind, layer->fd, host + within,
+  return (Run) { kind, layer, host + within,
                  MIN (length, i * cluster - within) };
 }
 
@@ -202,10 +205,10 @@ static Run
 look_up (const LayerFile *layer, guint64 offset, guint64 length)
 {
   if (offset >= layer->size)    /* beyond a shorter layer, all is zero */
-    return (Run) { ZERO, -1, 0, length };
+    return (Run) { ZERO, NULL, 0, length };
   length = MIN (length, layer->size - offset);
   if (layer->raw)
-    return (Run) { HERE, layer->fd, offset, length };
+    return (Run) { HERE, layer, offset, length };
 
   const guint table_bits = layer->cluster_bits - 3;
   const guint64 cluster = offset >> layer->cluster_bits;
@@ -216,14 +219,14 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
 
   length = MIN (length, table_end - offset);
   if (table >= layer->l1_size || layer->l1[table] == 0)
-    return (Run) { BELOW, -1, 0, length };
+    return (Run) { BELOW, NULL, 0, length };
   const guint64 wanted
     = ((within + length - 1) >> layer->cluster_bits) + 1;
   const guint count = (guint) MIN (wanted, L2_BATCH);
   guint64 entries[L2_BATCH] = { 0 };
-  if (!read_whole (layer->fd, entries, count * sizeof entries[0],
+  if (!read_whole (layer, entries, count * sizeof entries[0],
                    layer->l1[table] + index * sizeof entries[0]))
-    return (Run) { OTHERS, -1, 0, length };
+    return (Run) { OTHERS, NULL, 0, length };
   return run_of_entries (layer, entries, count, within, length);
 }
 
@@ -236,7 +239,7 @@ find (const DirectRead *direct, guint64 offset, guint64 length)
       return run;
     length = run.length;
   }
-  return (Run) { ZERO, -1, 0, length };
+  return (Run) { ZERO, NULL, 0, length };
 }
 
 guint32
@@ -251,7 +254,7 @@ direct_read (const DirectRead *direct, void *buffer, guint32 count,
     const Run run = find (direct, offset + done, count - done);
     if (run.kind == OTHERS
         || (run.kind == HERE
-            && !read_whole (run.fd, next, run.length, run.host))) {
+            && !read_whole (run.layer, next, run.length, run.host))) {
       *others = (guint32) run.length;
       break;
     }

@@ -13,14 +13,16 @@
 #pragma once
 
 #include "image/disk.h"
+#include "image/drop-behind.h"
 
 typedef struct DirectRead DirectRead;
 
 /* Reads the layers through their descriptors, which must stay open until this
- * is freed.  NULL if the disk cannot be read so (subclusters, an unknown
+ * is freed.  What is read leaves the page cache again by behind (borrowed;
+ * NULL: it stays).  NULL if the disk cannot be read so (subclusters, an unknown
  * feature), which is no error.
  */
-DirectRead *direct_read_open (const Disk *disk);
+DirectRead *direct_read_open (const Disk *disk, DropBehind *behind);
 void direct_read_free (DirectRead *direct);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DirectRead, direct_read_free)
 

@@ -159,7 +159,8 @@ with_last_words (StorageDaemon *daemon, const GError *refusal, GError **error)
 }
 
 bool
-storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
+storage_daemon_open (StorageDaemon *daemon, Disk *disk, bool uncached,
+                     GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&daemon->lock);
   g_autoptr (GError) refusal = NULL;
@@ -168,7 +169,7 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error)
     daemon->qmp = qmp_new ("the private qemu-storage-daemon",
                            daemon->child.out, daemon->child.in, daemon->life,
                            &refusal);
-  if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, &refusal))
+  if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, uncached, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);
 }

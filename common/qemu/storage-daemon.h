@@ -28,7 +28,8 @@ void storage_daemon_stop (StorageDaemon *daemon);
 Child *storage_daemon_child (StorageDaemon *daemon);
 
 /* Open a disk's layers; see storage_nodes_open. */
-bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, GError **error);
+bool storage_daemon_open (StorageDaemon *daemon, Disk *disk, bool uncached,
+                          GError **error);
 
 /* Export the disk's top layer with the dirty bits of one bitmap of one layer
  * (bitmap NULL: with the allocation of all layers).  Says in endpoint where it

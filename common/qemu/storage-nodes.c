@@ -47,14 +47,32 @@ no_answer (const Layer *layer, const GError *refusal, GError **error)
 }
 
 static bool
-open_file (Qmp *qmp, const Layer *layer, const char *name, GError **error)
+add_file (Qmp *qmp, const Layer *layer, const char *name, bool uncached,
+          GError **error)
 {
-  g_autoptr (GError) refusal = NULL;
   JsonObject *node = new_node (S_ISBLK (layer->stamp.st_mode)
                                ? "host_device" : "file", name);
 
   json_object_set_string_member (node, "filename", layer->path);
-  if (qmp_execute (qmp, "blockdev-add", node, NULL, &refusal))
+  if (uncached) {
+    JsonObject *cache = json_object_new ();
+    json_object_set_boolean_member (cache, "direct", true);
+    json_object_set_object_member (node, "cache", cache);
+  }
+  return qmp_execute (qmp, "blockdev-add", node, NULL, error);
+}
+
+/* A file that cannot be read past the page cache is read through it: tmpfs, of
+ * which that is the only copy, or a file system in user space.
+ */
+static bool
+open_file (Qmp *qmp, const Layer *layer, const char *name, bool uncached,
+           GError **error)
+{
+  g_autoptr (GError) refusal = NULL;
+
+  if ((uncached && add_file (qmp, layer, name, true, NULL))
+      || add_file (qmp, layer, name, false, &refusal))
     return true;
   if (refusal->code == EIO)
     return no_answer (layer, refusal, error);
@@ -85,14 +103,15 @@ open_image (Qmp *qmp, const Disk *disk, guint index, const char *name,
 }
 
 static bool
-open_layer (Qmp *qmp, const Disk *disk, guint index, GError **error)
+open_layer (Qmp *qmp, const Disk *disk, guint index, bool uncached,
+            GError **error)
 {
   const Layer *layer = disk_layer (disk, index);
   g_autofree char *name = storage_node_name (disk, index);
   g_autofree char *file = g_strconcat ("f", name, NULL);
   g_autoptr (GError) refusal = NULL;
 
-  if (!open_file (qmp, layer, file, error))
+  if (!open_file (qmp, layer, file, uncached, error))
     return false;
   if (open_image (qmp, disk, index, name, file, &refusal))
     return image_chain_unchanged (layer, error);
@@ -191,10 +210,10 @@ describe_layers (Qmp *qmp, Disk *disk, GError **error)
 }
 
 bool
-storage_nodes_open (Qmp *qmp, Disk *disk, GError **error)
+storage_nodes_open (Qmp *qmp, Disk *disk, bool uncached, GError **error)
 {
   for (guint i = disk->layers->len; i > 0; i--) {
-    if (open_layer (qmp, disk, i - 1, error))
+    if (open_layer (qmp, disk, i - 1, uncached, error))
       continue;
     if (i > 1)
       g_prefix_error (error, "backing file of %s: ",

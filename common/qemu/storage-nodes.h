@@ -9,11 +9,12 @@
 #include "qemu/qmp.h"
 
 /* Open a disk's layers read-only, each over the next, with no other below the
- * last.  Their sizes and bitmaps, with the dirty bytes, are put into disk.
+ * last; uncached: past the page cache, where the file system can.  Their sizes and bitmaps, with the dirty bytes, are put into disk.
  * Fails with EBUSY (changed since it was inspected), EIO (no answer), or what
  * QEMU says.  Nodes may be left then, so end the daemon.
  */
-bool storage_nodes_open (Qmp *qmp, Disk *disk, GError **error);
+bool storage_nodes_open (Qmp *qmp, Disk *disk, bool uncached,
+                         GError **error);
 
 /* The name of a layer's node, a new string.  QEMU's are identifiers of at most
  * 31 characters, so it is built from where the disk is in memory, not from its

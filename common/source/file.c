@@ -20,6 +20,9 @@
 typedef struct {
   Source source;
   StorageDaemon *daemon;
+  bool drops_cache;
+  DropBehind *behind;           /* of all disks; NULL: what is read stays in the
+                                 * page cache */
   GHashTable *direct;           /* Disk → DirectRead, where that is possible */
 } FileSource;
 
@@ -140,7 +143,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   g_ptr_array_add (source->disks, disk);
   for (guint i = 0; i < layers->len; i++)
     roster_add (source->roster, target, disk_layer (disk, i)->path);
-  return storage_daemon_open (self->daemon, disk, error);
+  return storage_daemon_open (self->daemon, disk, self->drops_cache, error);
 }
 
 static bool
@@ -163,6 +166,7 @@ file_free (Source *source)
 
   storage_daemon_stop (self->daemon);
   g_hash_table_unref (self->direct);
+  drop_behind_free (self->behind);
   source_clear (source);
   g_free (self);
 }
@@ -180,7 +184,7 @@ become_user (FileSource *self, GError **error)
   bool ok = self->daemon != NULL;
   for (guint i = 0; ok && i < disks->len; i++)
     ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
-                              error);
+                              self->drops_cache, error);
   storage_daemon_stop (before);
   return ok;
 }
@@ -192,9 +196,11 @@ file_start (Source *source, GError **error)
 
   if (!storage_daemon_is_ours (self->daemon) && !become_user (self, error))
     return false;
+  if (self->drops_cache)
+    self->behind = drop_behind_new ();
   for (guint i = 0; i < source->disks->len; i++) {
     Disk *disk = g_ptr_array_index (source->disks, i);
-    DirectRead *direct = direct_read_open (disk);
+    DirectRead *direct = direct_read_open (disk, self->behind);
     if (direct)
       g_hash_table_insert (self->direct, (gpointer) disk, direct);
   }
@@ -257,6 +263,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
 
   source_init (source, &source_file_ops, request, reporter);
   source->roster = roster_new (true);
+  self->drops_cache = request->drops_cache;
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
   self->daemon = storage_daemon_start (source->life, error);

@@ -78,6 +78,9 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
                                  request->libvirt);
     reporter_warn_all (reporter, look.skipped);
     reporter_warn_all (reporter, forest_problems (look.tree));
+    if (look.running && request->drops_cache)
+      reporter_debug (reporter, "%s is running: its QEMU reads the disks, and "
+                      "what stays cached is as its definition says", self->who);
     if (!look.running)
       source = libvirt_open_stopped (request, &look, self->who, reporter,
                                      error);

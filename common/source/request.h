@@ -21,6 +21,7 @@ typedef struct {
   char *domain;                 /* name or UUID */
   char *checkpoint;             /* what changed since */
   char *disk;                   /* target */
+  bool drops_cache;             /* of files, nothing stays in the page cache */
   GPtrArray *bitmaps;           /* of char *: of a server's */
   /* Of a running guest of libvirt's. */
   char *create;                 /* a checkpoint to make with the backup */

@@ -140,7 +140,7 @@ inspect (const char *path)
   NbdLife *life = nbd_life_new (NULL, 0);
   StorageDaemon *daemon = storage_daemon_start (life, &error);
   g_assert_no_error (error);
-  storage_daemon_open (daemon, disk, &error);
+  storage_daemon_open (daemon, disk, false, &error);
   g_assert_no_error (error);
   storage_daemon_stop (daemon);
   nbd_life_free (life);
@@ -190,13 +190,15 @@ test_random (void)
     g_assert_true (g_file_get_contents (raw, &truth, &length, NULL));
     g_assert_cmpuint (length, ==, chain.size);
     g_autoptr (Disk) disk = inspect (chain.top);
-    g_autoptr (DirectRead) direct = direct_read_open (disk);
+    DropBehind *behind = g_test_rand_bit () ? drop_behind_new () : NULL;
+    g_autoptr (DirectRead) direct = direct_read_open (disk, behind);
     g_assert_nonnull (direct);
     for (guint pass = 0; pass < 3; pass++) {
       const guint64 others = compare (direct, truth, length);
       if (!chain.compressed)
         g_assert_cmpuint (others, ==, 0);
     }
+    drop_behind_free (behind);
     remove_chain (&chain);
   }
 }
@@ -210,12 +212,12 @@ test_refuses (void)
 
   run ("qemu-img create -q -f qcow2 -o extended_l2=on %s 1M", path);
   g_autoptr (Disk) disk = inspect (path);
-  g_assert_null (direct_read_open (disk));
+  g_assert_null (direct_read_open (disk, NULL));
   g_clear_pointer (&disk, disk_free);
 
   run ("qemu-img create -q -f qcow2 %s 1M", path);
   disk = inspect (path);
-  g_autoptr (DirectRead) direct = direct_read_open (disk);
+  g_autoptr (DirectRead) direct = direct_read_open (disk, NULL);
   g_assert_nonnull (direct);
   /* Nobody can write meanwhile, but read. */
   run ("sh -c '! qemu-io -f qcow2 -c \"write 0 512\" %s'", path);
@@ -229,7 +231,7 @@ test_refuses (void)
        "entry, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
        "f.write (struct.pack (\">Q\", entry + 512))'", path);
   disk = inspect (path);
-  g_assert_null (direct_read_open (disk));
+  g_assert_null (direct_read_open (disk, NULL));
   remove_chain (&chain);
 }
 
