@@ -47,6 +47,7 @@ bench_modules = \
 	bench/lab.py \
 	bench/live.py \
 	bench/live.sh \
+	bench/loads_cache.py \
 	bench/loads_data.py \
 	bench/loads_far.py \
 	bench/loads_frag.py \

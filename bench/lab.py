@@ -26,6 +26,7 @@ class Lab:
             os.path.realpath(__file__)))
         self.images, self.processes = {}, []
         self.counter, self.files = 0, []
+        self.on_disk = None
 
     def __enter__(self):
         if self.folder is None:
@@ -59,6 +60,16 @@ class Lab:
     def __exit__(self, *_):
         self.end(0)
         shutil.rmtree(self.tmp)
+        if self.on_disk:
+            shutil.rmtree(self.on_disk)
+
+    def disk_folder(self):
+        if not self.on_disk:
+            kind = self.run("stat", "-f", "-c", "%T", self.build).strip()
+            if kind in ("tmpfs", "ramfs"):
+                raise OSError("%s is not on a disk" % self.build)
+            self.on_disk = tempfile.mkdtemp(prefix="bench.", dir=self.build)
+        return self.on_disk
 
     # Programs.
 
@@ -136,10 +147,10 @@ class Lab:
             raise OSError("%s did not start: %s"
                           % (process.args[4], file.read()[-300:]))
 
-    def qemu_nbd(self, image, bitmap=None, format="qcow2"):
+    def qemu_nbd(self, image, bitmap=None, format="qcow2", options=()):
         return self.serve("qemu-nbd", "-t", "-r", "-e", "64", "-f", format,
                           "-k", "SOCKET", *(["-B", bitmap] if bitmap else []),
-                          image)
+                          *options, image)
 
     def nbdkit(self, *args):
         return self.serve("nbdkit", "-f", "-U", "SOCKET", *args)
@@ -152,9 +163,11 @@ class Lab:
 
     # Images, each built when it is asked for first.
 
-    def image(self, name, build):
-        """The file, made by build (lab, file)."""
-        path = self.path(name)
+    def image(self, name, build, on_disk=False):
+        """The file, made by build (lab, file).  on_disk: beside what was built,
+        as the temporary folder is in memory."""
+        path = os.path.join(self.disk_folder(), name) if on_disk \
+            else self.path(name)
         if name not in self.images:
             self.images[name] = path
             build(self, path)

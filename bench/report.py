@@ -97,7 +97,7 @@ def whole(results, runs):
     return """# Measurements
 
 Made by `bench/run` on %s: medians of %d runs, in which all ways take turns.
-%s.  Images are on tmpfs.  In "ours ÷ this", less than 1 means that ours is
+%s.  Images are on tmpfs, but for the loads cache-.  In "ours ÷ this", less than 1 means that ours is
 faster.
 
 %s
