@@ -29,6 +29,14 @@ grep -q 'disk vda since checkpoint tuesday of .*, parent monday; .* is known onc
   list || fail "no description"
 [ "$(grep -c 'export-size: 67108864' list)" -eq 4 ] || fail "no sizes"
 
+# What stays cached is the affair of the guest's QEMU.
+nbdkit_options=(-v)
+serve libvirt="$connect" domain=web1 cache=none -- 'nbdinfo --list "$uri"' \
+  >cached-list 2>log || { cat log; fail "cache=none is refused"; }
+nbdkit_options=()
+grep -q 'guest web1 .* is running: its QEMU reads the disks, .* its definition' log \
+  || fail "nothing is said of cache=none"
+
 # By UUID, too.
 serve libvirt="$connect" domain="$(virsh domuuid web1 | tr -d '\n')" -- \
   'nbdinfo --size "nbd+unix:///vdb?socket=$unixsocket"'

@@ -45,6 +45,17 @@ grep 'disk vdb since checkpoint tuesday .*served whole, .*67108864 bytes dirty' 
 grep 'served whole, .*16777216 bytes dirty' vdc
 qemu-img compare -f raw -F qcow2 vdc.raw vdc.qcow2
 
+# With cache=none as with file=: see test-cache-none.sh.
+sync vda.qcow2
+serve libvirt="$connect" domain=web1 cache=none -- '
+  nbdcopy --no-extents "nbd+unix:///vda@monday?socket=$unixsocket" vda.raw'
+case $(stat -f -c %T .) in
+  tmpfs | ramfs) ;;
+  *) [ "$(fincore --noheadings --bytes --output RES vda.qcow2)" -lt 1048576 ] \
+       || fail "a stopped guest's disk stays cached" ;;
+esac
+qemu-img compare -f raw -F qcow2 vda.raw vda.qcow2
+
 # Only for the checkpoint that was asked for: vda@monday is an increment.
 serve libvirt="$connect" domain=web1 checkpoint=tuesday on-missing=full -- \
   'nbdinfo "nbd+unix:///vdb@monday?socket=$unixsocket"' \
