@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A long way to a server: what comes on one Unix socket goes to another, and
- * back, each half a round trip later, and as fast as it came.
+ * A long way to a server: what comes on one socket goes to another, and back,
+ * each half a round trip later, and as fast as it came.
  *
- *   delay-relay MILLISECONDS LISTEN.sock SERVER.sock
+ *   delay-relay MILLISECONDS LISTEN SERVER
+ *
+ * Each is a Unix socket's path, or tcp:PORT of 127.0.0.1.
  *
  * Each direction of a connection has two threads, one that receives and one that
  * sends what is due, with up to QUEUE_BYTES on the way between them.
  */
 #include <config.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -42,14 +46,49 @@ typedef struct {
 
 static gint64 one_way_us;
 
-static struct sockaddr_un
-address_of (const char *path)
-{
-  struct sockaddr_un address = { .sun_family = AF_UNIX };
+typedef union {
+  struct sockaddr any;
+  struct sockaddr_un path;
+  struct sockaddr_in port;
+} Address;
 
-  g_assert_cmpuint (strlen (path), <, sizeof address.sun_path);
-  strcpy (address.sun_path, path);
+static Address
+address_of (const char *where)
+{
+  Address address = { .path = { .sun_family = AF_UNIX } };
+
+  if (g_str_has_prefix (where, "tcp:")) {
+    address.port = (struct sockaddr_in) {
+      .sin_family = AF_INET,
+      .sin_port = htons ((guint16) atoi (where + strlen ("tcp:"))),
+      .sin_addr = { htonl (INADDR_LOOPBACK) },
+    };
+    return address;
+  }
+  g_assert_cmpuint (strlen (where), <, sizeof address.path.sun_path);
+  strcpy (address.path.sun_path, where);
   return address;
+}
+
+/* Nothing is to wait for more, or for the port of a relay before. */
+static int
+socket_for (const Address *address)
+{
+  const int fd
+    = socket (address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+
+  setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (address->any.sa_family == AF_INET)
+    setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+static socklen_t
+length_of (const Address *address)
+{
+  return address->any.sa_family == AF_INET ? sizeof address->port
+    : sizeof address->path;
 }
 
 static void
@@ -132,26 +171,26 @@ int
 main (int argc, char **argv)
 {
   if (argc != 4) {
-    fprintf (stderr, "usage: delay-relay MILLISECONDS LISTEN.sock "
-             "SERVER.sock\n");
+    fprintf (stderr, "usage: delay-relay MILLISECONDS LISTEN SERVER\n");
     return 2;
   }
-  const struct sockaddr_un here = address_of (argv[2]);
-  const struct sockaddr_un there = address_of (argv[3]);
-  const int listener = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const Address here = address_of (argv[2]), there = address_of (argv[3]);
+  const int listener = socket_for (&here), on = 1;
 
   one_way_us = (gint64) (g_ascii_strtod (argv[1], NULL) * 500);
   signal (SIGPIPE, SIG_IGN);
-  if (bind (listener, (const void *) &here, sizeof here) < 0
+  if (bind (listener, &here.any, length_of (&here)) < 0
       || listen (listener, SOMAXCONN) < 0) {
     perror (argv[2]);
     return 1;
   }
   for (;;) {
     const int client = accept (listener, NULL, NULL);
-    const int server = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int server = socket_for (&there);
+    if (client >= 0 && here.any.sa_family == AF_INET)
+      setsockopt (client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (client >= 0
-        && connect (server, (const void *) &there, sizeof there) == 0)
+        && connect (server, &there.any, length_of (&there)) == 0)
       relay (client, server);
     else {                      /* its client sees that nobody is there */
       close (client);

@@ -47,6 +47,7 @@ script_tests = \
 	tests/test-empty-disk.sh \
 	tests/test-export-cache.sh \
 	tests/test-far-question.sh \
+	tests/test-far-connections.sh \
 	tests/test-far-server.sh \
 	tests/test-folders-left.sh \
 	tests/test-killed.sh \
@@ -169,6 +170,7 @@ threaded_tests = \
 	tests/test-client-vanishes-busy.sh \
 	tests/test-client-vanishes.sh \
 	tests/test-far-question.sh \
+	tests/test-far-connections.sh \
 	tests/test-far-server.sh \
 	tests/test-libvirt-aborted.sh \
 	tests/test-libvirt-monitor.sh \

@@ -15,6 +15,23 @@ nbd_endpoint_dirty_context (const NbdEndpoint *endpoint)
 }
 
 void
+nbd_endpoint_copy (NbdEndpoint *to, const NbdEndpoint *from)
+{
+  const char *dirty = nbd_endpoint_dirty_context (from);
+
+  *to = (NbdEndpoint) {
+    .uri = g_strdup (from->uri),
+    .socket = g_strdup (from->socket),
+    .export_name = g_strdup (from->export_name),
+    .told_to = dirty ? from->told_to : 0,
+    .bitmap_context = g_strdup (dirty),
+    .what = g_strdup (from->what),
+    .life = from->life,
+    .reporter = from->reporter,
+  };
+}
+
+void
 nbd_endpoint_clear (NbdEndpoint *endpoint)
 {
   g_clear_pointer (&endpoint->uri, g_free);

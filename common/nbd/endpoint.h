@@ -9,6 +9,7 @@
 #include <glib.h>
 
 #include "base/child.h"
+#include "base/reporter.h"
 #include "nbd/witness.h"
 
 struct nbd_handle;
@@ -34,6 +35,8 @@ struct NbdEndpoint {
   NbdWitness *witness;          /* who proves that what is read there is true;
                                  * NULL: nobody has to; borrowed */
   Child *server;                /* our own, which serves this; borrowed */
+  const Reporter *reporter;     /* told of what a connection meets that is made
+                                 * beside; NULL: none is; borrowed */
   bool single;                  /* one connection is enough */
   struct nbd_handle *first;     /* a connection already made with these
                                  * contexts, or NULL; owned */
@@ -49,6 +52,9 @@ const char *nbd_endpoint_dirty_context (const NbdEndpoint *endpoint);
 #define NBD_CONTEXT_ALLOCATION "base:allocation"
 #define NBD_CONTEXT_DEPTH "qemu:allocation-depth"
 #define NBD_CONTEXT_BITMAP "qemu:dirty-bitmap:"
+
+/* What is needed to make one more such connection. */
+void nbd_endpoint_copy (NbdEndpoint *to, const NbdEndpoint *from);
 
 /* Release what it points to.  A zeroed endpoint is valid. */
 void nbd_endpoint_clear (NbdEndpoint *endpoint);

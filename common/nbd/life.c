@@ -20,6 +20,11 @@
  */
 #define ANSWERS 1000000
 
+typedef struct {
+  void (*begin) (void *opaque);
+  void *opaque;
+} Beginning;
+
 struct NbdLife {
   const gint *stop;             /* NULL: never */
   const NbdHolder *holder;      /* NULL: none */
@@ -37,6 +42,7 @@ struct NbdLife {
   gsize last_id;
   GHashTable *negotiating;      /* keys of connections */
   GCond settled;                /* one fewer */
+  GArray *beginnings;           /* of Beginning; NULL once it serves */
   gint64 stopped;               /* when that was noticed; 0: not yet */
   bool asleep;
   bool ended;
@@ -53,6 +59,7 @@ nbd_life_new (const gint *stop, guint patience_ms)
   life->met = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   life->held = g_hash_table_new (NULL, NULL);
   life->negotiating = g_hash_table_new (NULL, NULL);
+  life->beginnings = g_array_new (FALSE, FALSE, sizeof (Beginning));
   g_cond_init (&life->settled);
   g_mutex_init (&life->lock);
   g_cond_init (&life->woken);
@@ -75,6 +82,7 @@ nbd_life_free (NbdLife *life)
   g_hash_table_unref (life->met);
   g_hash_table_unref (life->held);
   g_hash_table_unref (life->negotiating);
+  g_clear_pointer (&life->beginnings, g_array_unref);
   g_cond_clear (&life->settled);
   g_cond_clear (&life->woken);
   g_mutex_clear (&life->lock);
@@ -147,6 +155,51 @@ nbd_life_check (NbdLife *life)
       return false;
   }
   return true;
+}
+
+void
+nbd_life_serve (NbdLife *life)
+{
+  g_mutex_lock (&life->lock);
+  g_autoptr (GArray) all = g_steal_pointer (&life->beginnings);
+  g_mutex_unlock (&life->lock);
+  for (guint i = 0; all && i < all->len; i++) {
+    const Beginning *one = &g_array_index (all, Beginning, i);
+    one->begin (one->opaque);
+  }
+}
+
+void
+nbd_life_when_serving (NbdLife *life, void (*begin) (void *opaque),
+                       void *opaque)
+{
+  const Beginning one = { begin, opaque };
+
+  g_mutex_lock (&life->lock);
+  const bool serving = !life->beginnings;
+  if (!serving)
+    g_array_append_val (life->beginnings, one);
+  g_mutex_unlock (&life->lock);
+  if (serving)
+    begin (opaque);
+}
+
+void
+nbd_life_forget (NbdLife *life, const void *opaque)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  for (guint i = life->beginnings ? life->beginnings->len : 0; i-- > 0;)
+    if (g_array_index (life->beginnings, Beginning, i).opaque == opaque)
+      g_array_remove_index (life->beginnings, i);
+}
+
+bool
+nbd_life_is_serving (NbdLife *life)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&life->lock);
+
+  return !life->beginnings;
 }
 
 void

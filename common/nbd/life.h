@@ -57,6 +57,18 @@ void nbd_life_remove_sign (NbdLife *life, int fd);
  */
 bool nbd_life_check (NbdLife *life);
 
+/* nbdkit has forked: from now on a thread may outlive the call that starts it.
+ * To be called once, and only where nbd_life_when_serving is of use.
+ */
+void nbd_life_serve (NbdLife *life);
+/* Have begin called as soon as that is so, which may be before this returns, or
+ * never.  nbd_life_forget takes it back; not beside nbd_life_serve.
+ */
+void nbd_life_when_serving (NbdLife *life, void (*begin) (void *opaque),
+                            void *opaque);
+void nbd_life_forget (NbdLife *life, const void *opaque);
+bool nbd_life_is_serving (NbdLife *life);
+
 /* Somebody who keeps connections open for us until what they lead to may lose
  * them: a guest's QEMU 7.2 dies where one of its backup job is closed (see
  * HACKING.md), and we may be killed.

@@ -116,6 +116,12 @@ map_answer_covers (const MapAnswer *answer)
     ? context_covers (answer->zeroes, covered) : covered;
 }
 
+guint
+map_answer_extents (const MapAnswer *answer)
+{
+  return MAX (answer->dirty->len, answer->zeroes->len) / 2;
+}
+
 static bool
 is_dirty (const MapAnswer *answer, uint32_t flags)
 {

@@ -47,6 +47,9 @@ bool map_answer_keep (MapAnswer *answer, const char *context,
  */
 guint64 map_answer_covers (const MapAnswer *answer);
 
+/* How many extents the longer context has. */
+guint map_answer_extents (const MapAnswer *answer);
+
 /* Append the state of as many bytes. */
 void map_answer_append (const MapAnswer *answer, DirtyMap *map,
                         guint64 length);

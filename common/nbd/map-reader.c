@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The map is read in slices, in order.  Before one is taken in, the next is
- * asked for, so that the server works it out meanwhile.  That needs a
- * connection of the reader's own: the pool must have one to spare, and one
- * server tell all.
+ * The map is read in slices, in order.  Before one is taken in, those after it
+ * are asked for (map-ahead.h), if one server tells all.
  */
 #include <config.h>
 
@@ -12,7 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/error.h"
-#include "nbd/connect.h"
+#include "nbd/map-ahead.h"
 #include "nbd/map-answer.h"
 #include "nbd/map-reader.h"
 
@@ -34,7 +32,10 @@
 /* The longest time at once for receiving what nobody waits for. */
 #define ATTEND_US 500000
 
-#define ASIDE 2
+/* QEMU ends an answer after 128 Ki extents.  What is left is asked for anew, at
+ * the cost of a round trip: longer slices are tried only below half of that.
+ */
+#define FEW_EXTENTS (64 * 1024)
 
 struct MapReader {
   NbdPool *pool;
@@ -43,45 +44,18 @@ struct MapReader {
   guint64 dirty_from;           /* all from here on is, and nobody is asked */
   GMutex lock;                  /* held to read a slice; guards all below */
   DirtyMap *map;                /* to write; to read it needs no lock */
-  MapAnswer answers[3];         /* the latest, the next, and, as ASIDE, that to
-                                 * a question far away */
-  guint latest;
+  MapAhead *ahead;              /* answers that nobody waited for */
+  MapAnswer answer;             /* to what is asked through the pool */
   guint64 slice;                /* bytes to ask for: SLICE, if not cut */
-  struct nbd_handle *nbd;       /* borrowed, to ask for the next; or NULL */
-  gint64 cookie;                /* of that question, under way; or -1 */
-  bool alone;                   /* nothing is asked ahead (any more) */
   gint64 used;                  /* when; monotonic, microseconds */
   int failure;
   _Atomic gint64 came;          /* when the latest answer did; monotonic */
 };
 
-static bool
-is_under_way (MapReader *reader)
-{
-  return reader->cookie != -1 && nbd_aio_in_flight (reader->nbd) > 0
-    && nbd_aio_is_dead (reader->nbd) != 1;
-}
-
 static NbdLife *
 life_of (const MapReader *reader)
 {
   return nbd_pool_life (reader->pool);
-}
-
-/* Receive while something comes, but not beyond that time. */
-static void
-receive (MapReader *reader, gint64 until)
-{
-  NbdWait wait;
-
-  if (!is_under_way (reader))
-    return;
-  nbd_life_begin_wait (life_of (reader), &wait, nbd_aio_get_fd (reader->nbd),
-                       until + NBD_PATIENCE_MS * 1000LL);
-  while (is_under_way (reader) && g_get_monotonic_time () < until
-         && nbd_poll (reader->nbd, COLLECTOR_PATIENCE_MS) == 1)
-    ;
-  nbd_life_end_wait (life_of (reader), &wait);
 }
 
 static bool
@@ -92,8 +66,8 @@ collect (void *opaque)
   if (!g_mutex_trylock (&reader->lock))
     return true;
   if (g_get_monotonic_time () - reader->used >= COLLECTOR_IDLE_US)
-    receive (reader, g_get_monotonic_time () + ATTEND_US);
-  const bool more = is_under_way (reader);
+    map_ahead_receive (reader->ahead, g_get_monotonic_time () + ATTEND_US);
+  const bool more = map_ahead_is_under_way (reader->ahead);
   g_mutex_unlock (&reader->lock);
   return more;
 }
@@ -115,36 +89,14 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
                                DIRTY_MAP_MEMORY_LIMIT);
   const guint depth = dirty->bitmap_context ? 0 : dirty->depth;
-  for (guint i = 0; i < G_N_ELEMENTS (reader->answers); i++)
-    map_answer_init (&reader->answers[i], reader->context, depth, want_zeroes);
+  map_answer_init (&reader->answer, reader->context, depth, want_zeroes);
   reader->slice = SLICE;
-  reader->cookie = -1;
-  reader->alone = reader->bits != pool;
+  if (!bits)
+    reader->ahead
+      = map_ahead_new (pool, MIN (reader->dirty_from, nbd_pool_size (pool)),
+                       &reader->answer);
   collector_add (nbd_pool_collector (pool), collect, reader);
   return reader;
-}
-
-/* Ask nothing ahead from here on.  A connection that failed is not given back.
- */
-static void
-end_asking (MapReader *reader, bool failed)
-{
-  reader->alone = true;
-  if (reader->nbd && !failed)   /* or the server tells of a broken connection */
-    receive (reader, nbd_deadline_in (NBD_GOODBYE_MS));
-  if (reader->nbd && (failed || reader->cookie != -1))
-    nbd_connect_close (life_of (reader), reader->nbd);
-  else if (reader->nbd)
-    nbd_pool_return (reader->pool, reader->nbd);
-  reader->nbd = NULL;
-  reader->cookie = -1;
-}
-
-static void
-clear_answers (MapReader *reader)
-{
-  for (guint i = 0; i < G_N_ELEMENTS (reader->answers); i++)
-    map_answer_clear (&reader->answers[i]);
 }
 
 void
@@ -153,8 +105,8 @@ map_reader_free (MapReader *reader)
   if (!reader)
     return;
   collector_remove (nbd_pool_collector (reader->pool), reader);
-  end_asking (reader, false);
-  clear_answers (reader);
+  map_ahead_free (reader->ahead);
+  map_answer_clear (&reader->answer);
   dirty_map_free (reader->map);
   g_mutex_clear (&reader->lock);
   g_free (reader->context);
@@ -172,53 +124,6 @@ slice_length (const MapReader *reader, guint64 offset, guint64 most)
     = offset < reader->dirty_from ? MIN (size, reader->dirty_from) : size;
 
   return MIN (MIN (most, SLICE), end - offset);
-}
-
-/* Ask for the slice at offset, without waiting, where one request will do. */
-static void
-begin_next (MapReader *reader, guint64 offset)
-{
-  MapAnswer *next = &reader->answers[!reader->latest];
-
-  if (reader->alone || offset >= reader->dirty_from
-      || offset == nbd_pool_size (reader->pool))
-    return;
-  const guint64 length = slice_length (reader, offset, reader->slice);
-  if (!reader->nbd)
-    reader->nbd = nbd_pool_borrow (reader->pool);
-  if (!reader->nbd)
-    return;
-  map_answer_expect (next, offset, length, false);
-  reader->cookie = nbd_pool_begin_block_status (reader->nbd, next);
-  if (reader->cookie == -1)
-    end_asking (reader, true);
-}
-
-/* The answer to what begin_next asked, or NULL if there is none: then it is
- * asked again through the pool, which says why it fails.
- */
-static int
-await_next (MapReader *reader, MapAnswer **answer,
-            const NbdBudget *budget, GError **error)
-{
-  int errnum;
-
-  *answer = NULL;
-  if (reader->cookie == -1)
-    return 0;
-  const NbdAnswer ended
-    = nbd_connect_wait (life_of (reader), reader->nbd, reader->cookie,
-                        budget->deadline, &errnum);
-  if (ended == NBD_ANSWERED) {
-    reader->cookie = -1;
-    reader->latest = !reader->latest;
-    *answer = &reader->answers[reader->latest];
-    return 0;
-  }
-  struct nbd_handle *silent = errnum == ETIMEDOUT || errnum == ESHUTDOWN
-    ? g_steal_pointer (&reader->nbd) : NULL;
-  end_asking (reader, true);
-  return silent ? nbd_pool_lose (reader->pool, silent, errnum, error) : 0;
 }
 
 /* Ask who must be asked: for both contexts at once if one server tells them. */
@@ -257,30 +162,45 @@ measure (const MapReader *reader, const MapAnswer *answer, GError **error)
   return covered;
 }
 
+/* How long slices are to be, after this answer. */
+static guint64
+next_slice (const MapReader *reader, const MapAnswer *answer, guint64 covered)
+{
+  /* QEMU works all of it out before it cuts an answer. */
+  if (covered < answer->length)
+    return MIN (reader->slice, MAX (covered, SLICE / 64));
+  return map_answer_extents (answer) < FEW_EXTENTS ? MIN (SLICE, 2 * reader->slice)
+    : reader->slice;
+}
+
+/* A client waits for what is up to wanted. */
 static int
-read_slice (MapReader *reader, NbdBudget *budget, GError **error)
+read_slice (MapReader *reader, guint64 wanted, NbdBudget *budget,
+            GError **error)
 {
   const guint64 offset = dirty_map_appended (reader->map);
-
-  if (reader->cookie == -1)
-    begin_next (reader, offset);
   MapAnswer *answer;
-  int failure = await_next (reader, &answer, budget, error);
+
+  map_ahead_ask (reader->ahead, offset, wanted, reader->slice);
+  int failure
+    = map_ahead_await (reader->ahead, offset, &answer, budget, error);
   if (!failure && !answer) {
-    answer = &reader->answers[reader->latest];
-    failure = ask (reader, answer, offset, reader->slice, budget, error);
+    answer = &reader->answer;
+    failure = ask (reader, answer, offset,
+                   map_ahead_gap (reader->ahead, offset, reader->slice),
+                   budget, error);
   }
   if (failure)
     return failure;
   const guint64 covered = measure (reader, answer, error);
   if (covered == 0)
     return EPROTO;
-  /* QEMU works all of it out before it cuts an answer. */
-  reader->slice = MIN (SLICE, 2 * MAX (covered, SLICE / 64));
-  begin_next (reader, offset + covered);
+  reader->slice = next_slice (reader, answer, covered);
+  map_ahead_ask (reader->ahead, offset + covered, wanted, reader->slice);
   /* Before others see the map: they release what they see with this time. */
   atomic_store (&reader->came, g_get_monotonic_time ());
   map_answer_append (answer, reader->map, covered);
+  map_ahead_forget (reader->ahead, answer);
   return 0;
 }
 
@@ -294,13 +214,13 @@ read_up_to (MapReader *reader, guint64 end, NbdBudget *budget, GError **error)
     const int spent = nbd_life_spend (life_of (reader), budget);
     if (spent)
       return spent;
-    reader->failure = read_slice (reader, budget, error);
+    reader->failure = read_slice (reader, end, budget, error);
     if (reader->failure)
       return EIO;
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
-    end_asking (reader, false);
-    clear_answers (reader);     /* no question is far from here on */
+    g_clear_pointer (&reader->ahead, map_ahead_free);
+    map_answer_clear (&reader->answer); /* no question is far from here on */
   }
   return 0;
 }
@@ -314,7 +234,7 @@ read_stretch (MapReader *reader, guint64 offset, guint64 end,
   const guint64 length = MIN (MAX (end - offset, STRETCH),
                               nbd_pool_size (reader->pool) - offset);
 
-  MapAnswer *answer = &reader->answers[ASIDE];
+  MapAnswer *answer = &reader->answer;
 
   view->base = offset;
   view->map = view->own = dirty_map_new (length, 0, STRETCH_MEMORY);
@@ -359,7 +279,7 @@ map_reader_need (MapReader *reader, guint64 offset, guint64 end,
       : is_far (reader, offset, end)
       ? read_stretch (reader, offset, end, budget, view, error)
       : read_up_to (reader, end, budget, error);
-    const bool more = is_under_way (reader);
+    const bool more = map_ahead_is_under_way (reader->ahead);
     reader->used = g_get_monotonic_time ();
     g_mutex_unlock (&reader->lock);
     if (more)

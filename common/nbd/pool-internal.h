@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What pool.c (the connections) and ask.c (what is asked there) share.
+ * What pool.c (the connections), further.c (all but the first) and ask.c (what
+ * is asked there) share.
  */
 #pragma once
 
 #include <libnbd.h>
 
+#include "nbd/further.h"
 #include "nbd/pool.h"
 
 /* With fewer, threads wait for one another; more make nothing faster. */
@@ -20,6 +22,7 @@ struct NbdPool {
   guint64 size;
   uint32_t minimum, preferred, maximum;
   Collector *collector;
+  Further *further;             /* NULL: none are made */
   GMutex lock;                  /* guards what follows */
   GCond freed;
   struct nbd_handle *idle[CONNECTIONS];
@@ -32,6 +35,13 @@ struct NbdPool {
   _Atomic gint64 checked;       /* when; monotonic, microseconds */
   _Atomic gint64 shortest;      /* that an answer took, microseconds; 0: none */
 };
+
+/* One more connection (taken).  False: it is of no use, and *error is set unless
+ * the server was lost before; then the life is over.
+ */
+bool nbd_pool_join (NbdPool *pool, struct nbd_handle *nbd, GError **error);
+/* The server tells of another size than before. */
+bool nbd_pool_two_sizes (const NbdPool *pool, GError **error);
 
 /* A connection, for one answer of the budget; NULL with *failure. */
 struct nbd_handle *nbd_pool_take (NbdPool *pool, NbdBudget *budget,

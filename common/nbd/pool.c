@@ -19,10 +19,6 @@
 
 /* So many connections are never lent. */
 #define KEPT 2
-/* For each connection but the first: a server at its limit of clients leaves
- * the next one waiting in silence (qemu-nbd --shared).
- */
-#define EXTRA_TIMEOUT_MS 1000
 /* A server that was there so recently is not looked for again. */
 #define RECENT_US 1000
 /* How soon a waiting thread notices that life is over. */
@@ -36,28 +32,42 @@ block_size (struct nbd_handle *nbd, int which)
   return size > 0 && size <= UINT32_MAX ? (uint32_t) size : 0;
 }
 
-static bool
-two_sizes (const NbdPool *pool, GError **error)
+bool
+nbd_pool_two_sizes (const NbdPool *pool, GError **error)
 {
-  return error_set (error, EIO, "%s: the server tells two clients two sizes",
+  nbd_life_end (pool->life);
+  return error_set (error, EIO, "%s: the server tells two clients two sizes, so "
+                    "what answers now may be another; every read fails from "
+                    "here on, and this backup must be started again",
                     pool->what);
 }
 
+/* Call with the lock held, or before anybody else knows the pool. */
+static void
+add_connection (NbdPool *pool, struct nbd_handle *nbd)
+{
+  pool->idle[pool->n_idle++] = nbd;
+  pool->n_kept++;
+  g_cond_signal (&pool->freed);
+}
+
+/* All that is said of the export is the first one's word. */
 static bool
-add_connection (NbdPool *pool, struct nbd_handle *nbd, GError **error)
+add_first (NbdPool *pool, struct nbd_handle *nbd, GError **error)
 {
   const int64_t size = nbd_get_size (nbd);
 
-  if (size < 0 || (pool->n_idle > 0 && (guint64) size != pool->size)) {
+  if (size < 0) {
     nbd_connect_drop (pool->life, nbd);
-    return two_sizes (pool, error);
+    return nbd_pool_two_sizes (pool, error);
   }
   pool->size = (guint64) size;
   pool->minimum = block_size (nbd, LIBNBD_SIZE_MINIMUM);
   pool->preferred = block_size (nbd, LIBNBD_SIZE_PREFERRED);
   pool->maximum = block_size (nbd, LIBNBD_SIZE_MAXIMUM);
-  pool->idle[pool->n_idle++] = nbd;
-  pool->n_kept++;
+  pool->watched_fd = nbd_aio_get_fd (nbd);
+  nbd_life_add_sign (pool->life, pool->watched_fd);
+  add_connection (pool, nbd);
   return true;
 }
 
@@ -92,52 +102,23 @@ is_same_life (NbdPool *pool, GError **error)
                     "on, and this backup must be started again", pool->what);
 }
 
-/* A further connection, made beside others. */
-typedef struct {
-  const NbdEndpoint *endpoint;
-  bool want_zeroes;
-  GThread *thread;
-  struct nbd_handle *nbd;
-  GError *refusal;
-} Further;
-
-static gpointer
-connect_further (gpointer data)
+bool
+nbd_pool_join (NbdPool *pool, struct nbd_handle *nbd, GError **error)
 {
-  Further *further = data;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  const int64_t size = nbd_get_size (nbd);
+  const bool was_over = nbd_life_is_over (pool->life);
 
-  further->nbd = nbd_connect_endpoint (further->endpoint, further->want_zeroes,
-                                       EXTRA_TIMEOUT_MS, &further->refusal);
-  return NULL;
-}
-
-/* All at once, as each takes several round trips.  A server may let in fewer
- * clients than multi-conn promises.
- */
-static bool
-add_further (NbdPool *pool, const NbdEndpoint *endpoint, bool want_zeroes,
-             GError **error)
-{
-  Further all[CONNECTIONS - 1];
-  bool ok = true;
-
-  for (guint i = 0; i < G_N_ELEMENTS (all); i++) {
-    all[i] = (Further) { .endpoint = endpoint, .want_zeroes = want_zeroes };
-    all[i].thread
-      = g_thread_try_new ("connect", connect_further, &all[i], NULL);
+  if (!was_over && is_same_life (pool, error)) {
+    if (size >= 0 && (guint64) size == pool->size) {
+      add_connection (pool, nbd);
+      return true;
+    }
+    nbd_pool_two_sizes (pool, error);
   }
-  for (guint i = 0; i < G_N_ELEMENTS (all); i++) {
-    if (all[i].thread)
-      g_thread_join (all[i].thread);
-    g_autoptr (GError) refusal = all[i].refusal;
-    if (ok && refusal && refusal->code == EOVERFLOW) /* nbd_check_export */
-      ok = two_sizes (pool, error);
-    if (ok && all[i].nbd)
-      ok = add_connection (pool, all[i].nbd, error);
-    else if (all[i].nbd)
-      nbd_connect_drop (pool->life, all[i].nbd);
-  }
-  return ok;
+  nbd_connect_drop (pool->life, nbd);
+  g_cond_broadcast (&pool->freed);
+  return false;
 }
 
 NbdPool *
@@ -149,13 +130,15 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
   if (!first)
     first = nbd_connect_endpoint (endpoint, want_zeroes,
                                   NBD_CONNECT_TIMEOUT_MS, error);
-  if (!first || !add_connection (pool, first, error))
+  if (!first || !add_first (pool, first, error))
     return NULL;
-  pool->watched_fd = nbd_aio_get_fd (first);
-  nbd_life_add_sign (pool->life, pool->watched_fd);
-  if (!endpoint->single && nbd_can_multi_conn (first) == 1
-      && !add_further (pool, endpoint, want_zeroes, error))
-    return NULL;
+  if (!endpoint->single && nbd_can_multi_conn (first) == 1) {
+    pool->further = further_new (pool, endpoint, want_zeroes);
+    if (further_may_join_later (endpoint))
+      further_join_later (pool->further);
+    else if (!further_join_all (pool->further, error))
+      return NULL;
+  }
   return is_same_life (pool, error) ? g_steal_pointer (&pool) : NULL;
 }
 
@@ -164,6 +147,7 @@ nbd_pool_free (NbdPool *pool)
 {
   if (!pool)
     return;
+  further_free (pool->further);
   collector_free (pool->collector);
   if (pool->watched_fd >= 0)
     nbd_life_remove_sign (pool->life, pool->watched_fd);

@@ -21,7 +21,9 @@
 
 typedef struct NbdPool NbdPool;
 
-/* Make all connections; none is made later.  Once one is lost, endpoint->life
+/* Make the first connection.  The others are made at once, and where threads may
+ * be started (further.h), they join later; none is made anew.  Once one is lost,
+ * endpoint->life
  * is over, and all that is asked of any pool that shares it fails for good, as
  * a server that came back might hold another point in time.  This fails, too,
  * if a server that was connected before is gone.  endpoint->first, when

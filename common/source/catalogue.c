@@ -61,7 +61,10 @@ catalogue_start (Catalogue *self, GError **error)
   Source *source = self->source;
 
   g_hash_table_remove_all (self->views);
-  return !source->ops->start || source->ops->start (source, error);
+  if (source->ops->start && !source->ops->start (source, error))
+    return false;
+  nbd_life_serve (source->life);
+  return true;
 }
 
 /* ── One view ── */

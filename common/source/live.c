@@ -230,6 +230,7 @@ live_endpoint (Source *source, const Disk *disk, const Part *part,
   endpoint->life = source->life;
   endpoint->witness = witness ? witness->witness : NULL;
   endpoint->uri = g_strdup (uri);
+  endpoint->reporter = source->reporter;
   source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
   endpoint->what = g_strdup_printf ("%s, disk %s (%s)", self->who,
                                     disk->target, uri);

@@ -230,6 +230,7 @@ layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
   Server *server = g_ptr_array_index (self->servers, part->layer);
 
   endpoint->uri = g_strdup (server->uri);
+  endpoint->reporter = self->source.reporter;
   source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     server->uri, part->bitmap
@@ -255,6 +256,7 @@ uri_endpoint (Source *source, const Disk *disk, const Part *part,
   }
   const Server *top = g_ptr_array_index (self->servers, 0);
   endpoint->uri = g_strdup (top->uri);
+  endpoint->reporter = source->reporter;
   endpoint->what = g_strdup_printf ("disk %s (%s)", disk->target, top->uri);
   endpoint->bits = g_new0 (NbdEndpoint, 1);
   endpoint->bits->life = source->life;

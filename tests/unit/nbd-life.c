@@ -451,6 +451,36 @@ test_memory (void)
   nbd_life_free (life);
 }
 
+static void
+count_up (void *opaque)
+{
+  guint *count = opaque;
+
+  ++*count;
+}
+
+/* What waits for nbdkit to fork begins once, then, unless it is forgotten. */
+static void
+test_serving (void)
+{
+  NbdLife *life = nbd_life_new (NULL, 0);
+  guint early = 0, forgotten = 0, late = 0;
+
+  nbd_life_when_serving (life, count_up, &early);
+  nbd_life_when_serving (life, count_up, &forgotten);
+  nbd_life_forget (life, &forgotten);
+  g_assert_false (nbd_life_is_serving (life));
+  g_assert_cmpuint (early, ==, 0);
+  nbd_life_serve (life);
+  g_assert_true (nbd_life_is_serving (life));
+  nbd_life_when_serving (life, count_up, &late);
+  nbd_life_forget (life, &late);
+  g_assert_cmpuint (early, ==, 1);
+  g_assert_cmpuint (forgotten, ==, 0);
+  g_assert_cmpuint (late, ==, 1);
+  nbd_life_free (life);
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -465,5 +495,6 @@ main (int argc, char *argv[])
   g_test_add_func ("/nbd-life/stop-held", test_stop_held);
   g_test_add_func ("/nbd-life/negotiating", test_negotiating);
   g_test_add_func ("/nbd-life/memory", test_memory);
+  g_test_add_func ("/nbd-life/serving", test_serving);
   return g_test_run ();
 }
