@@ -60,7 +60,8 @@ connect_one (gpointer data)
 
   if (nbd)
     nbd_pool_join (further->pool, nbd, &error);
-  else if (refusal->code == EOVERFLOW) /* nbd_check_export */
+  else if (refusal->code == EOVERFLOW /* nbd_check_export */
+           && nbd_life_end (further->endpoint.life))
     nbd_pool_two_sizes (further->pool, &error);
   if (error)
     tell (further, error);
