@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Reads and block status through a pool, each on a connection of its own for as
- * long as it takes.
+ * Reads and block status through a pool.
  */
 #include <config.h>
 
@@ -43,29 +42,74 @@ report_refusal (NbdPool *pool, const char *what, guint64 offset,
   return errnum;
 }
 
-/* Wait for the command, and give the connection back if it still works. */
+/* What has become of a request. */
+typedef struct {
+  NbdRead read;                 /* first: callbacks are given it */
+  bool done;
+  int errnum;
+} Asked;
+
+/* An NbdReadEnded. */
+static void
+read_ended (NbdRead *read, int errnum)
+{
+  Asked *asked = (Asked *) (void *) read;
+
+  asked->errnum = errnum;
+  asked->done = true;
+}
+
 static int
-finish (NbdPool *pool, struct nbd_handle *nbd, gint64 cookie,
+status_ended (void *opaque, int *error)
+{
+  read_ended (opaque, *error);
+  return 1;
+}
+
+/* Wait for what was asked with the lane's lock held, and give both back. */
+static int
+finish (NbdPool *pool, NbdLane *lane, gint64 cookie, Asked *asked,
         const char *what, guint64 offset, const NbdBudget *budget,
         GError **error)
 {
   const gint64 begun = g_get_monotonic_time ();
-  NbdAnswer answer = NBD_REFUSED;
-  int errnum = 0;
+  int lost, failure = 0;
 
-  if (cookie == -1)
-    errnum = nbd_errno (EIO);
+  if (cookie == -1) {           /* libnbd refused to ask */
+    asked->errnum = nbd_errno (EIO);
+    lost = nbd_turns_failure (&lane->turns) ? asked->errnum : 0;
+  }
   else
-    answer = nbd_connect_wait (pool->life, nbd, cookie, budget->deadline,
-                               &errnum);
-  if (answer == NBD_UNANSWERED
-      || nbd_aio_is_dead (nbd) == 1 || nbd_aio_is_closed (nbd) == 1)
-    return nbd_pool_lose (pool, nbd, errnum ? errnum : ENOTCONN, error);
-  nbd_pool_give_back (pool, nbd);
-  if (cookie != -1)             /* or libnbd refused to ask */
+    lost = nbd_turns_wait (&lane->turns, &asked->done, budget->deadline);
+  if (lost)
+    failure = nbd_pool_lose_lane (pool, lane, lost, error);
+  g_mutex_unlock (&lane->turns.lock);
+  nbd_pool_give_back (pool, lane);
+  if (lost)
+    return failure;
+  if (cookie != -1)
     nbd_pool_note_answer (pool, g_get_monotonic_time () - begun);
-  return errnum ? report_refusal (pool, what, offset, g_strerror (errnum),
-                                  errnum, error) : 0;
+  return asked->errnum
+    ? report_refusal (pool, what, offset, asked->read.wrong ? asked->read.wrong
+                      : g_strerror (asked->errnum), asked->errnum, error) : 0;
+}
+
+/* A lane with its lock held. */
+static NbdLane *
+take_locked (NbdPool *pool, NbdBudget *budget, int *failure)
+{
+  NbdLane *lane = nbd_pool_take (pool, budget, failure);
+
+  if (!lane)
+    return NULL;
+  g_mutex_lock (&lane->turns.lock);
+  if (!nbd_turns_failure (&lane->turns))
+    return lane;
+  /* Another thread has just found the server lost. */
+  g_mutex_unlock (&lane->turns.lock);
+  nbd_pool_give_back (pool, lane);
+  *failure = nbd_life_is_stopped (pool->life) ? ESHUTDOWN : EIO;
+  return NULL;
 }
 
 /* At most READ_LIMIT. */
@@ -74,18 +118,15 @@ read_part (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
            NbdBudget *budget, GError **error)
 {
   int failure;
-  struct nbd_handle *nbd = nbd_pool_take (pool, budget, &failure);
-  NbdRead read;
+  NbdLane *lane = take_locked (pool, budget, &failure);
+  Asked asked = { .done = false };
 
-  if (!nbd)
+  if (!lane)
     return failure;
-  const gint64 cookie
-    = nbd_read_begin (&read, nbd, buffer, count, offset, NULL);
-  failure = finish (pool, nbd, cookie, "read", offset, budget, error);
-  if (!failure && !nbd_read_is_whole (&read))
-    failure = report_refusal (pool, "read", offset, read.wrong ? read.wrong
-                              : "an answer that is not whole", EIO, error);
-  nbd_read_clear (&read);
+  const gint64 cookie = nbd_read_begin (&asked.read, lane->turns.nbd, buffer,
+                                        count, offset, read_ended);
+  failure = finish (pool, lane, cookie, &asked, "read", offset, budget, error);
+  nbd_read_clear (&asked.read);
   return failure;
 }
 
@@ -123,15 +164,21 @@ extents_came (void *opaque, const char *context, uint64_t offset,
   return -1;
 }
 
-gint64
-nbd_pool_begin_block_status (struct nbd_handle *nbd, MapAnswer *answer)
+static gint64
+begin_status (struct nbd_handle *nbd, MapAnswer *answer,
+              nbd_completion_callback completed)
 {
   answer->fd = nbd_aio_get_fd (nbd);
   return nbd_aio_block_status (nbd, answer->length, answer->offset,
                                (nbd_extent_callback) {
                                  .callback = extents_came,
-                                 .user_data = answer },
-                               NBD_NULL_COMPLETION, 0);
+                                 .user_data = answer }, completed, 0);
+}
+
+gint64
+nbd_pool_begin_block_status (struct nbd_handle *nbd, MapAnswer *answer)
+{
+  return begin_status (nbd, answer, NBD_NULL_COMPLETION);
 }
 
 int
@@ -139,10 +186,15 @@ nbd_pool_block_status (NbdPool *pool, MapAnswer *answer, NbdBudget *budget,
                        GError **error)
 {
   int failure;
-  struct nbd_handle *nbd = nbd_pool_take (pool, budget, &failure);
+  NbdLane *lane = take_locked (pool, budget, &failure);
+  Asked asked = { .done = false };
 
-  if (!nbd)
+  if (!lane)
     return failure;
-  return finish (pool, nbd, nbd_pool_begin_block_status (nbd, answer),
-                 "block status", answer->offset, budget, error);
+  const gint64 cookie
+    = begin_status (lane->turns.nbd, answer,
+                    (nbd_completion_callback) { .callback = status_ended,
+                                                .user_data = &asked });
+  return finish (pool, lane, cookie, &asked, "block status", answer->offset,
+                 budget, error);
 }

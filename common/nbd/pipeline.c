@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "nbd/connect.h"
@@ -31,8 +32,9 @@ is_awaited (const PipelinePiece *piece)
 
 /* An NbdReadEnded. */
 static void
-answered (NbdRead *read, bool refused)
+answered (NbdRead *read, int errnum)
 {
+  const bool refused = errnum != 0;
   PipelinePiece *piece = ((PipelineRequest *) (void *) read)->piece;
   Pipeline *pipeline = piece->pipeline;
 
@@ -65,7 +67,7 @@ begin_piece (Pipeline *pipeline, PipelinePiece *piece)
     NbdRead *read = &request->read;
     if (nbd_read_begin (read, pipeline->nbd, piece->buffer + request->at,
                         read->length, read->offset, answered) == -1)
-      answered (read, true);
+      answered (read, EIO);
   }
 }
 

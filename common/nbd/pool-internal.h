@@ -6,13 +6,27 @@
  */
 #pragma once
 
-#include <libnbd.h>
-
 #include "nbd/further.h"
 #include "nbd/pool.h"
+#include "nbd/turns.h"
 
-/* With fewer, threads wait for one another; more make nothing faster. */
+/* Beyond as many requests, some share a connection; more connections make nothing
+ * faster.
+ */
 #define CONNECTIONS 8
+
+typedef enum {
+  LANE_EMPTY,                   /* never made, or lost */
+  LANE_OPEN,
+  LANE_LENT
+} LaneState;
+
+/* A place for a connection. */
+typedef struct {
+  NbdTurns turns;
+  LaneState state;              /* guarded by the pool's lock, as users are */
+  guint users;                  /* threads that ask on it */
+} NbdLane;
 
 struct NbdPool {
   char *what;
@@ -24,13 +38,10 @@ struct NbdPool {
   Collector *collector;
   Further *further;             /* NULL: none are made */
   GMutex lock;                  /* guards what follows */
-  GCond freed;
-  struct nbd_handle *idle[CONNECTIONS];
-  guint n_idle;
-  guint n_kept;                 /* idle or in use, but not borrowed */
-  int watched_fd;               /* of the first connection, which is never
-                                 * borrowed, nor closed unless life is over
-                                 * before; -1: it is closed */
+  NbdLane lanes[CONNECTIONS];   /* the first is never lent, nor closed unless
+                                 * life is over before */
+  guint n_lanes;                /* ever used */
+  int watched_fd;               /* of the first; -1: there is none */
   bool refusal_reported;
   _Atomic gint64 checked;       /* when; monotonic, microseconds */
   _Atomic gint64 shortest;      /* that an answer took, microseconds; 0: none */
@@ -43,10 +54,16 @@ bool nbd_pool_join (NbdPool *pool, struct nbd_handle *nbd, GError **error);
 /* The server tells of another size than before. */
 bool nbd_pool_two_sizes (const NbdPool *pool, GError **error);
 
-/* A connection, for one answer of the budget; NULL with *failure. */
-struct nbd_handle *nbd_pool_take (NbdPool *pool, NbdBudget *budget,
-                                  int *failure);
-void nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd);
+/* A connection that nobody uses, or else with the fewest users, for one answer of
+ * the budget; NULL with *failure.
+ */
+NbdLane *nbd_pool_take (NbdPool *pool, NbdBudget *budget, int *failure);
+void nbd_pool_give_back (NbdPool *pool, NbdLane *lane);
+/* It does not answer, and so the server is lost.  Call with its lock held, and
+ * give it back afterwards all the same.
+ */
+int nbd_pool_lose_lane (NbdPool *pool, NbdLane *lane, int errnum,
+                        GError **error);
 
 /* An answer took so long, in microseconds. */
 void nbd_pool_note_answer (NbdPool *pool, gint64 took);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A thread takes a connection, sends and receives on it alone, and gives it
- * back.  It waits for other threads only if all connections are in use.  Some
- * may be lent for longer (nbd_pool_borrow).
+ * A thread takes a connection, sends and receives on it, and gives it back: one
+ * that no other uses, unless all are in use.  Some may be lent for longer
+ * (nbd_pool_borrow).
  */
 #include <config.h>
 
@@ -21,8 +21,6 @@
 #define KEPT 2
 /* A server that was there so recently is not looked for again. */
 #define RECENT_US 1000
-/* How soon a waiting thread notices that life is over. */
-#define TICK_US 100000
 
 static uint32_t
 block_size (struct nbd_handle *nbd, int which)
@@ -46,9 +44,10 @@ nbd_pool_two_sizes (const NbdPool *pool, GError **error)
 static void
 add_connection (NbdPool *pool, struct nbd_handle *nbd)
 {
-  pool->idle[pool->n_idle++] = nbd;
-  pool->n_kept++;
-  g_cond_signal (&pool->freed);
+  NbdLane *lane = &pool->lanes[pool->n_lanes++];
+
+  lane->turns.nbd = nbd;
+  lane->state = LANE_OPEN;
 }
 
 /* All that is said of the export is the first one's word. */
@@ -77,9 +76,10 @@ pool_new (const NbdEndpoint *endpoint)
   NbdPool *pool = g_new0 (NbdPool, 1);
 
   g_mutex_init (&pool->lock);
-  g_cond_init (&pool->freed);
   pool->what = g_strdup (endpoint->what);
   pool->life = endpoint->life;
+  for (guint i = 0; i < CONNECTIONS; i++)
+    nbd_turns_init (&pool->lanes[i].turns, endpoint->life);
   pool->witness = endpoint->witness;
   pool->collector = collector_new ();
   pool->server = endpoint->server;
@@ -117,7 +117,6 @@ nbd_pool_join (NbdPool *pool, struct nbd_handle *nbd, GError **error)
     nbd_pool_two_sizes (pool, error);
   }
   nbd_connect_drop (pool->life, nbd);
-  g_cond_broadcast (&pool->freed);
   return false;
 }
 
@@ -142,6 +141,21 @@ nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes, GError **error)
   return is_same_life (pool, error) ? g_steal_pointer (&pool) : NULL;
 }
 
+/* Nobody uses any of them. */
+static void
+close_lanes (NbdPool *pool)
+{
+  struct nbd_handle *handles[CONNECTIONS];
+  guint n = 0;
+
+  for (guint i = 0; i < CONNECTIONS; i++) {
+    if (pool->lanes[i].turns.nbd)
+      handles[n++] = g_steal_pointer (&pool->lanes[i].turns.nbd);
+    nbd_turns_clear (&pool->lanes[i].turns);
+  }
+  nbd_connect_close_all (pool->life, handles, n);
+}
+
 void
 nbd_pool_free (NbdPool *pool)
 {
@@ -151,9 +165,8 @@ nbd_pool_free (NbdPool *pool)
   collector_free (pool->collector);
   if (pool->watched_fd >= 0)
     nbd_life_remove_sign (pool->life, pool->watched_fd);
-  nbd_connect_close_all (pool->life, pool->idle, pool->n_idle);
+  close_lanes (pool);
   g_mutex_clear (&pool->lock);
-  g_cond_clear (&pool->freed);
   g_free (pool->what);
   g_free (pool);
 }
@@ -179,49 +192,77 @@ nbd_pool_life (const NbdPool *pool)
   return pool->life;
 }
 
-struct nbd_handle *
+NbdLane *
 nbd_pool_take (NbdPool *pool, NbdBudget *budget, int *failure)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  NbdLane *best = NULL;
 
-  for (;;) {
-    *failure = nbd_life_spend (pool->life, budget);
-    if (!*failure && nbd_life_is_over (pool->life))
-      *failure = EIO;
-    if (*failure)
-      return NULL;
-    if (pool->n_idle > 0)
-      return pool->idle[--pool->n_idle];
-    g_cond_wait_until (&pool->freed, &pool->lock,
-                       g_get_monotonic_time () + TICK_US);
+  *failure = nbd_life_spend (pool->life, budget);
+  if (!*failure && nbd_life_is_over (pool->life))
+    *failure = EIO;
+  if (*failure)
+    return NULL;
+  for (guint i = pool->n_lanes; i-- > 0 && (!best || best->users > 0);) {
+    NbdLane *lane = &pool->lanes[i];
+    if (lane->state == LANE_OPEN && (!best || lane->users < best->users))
+      best = lane;
   }
+  if (best)
+    best->users++;
+  else
+    *failure = EIO;             /* all are lost just now */
+  return best;
 }
 
 void
-nbd_pool_give_back (NbdPool *pool, struct nbd_handle *nbd)
+nbd_pool_give_back (NbdPool *pool, NbdLane *lane)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
-  pool->idle[pool->n_idle++] = nbd;
-  g_cond_signal (&pool->freed);
+  lane->users--;
+}
+
+/* Give the caller, and nobody else, a lane of that state; it is empty then. */
+static NbdLane *
+claim (NbdPool *pool, LaneState state)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  NbdLane *found = NULL;
+  guint open = 0;
+
+  for (guint i = 0; i < pool->n_lanes; i++) {
+    NbdLane *lane = &pool->lanes[i];
+    open += lane->state == LANE_OPEN;
+    if (i > 0 && lane->state == state && lane->users == 0)
+      found = lane;
+  }
+  if (state == LANE_OPEN && open <= KEPT)
+    return NULL;
+  if (found)
+    found->state = LANE_EMPTY;
+  return found;
+}
+
+static void
+set_state (NbdPool *pool, NbdLane *lane, LaneState state)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  lane->state = state;
 }
 
 struct nbd_handle *
 nbd_pool_borrow (NbdPool *pool)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  NbdLane *lane = nbd_life_is_over (pool->life) ? NULL
+    : claim (pool, LANE_OPEN);
 
-  if (nbd_life_is_over (pool->life) || pool->n_kept <= KEPT)
+  if (!lane)
     return NULL;
-  for (guint i = pool->n_idle; i-- > 0;) {
-    struct nbd_handle *nbd = pool->idle[i];
-    if (nbd_aio_get_fd (nbd) == pool->watched_fd)
-      continue;
-    pool->idle[i] = pool->idle[--pool->n_idle];
-    pool->n_kept--;
-    return nbd;
-  }
-  return NULL;
+  struct nbd_handle *nbd = g_steal_pointer (&lane->turns.nbd);
+  set_state (pool, lane, LANE_LENT);
+  return nbd;
 }
 
 Collector *
@@ -233,10 +274,11 @@ nbd_pool_collector (NbdPool *pool)
 void
 nbd_pool_return (NbdPool *pool, struct nbd_handle *nbd)
 {
-  g_mutex_lock (&pool->lock);
-  pool->n_kept++;
-  g_mutex_unlock (&pool->lock);
-  nbd_pool_give_back (pool, nbd);
+  NbdLane *lane = claim (pool, LANE_LENT);
+
+  lane->turns.nbd = nbd;        /* its own, or another's that is still lent */
+  lane->turns.failure = 0;
+  set_state (pool, lane, LANE_OPEN);
 }
 
 char *
@@ -278,7 +320,6 @@ mark_lost (NbdPool *pool, const char *why, GError **error)
                why, words);
   }
   atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
-  g_cond_broadcast (&pool->freed);
   return EIO;
 }
 
@@ -296,6 +337,20 @@ nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
 
   nbd_connect_drop (pool->life, nbd);
   return failure;
+}
+
+/* Closes before the lane's lock is given up: libnbd must not touch the buffer of
+ * any request on it any more.
+ */
+int
+nbd_pool_lose_lane (NbdPool *pool, NbdLane *lane, int errnum, GError **error)
+{
+  struct nbd_handle *nbd = nbd_turns_take (&lane->turns);
+
+  set_state (pool, lane, LANE_EMPTY);
+  if (nbd)
+    return nbd_pool_lose (pool, nbd, errnum, error);
+  return nbd_life_is_stopped (pool->life) ? ESHUTDOWN : EIO;
 }
 
 int

@@ -7,6 +7,7 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <sys/socket.h>
 
 #include "nbd/read.h"
@@ -102,7 +103,9 @@ completed (void *opaque, int *error)
 {
   NbdRead *read = opaque;
 
-  read->ended (read, *error != 0 || !nbd_read_is_whole (read));
+  if (!*error && !nbd_read_is_whole (read))
+    note_wrong (read, "an answer that is not whole");
+  read->ended (read, *error ? *error : read->wrong ? EIO : 0);
   return 1;
 }
 
@@ -117,9 +120,7 @@ nbd_read_begin (NbdRead *read, struct nbd_handle *nbd, void *buffer,
   return nbd_aio_pread_structured (
     nbd, buffer, length, offset,
     (nbd_chunk_callback) { .callback = piece_came, .user_data = read },
-    ended ? (nbd_completion_callback) { .callback = completed,
-                                        .user_data = read }
-    : NBD_NULL_COMPLETION, 0);
+    (nbd_completion_callback) { .callback = completed, .user_data = read }, 0);
 }
 
 bool

@@ -17,8 +17,10 @@
 
 typedef struct NbdRead NbdRead;
 
-/* The answer is complete, or the request has failed.  In libnbd's callback. */
-typedef void (*NbdReadEnded) (NbdRead *read, bool failed);
+/* errnum 0: each byte has come, once.  Else the server's refusal, or EIO if wrong
+ * tells why.  In libnbd's callback.
+ */
+typedef void (*NbdReadEnded) (NbdRead *read, int errnum);
 
 /* Its owner leaves it where it is until ended was called or the handle is
  * closed, and then calls nbd_read_clear.
@@ -31,7 +33,7 @@ struct NbdRead {
   guint pieces;
   int fd;
   const char *wrong;            /* how the answer breaks the protocol; static */
-  NbdReadEnded ended;           /* NULL: the cookie's completion tells */
+  NbdReadEnded ended;
 };
 
 /* Ask.  The cookie, or -1 (then ended is not called).  Cut off is a server that

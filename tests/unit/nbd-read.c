@@ -269,13 +269,13 @@ test_endless (void)
 }
 
 static const NbdRead *told;
-static bool told_failed;
+static int told_errnum;
 
 static void
-note_ended (NbdRead *read, bool failed)
+note_ended (NbdRead *read, int errnum)
 {
   told = read;
-  told_failed = failed;
+  told_errnum = errnum;
 }
 
 /* Who is told of the end is told whether it is whole. */
@@ -284,14 +284,15 @@ test_ended (void)
 {
   for (guint i = 0; i < 3; i++) {
     NbdRead read = new_read (0, 1024);
-    int error = i == 1 ? EIO : 0;
+    int error = i == 1 ? EACCES : 0;
 
     read.ended = note_ended;
     told = NULL;
     give (&read, 0, i == 2 ? 512 : 1024);
     g_assert_cmpint (completed (&read, &error), ==, 1);
     g_assert_true (told == &read);
-    g_assert_cmpint (told_failed, ==, i != 0);
+    g_assert_cmpint (told_errnum, ==, i == 1 ? EACCES : i == 2 ? EIO : 0);
+    g_assert_cmpint (read.wrong != NULL, ==, i == 2);
     nbd_read_clear (&read);
   }
 }
