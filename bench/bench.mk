@@ -58,6 +58,7 @@ bench_modules = \
 	bench/loads_memory.py \
 	bench/loads_random.py \
 	bench/loads_runs.py \
+	bench/loads_slow.py \
 	bench/measure.py \
 	bench/nbdkit-one-send.patch \
 	bench/one-send.sh \
