@@ -36,8 +36,7 @@ handle_open (const Source *source, const Catalogue *catalogue,
                                       export_choice_part (choice), error);
   if (!handle->opened)
     return NULL;
-  /* Those whose connections' requests come one by one. */
-  if (!source->ops->direct)
+  if (!handle->opened->direct)
     handle->ahead = read_ahead_new (handle->opened->pool,
                                     map_reader_map (handle->opened->reader));
   if (settings->view->refuses_clean) {

@@ -10,7 +10,7 @@
 typedef struct {
   ExportChoice choice;
   OpenPart *opened;             /* NULL: see Source.look_only */
-  ReadAhead *ahead;             /* NULL: its requests run in parallel */
+  ReadAhead *ahead;             /* NULL: it reads files, not a server */
   GPtrArray *parts;             /* of OpenPart: all of the view's, if they
                                  * decide what may be read; or NULL */
   gint described;               /* atomic: in the log, once the map is read */

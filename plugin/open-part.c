@@ -198,10 +198,9 @@ release (const OpenPart *opened, ReadAhead *ahead, gint64 came,
   return nbd_pool_release (opened->pool, came, budget, error);
 }
 
-int
-open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
-                 guint32 count, guint64 offset, NbdBudget *budget,
-                 GError **error)
+static int
+read_whole (const OpenPart *opened, ReadAhead *ahead, void *buffer,
+            guint32 count, guint64 offset, NbdBudget *budget, GError **error)
 {
   gint64 last = 0;
 
@@ -227,6 +226,20 @@ open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
     count -= done;
   }
   return release (opened, ahead, last, budget, error);
+}
+
+int
+open_part_pread (const OpenPart *opened, ReadAhead *ahead, void *buffer,
+                 guint32 count, guint64 offset, NbdBudget *budget,
+                 GError **error)
+{
+  if (!ahead)
+    return read_whole (opened, NULL, buffer, count, offset, budget, error);
+  read_ahead_enter (ahead, count);
+  const int failure
+    = read_whole (opened, ahead, buffer, count, offset, budget, error);
+  read_ahead_leave (ahead, count);
+  return failure;
 }
 
 GPtrArray *

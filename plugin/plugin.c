@@ -5,6 +5,7 @@
  */
 #include <config.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -30,6 +31,8 @@
  * for tests of what comes after.
  */
 NBDKIT_DLL_PUBLIC int checkpoint_debug_patience;
+/* nbdkit -D checkpoint.parallel=1: see checkpoint_thread_model. */
+NBDKIT_DLL_PUBLIC int checkpoint_debug_parallel;
 
 /* Written before serving begins, only read after. */
 static Settings *settings;
@@ -126,18 +129,31 @@ connect_early (GError **error)
   return kept != NULL;
 }
 
-/* Where all bytes come through a server, a client's requests are taken one
- * after another: threads do not wake one another for them, and what was read
- * ahead is there for the next one.  Connections still go in parallel.
- * Called before .get_ready.
+/* nbdkit before 1.34 aborts when a client is killed that has several requests in
+ * flight (raw_send_socket, rhbz#2173054).  nbdkit_disconnect came with 1.34.
+ */
+static bool
+bears_clients_that_vanish (void)
+{
+  return dlsym (RTLD_DEFAULT, "nbdkit_disconnect") || checkpoint_debug_parallel;
+}
+
+/* A client's requests are under way at once, if that does no harm.  Where they
+ * come one by one, what is dirty is read ahead all the same; what is read from
+ * files is not, and a slow disk wants several reads at once.  Called before
+ * .get_ready.
  */
 static int
 checkpoint_thread_model (void)
 {
+  g_autoptr (GError) error = NULL;
   const SourceOps *ops = source_choose (&settings->request, NULL);
+  bool parallel = bears_clients_that_vanish ();
 
-  return ops && !ops->direct ? NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS
-    : THREAD_MODEL;
+  if (!parallel && ops && ops->look
+      && !ops->look (&settings->request, &nbdkit_reporter, &parallel, &error))
+    return log_failure (error);
+  return parallel ? THREAD_MODEL : NBDKIT_THREAD_MODEL_SERIALIZE_REQUESTS;
 }
 
 static void

@@ -60,8 +60,7 @@ dirty ()
 }
 quiet ()
 {
-  ! grep error nbdkit.log | grep -Ev 'error: (write|reading|client)[ :]' \
-    || fail "$1: something was logged"
+  ! our_errors nbdkit.log || fail "$1: something was logged"
 }
 same_map ()
 {

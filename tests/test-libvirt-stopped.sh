@@ -35,6 +35,12 @@ grep -Eq '^ *2097152 +65536 +0 +data' since-tuesday || fail "tuesday is wrong"
 grep -Eq '^ *1048576 +65536 +0 +data' since-monday || fail "monday is wrong"
 [ "$(grep -c data since-tuesday since-monday | paste -sd' ')" \
   = "since-tuesday:1 since-monday:2" ] || fail "other dirty blocks"
+# As with file=, a client's requests are under way at once.
+nbdkit_options=(-v)
+serve libvirt="$connect" domain=web1 checkpoint=tuesday -- \
+  'nbdinfo "nbd+unix:///vda?socket=$unixsocket"' 2>log >/dev/null
+nbdkit_options=()
+grep -q 'processing requests with .* threads' log || fail "one by one"
 refuses_export 'NOT in this backup .*: checkpoint tuesday does not cover disk vdb' vdb \
   libvirt="$connect" domain=web1 checkpoint=tuesday
 serve libvirt="$connect" domain=web1 checkpoint=tuesday on-missing=full -- '

@@ -51,6 +51,7 @@ was_asked_for () { grep -q "type = 0x0, from = $1, " asked; }
 
 plain=driver=qcow2,file.driver=file,file.filename=disk.qcow2
 for round in 1 2; do
+  nbdkit_options=(-D "checkpoint.parallel=$((round - 1))")
   serve_disk "$plain" -e 20
   clients $((seed + round))
   stop_disk
@@ -59,6 +60,7 @@ done
 serve_disk "$plain" -e 1
 clients "$seed"
 stop_disk
+nbdkit_options=()
 
 # A disk with a run per MiB, all of 64 KiB.
 qemu-img create -q -f qcow2 runs.qcow2 64M

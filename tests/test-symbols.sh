@@ -10,7 +10,7 @@ requires readelf
 
 symbols=$(nm -D --defined-only "$plugin" | awk '{ print $NF }' \
   | grep -v '^__\(asan\|odr_asan\|ubsan\)' | paste -sd' ')
-[ "$symbols" = "checkpoint_debug_patience plugin_init" ] || fail "exported: $symbols"
+[ "$symbols" = "checkpoint_debug_parallel checkpoint_debug_patience plugin_init" ] || fail "exported: $symbols"
 readelf -d "$plugin" | grep -q NODELETE || fail "not linked -z nodelete"
 
 # One file opens and closes connections, so that none of a job is closed before

@@ -49,6 +49,8 @@ script_tests = \
 	tests/test-far-question.sh \
 	tests/test-far-connections.sh \
 	tests/test-far-server.sh \
+	tests/test-thread-model.sh \
+	tests/test-read-orders.sh \
 	tests/test-folders-left.sh \
 	tests/test-killed.sh \
 	tests/test-huge-disk.sh \
@@ -172,6 +174,7 @@ threaded_tests = \
 	tests/test-far-question.sh \
 	tests/test-far-connections.sh \
 	tests/test-far-server.sh \
+	tests/test-read-orders.sh \
 	tests/test-libvirt-aborted.sh \
 	tests/test-libvirt-monitor.sh \
 	tests/test-rogue-reads.sh \
@@ -223,6 +226,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/random-runs.py \
+	tests/read-orders.py \
 	tests/sanitizers/nbdkit \
 	tests/aborted-job.py \
 	tests/clients.py \

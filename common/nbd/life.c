@@ -108,9 +108,10 @@ nbd_life_end (NbdLife *life)
 }
 
 bool
-nbd_life_take_memory (NbdLife *life, gsize bytes)
+nbd_life_take_memory (NbdLife *life, gsize bytes, gsize for_others)
 {
-  if (g_atomic_pointer_add (&life->memory, bytes) + bytes <= NBD_AHEAD_BYTES)
+  if (g_atomic_pointer_add (&life->memory, bytes) + bytes
+      <= NBD_AHEAD_BYTES - for_others)
     return true;
   nbd_life_return_memory (life, bytes);
   return false;

@@ -39,12 +39,12 @@ bool nbd_life_is_over (const NbdLife *life);
  */
 bool nbd_life_end (NbdLife *life);
 
-/* Memory for what is read ahead of a server that is far away, by all clients
- * together.  Bytes that were given are to be given back.  False: there is no
- * more.
+/* Memory for what is read ahead, by all clients together.  Bytes that were given
+ * are to be given back.  False: there are not as many left, or not so many more
+ * for others.
  */
 #define NBD_AHEAD_BYTES (56 * 1024 * 1024)
-bool nbd_life_take_memory (NbdLife *life, gsize bytes);
+bool nbd_life_take_memory (NbdLife *life, gsize bytes, gsize for_others);
 void nbd_life_return_memory (NbdLife *life, gsize bytes);
 
 /* Connections that tell by hanging up that the server is gone.  To be called

@@ -97,7 +97,7 @@ widen (MapAhead *ahead)
   const guint depth = MIN (2 * ahead->depth, AHEAD);
 
   if (nbd_life_take_memory (life_of (ahead), memory_of (ahead, depth)
-                            - memory_of (ahead, ahead->depth)))
+                            - memory_of (ahead, ahead->depth), 0))
     ahead->depth = depth;
 }
 

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "nbd/connect.h"
 #include "nbd/pipeline.h"
@@ -22,12 +23,6 @@ static PipelinePiece *
 nth_piece (Pipeline *pipeline, guint n)
 {
   return &pipeline->pieces[(pipeline->first + n) % PIPELINE_PIECES];
-}
-
-static bool
-is_awaited (const PipelinePiece *piece)
-{
-  return piece->state == PIECE_WANTED || piece->state == PIECE_READING;
 }
 
 /* An NbdReadEnded. */
@@ -46,7 +41,25 @@ answered (NbdRead *read, int errnum)
     return;
   pipeline->unanswered_bytes -= piece->length;
   piece->state = piece->failed ? PIECE_FAILED : PIECE_READY;
+  piece->done = true;
   piece->came = g_get_monotonic_time ();
+}
+
+/* From the system, so that it gets all back: malloc would keep most. */
+static char *
+map_buffer (const Pipeline *pipeline)
+{
+  char *buffer = mmap (NULL, pipeline->piece_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  return buffer != MAP_FAILED ? buffer : NULL;
+}
+
+static void
+unmap_buffer (const Pipeline *pipeline, char *buffer)
+{
+  if (buffer)
+    munmap (buffer, pipeline->piece_bytes);
 }
 
 /* Send what a piece needs.  The last answer may come before this returns. */
@@ -55,8 +68,12 @@ begin_piece (Pipeline *pipeline, PipelinePiece *piece)
 {
   if (!piece->buffer)           /* the last that was used is in the caches */
     piece->buffer = pipeline->n_spare > 0
-      ? pipeline->spare[--pipeline->n_spare]
-      : g_malloc (pipeline->piece_bytes);
+      ? pipeline->spare[--pipeline->n_spare] : map_buffer (pipeline);
+  if (!piece->buffer) {
+    piece->state = PIECE_FAILED;
+    piece->done = true;
+    return;
+  }
   piece->state = PIECE_READING;
   piece->failed = false;
   piece->unanswered = piece->n_requests;
@@ -65,7 +82,7 @@ begin_piece (Pipeline *pipeline, PipelinePiece *piece)
   for (guint i = 0; i < piece->n_requests; i++) {
     PipelineRequest *request = &piece->requests[i];
     NbdRead *read = &request->read;
-    if (nbd_read_begin (read, pipeline->nbd, piece->buffer + request->at,
+    if (nbd_read_begin (read, pipeline->turns.nbd, piece->buffer + request->at,
                         read->length, read->offset, answered) == -1)
       answered (read, EIO);
   }
@@ -73,8 +90,10 @@ begin_piece (Pipeline *pipeline, PipelinePiece *piece)
 
 /* Begin as much of the queue as the window allows. */
 static void
-begin_queued (Pipeline *pipeline)
+begin_queued (void *opaque)
 {
+  Pipeline *pipeline = opaque;
+
   for (guint i = 0; i < pipeline->n; i++) {
     PipelinePiece *piece = nth_piece (pipeline, i);
     if (pipeline->unanswered_bytes >= pipeline->window)
@@ -85,12 +104,22 @@ begin_queued (Pipeline *pipeline)
 }
 
 void
+pipeline_init (Pipeline *pipeline, NbdPool *pool, guint32 piece_bytes)
+{
+  *pipeline = (Pipeline) { .pool = pool, .piece_bytes = piece_bytes };
+  nbd_turns_init (&pipeline->turns, nbd_pool_life (pool));
+  pipeline->turns.received = begin_queued;
+  pipeline->turns.opaque = pipeline;
+}
+
+void
 pipeline_push (Pipeline *pipeline, const PipelineRun *runs, guint n_runs)
 {
   PipelinePiece *piece = nth_piece (pipeline, pipeline->n++);
 
   piece->pipeline = pipeline;
   piece->state = PIECE_WANTED;
+  piece->done = false;
   piece->length = piece->taken = 0;
   piece->n_requests = n_runs;
   for (guint i = 0; i < n_runs; i++) {
@@ -109,7 +138,7 @@ pipeline_first_done (Pipeline *pipeline)
 {
   const PipelinePiece *piece = nth_piece (pipeline, 0);
 
-  return pipeline->n > 0 && !is_awaited (piece) ? piece : NULL;
+  return pipeline->n > 0 && piece->done && piece->takers == 0 ? piece : NULL;
 }
 
 void
@@ -123,13 +152,15 @@ pipeline_pop (Pipeline *pipeline)
   pipeline->n--;
 }
 
-/* Give the connection up.  Afterwards libnbd writes to no buffer. */
+/* Give the connection up.  Afterwards libnbd writes to no buffer.  Others may
+ * take meanwhile, and are told that nothing comes.
+ */
 static void
 end (Pipeline *pipeline)
 {
   pipeline->ended = true;
   nbd_connect_drop (nbd_pool_life (pipeline->pool),
-                    g_steal_pointer (&pipeline->nbd));
+                    nbd_turns_take (&pipeline->turns));
   pipeline->unanswered = pipeline->unanswered_bytes = 0;
   for (guint i = 0; i < PIPELINE_PIECES; i++) {
     PipelinePiece *piece = &pipeline->pieces[i];
@@ -138,25 +169,19 @@ end (Pipeline *pipeline)
         nbd_read_clear (&piece->requests[j].read);
     if (piece->state != PIECE_READY)
       piece->state = PIECE_FAILED;
+    piece->done = true;
   }
 }
 
 bool
 pipeline_receive (Pipeline *pipeline, int milliseconds)
 {
-  NbdLife *life = nbd_pool_life (pipeline->pool);
-  NbdWait wait;
+  const int came
+    = nbd_turns_receive (&pipeline->turns, milliseconds,
+                         nbd_deadline_in (PIPELINE_TIMEOUT_MS));
 
-  nbd_life_begin_wait (life, &wait, nbd_aio_get_fd (pipeline->nbd),
-                       nbd_deadline_in (PIPELINE_TIMEOUT_MS));
-  const int came = nbd_poll (pipeline->nbd, milliseconds);
-  if (nbd_life_end_wait (life, &wait) || came == -1
-      || nbd_aio_is_dead (pipeline->nbd) == 1
-      || nbd_aio_is_closed (pipeline->nbd) == 1) {
+  if (came == -1)
     end (pipeline);
-    return false;
-  }
-  begin_queued (pipeline);
   return came > 0;
 }
 
@@ -192,20 +217,30 @@ pipeline_find (Pipeline *pipeline, guint64 offset, guint32 *count, guint *n)
 
 bool
 pipeline_take (const PipelineRequest *request, void *buffer, guint32 count,
-               guint64 offset, const NbdBudget *budget)
+               guint64 offset, const NbdBudget *budget, gint64 *came)
 {
   PipelinePiece *piece = request->piece;
+  Pipeline *pipeline = piece->pipeline;
   const gint64 deadline = MIN (nbd_deadline_in (PIPELINE_TIMEOUT_MS),
                                budget->deadline);
 
-  while (is_awaited (piece))
-    receive_until (piece->pipeline, deadline);
+  pipeline->takers++;
+  piece->takers++;
+  if (!piece->done
+      && nbd_turns_wait (&pipeline->turns, &piece->done, deadline))
+    end (pipeline);
+  const bool ready = piece->state == PIECE_READY;
+  *came = piece->came;
+  if (ready) {
+    g_mutex_unlock (&pipeline->turns.lock);
+    memcpy (buffer, piece->buffer + request->at
+            + (offset - request->read.offset), count);
+    g_mutex_lock (&pipeline->turns.lock);
+  }
   piece->taken += count;
-  if (piece->state != PIECE_READY)
-    return false;
-  memcpy (buffer,
-          piece->buffer + request->at + (offset - request->read.offset), count);
-  return true;
+  piece->takers--;
+  pipeline->takers--;
+  return ready;
 }
 
 bool
@@ -225,25 +260,30 @@ pipeline_open (Pipeline *pipeline)
   /* Receiving what was dropped is the shortest way to read on. */
   if (pipeline->n == 0 && !pipeline_drain (pipeline, 1))
     return false;
-  if (!pipeline->nbd && !pipeline->ended)
-    pipeline->nbd = nbd_pool_borrow (pipeline->pool);
-  return pipeline->nbd != NULL;
+  if (!pipeline->turns.nbd && !pipeline->ended) {
+    pipeline->turns.nbd = nbd_pool_borrow (pipeline->pool);
+    pipeline->turns.failure = 0;
+  }
+  return pipeline->turns.nbd && !pipeline->ended;
 }
 
 void
 pipeline_rest (Pipeline *pipeline)
 {
+  if (pipeline->takers > 0)
+    return;
   pipeline->n = 0;
   if (!pipeline_drain (pipeline, 0))
     return;
   if (pipeline->refused)
     end (pipeline);
-  else if (pipeline->nbd)
-    nbd_pool_return (pipeline->pool, g_steal_pointer (&pipeline->nbd));
+  else if (pipeline->turns.nbd)
+    nbd_pool_return (pipeline->pool, g_steal_pointer (&pipeline->turns.nbd));
   for (guint i = 0; i < PIPELINE_PIECES; i++)
-    g_clear_pointer (&pipeline->pieces[i].buffer, g_free);
+    unmap_buffer (pipeline,
+                  g_steal_pointer (&pipeline->pieces[i].buffer));
   while (pipeline->n_spare > 0)
-    g_free (pipeline->spare[--pipeline->n_spare]);
+    unmap_buffer (pipeline, pipeline->spare[--pipeline->n_spare]);
 }
 
 void
@@ -257,4 +297,10 @@ pipeline_close (Pipeline *pipeline, guint milliseconds)
   while (pipeline->unanswered > 0)
     receive_until (pipeline, deadline);
   pipeline_rest (pipeline);
+}
+
+void
+pipeline_clear (Pipeline *pipeline)
+{
+  nbd_turns_clear (&pipeline->turns);
 }

@@ -3,7 +3,7 @@
  *
  * Several reads in flight on one connection, borrowed from a pool.  Its user
  * queues what to read and says how much may be in flight; answers come in any
- * order, and are received by whoever calls in here: there is no thread.
+ * order, and are received by whoever waits for one: there is no thread.
  *
  * When the connection fails, so does all that is queued, in silence: the cause
  * may be a block that nobody asks for.  What failed is read, and reported, by
@@ -13,6 +13,7 @@
 
 #include "nbd/pool.h"
 #include "nbd/read.h"
+#include "nbd/turns.h"
 
 #define PIPELINE_PIECES 64
 #define PIPELINE_RUNS 32
@@ -43,6 +44,8 @@ typedef struct {
 struct PipelinePiece {
   Pipeline *pipeline;
   PieceState state;
+  bool done;                    /* it is ready, or has failed */
+  guint takers;                 /* threads that wait for it, or copy */
   guint n_requests;
   PipelineRequest requests[PIPELINE_RUNS]; /* ascending */
   guint32 length;               /* of all runs */
@@ -53,14 +56,15 @@ struct PipelinePiece {
   char *buffer;                 /* piece_bytes, or NULL */
 };
 
-/* Used by one thread at a time.  Zeroes but for what its user sets. */
+/* All calls below are made with turns.lock held. */
 struct Pipeline {
-  NbdPool *pool;                /* set once; borrowed */
-  guint32 piece_bytes;          /* set once: no piece is longer */
-  guint64 window;               /* set at any time: no piece is begun while as
-                                 * many bytes are in flight */
+  NbdPool *pool;                /* borrowed */
+  guint32 piece_bytes;          /* no piece is longer */
+  guint64 window;               /* to be set at any time: no piece is begun while
+                                 * as many bytes are in flight */
+  NbdTurns turns;
   /* To be read by the user, but not changed: */
-  struct nbd_handle *nbd;       /* NULL: not open */
+  guint takers;                 /* of all pieces */
   bool refused;                 /* the server did, and may hang up over it */
   bool ended;                   /* the connection was given up, for good */
   guint unanswered;             /* requests in flight, also if dropped */
@@ -71,6 +75,10 @@ struct Pipeline {
   guint n_spare;
 };
 
+void pipeline_init (Pipeline *pipeline, NbdPool *pool, guint32 piece_bytes);
+/* After pipeline_close, without the lock. */
+void pipeline_clear (Pipeline *pipeline);
+
 /* Have a connection to push to.  False if the pool has none to spare, or what
  * was dropped is still in flight: libnbd writes to its buffers.
  */
@@ -79,7 +87,9 @@ bool pipeline_open (Pipeline *pipeline);
  * as much as the window allows.  The queue must have room (PIPELINE_PIECES).
  */
 void pipeline_push (Pipeline *pipeline, const PipelineRun *runs, guint n_runs);
-/* The first piece, if its answers are all there or it failed; or NULL. */
+/* The first piece, if its answers are all there or it failed, and nobody is
+ * taking of it; or NULL.
+ */
 const PipelinePiece *pipeline_first_done (Pipeline *pipeline);
 void pipeline_pop (Pipeline *pipeline);
 
@@ -89,13 +99,16 @@ void pipeline_pop (Pipeline *pipeline);
 const PipelineRequest *pipeline_find (Pipeline *pipeline, guint64 offset,
                                       guint32 *count, guint *n);
 /* Copy count bytes from there, after waiting for all of the piece, until the
- * budget's deadline and PIPELINE_TIMEOUT_MS at most.  False if it failed.
+ * budget's deadline and PIPELINE_TIMEOUT_MS at most.  False if it failed.  Gives
+ * the lock up meanwhile: others may queue and take, but not pop this piece.  In
+ * *came, when the last of it came.
  */
 bool pipeline_take (const PipelineRequest *request, void *buffer, guint32 count,
-                    guint64 offset, const NbdBudget *budget);
+                    guint64 offset, const NbdBudget *budget, gint64 *came);
 
 /* Receive an answer, or the part of it that has come, and begin more; wait for
- * some as long as that if nothing has come.  False if nothing came.
+ * some as long as that if nothing has come.  False if nothing came, or another
+ * thread receives.
  */
 bool pipeline_receive (Pipeline *pipeline, int milliseconds);
 /* Receive as long as something comes every so many milliseconds, but for no
@@ -103,10 +116,11 @@ bool pipeline_receive (Pipeline *pipeline, int milliseconds);
  */
 bool pipeline_drain (Pipeline *pipeline, int patience);
 /* Drop the queue, and give memory and connection back, unless something is in
- * flight, which is not waited for: then this is to be called again.
+ * flight, which is not waited for: then this is to be called again.  Does nothing
+ * while somebody takes.
  */
 void pipeline_rest (Pipeline *pipeline);
 /* The same for good: wait for what is in flight, as long as that, and give the
- * connection up if that takes longer.
+ * connection up if that takes longer.  Nobody takes any more.
  */
 void pipeline_close (Pipeline *pipeline, guint milliseconds);

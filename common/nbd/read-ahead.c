@@ -2,9 +2,10 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * While a client takes one answer, the server works on its next ones, on a
- * connection of that client's own.  The thread that serves the client receives
- * them just before they are asked for: nobody is woken, and the bytes are still
- * in the processor's cache.
+ * connection of that client's own.  The threads that serve the client receive
+ * them just before they are asked for: the bytes are still in the processor's
+ * cache.  A client that has much under way by itself needs that only where the
+ * way is long.
  */
 #include <config.h>
 
@@ -27,6 +28,8 @@
  * much that is shows only when the way is full: so many bytes a microsecond.
  */
 #define SENDS_AT_MOST 1600
+/* A client does not fill the way with what others need near a server. */
+#define FOR_OTHERS (24 * 1024 * 1024)
 /* For as many bytes a millisecond is waited when a client leaves. */
 #define SLOWEST 4096
 
@@ -38,15 +41,17 @@
 
 struct ReadAhead {
   const DirtyMap *map;
-  atomic_bool collecting;       /* busy is held by the collector */
-  GMutex busy;                  /* guards what follows */
-  Pipeline pipeline;
+  atomic_uint requests;         /* of the reader's, under way */
+  atomic_size_t asked;          /* bytes, of all these */
+  Pipeline pipeline;            /* its turns.lock guards what follows */
   gint64 used;                  /* when; monotonic, microseconds */
+  gsize parallel;               /* so much is asked at once, of late */
   guint usual;                  /* pieces, of a server that is near */
-  guint lent;                   /* pieces more, of the life's memory */
+  guint lent;                   /* pieces, of the life's memory */
   guint depth;                  /* so many pieces may be queued; 0: nothing was
                                  * asked for */
   bool leaves_out;              /* it has left out more than it took */
+  guint strays;                 /* requests since the last in this order */
   guint64 read_to;              /* the end of the last request */
   guint64 next;                 /* what follows will be read ahead, or has to
                                  * be asked for to make this a stream */
@@ -58,19 +63,52 @@ collector_of (const ReadAhead *ahead)
   return nbd_pool_collector (ahead->pipeline.pool);
 }
 
-/* The depth is at most as much. */
-static guint
-most (const ReadAhead *ahead)
+static GMutex *
+lock_of (ReadAhead *ahead)
 {
-  return ahead->usual + ahead->lent;
+  return &ahead->pipeline.turns.lock;
 }
 
-/* As many pieces more, for which the life's memory has been taken. */
+/* As many pieces, for which the life's memory has been taken. */
 static void
 set_lent (ReadAhead *ahead, guint lent)
 {
+  const guint more = lent > ahead->usual ? lent - ahead->usual : 0;
+
   ahead->lent = lent;
-  ahead->pipeline.window = WINDOW + (guint64) lent * PIECE_BYTES;
+  ahead->pipeline.window = WINDOW + (guint64) more * PIECE_BYTES;
+}
+
+/* Borrow memory for so many pieces, as far as there is some. */
+static void
+lend (ReadAhead *ahead, guint want, gsize for_others)
+{
+  NbdLife *life = nbd_pool_life (ahead->pipeline.pool);
+
+  while (want > ahead->lent
+         && !nbd_life_take_memory (
+           life, (gsize) (want - ahead->lent) * PIECE_BYTES, for_others))
+    want = (want + ahead->lent) / 2;
+  if (want > ahead->lent)
+    set_lent (ahead, want);
+}
+
+/* So many pieces fill what the reader does not ask for by itself. */
+static guint
+less_parallel (const ReadAhead *ahead, guint pieces)
+{
+  const gsize parallel = ahead->parallel / PIECE_BYTES;
+
+  return parallel < pieces ? pieces - (guint) parallel : 0;
+}
+
+/* So many are to be queued now. */
+static guint
+wanted (ReadAhead *ahead)
+{
+  if (less_parallel (ahead, ahead->usual) > 0)
+    lend (ahead, ahead->usual, 0);
+  return MIN (ahead->depth, less_parallel (ahead, ahead->lent));
 }
 
 /* What was read ahead was of use: fill the way, as far as there is memory for it.
@@ -78,33 +116,35 @@ set_lent (ReadAhead *ahead, guint lent)
 static void
 widen (ReadAhead *ahead)
 {
-  NbdPool *pool = ahead->pipeline.pool;
-  const guint64 fills = (guint64) nbd_pool_round_trip (pool) * SENDS_AT_MOST;
-  guint more = (guint) MIN (fills / PIECE_BYTES, PIPELINE_PIECES);
+  const guint64 fills = SENDS_AT_MOST
+    * (guint64) nbd_pool_round_trip (ahead->pipeline.pool) / PIECE_BYTES;
+  const guint want
+    = (guint) MIN (ahead->usual + fills, (guint64) PIPELINE_PIECES);
+  const guint before = ahead->lent;
 
-  more = MIN (more, PIPELINE_PIECES - ahead->usual);
-  while (more > ahead->lent
-         && !nbd_life_take_memory (nbd_pool_life (pool),
-                                   (gsize) (more - ahead->lent) * PIECE_BYTES))
-    more = (more + ahead->lent) / 2;
-  if (more <= ahead->lent)
-    return;
-  set_lent (ahead, more);
-  ahead->depth = MAX (ahead->depth, more / 4);
+  lend (ahead, want, FOR_OTHERS);
+  if (ahead->lent > before)
+    ahead->depth = MAX (ahead->depth, ahead->lent / 4);
+}
+
+static void
+return_lent (ReadAhead *ahead)
+{
+  nbd_life_return_memory (nbd_pool_life (ahead->pipeline.pool),
+                          (gsize) ahead->lent * PIECE_BYTES);
+  set_lent (ahead, 0);
 }
 
 /* Drop what is queued, and give memory and connection back, unless something is
- * in flight, which still needs them: then the collector comes again.
+ * in flight, which still needs them: then the collector comes again.  Nor while
+ * another thread takes.
  */
 static void
 rest (ReadAhead *ahead)
 {
   pipeline_rest (&ahead->pipeline);
-  if (ahead->pipeline.unanswered > 0)
-    return;
-  nbd_life_return_memory (nbd_pool_life (ahead->pipeline.pool),
-                          (gsize) ahead->lent * PIECE_BYTES);
-  set_lent (ahead, 0);
+  if (ahead->pipeline.unanswered == 0 && ahead->pipeline.n == 0)
+    return_lent (ahead);
 }
 
 static bool
@@ -112,16 +152,15 @@ collect (void *opaque)
 {
   ReadAhead *ahead = opaque;
 
-  if (!g_mutex_trylock (&ahead->busy))
+  if (!g_mutex_trylock (lock_of (ahead)))
     return true;
-  atomic_store (&ahead->collecting, true);
-  if (g_get_monotonic_time () - ahead->used >= COLLECTOR_IDLE_US
+  const gint64 idle = g_get_monotonic_time () - ahead->used;
+  if (idle >= COLLECTOR_IDLE_US
       && pipeline_drain (&ahead->pipeline, COLLECTOR_PATIENCE_MS)
-      && ahead->pipeline.n == 0)
+      && (ahead->pipeline.n == 0 || idle >= READ_AHEAD_PAUSE_US))
     rest (ahead);
-  atomic_store (&ahead->collecting, false);
-  const bool more = ahead->pipeline.unanswered > 0;
-  g_mutex_unlock (&ahead->busy);
+  const bool more = ahead->pipeline.unanswered > 0 || ahead->lent > 0;
+  g_mutex_unlock (lock_of (ahead));
   return more;
 }
 
@@ -130,12 +169,10 @@ read_ahead_new (NbdPool *pool, const DirtyMap *map)
 {
   ReadAhead *ahead = g_new0 (ReadAhead, 1);
 
-  ahead->pipeline.pool = pool;
-  ahead->pipeline.piece_bytes = PIECE_BYTES;
+  pipeline_init (&ahead->pipeline, pool, PIECE_BYTES);
   set_lent (ahead, 0);
   ahead->usual = nbd_pool_witness (pool) ? PIECES_WITNESSED : PIECES_USUAL;
   ahead->map = map;
-  g_mutex_init (&ahead->busy);
   collector_add (collector_of (ahead), collect, ahead);
   return ahead;
 }
@@ -185,10 +222,12 @@ read_ahead_free (ReadAhead *ahead)
   if (!ahead)
     return;
   collector_remove (collector_of (ahead), ahead);
+  g_mutex_lock (lock_of (ahead));
   pipeline_close (&ahead->pipeline, READ_AHEAD_GOODBYE_MS
                   + (guint) (ahead->pipeline.unanswered_bytes / SLOWEST));
-  rest (ahead);
-  g_mutex_clear (&ahead->busy);
+  return_lent (ahead);
+  g_mutex_unlock (lock_of (ahead));
+  pipeline_clear (&ahead->pipeline);
   g_free (ahead);
 }
 
@@ -215,9 +254,11 @@ read_on (ReadAhead *ahead)
 {
   Pipeline *pipeline = &ahead->pipeline;
 
-  if (!pipeline_open (pipeline))
+  const guint want = wanted (ahead);
+
+  if ((pipeline->n == 0 && want == 0) || !pipeline_open (pipeline))
     return;
-  while (pipeline->n < ahead->depth && queue_piece (ahead))
+  while (pipeline->n < want && queue_piece (ahead))
     ;
   if (pipeline->n == 0)
     rest (ahead);
@@ -226,7 +267,8 @@ read_on (ReadAhead *ahead)
 }
 
 /* Forget pieces that were handed out, or that a reader who is at piece n has
- * left behind.  False if more than a quarter of one was of no use.
+ * left behind; each of its requests may be one behind another.  False if more
+ * than a quarter of one was of no use.
  */
 static bool
 forget_behind (ReadAhead *ahead, guint n)
@@ -235,11 +277,12 @@ forget_behind (ReadAhead *ahead, guint n)
   bool useful = true, forgot = false;
 
   while ((piece = pipeline_first_done (&ahead->pipeline))
-         && (piece->taken >= piece->length || n > most (ahead) / 2)) {
+         && (piece->taken >= piece->length
+             || n > ahead->lent / 2 + atomic_load (&ahead->requests) - 1)) {
     useful = useful && piece->taken >= piece->length / 4 * 3;
     pipeline_pop (&ahead->pipeline);
     n -= n > 0;
-    ahead->depth = MIN (ahead->depth * 2, most (ahead));
+    ahead->depth = MIN (ahead->depth * 2, ahead->lent);
     forgot = true;
   }
   if (useful && forgot && !ahead->pipeline.ended)
@@ -281,9 +324,12 @@ note_request (ReadAhead *ahead, guint64 offset, guint64 end)
   if (ahead->pipeline.n > 0 && offset >= last && offset < ahead->next)
     return;
   if (!is_expected (ahead, offset)) {
-    begin_anew (ahead, end);
+    /* Several at once come in any order. */
+    if (++ahead->strays >= atomic_load (&ahead->requests))
+      begin_anew (ahead, end);
     return;
   }
+  ahead->strays = 0;
   ahead->next = end;
   go_on (ahead, G_MAXUINT, end);
 }
@@ -302,11 +348,35 @@ take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
       note_request (ahead, offset, offset + count);
     return 0;
   }
-  const bool ready = pipeline_take (request, buffer, count, offset, budget);
-  *came = request->piece->came;
+  ahead->strays = 0;
+  const bool ready
+    = pipeline_take (request, buffer, count, offset, budget, came);
   ahead->read_to = offset + count;
   go_on (ahead, n, offset + count);
   return ready ? count : 0;
+}
+
+/* What is asked for at once is seen at its highest, and slowly forgotten. */
+static void
+note_parallel (ReadAhead *ahead)
+{
+  const gsize asked = atomic_load (&ahead->asked);
+
+  ahead->parallel = MAX (asked, ahead->parallel - ahead->parallel / 32);
+}
+
+void
+read_ahead_enter (ReadAhead *ahead, guint32 count)
+{
+  atomic_fetch_add (&ahead->requests, 1);
+  atomic_fetch_add (&ahead->asked, count);
+}
+
+void
+read_ahead_leave (ReadAhead *ahead, guint32 count)
+{
+  atomic_fetch_sub (&ahead->asked, count);
+  atomic_fetch_sub (&ahead->requests, 1);
 }
 
 guint32
@@ -314,17 +384,14 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                  guint64 offset, guint32 *others, gint64 *came,
                  const NbdBudget *budget)
 {
-  if (!g_mutex_trylock (&ahead->busy)) {
-    if (!atomic_load (&ahead->collecting))
-      return 0;                 /* another thread of this client's */
-    g_mutex_lock (&ahead->busy);
-  }
+  g_mutex_lock (lock_of (ahead));
+  note_parallel (ahead);
   const guint32 taken
     = take (ahead, buffer, count, offset, others, came, budget);
-  const bool more = ahead->pipeline.unanswered > 0;
+  const bool more = ahead->lent > 0;
   if (more)
     ahead->used = g_get_monotonic_time ();
-  g_mutex_unlock (&ahead->busy);
+  g_mutex_unlock (lock_of (ahead));
   if (more)
     collector_wake (collector_of (ahead));
   return taken;
@@ -333,11 +400,12 @@ read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
 bool
 read_ahead_go_on (ReadAhead *ahead, int milliseconds)
 {
-  if (!g_mutex_trylock (&ahead->busy))
+  if (!g_mutex_trylock (lock_of (ahead)))
     return false;
-  const bool more = ahead->pipeline.unanswered > 0;
+  const bool more = ahead->pipeline.unanswered > 0
+    && !ahead->pipeline.turns.receiving;
   if (more)
     pipeline_receive (&ahead->pipeline, milliseconds);
-  g_mutex_unlock (&ahead->busy);
+  g_mutex_unlock (lock_of (ahead));
   return more;
 }

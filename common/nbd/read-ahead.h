@@ -16,11 +16,13 @@ typedef struct ReadAhead ReadAhead;
  */
 #define READ_AHEAD_BYTES (2 * 1024 * 1024)
 #define READ_AHEAD_GOODBYE_MS 2000
+#define READ_AHEAD_PAUSE_US (2 * G_TIME_SPAN_SECOND)
 
-/* For one reader.  Both are borrowed and must outlive it.  pool must serve one
- * point in time, as bytes are older than the request for them.  Takes memory
- * (READ_AHEAD_BYTES) and a connection of the pool once the reader reads in
- * order, and gives them back when it reads elsewhere.
+/* For one reader, in any number of threads.  Both are borrowed and must outlive
+ * it.  pool must serve one point in time, as bytes are older than the request for
+ * them.  Takes memory (nbd_life_take_memory) and a connection of the pool once
+ * the reader reads in order, and gives them back when it reads elsewhere, or
+ * nothing for READ_AHEAD_PAUSE_US.
  */
 ReadAhead *read_ahead_new (NbdPool *pool, const DirtyMap *map);
 /* Waits for what is on its way, or its connection would be lost to the pool:
@@ -30,13 +32,18 @@ ReadAhead *read_ahead_new (NbdPool *pool, const DirtyMap *map);
 void read_ahead_free (ReadAhead *ahead);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ReadAhead, read_ahead_free)
 
-/* Tell that these bytes are asked for.  Returns how many of them, read ahead,
- * are in buffer now; in *came, when the last of them came (for
+/* A request of the reader's for so many bytes begins, and ends.  What it asks for
+ * by itself at once need not be read ahead.  Any thread.
+ */
+void read_ahead_enter (ReadAhead *ahead, guint32 count);
+void read_ahead_leave (ReadAhead *ahead, guint32 count);
+
+/* In a request: tell that these bytes are asked for.  Returns how many of them,
+ * read ahead, are in buffer now; in *came, when the last of them came (for
  * nbd_pool_release).  If 0, *others (in: count) is how many to read by
  * nbd_pool_pread; so also where reading ahead failed, since only who asks for
  * the very bytes is told errors.  May wait for bytes that are on their way
- * (PIPELINE_TIMEOUT_MS at most).  Any thread, but gives nothing while another
- * is in here.
+ * (PIPELINE_TIMEOUT_MS at most).  Any thread.
  */
 guint32 read_ahead_take (ReadAhead *ahead, void *buffer, guint32 count,
                          guint64 offset, guint32 *others, gint64 *came,

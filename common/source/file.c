@@ -207,6 +207,15 @@ file_start (Source *source, GError **error)
   return true;
 }
 
+static bool
+file_look (const SourceRequest *request G_GNUC_UNUSED,
+           const Reporter *reporter G_GNUC_UNUSED, bool *at_rest,
+           GError **error G_GNUC_UNUSED)
+{
+  *at_rest = true;
+  return true;
+}
+
 static const DirectRead *
 file_direct (Source *source, const Disk *disk)
 {
@@ -304,6 +313,7 @@ const SourceOps source_file_ops = {
   .inspect  = file_inspect,
   .start    = file_start,
   .endpoint = file_endpoint,
+  .look     = file_look,
   .direct   = file_direct,
   .disown   = file_disown,
   .free     = file_free,

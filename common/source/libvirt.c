@@ -57,12 +57,35 @@ libvirt_add_chains (Roster *roster, const Guest *guest, const GPtrArray *but)
   }
 }
 
+static bool
+begins_job (const SourceRequest *request)
+{
+  return request->checkpoint || request->create || request->on_missing_full;
+}
+
+/* With a keeper of its own, which ends here. */
+static bool
+libvirt_look (const SourceRequest *request, const Reporter *reporter,
+              bool *at_rest, GError **error)
+{
+  g_auto (GuestLook) look = { 0 };
+  Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
+
+  if (!keeper)
+    return false;
+  const bool ok
+    = guest_look_at (keeper, request->libvirt, request->domain,
+                     begins_job (request), &look, error);
+  g_autofree char *trouble = keeper_end (keeper);
+  keeper_free (keeper);
+  *at_rest = ok && !look.running;
+  return ok;
+}
+
 static Source *
 libvirt_inspect (const SourceRequest *request, Forest *tree,
                  const Reporter *reporter, GError **error)
 {
-  const bool begins_job = request->checkpoint || request->create
-    || request->on_missing_full;
   g_auto (GuestLook) look = { 0 };
   LiveSource *self = live_new (&source_libvirt_ops, &libvirt_job_ops, request,
                                reporter, error);
@@ -73,7 +96,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
     return NULL;
   self->source.can_serve_whole = true;
   if (guest_look_at (self->keeper, request->libvirt, request->domain,
-                     begins_job, &look, error)) {
+                     begins_job (request), &look, error)) {
     self->who = g_strdup_printf ("guest %s (%s)", look.guest->name,
                                  request->libvirt);
     reporter_warn_all (reporter, look.skipped);
@@ -84,10 +107,10 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
     if (!look.running)
       source = libvirt_open_stopped (request, &look, self->who, reporter,
                                      error);
-    else if (begins_job
+    else if (begins_job (request)
              ? libvirt_back_up (self, request, &look, error)
              : libvirt_look_only (self, &look, error)) {
-      if (!begins_job)          /* all is known */
+      if (!begins_job (request)) /* all is known */
         live_stop (&self->source);
       return &self->source;
     }
@@ -100,6 +123,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
 
 const SourceOps source_libvirt_ops = {
   .name     = "libvirt",
+  .look     = libvirt_look,
   .inspect  = libvirt_inspect,
   .start    = live_start,
   .endpoint = live_endpoint,

@@ -17,9 +17,15 @@
 
 typedef struct Source Source;
 
-/* start, direct, disown, served, describe and stop may be NULL. */
+/* look, start, direct, disown, served, describe and stop may be NULL. */
 typedef struct {
   const char *name;
+
+  /* Are the disks read from files of a guest that does not run?  Looks before
+   * inspect does, and nothing is left of that.  NULL: they are not.
+   */
+  bool (*look) (const SourceRequest *request, const Reporter *reporter,
+                bool *at_rest, GError **error);
 
   /* Look at what is there, and change nothing: fill in disks, and the offer
    * from tree (taken; NULL: none was given, so one is made of the bitmaps).

@@ -441,12 +441,14 @@ test_memory (void)
 {
   NbdLife *life = nbd_life_new (NULL, 0);
 
-  g_assert_true (nbd_life_take_memory (life, NBD_AHEAD_BYTES - 1));
-  g_assert_false (nbd_life_take_memory (life, 2));
-  g_assert_true (nbd_life_take_memory (life, 1));
-  g_assert_false (nbd_life_take_memory (life, 1));
+  g_assert_true (nbd_life_take_memory (life, NBD_AHEAD_BYTES - 9, 9));
+  g_assert_false (nbd_life_take_memory (life, 1, 9));
+  g_assert_true (nbd_life_take_memory (life, 8, 1));
+  g_assert_false (nbd_life_take_memory (life, 2, 0));
+  g_assert_true (nbd_life_take_memory (life, 1, 0));
+  g_assert_false (nbd_life_take_memory (life, 1, 0));
   nbd_life_return_memory (life, NBD_AHEAD_BYTES);
-  g_assert_true (nbd_life_take_memory (life, NBD_AHEAD_BYTES));
+  g_assert_true (nbd_life_take_memory (life, NBD_AHEAD_BYTES, 0));
   nbd_life_return_memory (life, NBD_AHEAD_BYTES);
   nbd_life_free (life);
 }
