@@ -348,7 +348,7 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
     }
   }
   failure = open_part_pread (handle->opened, handle->ahead, buffer, count,
-                          offset, &budget, &error);
+                             offset, &budget, &error);
   return failure ? fail_request (failure, error) : 0;
 }
 

@@ -20,9 +20,7 @@ test_name=$(basename "$0" .sh)
 tmpdir=$(mktemp -d "${TMPDIR:-/tmp}/checkpoint-test.XXXXXX")
 cd "$tmpdir"
 pids=()
-# Before the plugin.  PARALLEL=1 is as nbdkit 1.34 and later: a client's requests
-# are under way at once whatever they are read from.
-nbdkit_options=(${PARALLEL:+-D checkpoint.parallel=1})
+nbdkit_options=()               # before the plugin
 as_user=()                      # for serve and refuses…, before nbdkit
 
 # With a sanitizer in the plugin, nbdkit must load its runtime first: what

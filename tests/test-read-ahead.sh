@@ -91,6 +91,18 @@ read_runs 20 21
 wait_until 10 was_asked_for $((22 << 20))
 stop_disk
 
+# Large requests, too, which alone are as much as is read ahead.
+serve_disk "$runs" -e 20
+cat >large.py <<'EOF'
+from clients import knowing
+h = knowing("server.sock", 64 << 20)
+for at in range(0, 16 << 20, 2 << 20):
+    h.pread(2 << 20, at)
+EOF
+bounded "$python" large.py || fail "reading 2 MiB at once failed"
+wait_until 10 was_asked_for $((16 << 20))
+stop_disk
+
 # Clean neighbours do not disturb it: each run is read once, and what is between
 # two runs in one go.
 serve_disk "$runs" -e 20

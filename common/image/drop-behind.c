@@ -52,8 +52,8 @@ drop_behind_new (void)
   return behind;
 }
 
-/* The window and its neighbours that are not open.  Others that need these are
- * not slower for it: who reads there now has a window open.
+/* The window and its neighbours that are not open.  Our other readers are not
+ * slower for it: who reads there now has a window open.
  */
 static Range
 range_around (const DropBehind *behind, Window window)

@@ -13,7 +13,8 @@
 typedef struct DropBehind DropBehind;
 
 /* For all files together, so that what stays is bounded by one number: 24 MiB,
- * and what the kernel has read ahead for each reader.
+ * and what the kernel has read ahead for each reader.  What is not on the disk
+ * yet stays, too, until it is.
  */
 DropBehind *drop_behind_new (void);
 

@@ -35,8 +35,9 @@ struct NbdEndpoint {
   NbdWitness *witness;          /* who proves that what is read there is true;
                                  * NULL: nobody has to; borrowed */
   Child *server;                /* our own, which serves this; borrowed */
-  const Reporter *reporter;     /* told of what a connection meets that is made
-                                 * beside; NULL: none is; borrowed */
+  const Reporter *reporter;     /* told why a further connection ends the life;
+                                 * NULL: further ones are made before
+                                 * nbd_pool_open returns; borrowed */
   bool single;                  /* one connection is enough */
   struct nbd_handle *first;     /* a connection already made with these
                                  * contexts, or NULL; owned */

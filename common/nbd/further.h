@@ -15,7 +15,7 @@ typedef struct Further Further;
 
 struct NbdPool;
 
-/* As the endpoint says, of which what is needed is copied. */
+/* Copies what it needs of the endpoint. */
 Further *further_new (struct NbdPool *pool, const NbdEndpoint *endpoint,
                       bool want_zeroes);
 /* Begin, and wait until all have joined that will.  May be called before nbdkit

@@ -40,8 +40,7 @@ bool nbd_life_is_over (const NbdLife *life);
 bool nbd_life_end (NbdLife *life);
 
 /* Memory for what is read ahead, by all clients together.  Bytes that were given
- * are to be given back.  False: there are not as many left, or not so many more
- * for others.
+ * are to be given back.  False: taking them would leave less than for_others.
  */
 #define NBD_AHEAD_BYTES (56 * 1024 * 1024)
 bool nbd_life_take_memory (NbdLife *life, gsize bytes, gsize for_others);

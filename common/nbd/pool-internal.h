@@ -10,8 +10,8 @@
 #include "nbd/pool.h"
 #include "nbd/turns.h"
 
-/* Beyond as many requests, some share a connection; more connections make nothing
- * faster.
+/* With more requests than this, some share a connection; more connections make
+ * nothing faster.
  */
 #define CONNECTIONS 8
 

@@ -23,12 +23,11 @@ typedef struct NbdPool NbdPool;
 
 /* Make the first connection.  The others are made at once, and where threads may
  * be started (further.h), they join later; none is made anew.  Once one is lost,
- * endpoint->life
- * is over, and all that is asked of any pool that shares it fails for good, as
- * a server that came back might hold another point in time.  This fails, too,
- * if a server that was connected before is gone.  endpoint->first, when
- * present, is taken and used.  A server that does not promise multi-conn gets
- * one connection.
+ * endpoint->life is over, and all that is asked of any pool that shares it fails
+ * for good, as a server that came back might hold another point in time.  This
+ * fails, too, if a server that was connected before is gone.  endpoint->first,
+ * when present, is taken and used.  A server that does not promise multi-conn
+ * gets one connection.
  */
 NbdPool *nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes,
                         GError **error);

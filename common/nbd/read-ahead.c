@@ -28,7 +28,7 @@
  * much that is shows only when the way is full: so many bytes a microsecond.
  */
 #define SENDS_AT_MOST 1600
-/* A client does not fill the way with what others need near a server. */
+/* Filling the way leaves so much for the windows of others. */
 #define FOR_OTHERS (24 * 1024 * 1024)
 /* For as many bytes a millisecond is waited when a client leaves. */
 #define SLOWEST 4096
@@ -45,7 +45,7 @@ struct ReadAhead {
   atomic_size_t asked;          /* bytes, of all these */
   Pipeline pipeline;            /* its turns.lock guards what follows */
   gint64 used;                  /* when; monotonic, microseconds */
-  gsize parallel;               /* so much is asked at once, of late */
+  gsize parallel;               /* so much is asked beside a request, of late */
   guint usual;                  /* pieces, of a server that is near */
   guint lent;                   /* pieces, of the life's memory */
   guint depth;                  /* so many pieces may be queued; 0: nothing was
@@ -356,13 +356,16 @@ take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
   return ready ? count : 0;
 }
 
-/* What is asked for at once is seen at its highest, and slowly forgotten. */
+/* What is asked for beside a request is seen at its highest, and slowly forgotten.
+ */
 static void
 note_parallel (ReadAhead *ahead)
 {
-  const gsize asked = atomic_load (&ahead->asked);
+  const guint requests = MAX (atomic_load (&ahead->requests), 1);
+  const gsize others
+    = atomic_load (&ahead->asked) / requests * (requests - 1);
 
-  ahead->parallel = MAX (asked, ahead->parallel - ahead->parallel / 32);
+  ahead->parallel = MAX (others, ahead->parallel - ahead->parallel / 32);
 }
 
 void

@@ -9,9 +9,10 @@
 #include "qemu/qmp.h"
 
 /* Open a disk's layers read-only, each over the next, with no other below the
- * last; uncached: past the page cache, where the file system can.  Their sizes and bitmaps, with the dirty bytes, are put into disk.
- * Fails with EBUSY (changed since it was inspected), EIO (no answer), or what
- * QEMU says.  Nodes may be left then, so end the daemon.
+ * last; uncached: past the page cache, where the file system can.  Their sizes
+ * and bitmaps, with the dirty bytes, are put into disk.  Fails with EBUSY (changed
+ * since it was inspected), EIO (no answer), or what QEMU says.  Nodes may be left
+ * then, so end the daemon.
  */
 bool storage_nodes_open (Qmp *qmp, Disk *disk, bool uncached,
                          GError **error);

@@ -21,8 +21,8 @@ typedef struct Source Source;
 typedef struct {
   const char *name;
 
-  /* Are the disks read from files of a guest that does not run?  Looks before
-   * inspect does, and nothing is left of that.  NULL: they are not.
+  /* Are the disks read from files of a guest that does not run?  Called before
+   * inspect; what it starts, it ends.  NULL: they are not.
    */
   bool (*look) (const SourceRequest *request, const Reporter *reporter,
                 bool *at_rest, GError **error);
