@@ -45,6 +45,7 @@ report_refusal (NbdPool *pool, const char *what, guint64 offset,
 /* What has become of a request. */
 typedef struct {
   NbdRead read;                 /* first: callbacks are given it */
+  gint64 begun;                 /* before it was sent: monotonic, microseconds */
   bool done;
   int errnum;
 } Asked;
@@ -72,7 +73,6 @@ finish (NbdPool *pool, NbdLane *lane, gint64 cookie, Asked *asked,
         const char *what, guint64 offset, const NbdBudget *budget,
         GError **error)
 {
-  const gint64 begun = g_get_monotonic_time ();
   int lost, failure = 0;
 
   if (cookie == -1) {           /* libnbd refused to ask */
@@ -88,7 +88,7 @@ finish (NbdPool *pool, NbdLane *lane, gint64 cookie, Asked *asked,
   if (lost)
     return failure;
   if (cookie != -1)
-    nbd_pool_note_answer (pool, g_get_monotonic_time () - begun);
+    nbd_pool_note_answer (pool, g_get_monotonic_time () - asked->begun);
   return asked->errnum
     ? report_refusal (pool, what, offset, asked->read.wrong ? asked->read.wrong
                       : g_strerror (asked->errnum), asked->errnum, error) : 0;
@@ -123,6 +123,7 @@ read_part (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
 
   if (!lane)
     return failure;
+  asked.begun = g_get_monotonic_time ();
   const gint64 cookie = nbd_read_begin (&asked.read, lane->turns.nbd, buffer,
                                         count, offset, read_ended);
   failure = finish (pool, lane, cookie, &asked, "read", offset, budget, error);
@@ -191,6 +192,7 @@ nbd_pool_block_status (NbdPool *pool, MapAnswer *answer, NbdBudget *budget,
 
   if (!lane)
     return failure;
+  asked.begun = g_get_monotonic_time ();
   const gint64 cookie
     = begin_status (lane->turns.nbd, answer,
                     (nbd_completion_callback) { .callback = status_ended,
