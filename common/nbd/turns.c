@@ -105,8 +105,12 @@ receive (NbdTurns *turns, int milliseconds, gint64 deadline, bool apart)
                        earliest (turns, deadline));
   if (apart)
     came = poll_apart (turns, milliseconds);
-  if (came > 0 && nbd_poll (turns->nbd, apart ? 0 : milliseconds) == -1)
-    turns->failure = nbd_errno (EIO);
+  /* Who sent meanwhile may have met its end: libnbd has nothing to say then. */
+  if (came > 0 && !nbd_turns_failure (turns)) {
+    came = nbd_poll (turns->nbd, apart ? 0 : milliseconds);
+    if (came == -1)
+      turns->failure = nbd_errno (EIO);
+  }
   const int cut = nbd_life_end_wait (turns->life, &wait);
   if (cut)
     turns->failure = cut;
