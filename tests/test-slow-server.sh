@@ -67,3 +67,44 @@ start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/silent.sock" \
   checkpoint=monday
 bounded nbdinfo "nbd+unix:///?socket=server.sock" >/dev/null || :
 wait_until 10 grep -q 'lost the server' nbdkit.log
+
+# One that lets in a single client, over a narrow way: who asks for more than it
+# brings in time fails, and the server is not lost for that, either.
+stop_nbdkit
+qemu-img create -q -f qcow2 disk.qcow2 64M
+qemu-img bitmap --add disk.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 7 0 64M' disk.qcow2
+qemu-nbd -r -t -e 1 -f qcow2 -B monday -k "$PWD/near.sock" disk.qcow2 &
+pids+=($!)
+wait_until 10 test -S near.sock
+"$python" "$srcdir/tests/slow-relay.py" narrow.sock near.sock 16e6 &
+pids+=($!)
+wait_until 10 test -S narrow.sock
+: >nbdkit.log
+nbdkit_options=(-D checkpoint.patience=8)
+start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/narrow.sock"
+bounded "$python" - <<'END'
+import threading
+import nbd
+
+def read_much():
+    h = nbd.NBD()
+    h.connect_unix("server.sock")
+    try:
+        h.pread(32 << 20, 0)
+    except nbd.Error:
+        failed.append(h)
+
+failed = []
+clients = [threading.Thread(target=read_much) for _ in range(8)]
+for client in clients:
+    client.start()
+for client in clients:
+    client.join()
+assert failed, "all 256 MiB came in 8 s"
+h = nbd.NBD()
+h.connect_unix("server.sock")
+assert h.pread(4096, 4096) == b"\x07" * 4096
+print("%d of 8 reads took too long" % len(failed))
+END
+! grep -i 'lost\|gone' nbdkit.log || fail "the server was lost for much that is asked"

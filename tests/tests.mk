@@ -232,6 +232,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/clients.py \
 	tests/guest_calls.py \
 	tests/huge-server.py \
+	tests/slow-relay.py \
 	tests/keeper_words.py \
 	tests/monitor-latency.py \
 	tests/read-ahead-clients.py \

@@ -14,13 +14,13 @@
 #include "nbd/pool-internal.h"
 #include "nbd/read.h"
 
-/* QEMU refuses to read more at once (NBD_MAX_BUFFER_SIZE). */
-#define READ_LIMIT (32 * 1024 * 1024)
 /* As many extents of one context are taken in one answer: twice QEMU's limit
  * (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS, of 7.2 and 10.0).  What is kept
  * of an export grows with it.
  */
 #define EXTENTS_LIMIT (256 * 1024)
+/* QEMU's longest answer, of two contexts. */
+#define STATUS_BYTES (2 * 1024 * 1024)
 
 /* Returns errnum.  What the server cannot do is said once: a client may try a
  * thousand times.
@@ -46,6 +46,7 @@ report_refusal (NbdPool *pool, const char *what, guint64 offset,
 typedef struct {
   NbdRead read;                 /* first: callbacks are given it */
   gint64 begun;                 /* before it was sent: monotonic, microseconds */
+  guint32 bytes;                /* that may come */
   bool done;
   int errnum;
 } Asked;
@@ -84,7 +85,7 @@ finish (NbdPool *pool, NbdLane *lane, gint64 cookie, Asked *asked,
   if (lost)
     failure = nbd_pool_lose_lane (pool, lane, lost, error);
   g_mutex_unlock (&lane->turns.lock);
-  nbd_pool_give_back (pool, lane);
+  nbd_pool_give_back (pool, lane, asked->bytes);
   if (lost)
     return failure;
   if (cookie != -1)
@@ -96,9 +97,9 @@ finish (NbdPool *pool, NbdLane *lane, gint64 cookie, Asked *asked,
 
 /* A lane with its lock held. */
 static NbdLane *
-take_locked (NbdPool *pool, NbdBudget *budget, int *failure)
+take_locked (NbdPool *pool, guint32 bytes, NbdBudget *budget, int *failure)
 {
-  NbdLane *lane = nbd_pool_take (pool, budget, failure);
+  NbdLane *lane = nbd_pool_take (pool, bytes, budget, failure);
 
   if (!lane)
     return NULL;
@@ -107,7 +108,7 @@ take_locked (NbdPool *pool, NbdBudget *budget, int *failure)
     return lane;
   /* Another thread has just found the server lost. */
   g_mutex_unlock (&lane->turns.lock);
-  nbd_pool_give_back (pool, lane);
+  nbd_pool_give_back (pool, lane, bytes);
   *failure = nbd_life_is_stopped (pool->life) ? ESHUTDOWN : EIO;
   return NULL;
 }
@@ -118,8 +119,8 @@ read_part (NbdPool *pool, void *buffer, guint32 count, guint64 offset,
            NbdBudget *budget, GError **error)
 {
   int failure;
-  NbdLane *lane = take_locked (pool, budget, &failure);
-  Asked asked = { .done = false };
+  NbdLane *lane = take_locked (pool, count, budget, &failure);
+  Asked asked = { .bytes = count };
 
   if (!lane)
     return failure;
@@ -187,8 +188,8 @@ nbd_pool_block_status (NbdPool *pool, MapAnswer *answer, NbdBudget *budget,
                        GError **error)
 {
   int failure;
-  NbdLane *lane = take_locked (pool, budget, &failure);
-  Asked asked = { .done = false };
+  NbdLane *lane = take_locked (pool, STATUS_BYTES, budget, &failure);
+  Asked asked = { .bytes = STATUS_BYTES };
 
   if (!lane)
     return failure;

@@ -14,6 +14,8 @@
  * nothing faster.
  */
 #define CONNECTIONS 8
+/* QEMU refuses to read more at once (NBD_MAX_BUFFER_SIZE). */
+#define READ_LIMIT (32 * 1024 * 1024)
 
 typedef enum {
   LANE_EMPTY,                   /* never made, or lost */
@@ -26,6 +28,7 @@ typedef struct {
   NbdTurns turns;
   LaneState state;              /* guarded by the pool's lock, as users are */
   guint users;                  /* threads that ask on it */
+  guint64 asked;                /* bytes, of them all */
 } NbdLane;
 
 struct NbdPool {
@@ -38,6 +41,7 @@ struct NbdPool {
   Collector *collector;
   Further *further;             /* NULL: none are made */
   GMutex lock;                  /* guards what follows */
+  GCond freed;                  /* a lane has fewer users */
   NbdLane lanes[CONNECTIONS];   /* the first is never lent, nor closed unless
                                  * life is over before */
   guint n_lanes;                /* ever used */
@@ -55,10 +59,12 @@ bool nbd_pool_join (NbdPool *pool, struct nbd_handle *nbd, GError **error);
 bool nbd_pool_two_sizes (const NbdPool *pool, GError **error);
 
 /* A connection that nobody uses, or else with the fewest users, for one answer of
- * the budget; NULL with *failure.
+ * the budget, of so many bytes; NULL with *failure.  Waits while it has
+ * more to bring than half of what one answer may.
  */
-NbdLane *nbd_pool_take (NbdPool *pool, NbdBudget *budget, int *failure);
-void nbd_pool_give_back (NbdPool *pool, NbdLane *lane);
+NbdLane *nbd_pool_take (NbdPool *pool, guint32 bytes, NbdBudget *budget,
+                        int *failure);
+void nbd_pool_give_back (NbdPool *pool, NbdLane *lane, guint32 bytes);
 /* It does not answer, and so the server is lost.  Call with its lock held, and
  * give it back afterwards all the same.
  */

@@ -19,6 +19,8 @@
 
 /* So many connections are never lent. */
 #define KEPT 2
+/* How soon a waiting thread notices that life is over. */
+#define TICK_US 100000
 /* A server that was there so recently is not looked for again. */
 #define RECENT_US 1000
 
@@ -76,6 +78,7 @@ pool_new (const NbdEndpoint *endpoint)
   NbdPool *pool = g_new0 (NbdPool, 1);
 
   g_mutex_init (&pool->lock);
+  g_cond_init (&pool->freed);
   pool->what = g_strdup (endpoint->what);
   pool->life = endpoint->life;
   for (guint i = 0; i < CONNECTIONS; i++)
@@ -166,6 +169,7 @@ nbd_pool_free (NbdPool *pool)
   if (pool->watched_fd >= 0)
     nbd_life_remove_sign (pool->life, pool->watched_fd);
   close_lanes (pool);
+  g_cond_clear (&pool->freed);
   g_mutex_clear (&pool->lock);
   g_free (pool->what);
   g_free (pool);
@@ -192,35 +196,57 @@ nbd_pool_life (const NbdPool *pool)
   return pool->life;
 }
 
-NbdLane *
-nbd_pool_take (NbdPool *pool, NbdBudget *budget, int *failure)
+/* Call with the lock held.  NULL: all are lost just now. */
+static NbdLane *
+least_used (NbdPool *pool)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
   NbdLane *best = NULL;
 
-  *failure = nbd_life_spend (pool->life, budget);
-  if (!*failure && nbd_life_is_over (pool->life))
-    *failure = EIO;
-  if (*failure)
-    return NULL;
   for (guint i = pool->n_lanes; i-- > 0 && (!best || best->users > 0);) {
     NbdLane *lane = &pool->lanes[i];
     if (lane->state == LANE_OPEN && (!best || lane->users < best->users))
       best = lane;
   }
-  if (best)
-    best->users++;
-  else
-    *failure = EIO;             /* all are lost just now */
   return best;
 }
 
+/* Who asks behind too much would take a slow server for a lost one.  What is long
+ * itself need not wait for all that is short.
+ */
+NbdLane *
+nbd_pool_take (NbdPool *pool, guint32 bytes, NbdBudget *budget, int *failure)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+
+  for (;;) {
+    *failure = nbd_life_spend (pool->life, budget);
+    if (!*failure && nbd_life_is_over (pool->life))
+      *failure = EIO;
+    if (*failure)
+      return NULL;
+    NbdLane *best = least_used (pool);
+    if (!best) {
+      *failure = EIO;
+      return NULL;
+    }
+    if (best->asked <= READ_LIMIT / 2) {
+      best->users++;
+      best->asked += bytes;
+      return best;
+    }
+    g_cond_wait_until (&pool->freed, &pool->lock,
+                       g_get_monotonic_time () + TICK_US);
+  }
+}
+
 void
-nbd_pool_give_back (NbdPool *pool, NbdLane *lane)
+nbd_pool_give_back (NbdPool *pool, NbdLane *lane, guint32 bytes)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
 
   lane->users--;
+  lane->asked -= bytes;
+  g_cond_broadcast (&pool->freed);
 }
 
 /* Give the caller, and nobody else, a lane of that state; it is empty then. */
