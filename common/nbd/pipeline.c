@@ -133,6 +133,14 @@ pipeline_push (Pipeline *pipeline, const PipelineRun *runs, guint n_runs)
   begin_queued (pipeline);
 }
 
+guint
+pipeline_number (const Pipeline *pipeline, const PipelinePiece *piece)
+{
+  const guint at = (guint) (piece - pipeline->pieces);
+
+  return (at + PIPELINE_PIECES - pipeline->first) % PIPELINE_PIECES;
+}
+
 const PipelinePiece *
 pipeline_first_done (Pipeline *pipeline)
 {
@@ -198,10 +206,10 @@ receive_until (Pipeline *pipeline, gint64 deadline)
 }
 
 const PipelineRequest *
-pipeline_find (Pipeline *pipeline, guint64 offset, guint32 *count, guint *n)
+pipeline_find (Pipeline *pipeline, guint64 offset, guint32 *count)
 {
-  for (*n = 0; *n < pipeline->n; ++*n) {
-    const PipelinePiece *piece = nth_piece (pipeline, *n);
+  for (guint n = 0; n < pipeline->n; n++) {
+    const PipelinePiece *piece = nth_piece (pipeline, n);
     for (guint i = 0; i < piece->n_requests; i++) {
       const NbdRead *read = &piece->requests[i].read;
       const guint64 end = read->offset + read->length;

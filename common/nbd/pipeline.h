@@ -87,17 +87,18 @@ bool pipeline_open (Pipeline *pipeline);
  * as much as the window allows.  The queue must have room (PIPELINE_PIECES).
  */
 void pipeline_push (Pipeline *pipeline, const PipelineRun *runs, guint n_runs);
+/* A queued piece's number, from 0. */
+guint pipeline_number (const Pipeline *pipeline, const PipelinePiece *piece);
 /* The first piece, if its answers are all there or it failed, and nobody is
  * taking of it; or NULL.
  */
 const PipelinePiece *pipeline_first_done (Pipeline *pipeline);
 void pipeline_pop (Pipeline *pipeline);
 
-/* The queued run with the byte at offset, and in *n its piece's number; or
- * NULL.  *count is cut to the end of that run, or to the start of the next.
+/* The queued run with the byte at offset, or NULL.  *count is cut to the end of that run, or to the start of the next.
  */
 const PipelineRequest *pipeline_find (Pipeline *pipeline, guint64 offset,
-                                      guint32 *count, guint *n);
+                                      guint32 *count);
 /* Copy count bytes from there, after waiting for all of the piece, until the
  * budget's deadline and PIPELINE_TIMEOUT_MS at most.  False if it failed.  Gives
  * the lock up meanwhile: others may queue and take, but not pop this piece.  In

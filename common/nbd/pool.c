@@ -349,34 +349,40 @@ mark_lost (NbdPool *pool, const char *why, GError **error)
   return EIO;
 }
 
+static int
+note_loss (NbdPool *pool, int errnum, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
+  /* Where the server breaks the protocol, only libnbd's words say how. */
+  const bool is_vague = errnum == EIO || errnum == EPROTO || errnum == EINVAL;
+
+  return mark_lost (pool, is_vague ? nbd_check_reason (errnum)
+                    : g_strerror (errnum), error);
+}
+
 /* Closes at once: libnbd must not touch the request's buffer any more. */
 int
 nbd_pool_lose (NbdPool *pool, struct nbd_handle *nbd, int errnum,
                GError **error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&pool->lock);
-  /* Where the server breaks the protocol, only libnbd's words say how. */
-  const bool is_vague = errnum == EIO || errnum == EPROTO || errnum == EINVAL;
-  const int failure
-    = mark_lost (pool, is_vague ? nbd_check_reason (errnum)
-                 : g_strerror (errnum), error);
+  const int failure = note_loss (pool, errnum, error);
 
   nbd_connect_drop (pool->life, nbd);
   return failure;
 }
 
 /* Closes before the lane's lock is given up: libnbd must not touch the buffer of
- * any request on it any more.
+ * any request on it any more.  The loss is known before anything else, as taking
+ * may wait, and libnbd has closed what is dead: its descriptor may be another's.
  */
 int
 nbd_pool_lose_lane (NbdPool *pool, NbdLane *lane, int errnum, GError **error)
 {
-  struct nbd_handle *nbd = nbd_turns_take (&lane->turns);
+  const int failure = note_loss (pool, errnum, error);
 
   set_state (pool, lane, LANE_EMPTY);
-  if (nbd)
-    return nbd_pool_lose (pool, nbd, errnum, error);
-  return nbd_life_is_stopped (pool->life) ? ESHUTDOWN : EIO;
+  nbd_connect_drop (pool->life, nbd_turns_take (&lane->turns));
+  return failure;
 }
 
 int

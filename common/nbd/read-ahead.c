@@ -254,10 +254,12 @@ read_on (ReadAhead *ahead)
 {
   Pipeline *pipeline = &ahead->pipeline;
 
-  const guint want = wanted (ahead);
-
-  if ((pipeline->n == 0 && want == 0) || !pipeline_open (pipeline))
+  if (pipeline->n == 0
+      && less_parallel (ahead, MAX (ahead->usual, ahead->lent)) == 0)
     return;
+  if (!pipeline_open (pipeline))
+    return;
+  const guint want = wanted (ahead);
   while (pipeline->n < want && queue_piece (ahead))
     ;
   if (pipeline->n == 0)
@@ -338,9 +340,8 @@ static guint32
 take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
       guint32 *others, gint64 *came, const NbdBudget *budget)
 {
-  guint n;
   const PipelineRequest *request
-    = pipeline_find (&ahead->pipeline, offset, &count, &n);
+    = pipeline_find (&ahead->pipeline, offset, &count);
 
   *others = count;
   if (!request) {
@@ -352,7 +353,9 @@ take (ReadAhead *ahead, void *buffer, guint32 count, guint64 offset,
   const bool ready
     = pipeline_take (request, buffer, count, offset, budget, came);
   ahead->read_to = offset + count;
-  go_on (ahead, n, offset + count);
+  /* Others may have popped pieces before it meanwhile. */
+  go_on (ahead, pipeline_number (&ahead->pipeline, request->piece),
+         offset + count);
   return ready ? count : 0;
 }
 
