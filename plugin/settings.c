@@ -144,36 +144,34 @@ set_new_name (void *text, const char *key, const char *value, GError **error)
   return set_text (text, key, value, error);
 }
 
+/* One of two words, of which yes sets member. */
+static bool
+set_one_of (bool *member, const char *first, const char *second,
+            const char *yes, const char *key, const char *value,
+            GError **error)
+{
+  *member = strcmp (value, yes) == 0;
+  return strcmp (value, first) == 0 || strcmp (value, second) == 0
+    || error_set (error, EINVAL, "%s=%s is neither %s nor %s", key, value,
+                  first, second);
+}
+
 static bool
 set_full (void *member, const char *key, const char *value, GError **error)
 {
-  const bool full = strcmp (value, "full") == 0;
-
-  *(bool *) member = full;
-  return full || strcmp (value, "refuse") == 0
-    || error_set (error, EINVAL, "%s=%s is neither refuse nor full", key,
-                  value);
+  return set_one_of (member, "refuse", "full", "full", key, value, error);
 }
 
 static bool
 set_cache (void *member, const char *key, const char *value, GError **error)
 {
-  const bool none = strcmp (value, "none") == 0;
-
-  *(bool *) member = none;
-  return none || strcmp (value, "default") == 0
-    || error_set (error, EINVAL, "%s=%s is neither default nor none", key,
-                  value);
+  return set_one_of (member, "default", "none", "none", key, value, error);
 }
 
 static bool
 set_yes (void *member, const char *key, const char *value, GError **error)
 {
-  const bool yes = strcmp (value, "yes") == 0;
-
-  *(bool *) member = yes;
-  return yes || strcmp (value, "no") == 0
-    || error_set (error, EINVAL, "%s=%s is neither yes nor no", key, value);
+  return set_one_of (member, "yes", "no", "yes", key, value, error);
 }
 
 static bool

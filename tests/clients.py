@@ -3,6 +3,9 @@
 #
 # For tests: clients of a server that tells base:allocation.
 
+import sys
+import threading
+
 import nbd
 
 
@@ -18,3 +21,15 @@ def knowing(socket, size):
     h = connected(socket)
     h.block_status(size, 0, lambda *args: 0)
     return h
+
+
+def run_clients(work, count, wrong):
+    """Calls work with each number below count, all at once; ends in failure
+    with what they have added to wrong."""
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        sys.exit("\n".join(wrong[:10]))

@@ -7,9 +7,9 @@
 #
 # TRUTH is a raw file of the same bytes.
 
-import os, random, sys, threading
+import os, random, sys
 import nbd
-from clients import connected
+from clients import connected, run_clients
 
 SOCKET, TRUTH = sys.argv[1], sys.argv[2]
 SEED = int(sys.argv[3])
@@ -88,10 +88,4 @@ def work(number):
     except Exception as e:
         wrong.append("client %d: %r" % (number, e))
 
-threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-if wrong:
-    sys.exit("\n".join(wrong[:10]))
+run_clients(work, 8, wrong)

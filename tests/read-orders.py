@@ -8,9 +8,9 @@
 #
 # TRUTH is a raw file of the same bytes.
 
-import os, random, sys, threading
+import os, random, sys
 import nbd
-from clients import knowing
+from clients import knowing, run_clients
 
 SOCKET, TRUTH, SEED, ORDERS = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 CLIENTS = 6
@@ -74,10 +74,4 @@ def work(client):
     except Exception as e:
         wrong.append("client %d: %r" % (client, e))
 
-threads = [threading.Thread(target=work, args=(i,)) for i in range(CLIENTS)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-if wrong:
-    sys.exit("\n".join(wrong[:10]))
+run_clients(work, CLIENTS, wrong)

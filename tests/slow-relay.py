@@ -7,6 +7,7 @@
 #   slow-relay.py LISTEN SERVER BYTES-PER-SECOND
 
 import socket, sys, threading, time
+from carrying import carry_both_ways
 
 LISTEN, SERVER, RATE = sys.argv[1], sys.argv[2], float(sys.argv[3])
 lock, free = threading.Lock(), 0
@@ -20,23 +21,6 @@ def narrow(count):
     time.sleep(max(0, until - time.monotonic()))
 
 
-def carry(source, to, wait):
-    try:
-        while True:
-            data = source.recv(65536)
-            if not data:
-                break
-            wait(len(data))
-            to.sendall(data)
-    except OSError:
-        pass
-    for end in source, to:
-        try:
-            end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(LISTEN)
 listener.listen(16)
@@ -44,5 +28,4 @@ while True:
     client = listener.accept()[0]
     server = socket.socket(socket.AF_UNIX)
     server.connect(SERVER)
-    for way in (client, server, lambda count: None), (server, client, narrow):
-        threading.Thread(target=carry, args=way, daemon=True).start()
+    carry_both_ways(client, server, narrow)

@@ -6,6 +6,7 @@
 # served already.  Clients and servers may leave meanwhile, and a connection that
 # meets another server is the end.
 . "$(dirname "$0")/functions.sh"
+export PYTHONPATH=$srcdir/tests
 
 qemu-img create -q -f qcow2 disk.qcow2 12G
 qemu-img bitmap --add disk.qcow2 monday
@@ -110,19 +111,9 @@ stop_far
 
 # All but the first connection lead to another server.
 cat >forward.py <<'END'
-import socket, sys, threading
+import socket, sys
+from carrying import carry_both_ways
 listen, first, others = map(int, sys.argv[1:])
-def pump(a, b):
-    try:
-        while data := a.recv(65536):
-            b.sendall(data)
-    except OSError:
-        pass
-    for s in a, b:
-        try:
-            s.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", listen))
@@ -132,8 +123,7 @@ while True:
     a = s.accept()[0]
     b = socket.create_connection(("127.0.0.1", to))
     to = others
-    for pair in (a, b), (b, a):
-        threading.Thread(target=pump, args=pair, daemon=True).start()
+    carry_both_ways(a, b)
 END
 start_qemu larger.qcow2 "$third" --shared=40
 start_qemu disk.qcow2 "$near" --shared=40

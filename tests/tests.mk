@@ -229,6 +229,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/read-orders.py \
 	tests/sanitizers/nbdkit \
 	tests/aborted-job.py \
+	tests/carrying.py \
 	tests/clients.py \
 	tests/guest_calls.py \
 	tests/huge-server.py \
