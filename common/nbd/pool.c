@@ -346,6 +346,7 @@ mark_lost (NbdPool *pool, const char *why, GError **error)
                why, words);
   }
   atomic_store_explicit (&pool->checked, 0, memory_order_relaxed);
+  g_cond_broadcast (&pool->freed);
   return EIO;
 }
 
