@@ -141,10 +141,17 @@ tell (Keeper *keeper, int fd, guint kind, const char *text)
   return message_send (fd, kind, texts);
 }
 
-/* Whoever was told that the job ends, or has ended, connects no more. */
+/* The job is ended once the keeper hears of calm, and QEMU hangs if a connection
+ * negotiates then.  So whoever connects is told first, and returns when none
+ * does.  Before keeper_adopt, nobody connects but the caller.
+ */
 static void
-say_calm (Keeper *keeper)
+calm_down (Keeper *keeper)
 {
+  static const KeeperEvent ending = { .kind = KEEPER_EVENT_ENDING };
+
+  if (keeper->notify)
+    keeper->notify (keeper->opaque, &ending);
   tell (keeper, keeper->held_fd, KEEPER_CALM, NULL);
 }
 
@@ -171,7 +178,7 @@ forward (Keeper *keeper, const Message *message)
       keeper->notify (keeper->opaque, &event);
     }
   if (message->kind == KEEPER_LOST)
-    say_calm (keeper);
+    calm_down (keeper);
 }
 
 static void
@@ -234,7 +241,6 @@ receive_news (Keeper *keeper, int timeout_ms)
 static gpointer
 watch (gpointer data)
 {
-  static const KeeperEvent ending = { .kind = KEEPER_EVENT_ENDING };
   Keeper *keeper = data;
   struct pollfd pollfds[] = {
     { .fd = keeper->fd, .events = POLLIN },
@@ -245,8 +251,7 @@ watch (gpointer data)
     if (poll (pollfds, G_N_ELEMENTS (pollfds), -1) < 0)
       continue;
     if (pollfds[1].revents) {
-      keeper->notify (keeper->opaque, &ending);
-      say_calm (keeper);
+      calm_down (keeper);
       shutdown (keeper->fd, SHUT_WR);
       pollfds[1].fd = -1;
     }
@@ -350,7 +355,7 @@ keeper_end (Keeper *keeper)
 
   if (g_atomic_int_get (&keeper->given_up))
     return NULL;
-  say_calm (keeper);
+  calm_down (keeper);
   shutdown (keeper->fd, SHUT_WR);
   trouble = wait_for_end (keeper) ? g_steal_pointer (&keeper->trouble)
     : not_confirmed (keeper);

@@ -23,7 +23,8 @@ typedef struct JobOps JobOps;
 
 typedef enum {
   KEEPER_EVENT_LOST,            /* the job is over; text says why */
-  KEEPER_EVENT_ENDING,          /* it is being ended, as the server is */
+  KEEPER_EVENT_ENDING,          /* it is ended as soon as this returns: no
+                                 * connection to it may negotiate then */
   KEEPER_EVENT_WARNING,
   KEEPER_EVENT_SCRATCH,         /* bytes used, bytes that are left */
   KEEPER_EVENT_LIFE,            /* what keeper_look_for_life asked; text is the
@@ -70,7 +71,8 @@ bool keeper_answer (Keeper *keeper, const char *asked, Message *message,
 
 /* The calling process serves the job from here on (.after_fork).  The job ends
  * with it, or when nbdkit is told to end, which then waits for its clients.
- * notify is called in a thread of its own.
+ * notify is called in a thread of its own, and for KEEPER_EVENT_ENDING, which
+ * may come several times, also in that of keeper_end.
  */
 void keeper_adopt (Keeper *keeper, KeeperNotify notify, void *opaque);
 

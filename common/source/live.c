@@ -13,8 +13,10 @@
 #include "nbd/connect.h"
 #include "source/live.h"
 
-/* For what negotiates to be cut short, which takes a tenth of it. */
-#define CALM_MS 1000
+/* For what negotiates to be cut short.  That takes a tenth of a second, but on a
+ * busy host longer, and a guest hangs if it is not waited for.
+ */
+#define CALM_MS 10000
 
 /* Who proves that the job lives on a disk. */
 typedef struct {
@@ -182,7 +184,6 @@ on_event (void *opaque, const KeeperEvent *event)
                    "from here on%s%s", self->who, event->text,
                    event->advice ? "; " : "",
                    event->advice ? event->advice : "");
-    nbd_life_end_calmly (self->source.life, CALM_MS);
     break;
   case KEEPER_EVENT_ENDING:
     nbd_life_end_calmly (self->source.life, CALM_MS);
