@@ -143,6 +143,7 @@ unit_tests = \
 	tests/unit/keeper \
 	tests/unit/map-answer \
 	tests/unit/message \
+	tests/unit/nbd-handshake \
 	tests/unit/nbd-life \
 	tests/unit/nbd-read \
 	tests/unit/nbd-witness \
@@ -189,6 +190,7 @@ threaded_tests = \
 	tests/test-uri-tls.sh \
 	tests/unit/collector \
 	tests/unit/message \
+	tests/unit/nbd-handshake \
 	tests/unit/nbd-life \
 	tests/unit/nbd-witness \
 	tests/unit/nbd-witness-death

@@ -67,10 +67,27 @@ pass (Between *between, int from, int to)
 static int
 why_cut_short (const Between *between)
 {
-  return nbd_life_is_stopped (between->life) ? ESHUTDOWN
-    : nbd_life_is_over (between->life) ? EIO
-    : nbd_budget_left (between->deadline) == 0 ? ETIMEDOUT
+  /* In this order: it may be told to end between the two. */
+  if (nbd_life_is_over (between->life))
+    return nbd_life_is_stopped (between->life) ? ESHUTDOWN : EIO;
+  return nbd_budget_left (between->deadline) == 0 ? ETIMEDOUT
     : between->left == 0 ? E2BIG : 0;
+}
+
+/* libnbd hears of the end, but the option that it is sending goes on whole: a
+ * server that waits for the rest of one does not answer who asks whether it
+ * still negotiates (held.c).
+ */
+static void
+finish (Between *between)
+{
+  struct pollfd pollfd = { .fd = between->ours, .events = POLLIN };
+
+  shutdown (between->ours, SHUT_WR);
+  while (poll (&pollfd, 1, TICK_MS) == 1
+         && pass (between, between->ours, between->server))
+    ;
+  shutdown (between->ours, SHUT_RDWR);
 }
 
 /* Until libnbd has ended, and all that it sent has gone on. */
@@ -96,7 +113,7 @@ stand_between (void *opaque)
       shutdown (between->ours, SHUT_WR);
     }
   }
-  shutdown (between->ours, SHUT_RDWR);
+  finish (between);
   return NULL;
 }
 
