@@ -58,11 +58,14 @@ pids+=("$asking")
 wait_until 10 eval '[[ $(virsh domcontrol web2 2>&1) != ok* ]]'
 kill "$nbdkit2"
 
-# So who asks for that guest is told of nothing.
+# So who asks for that guest is told of nothing, if of the sizes of its disks, too;
+# and who wants a job is told who has it.
+refuses "guest web2 is being served by another of our servers .*pgrep -a nbdkit" \
+  libvirt="$connect" domain=web2 checkpoint=monday
 mkdir look
 (cd look
  refuses "guest web2 .*: libvirt did not tell of it within a minute; see if its daemon is well with: " \
-   libvirt="$connect" domain=web2 checkpoint=monday) >look.log 2>&1 &
+   libvirt="$connect" domain=web2) >look.log 2>&1 &
 looking=$!
 
 ends "$nbdkit2" web2/nbdkit.log

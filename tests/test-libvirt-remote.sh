@@ -47,9 +47,10 @@ key_file = \"$tmpdir/pki/server-key.pem\"
 lab_libvirtd_options+=(--listen)
 
 guest_disk vda.qcow2
+guest_disk vdb.qcow2
 lab_start
 guest=web1
-guest_iothread=virtio guest_define web1 vda.qcow2
+guest_iothread=virtio guest_define web1 vda.qcow2 vdb.qcow2
 guest_start web1
 virsh checkpoint-create-as web1 monday
 guest_write web1 vda "write -P 2 1M 64k"
@@ -65,7 +66,7 @@ refuses 'is on another machine, .*nbd-tls=yes .*backup_tls_x509_cert_dir.*nbd-tl
 # one_backup ARGS…: the data is right, and libvirt's words are in job.
 one_backup ()
 {
-  serve libvirt="$remote" domain=web1 checkpoint=monday "$@" -- '
+  serve libvirt="$remote" domain=web1 checkpoint=monday disk=vda "$@" -- '
     virsh -c "$connect" backup-dumpxml web1 >job
     nbdinfo --map "$uri"
     qemu-img convert -f raw -O raw "$uri" got.raw' >map
@@ -100,6 +101,7 @@ for instant in go ready; do
   lab_state web1 | diff -u before - || fail "a killed start left something"
 done
 
+# Of both disks, which are connected to at once.
 mkdir nothing
 refuses 'guest web1 .*, disk vda \(nbds://127.0.0.1:10810/vda.*' \
   libvirt="$remote" domain=web1 checkpoint=monday create=tuesday \

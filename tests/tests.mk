@@ -16,6 +16,7 @@ script_tests = \
 	tests/test-libvirt-lost.sh \
 	tests/test-libvirt-hangs.sh \
 	tests/test-libvirt-live-guest.sh \
+	tests/test-libvirt-many-checkpoints.sh \
 	tests/test-libvirt-merge.sh \
 	tests/test-libvirt-session.sh \
 	tests/test-libvirt-start-fails.sh \
@@ -163,6 +164,7 @@ unit_tests = \
 # takes three minutes.)
 threaded_tests = \
 	tests/test-libvirt-lost.sh \
+	tests/test-libvirt-many-checkpoints.sh \
 	tests/test-libvirt-merge.sh \
 	tests/test-property-merge.sh \
 	tests/test-property-views.sh \

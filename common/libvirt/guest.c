@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <libxml/uri.h>
 
 #include "base/error.h"
 #include "keeper/telling.h"
@@ -61,6 +62,16 @@ take_guest (GuestLook *look, const Message *message, GError **error)
   }
   forest_link (look->tree);
   return look->guest != NULL;
+}
+
+bool
+guest_is_remote (const char *uri)
+{
+  xmlURIPtr parsed = xmlParseURI (uri);
+  const bool is_remote = parsed && parsed->server && parsed->server[0];
+
+  xmlFreeURI (parsed);
+  return is_remote;
 }
 
 bool

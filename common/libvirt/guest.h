@@ -26,7 +26,7 @@ typedef struct {
   bool privileged;              /* a system daemon: QEMU may have a user of
                                  * its own */
   GHashTable *sizes;            /* target → guint64 *, bytes; of a running
-                                 * guest's disks */
+                                 * guest's disks, where no job is to begin */
   Forest *tree;
   GPtrArray *skipped;           /* of char *: documents left out, and why */
 } GuestLook;
@@ -47,6 +47,9 @@ typedef struct {
   bool take_over;               /* end a job that a crash of ours left */
   const char *const *scratch;   /* files we may find left over, and remove */
 } JobRequest;
+
+/* Does libvirt's URI name another machine? */
+bool guest_is_remote (const char *uri);
 
 /* Connect (writable: to begin a job), find the guest by name or UUID, look. */
 bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,

@@ -154,31 +154,11 @@ find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
  * file was which disk.
  */
 static bool
-tell_checkpoints (const Hypervisor *hypervisor, int fd, GError **error)
+tell_checkpoint (int fd, const char *document, GError **error)
 {
-  virDomainCheckpointPtr *all = NULL;
-  const int count
-    = virDomainListAllCheckpoints (hypervisor->domain, &all, 0);
-  bool ok = count >= 0
-    || hypervisor_error (error, "guest %s: cannot list its checkpoints",
-                         hypervisor->domain_name);
+  const char *const texts[] = { document, NULL };
 
-  for (int i = 0; i < count; i++) {
-    g_autoptr (virDomainCheckpoint) checkpoint = all[i];
-    g_autofree char *xml
-      = ok ? virDomainCheckpointGetXMLDesc (checkpoint, 0) : NULL;
-    const char *const texts[] = { xml, NULL };
-
-    if (xml)
-      ok = tell (fd, KEEPER_CHECKPOINT, texts, error);
-    /* One that was deleted since it was listed is no failure. */
-    else if (ok && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_CHECKPOINT)
-      ok = hypervisor_error (error, "guest %s: cannot read its checkpoint %s",
-                             hypervisor->domain_name,
-                             virDomainCheckpointGetName (checkpoint));
-  }
-  free (all);
-  return ok;
+  return tell (fd, KEEPER_CHECKPOINT, texts, error);
 }
 
 /* "qemu+tls://host/system" → host (without the brackets of IPv6), and whether
@@ -214,25 +194,28 @@ add_sizes (GStrvBuilder *texts, virDomainPtr domain, const char *xml)
   }
 }
 
+/* with_sizes: of the disks of one that runs, each of which is a question.  What
+ * finds a guest tells also whether it runs.
+ */
 static bool
-tell_guest (Hypervisor *hypervisor, int fd, GError **error)
+tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
 {
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   virDomainPtr domain = hypervisor->domain;
-  const int active = virDomainIsActive (domain);
+  const bool active = virDomainGetID (domain) != (unsigned) -1;
   g_autofree char *xml = virDomainGetXMLDesc (domain, 0);
   g_autofree char *uri = virConnectGetURI (hypervisor->connection);
   bool privileged;
   g_autofree char *host = split_uri (uri, &privileged);
 
   hypervisor->remote = host != NULL;
-  if (active < 0 || !xml)
+  if (!xml)
     return hypervisor_error (error, "guest %s: cannot read its definition",
                              hypervisor->domain_name);
   g_strv_builder_add_many (builder, xml, active ? "1" : "", host ? host : "",
                            uri ? uri : hypervisor->uri, privileged ? "1" : "",
                            NULL);
-  if (active)
+  if (active && with_sizes)
     add_sizes (builder, domain, xml);
   g_auto (GStrv) texts = g_strv_builder_end (builder);
   return tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
@@ -247,8 +230,8 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
   hypervisor->connection
     = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
   return hypervisor->connection && find_guest (hypervisor, domain, error)
-    && tell_checkpoints (hypervisor, fd, error)
-    && tell_guest (hypervisor, fd, error);
+    && hypervisor_checkpoints (hypervisor, tell_checkpoint, fd, error)
+    && tell_guest (hypervisor, !writable, fd, error);
 }
 
 /* What was there is let go only when all is found anew; until then its names

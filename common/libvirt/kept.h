@@ -75,7 +75,8 @@ bool hypervisor_error (GError **error, const char *format, ...)
 virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
                                GError **error);
 
-/* Connect, find the guest, and tell of it and its checkpoints on fd.  libvirt's
+/* Connect, find the guest, and tell of it and its checkpoints on fd; of the sizes
+ * of its disks only if not writable.  libvirt's
  * calls have no limit, so an alarm ends the process if there is nothing to tell
  * for longer than anybody waits; the caller stops it.  (With a job, all wait
  * until QEMU answers, or until QEMU or libvirt's daemon, which connect.c asks
@@ -83,6 +84,13 @@ virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
  */
 bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
                       const char *domain, bool writable, GError **error);
+
+/* Have each of the guest's checkpoint documents heeded, with fd, in no order that
+ * means anything.  False with an error: not all can be had, or heed said so.
+ */
+typedef bool (*CheckpointHeed) (int fd, const char *document, GError **error);
+bool hypervisor_checkpoints (const Hypervisor *hypervisor,
+                             CheckpointHeed heed, int fd, GError **error);
 
 /* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
 bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);

@@ -19,9 +19,9 @@
 #include "source/live-plan.h"
 #include "tree/redefine.h"
 
-/* A disk with one layer, of which nothing is known yet but its size. */
-static Disk *
-add_disk (Source *source, const char *target, const char *path, guint64 size)
+Disk *
+libvirt_add_disk (Source *source, const char *target, const char *path,
+                  guint64 size)
 {
   Disk *disk = disk_new (target);
 
@@ -42,7 +42,8 @@ libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
   for (guint i = 0; i < look->guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
     const guint64 *size = g_hash_table_lookup (look->sizes, disk->target);
-    Disk *added = add_disk (source, disk->target, self->who, size ? *size : 0);
+    Disk *added = libvirt_add_disk (source, disk->target, self->who,
+                                    size ? *size : 0);
     const GPtrArray *all = forest_all (look->tree);
     for (guint j = 0; j < all->len; j++) {
       const char *name
@@ -55,54 +56,6 @@ libvirt_look_only (LiveSource *self, GuestLook *look, GError **error)
   error_set (&source->look_only, EPERM, "%s is running and no backup was "
              "begun, so only names can be had", self->who);
   error_advise (&source->look_only, REMEDY_BEGIN_BACKUP, NULL);
-  return true;
-}
-
-static char *
-export_uri (const LiveSource *self, const Backup *backup,
-            const char *export_name)
-{
-  g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
-
-  if (backup->socket) {
-    g_autofree char *socket = g_uri_escape_string (backup->socket, "/", FALSE);
-    return g_strdup_printf ("nbd+unix:///%s?socket=%s", name, socket);
-  }
-  g_autofree char *folder = self->certificates
-    ? g_uri_escape_string (self->certificates, "/", FALSE) : NULL;
-  const bool is_ipv6 = strchr (backup->host, ':') != NULL;
-  return g_strdup_printf ("%s://%s%s%s:%u/%s%s%s",
-                          backup->tls ? "nbds" : "nbd", is_ipv6 ? "[" : "",
-                          backup->host, is_ipv6 ? "]" : "", backup->port,
-                          name, folder ? "?tls-certificates=" : "",
-                          folder ? folder : "");
-}
-
-/* Connect to a disk's export and see that all is there. */
-static bool
-connect_disk (LiveSource *self, const Backup *backup,
-              const BackupDisk *disk, GError **error)
-{
-  g_autofree char *uri = export_uri (self, backup, disk->export_name);
-  g_autofree char *what
-    = g_strdup_printf ("%s, disk %s (%s)", self->who, disk->target, uri);
-  g_autofree char *context = disk->incremental
-    ? g_strconcat (NBD_CONTEXT_BITMAP, disk->export_bitmap, NULL) : NULL;
-  NbdLife *life = self->source.life;
-  struct nbd_handle *nbd = nbd_connect_look (life, uri, what, error);
-
-  if (!nbd)
-    return false;
-  if (!nbd_connect_go (life, nbd, context, what, error)) {
-    nbd_connect_drop (life, nbd);
-    return false;
-  }
-  live_add_disk (self, disk->target, nbd);
-  Disk *added = add_disk (&self->source, disk->target, uri,
-                          (guint64) nbd_get_size (nbd));
-  added->full = !disk->incremental;
-  if (disk->incremental)
-    source_add_bitmap (added, disk->export_bitmap);
   return true;
 }
 
@@ -131,7 +84,7 @@ static void
 add_refused (LiveSource *self, const LivePlan *plan, const char *target)
 {
   const GError *why = g_hash_table_lookup (plan->useless, target);
-  Disk *disk = add_disk (&self->source, target, self->who, 0);
+  Disk *disk = libvirt_add_disk (&self->source, target, self->who, 0);
 
   if (why)
     disk->useless = g_error_copy (why);
@@ -148,11 +101,8 @@ serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
   Source *source = &self->source;
   const char *since = plan->request->checkpoint;
 
-  for (guint i = 0; i < backup->disks->len; i++) {
-    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
-    if (!connect_disk (self, backup, disk, error))
-      return false;
-  }
+  if (!libvirt_connect_disks (self, backup, error))
+    return false;
   /* Known, though refused, so that a client who asks learns why. */
   for (guint i = 0; i < plan->refused->len; i++)
     add_refused (self, plan, g_ptr_array_index (plan->refused, i));

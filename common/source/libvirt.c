@@ -63,14 +63,19 @@ begins_job (const SourceRequest *request)
   return request->checkpoint || request->create || request->on_missing_full;
 }
 
-/* With a keeper of its own, which ends here. */
+/* With a keeper of its own, which ends here.  What lies on another machine is
+ * not served at rest.
+ */
 static bool
 libvirt_look (const SourceRequest *request, const Reporter *reporter,
               bool *at_rest, GError **error)
 {
   g_auto (GuestLook) look = { 0 };
-  Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
 
+  *at_rest = false;
+  if (guest_is_remote (request->libvirt))
+    return true;
+  Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
   if (!keeper)
     return false;
   const bool ok

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "libvirt/backup-xml.h"
 #include "libvirt/guest.h"
 #include "source/live.h"
 
@@ -29,6 +30,16 @@ Source *libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
 
 /* Names without content: what could be served.  Takes look->tree. */
 bool libvirt_look_only (LiveSource *self, GuestLook *look, GError **error);
+
+/* Add a disk with one layer, of which nothing is known yet but its size. */
+Disk *libvirt_add_disk (Source *source, const char *target, const char *path,
+                        guint64 size);
+
+/* Connect to the exports of a job's disks, all at once, and add them.  False: not
+ * all are there, as they must be.
+ */
+bool libvirt_connect_disks (LiveSource *self, const Backup *backup,
+                            GError **error);
 
 /* Begin a job, and connect to all of its disks.  Takes look->tree. */
 bool libvirt_back_up (LiveSource *self, const SourceRequest *request,
