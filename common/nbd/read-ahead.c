@@ -28,6 +28,8 @@
  * much that is shows only when the way is full: so many bytes a microsecond.
  */
 #define SENDS_AT_MOST 1600
+/* A stream begins with that part of it. */
+#define FIRST_SHARE 16
 /* Filling the way leaves so much for the windows of others. */
 #define FOR_OTHERS (24 * 1024 * 1024)
 /* For as many bytes a millisecond is waited when a client leaves. */
@@ -111,15 +113,23 @@ wanted (ReadAhead *ahead)
   return MIN (ahead->depth, less_parallel (ahead, ahead->lent));
 }
 
+/* So many pieces fill the way to the server. */
+static guint
+filling (const ReadAhead *ahead)
+{
+  const guint64 bytes = SENDS_AT_MOST
+    * (guint64) nbd_pool_round_trip (ahead->pipeline.pool);
+
+  return (guint) MIN (bytes / PIECE_BYTES, (guint64) PIPELINE_PIECES);
+}
+
 /* What was read ahead was of use: fill the way, as far as there is memory for it.
  */
 static void
 widen (ReadAhead *ahead)
 {
-  const guint64 fills = SENDS_AT_MOST
-    * (guint64) nbd_pool_round_trip (ahead->pipeline.pool) / PIECE_BYTES;
   const guint want
-    = (guint) MIN (ahead->usual + fills, (guint64) PIPELINE_PIECES);
+    = MIN (ahead->usual + filling (ahead), (guint) PIPELINE_PIECES);
   const guint before = ahead->lent;
 
   lend (ahead, want, FOR_OTHERS);
@@ -292,13 +302,15 @@ forget_behind (ReadAhead *ahead, guint n)
   return useful;
 }
 
-/* A stream may begin there. */
+/* A stream may begin there.  A server that is far away is asked for more at once,
+ * since to learn that it goes on takes a round trip.
+ */
 static void
 begin_anew (ReadAhead *ahead, guint64 next)
 {
   rest (ahead);
   ahead->next = next;
-  ahead->depth = 1;
+  ahead->depth = 1 + filling (ahead) / FIRST_SHARE;
 }
 
 /* The reader is at piece n, and at that offset. */

@@ -16,8 +16,12 @@
  * block after another waits for both each time.
  */
 #define PAUSE_FACTOR 1
-/* But never longer than that, and after a look that failed, so long. */
-#define PAUSE_MOST_US 50000
+/* But never longer than that: what a look takes longer, libvirt or the way to it
+ * does, which may be far.
+ */
+#define PAUSE_MOST_US 10000
+/* After a look that failed. */
+#define PAUSE_FAILED_US 50000
 #define TICK_US 100000
 
 struct NbdWitness {
@@ -60,7 +64,7 @@ nbd_witness_told (NbdWitness *witness, NbdWitnessWord word)
 {
   const gint64 now = g_get_monotonic_time ();
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&witness->lock);
-  const gint64 pause = word == NBD_WITNESS_UNKNOWN ? PAUSE_MOST_US
+  const gint64 pause = word == NBD_WITNESS_UNKNOWN ? PAUSE_FAILED_US
     : MIN (PAUSE_FACTOR * (now - witness->began), PAUSE_MOST_US);
 
   witness->looking = false;

@@ -90,7 +90,7 @@ test_proof (void)
     nbd_witness_told (witness, NBD_WITNESS_UNKNOWN);
     g_assert_false (nbd_witness_confirms (witness, came));
     g_assert_true (nbd_witness_confirms (witness, proven));
-    frozen += PAUSE_MOST_US - 1;
+    frozen += PAUSE_FAILED_US - 1;
     g_assert_false (nbd_witness_confirms (witness, came));
     g_assert_cmpuint (looks, ==, i);
     frozen++;
