@@ -128,9 +128,12 @@ class Case:
             # Nobody is told anything more: the command ends by itself.
             self.wait(COMMAND_S + LEFT_AFTER)
         elif not self.wait(0.3):
-            for pid in self.servers():
-                end(pid, self.signal)
-            self.wait(LEFT_AFTER)
+            # Again and again, as one may just have forked.
+            for _ in range(LEFT_AFTER):
+                for pid in self.servers():
+                    end(pid, self.signal)
+                if self.wait(1):
+                    break
         left = processes(self.word)
         for pid in left:
             describe(pid)
