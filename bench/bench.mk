@@ -52,6 +52,10 @@ bench_modules = \
 	bench/loads_far.py \
 	bench/loads_frag.py \
 	bench/loads_growth.py \
+	bench/far-link.py \
+	bench/libvirt-far.py \
+	bench/libvirt-far.sh \
+	bench/loads_libvirt_far.py \
 	bench/loads_live.py \
 	bench/loads_map.py \
 	bench/loads_map_far.py \

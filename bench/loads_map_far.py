@@ -115,6 +115,16 @@ def targets(milliseconds):
         for client in ("first client", "later client") if milliseconds > 1]
 
 
+@load("map-far-16t", "16 TiB, every other 64 KiB dirty, %s: nbdinfo --map "
+      "--totals, our start and one block status" % loads_far.away(20),
+      targets=[("ours, started, last block", "direct from QEMU", 1.2),
+               ("ours, memory in MiB", None, 64)])
+def map_far_16t(lab):
+    return loads_map.map_ways(
+        lab, 16 * images.TiB, False,
+        lambda server: loads_far.relayed(lab, server, 20))
+
+
 for way in loads_far.ROUND_TRIPS:
     load("map-far-%d" % way, "1 TiB, every other 64 KiB dirty, %s: from our "
          "start until nbdinfo --map --totals has it%s" % (
