@@ -75,12 +75,11 @@ def over_tls(lab, args):
         + "&tls-psk-file=" + keys
 
 
-def map_ways(lab, size, nbdkit_too, farther=lambda server: server):
+def map_ways(lab, size, nbdkit_too):
     """nbdkit sends each extent by a system call of its own, as the synthetic
     server shows.  Of a large map, that is left out: what is measured is how
     long it takes us to read it."""
-    qemu = farther(images.null_with_runs(lab, size,
-                                         size // images.BLOCK // 2))
+    qemu = images.null_with_runs(lab, size, size // images.BLOCK // 2)
     args = ["uri=" + qemu.uri(), "checkpoint=" + images.BITMAP]
     memory = Way(None, most=0)
     ways = {
