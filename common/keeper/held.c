@@ -28,6 +28,7 @@
 #include "base/fd.h"
 #include "keeper/held.h"
 #include "keeper/job-ops.h"
+#include "keeper/keeper.h"
 
 #define NOISE_BYTES 65536
 #define ID_MAX_BYTES 20         /* a guint64's digits */
@@ -36,7 +37,8 @@
  * (NBD_DEFAULT_HANDSHAKE_MAX_SECS, QEMU 7.2.14 and 9.1).
  */
 #define SETTLES_WITHIN_MS 12000
-#define HEARD_WITHIN_MS (SETTLES_WITHIN_MS + 2000)
+/* A server that hears of its job's loss calms down first. */
+#define HEARD_WITHIN_MS (KEEPER_CALM_MS + SETTLES_WITHIN_MS + 2000)
 
 typedef struct {
   int fd;

@@ -143,16 +143,16 @@ tell (Keeper *keeper, int fd, guint kind, const char *text)
 
 /* The job is ended once the keeper hears of calm, and QEMU hangs if a connection
  * negotiates then.  So whoever connects is told first, and returns when none
- * does.  Before keeper_adopt, nobody connects but the caller.
+ * does; if one still may, the keeper waits for our end (or held_wait's limit).
+ * Before keeper_adopt, nobody connects but the caller.
  */
 static void
 calm_down (Keeper *keeper)
 {
   static const KeeperEvent ending = { .kind = KEEPER_EVENT_ENDING };
 
-  if (keeper->notify)
-    keeper->notify (keeper->opaque, &ending);
-  tell (keeper, keeper->held_fd, KEEPER_CALM, NULL);
+  if (!keeper->notify || keeper->notify (keeper->opaque, &ending))
+    tell (keeper, keeper->held_fd, KEEPER_CALM, NULL);
 }
 
 static void

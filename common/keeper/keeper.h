@@ -45,7 +45,14 @@ typedef struct {
   KeeperLife life;
 } KeeperEvent;
 
-typedef void (*KeeperNotify) (void *opaque, const KeeperEvent *event);
+/* False to KEEPER_EVENT_ENDING: a connection may still negotiate. */
+typedef bool (*KeeperNotify) (void *opaque, const KeeperEvent *event);
+
+/* So long at most may whoever is told of KEEPER_EVENT_ENDING take.  It needs a
+ * tenth of a second, but on a busy host longer, and a guest hangs if it is not
+ * waited for.
+ */
+#define KEEPER_CALM_MS 10000
 
 /* Start the process, before there are threads (.get_ready).  Borrows both. */
 Keeper *keeper_start (const JobOps *ops, const Reporter *reporter,

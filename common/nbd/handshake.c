@@ -21,6 +21,8 @@
 #define PIECE 65536
 /* How soon it is noticed that we are told to end. */
 #define TICK_MS 100
+/* For libnbd to hear of the end. */
+#define FINISH_MS 5000
 
 typedef struct {
   const NbdLife *life;
@@ -74,6 +76,26 @@ why_cut_short (const Between *between)
     : between->left == 0 ? E2BIG : 0;
 }
 
+/* Although life is over. */
+static bool
+send_by (int fd, const char *bytes, gsize length, gint64 deadline)
+{
+  struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
+
+  while (length > 0 && nbd_budget_left (deadline) > 0) {
+    const ssize_t n = send (fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+      return false;
+    if (n < 0)
+      poll (&pollfd, 1, nbd_budget_left (deadline));
+    else {
+      bytes += n;
+      length -= (gsize) n;
+    }
+  }
+  return length == 0;
+}
+
 /* libnbd hears of the end, but the option that it is sending goes on whole: a
  * server that waits for the rest of one does not answer who asks whether it
  * still negotiates (held.c).
@@ -81,12 +103,23 @@ why_cut_short (const Between *between)
 static void
 finish (Between *between)
 {
-  struct pollfd pollfd = { .fd = between->ours, .events = POLLIN };
+  const gint64 deadline = nbd_deadline_in (FINISH_MS);
+  struct pollfd fds[] = {
+    { .fd = between->ours, .events = POLLIN },
+    { .fd = between->ended[0], .events = POLLIN },
+  };
+  char bytes[PIECE];
 
   shutdown (between->ours, SHUT_WR);
-  while (poll (&pollfd, 1, TICK_MS) == 1
-         && pass (between, between->ours, between->server))
-    ;
+  while (nbd_budget_left (deadline) > 0) {
+    if (poll (fds, G_N_ELEMENTS (fds), nbd_budget_left (deadline)) < 0)
+      continue;
+    const ssize_t n = fds[0].revents
+      ? recv (between->ours, bytes, sizeof bytes, MSG_DONTWAIT) : -1;
+    if (n == 0 || (n < 0 && fds[1].revents)
+        || (n > 0 && !send_by (between->server, bytes, (gsize) n, deadline)))
+      break;
+  }
   shutdown (between->ours, SHUT_RDWR);
 }
 
@@ -176,7 +209,7 @@ step_out (Between *between, int fd)
 
 int
 nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
-               const NbdLife *life, gsize most, gint64 deadline)
+               NbdLife *life, gsize most, gint64 deadline)
 {
   Between between = { .life = life, .deadline = deadline, .left = most,
                       .server = -1, .ours = -1, .ended = { -1, -1 } };
@@ -201,6 +234,8 @@ nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
         && nbd_aio_is_closed (nbd) != 1)
       failure = step_out (&between, fd);
   }
+  if (failure && between.server >= 0)
+    nbd_life_see_off (life, nbd, between.server);
   close_fd (&between.server);
   close_fd (&between.ours);
   close_fd (&between.ended[0]);

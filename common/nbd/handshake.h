@@ -28,4 +28,4 @@ typedef int (*NbdIsPending) (struct nbd_handle *nbd);
  * thread has ended when it returns, so it may be called before nbdkit forks.
  */
 int nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
-                   const NbdLife *life, gsize most, gint64 deadline);
+                   NbdLife *life, gsize most, gint64 deadline);

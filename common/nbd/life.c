@@ -254,6 +254,33 @@ nbd_life_settle (NbdLife *life, const void *key)
   end_negotiating (life, key);
 }
 
+/* Its closing shows that the server has seen ours. */
+static void
+see_off (int fd)
+{
+  const gint64 deadline = nbd_deadline_in (NBD_SEEN_OFF_MS);
+  struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+  char noise[4096];
+
+  shutdown (fd, SHUT_WR);
+  while (nbd_budget_left (deadline) > 0)
+    if (poll (&pollfd, 1, nbd_budget_left (deadline)) == 1
+        && recv (fd, noise, sizeof noise, MSG_DONTWAIT) <= 0)
+      return;
+}
+
+void
+nbd_life_see_off (NbdLife *life, const void *key, int fd)
+{
+  if (!life->holder)
+    return;
+  g_mutex_lock (&life->lock);
+  const bool is_held = g_hash_table_contains (life->held, key);
+  g_mutex_unlock (&life->lock);
+  if (!is_held)
+    see_off (fd);
+}
+
 void
 nbd_life_let_go (NbdLife *life, const void *key, int fd)
 {
@@ -267,7 +294,7 @@ nbd_life_let_go (NbdLife *life, const void *key, int fd)
   if (id)
     life->holder->let_go (life->holder_opaque, GPOINTER_TO_SIZE (id));
   else if (fd >= 0)
-    shutdown (fd, SHUT_RDWR);
+    see_off (fd);
   end_negotiating (life, key);
 }
 
@@ -284,7 +311,7 @@ nbd_life_negotiate (NbdLife *life, const void *key)
   return true;
 }
 
-void
+bool
 nbd_life_end_calmly (NbdLife *life, guint milliseconds)
 {
   const gint64 deadline = nbd_deadline_in (milliseconds);
@@ -294,6 +321,7 @@ nbd_life_end_calmly (NbdLife *life, guint milliseconds)
   while (g_hash_table_size (life->negotiating) > 0
          && g_cond_wait_until (&life->settled, &life->lock, deadline))
     ;
+  return g_hash_table_size (life->negotiating) == 0;
 }
 
 bool

@@ -99,19 +99,26 @@ bool nbd_life_hold (NbdLife *life, const void *key, int fd, bool encrypted);
 /* It has its export, and negotiates no more. */
 void nbd_life_settle (NbdLife *life, const void *key);
 /* To be called before it is closed, whether or not it is held.  One that is not
- * is shut down, so that the server sees its end before anybody is told that it
- * does not negotiate any more.  fd -1: it was never connected.
+ * is seen off, before anybody is told that it does not negotiate any more.  fd
+ * -1: it was never connected, or has been seen off.
  */
 void nbd_life_let_go (NbdLife *life, const void *key, int fd);
+/* A connection that negotiates is given up: unless it is held, or there is no
+ * holder, tell the server, and wait until it has closed it, too, for
+ * NBD_SEEN_OFF_MS at most.
+ */
+void nbd_life_see_off (NbdLife *life, const void *key, int fd);
+#define NBD_SEEN_OFF_MS 2000
 
 /* A connection begins to negotiate, until nbd_life_settle or nbd_life_let_go:
  * with a holder, that must be over before the job ends (see settle).  False: it
  * must not begin, for the life is over.
  */
 bool nbd_life_negotiate (NbdLife *life, const void *key);
-/* End the life, and wait until none negotiates, so many milliseconds at most.
+/* End the life, and wait until none negotiates, so many milliseconds at most:
+ * false if one still does.
  */
-void nbd_life_end_calmly (NbdLife *life, guint milliseconds);
+bool nbd_life_end_calmly (NbdLife *life, guint milliseconds);
 
 /* Does this connection lead to the server that was met first under its name?
  * It may have been replaced while it lives on.  Known of Unix sockets only, by
@@ -158,10 +165,11 @@ typedef struct {
 /* A server that is well answers until so long after we are told to end. */
 #define NBD_STOP_GRACE_MS 1000
 /* So much longer, and so long after the deadline, where connections are held:
- * shutting one down ends its job.  It is only for waits in which libnbd itself
+ * shutting one down ends its job, and the keeper may need 24 s until it ends that
+ * itself (HEARD_WITHIN_MS of held.c).  It is only for waits in which libnbd itself
  * does not return.
  */
-#define NBD_HELD_GRACE_MS 20000
+#define NBD_HELD_GRACE_MS 40000
 /* From here until nbd_life_end_wait, which must come before fd is closed, the
  * connection is shut down at the deadline, or after these times: libnbd then
  * finds it broken.  Needs a thread: not before nbdkit has forked.

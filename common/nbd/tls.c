@@ -73,7 +73,11 @@ connect_to_host (const char *host, int port, const NbdLife *life,
       : refusal == EAI_MEMORY ? ENOMEM : ENODATA;
     return -1;
   }
-  for (const struct addrinfo *to = addresses; to && fd < 0; to = to->ai_next) {
+  /* The question may have taken long. */
+  if (nbd_life_is_over (life))
+    first_failure = ESHUTDOWN;
+  for (const struct addrinfo *to = addresses;
+       to && fd < 0 && !nbd_life_is_over (life); to = to->ai_next) {
     fd = connect_to (to, life, deadline);
     first_failure = first_failure ? first_failure : errno;
   }

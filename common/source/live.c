@@ -13,11 +13,6 @@
 #include "nbd/connect.h"
 #include "source/live.h"
 
-/* For what negotiates to be cut short.  That takes a tenth of a second, but on a
- * busy host longer, and a guest hangs if it is not waited for.
- */
-#define CALM_MS 10000
-
 /* Who proves that the job lives on a disk. */
 typedef struct {
   LiveSource *source;
@@ -168,7 +163,7 @@ heed_life (LiveSource *self, const KeeperEvent *event)
                       : NBD_WITNESS_UNKNOWN);
 }
 
-static void
+static bool
 on_event (void *opaque, const KeeperEvent *event)
 {
   LiveSource *self = opaque;
@@ -186,8 +181,7 @@ on_event (void *opaque, const KeeperEvent *event)
                    event->advice ? event->advice : "");
     break;
   case KEEPER_EVENT_ENDING:
-    nbd_life_end_calmly (self->source.life, CALM_MS);
-    break;
+    return nbd_life_end_calmly (self->source.life, KEEPER_CALM_MS);
   case KEEPER_EVENT_WARNING:
     reporter_warn (reporter, "%s: %s", self->who, event->text);
     break;
@@ -204,6 +198,7 @@ on_event (void *opaque, const KeeperEvent *event)
     g_mutex_unlock (&self->lock);
     break;
   }
+  return true;
 }
 
 bool

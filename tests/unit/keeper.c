@@ -278,7 +278,7 @@ calm_down (Heard *heard)
   heard->calmed++;
 }
 
-static void
+static bool
 hear (void *opaque, const KeeperEvent *event)
 {
   Heard *heard = opaque;
@@ -291,6 +291,7 @@ hear (void *opaque, const KeeperEvent *event)
   else if (event->kind == KEEPER_EVENT_ENDING)
     calm_down (heard);
   g_cond_signal (&heard->news);
+  return true;
 }
 
 /* What was read stays of use, until the job is lost. */

@@ -121,7 +121,7 @@ is_created (struct nbd_handle *nbd)
 }
 
 static int
-negotiate (struct nbd_handle *nbd, int fd, const NbdLife *life,
+negotiate (struct nbd_handle *nbd, int fd, NbdLife *life,
            gint64 deadline)
 {
   g_assert_cmpint (nbd_set_opt_mode (nbd, true), ==, 0);

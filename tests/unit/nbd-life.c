@@ -394,13 +394,13 @@ test_negotiating (void)
   gpointer both[] = { life, &first };
   GThread *thread = g_thread_new ("settle", settle_later, both);
   gint64 began = g_get_monotonic_time ();
-  nbd_life_end_calmly (life, LONG_MS);
+  g_assert_true (nbd_life_end_calmly (life, LONG_MS));
   g_assert_cmpint (g_get_monotonic_time () - began, >=, 40000);
   g_assert_cmpint (g_get_monotonic_time () - began, <, LONG_MS * 1000);
   g_thread_join (thread);
   g_assert_true (nbd_life_is_over (life));
   g_assert_false (nbd_life_negotiate (life, &first));
-  nbd_life_end_calmly (life, LONG_MS); /* at once */
+  g_assert_true (nbd_life_end_calmly (life, LONG_MS)); /* at once */
   nbd_life_free (life);
 
   /* Nor is one waited for that never ends. */
@@ -408,8 +408,60 @@ test_negotiating (void)
   nbd_life_set_holder (life, &holder, &holding);
   g_assert_true (nbd_life_negotiate (life, &first));
   began = g_get_monotonic_time ();
-  nbd_life_end_calmly (life, 100);
+  g_assert_false (nbd_life_end_calmly (life, 100));
   g_assert_cmpint (g_get_monotonic_time () - began, >=, 90000);
+  nbd_life_free (life);
+}
+
+#define SEES_AFTER_US 300000
+
+/* A server that sends what it had to say, and sees our end a while later. */
+static gpointer
+see_end (gpointer data)
+{
+  const int fd = GPOINTER_TO_INT (data);
+  char byte;
+
+  (void) !send (fd, "NBDMAGIC", 8, MSG_NOSIGNAL);
+  g_usleep (SEES_AFTER_US);
+  g_assert_cmpint (recv (fd, &byte, 1, 0), ==, 0);
+  close (fd);
+  return NULL;
+}
+
+/* One that is not held is gone for the server, too, before nobody negotiates;
+ * one that is held stays as it is.
+ */
+static void
+test_seen_off (void)
+{
+  Holding holding = { 0 };
+  NbdLife *life = nbd_life_new (NULL, 0);
+  int first = 0, second = 0, pair[2];
+
+  make_pair (pair);
+  nbd_life_see_off (life, &first, pair[0]); /* nobody cares */
+  g_assert_false (is_cut (pair, 0));
+  nbd_life_set_holder (life, &holder, &holding);
+  g_assert_true (nbd_life_negotiate (life, &first));
+  g_assert_true (nbd_life_negotiate (life, &second));
+  g_assert_true (nbd_life_hold (life, &second, 17, false));
+  nbd_life_see_off (life, &second, pair[0]);
+  g_assert_false (is_cut (pair, 0));
+  const gint64 began = g_get_monotonic_time ();
+  GThread *server
+    = g_thread_new ("server", see_end, GINT_TO_POINTER (pair[1]));
+  nbd_life_let_go (life, &first, pair[0]);
+  g_assert_cmpint (g_get_monotonic_time () - began, >=, SEES_AFTER_US);
+  nbd_life_let_go (life, &second, -1);
+  g_assert_true (nbd_life_end_calmly (life, 0));
+  g_thread_join (server);
+  close (pair[0]);
+
+  /* But not for ever. */
+  make_pair (pair);
+  nbd_life_let_go (life, &first, pair[0]);
+  close_pair (pair);
   nbd_life_free (life);
 }
 
@@ -496,6 +548,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/nbd-life/holder", test_holder);
   g_test_add_func ("/nbd-life/stop-held", test_stop_held);
   g_test_add_func ("/nbd-life/negotiating", test_negotiating);
+  g_test_add_func ("/nbd-life/seen-off", test_seen_off);
   g_test_add_func ("/nbd-life/memory", test_memory);
   g_test_add_func ("/nbd-life/serving", test_serving);
   return g_test_run ();
