@@ -6,7 +6,7 @@
 # its parent, while others come and go.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-count=103                       # PART of checkpoints.c is 100
+count=103                       # PART of checkpoints.c is 16
 guest_disk vda.qcow2 8M
 lab_start
 guest_define web1 vda.qcow2
@@ -19,7 +19,7 @@ virsh <commands >/dev/null
 names ()
 {
   serve libvirt="$connect" domain=web1 "$@" -- 'nbdinfo --list "$uri"' \
-    | sed -n 's/^export="vda@\(.*\)":$/\1/p' | sort
+    | sed -n 's/^export="vda@\(..*\)":$/\1/p' | sort
 }
 names >got
 for ((i = 1; i <= count; i++)); do echo "c$i"; done | sort >wanted

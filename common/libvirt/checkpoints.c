@@ -14,8 +14,10 @@
  * and complains (max_client_requests).
  */
 #define AT_ONCE 4
-/* Each may hold a guest's definition: no more are kept than these. */
-#define PART 100
+/* Each may hold a guest's definition: no more are kept than these, and the server
+ * waits for one of them for a minute.
+ */
+#define PART 16
 
 typedef struct {
   const Hypervisor *hypervisor;

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * The keeper's table for jobs of libvirt's, and its loop, which is libvirt's
- * own: calls and events of one connection must share a thread.
+ * own: calls and events of one connection must share a thread, once events are
+ * asked for (watch_begin).
  */
 #include <config.h>
 

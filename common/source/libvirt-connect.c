@@ -6,6 +6,7 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <string.h>
 #include <libnbd.h>
 
@@ -76,24 +77,46 @@ connect_one (gpointer data)
   return NULL;
 }
 
-/* Where there are no threads left, one after the other does as well. */
-static void
-connect_all (GPtrArray *all)
+/* Where there are too few threads or descriptors for all at once, one after the
+ * other may do.
+ */
+static bool
+connect_alone (Connecting *one)
 {
-  for (guint begin = 0; begin < all->len; begin += AT_ONCE) {
-    const guint end = MIN (begin + AT_ONCE, all->len);
-    for (guint i = begin; i < end; i++) {
-      Connecting *one = g_ptr_array_index (all, i);
-      one->thread = g_thread_try_new ("connect", connect_one, one, NULL);
-      if (!one->thread)
-        connect_one (one);
-    }
-    for (guint i = begin; i < end; i++) {
-      Connecting *one = g_ptr_array_index (all, i);
-      if (one->thread)
-        g_thread_join (one->thread);
+  const int failure = one->nbd ? 0 : one->error->code;
+
+  if (failure == EAGAIN || failure == EMFILE) {
+    g_clear_error (&one->error);
+    connect_one (one);
+  }
+  return one->nbd != NULL;
+}
+
+/* From begin on; up to the first that fails. */
+static bool
+connect_some (GPtrArray *all, guint begin, GError **error)
+{
+  const guint end = MIN (begin + AT_ONCE, all->len);
+
+  for (guint i = begin; i < end; i++) {
+    Connecting *one = g_ptr_array_index (all, i);
+    one->thread = g_thread_try_new ("connect", connect_one, one, NULL);
+    if (!one->thread)
+      connect_one (one);
+  }
+  for (guint i = begin; i < end; i++) {
+    Connecting *one = g_ptr_array_index (all, i);
+    if (one->thread)
+      g_thread_join (one->thread);
+  }
+  for (guint i = begin; i < end; i++) {
+    Connecting *one = g_ptr_array_index (all, i);
+    if (!connect_alone (one)) {
+      g_propagate_error (error, g_steal_pointer (&one->error));
+      return false;
     }
   }
+  return true;
 }
 
 static void
@@ -122,14 +145,9 @@ libvirt_connect_disks (LiveSource *self, const Backup *backup, GError **error)
     one->uri = export_uri (self, backup, one->disk->export_name);
     g_ptr_array_add (all, one);
   }
-  connect_all (all);
-  for (guint i = 0; i < all->len; i++) {
-    Connecting *one = g_ptr_array_index (all, i);
-    if (!one->nbd) {
-      g_propagate_error (error, g_steal_pointer (&one->error));
+  for (guint begin = 0; begin < all->len; begin += AT_ONCE)
+    if (!connect_some (all, begin, error))
       return false;
-    }
-  }
   for (guint i = 0; i < all->len; i++)
     add (self, g_ptr_array_index (all, i));
   return true;
