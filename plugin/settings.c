@@ -24,7 +24,7 @@ const char settings_help[] =
   "checkpoint=NAME       Serve what changed since this checkpoint.\n"
   "disk=TARGET           The disk that the empty export name means.\n"
   "tree=DIR|FILE         libvirt's checkpoint documents.\n"
-  "domain=NAME|UUID      The guest, with libvirt= or in tree=.\n"
+  "domain=NAME|UUID|ID   The guest, with libvirt= or in tree= (there no ID).\n"
   "bitmap=NAME           With uri=: the bitmap to use (repeat to unite several).\n"
   "view=overlay|sparse|guard\n"
   "                      How blocks look to clients (default overlay).\n"

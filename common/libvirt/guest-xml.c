@@ -312,6 +312,8 @@ guest_parse (const char *text, gsize length, GError **error)
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                              (GDestroyNotify) g_error_free);
   guest->chains = g_ptr_array_new_with_free_func (guest_chain_free);
+  g_autofree char *id = xml_attribute (root, "id");
+  guest->running = id != NULL;
   if (!parse_word (root, "name", &guest->name, error)
       || !parse_word (root, "uuid", &guest->uuid, error)
       || !parse_devices (root, guest, error)

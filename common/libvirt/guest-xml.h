@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
   char *name;
   char *uuid;                   /* as written there */
+  bool running;                 /* libvirt writes an ID then */
   GPtrArray *disks;             /* of GuestDisk, in the document's order */
   GHashTable *left_out;         /* target → why (GError): hard disks with a
                                  * medium that no backup can cover */

@@ -131,6 +131,47 @@ known_guests (virConnectPtr connection)
 }
 
 static bool
+same_guest (virDomainPtr one, virDomainPtr other)
+{
+  unsigned char first[VIR_UUID_BUFLEN], second[VIR_UUID_BUFLEN];
+
+  return virDomainGetUUID (one, first) == 0
+    && virDomainGetUUID (other, second) == 0
+    && memcmp (first, second, sizeof first) == 0;
+}
+
+/* A running guest's ID is a number, and another's name may be.  virsh takes the
+ * ID; for a backup, that would be a guess.
+ */
+static bool
+find_by_id (Hypervisor *hypervisor, const char *domain, GError **error)
+{
+  guint64 id;
+
+  if (!g_ascii_string_to_unsigned (domain, 10, 0, G_MAXINT, &id, NULL))
+    return true;
+  virDomainPtr named = hypervisor->domain;
+  hypervisor->domain = virDomainLookupByID (hypervisor->connection, (int) id);
+  if (!named || !hypervisor->domain
+      || same_guest (named, hypervisor->domain)) {
+    if (!hypervisor->domain)
+      hypervisor->domain = named;
+    else if (named)
+      virDomainFree (named);
+    return true;
+  }
+  char uuids[2][VIR_UUID_STRING_BUFLEN] = { "", "" };
+  virDomainGetUUIDString (named, uuids[0]);
+  virDomainGetUUIDString (hypervisor->domain, uuids[1]);
+  error_set (error, EINVAL, "%s is the name of one guest on %s and the ID of "
+             "another, %s; for the one of that name, start with domain=%s, and "
+             "for the other with domain=%s", domain, hypervisor->uri,
+             virDomainGetName (hypervisor->domain), uuids[0], uuids[1]);
+  virDomainFree (named);
+  return false;
+}
+
+static bool
 find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
 {
   virConnectPtr connection = hypervisor->connection;
@@ -138,6 +179,8 @@ find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
   hypervisor->domain = virDomainLookupByName (connection, domain);
   if (!hypervisor->domain && g_uuid_string_is_valid (domain))
     hypervisor->domain = virDomainLookupByUUIDString (connection, domain);
+  if (!find_by_id (hypervisor, domain, error))
+    return false;
   if (hypervisor->domain) {
     hypervisor->domain_name
       = g_strdup (virDomainGetName (hypervisor->domain));
@@ -180,11 +223,9 @@ split_uri (const char *text, bool *privileged)
 }
 
 static void
-add_sizes (GStrvBuilder *texts, virDomainPtr domain, const char *xml)
+add_sizes (GStrvBuilder *texts, virDomainPtr domain, const Guest *guest)
 {
-  g_autoptr (Guest) guest = guest_parse (xml, strlen (xml), NULL);
-
-  for (guint i = 0; guest && i < guest->disks->len; i++) {
+  for (guint i = 0; i < guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
     virDomainBlockInfo info;
     if (virDomainGetBlockInfo (domain, disk->target, &info, 0) < 0)
@@ -194,16 +235,17 @@ add_sizes (GStrvBuilder *texts, virDomainPtr domain, const char *xml)
   }
 }
 
-/* with_sizes: of the disks of one that runs, each of which is a question.  What
- * finds a guest tells also whether it runs.
+/* with_sizes: of the disks of one that runs, each of which is a question.  Its
+ * definition tells whether it runs: both are of one moment.
  */
 static bool
 tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
 {
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   virDomainPtr domain = hypervisor->domain;
-  const bool active = virDomainGetID (domain) != (unsigned) -1;
   g_autofree char *xml = virDomainGetXMLDesc (domain, 0);
+  g_autoptr (Guest) guest = xml ? guest_parse (xml, strlen (xml), NULL) : NULL;
+  const bool active = guest && guest->running;
   g_autofree char *uri = virConnectGetURI (hypervisor->connection);
   bool privileged;
   g_autofree char *host = split_uri (uri, &privileged);
@@ -216,7 +258,7 @@ tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
                            uri ? uri : hypervisor->uri, privileged ? "1" : "",
                            NULL);
   if (active && with_sizes)
-    add_sizes (builder, domain, xml);
+    add_sizes (builder, domain, guest);
   g_auto (GStrv) texts = g_strv_builder_end (builder);
   return tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
 }
