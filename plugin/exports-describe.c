@@ -17,7 +17,7 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
 {
   const Disk *disk = choice->view->disk;
 
-  if (part->kind == PART_WHOLE)
+  if (part->kind == PART_WHOLE || part->kind == PART_DISK)
     return disk_layer (disk, 0)->size;
   if (part->bitmap && part->bitmap->counted
       && disk_layer (disk, part->layer)->size >= disk_layer (disk, 0)->size)
@@ -112,12 +112,16 @@ exports_describe (Source *source, const ExportChoice *choice,
       = part_label_format ((guint) choice->part, choice->view->parts->len);
     g_string_append (text, which);
   }
-  g_string_append_printf (text, "disk %s", choice->view->disk->target);
+  g_string_append_printf (text, "%sdisk %s", part->kind == PART_DISK
+                          ? "the whole " : "", choice->view->disk->target);
   append_checkpoint (text, choice->view->checkpoint);
   if (choice->view->parts->len > 1)
     g_string_append_printf (text, ", to be united; in %s",
                             disk_layer (choice->view->disk, part->layer)->path);
-  append_dirty (text, source, choice, cache);
+  if (part->kind == PART_DISK)
+    g_string_append_printf (text, ", %s", source->ops->instant);
+  else
+    append_dirty (text, source, choice, cache);
   for (guint i = 0; i < source->left_out->len; i++)
     g_string_append_printf (text, "%s%s", i > 0 ? ", "
                             : "; " SOURCE_LEFT_OUT ": disk ",

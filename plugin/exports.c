@@ -57,8 +57,9 @@ exports_resolve (const Catalogue *catalogue, const Settings *settings,
   if (!catalogue_parse_name (catalogue, name, &parsed, error))
     return false;
   choice->part = parsed.part;
-  choice->view = catalogue_lookup (catalogue, parsed.target, parsed.checkpoint,
-                                   error);
+  choice->view = parsed.is_disk
+    ? catalogue_lookup_disk (catalogue, parsed.target, error)
+    : catalogue_lookup (catalogue, parsed.target, parsed.checkpoint, error);
   if (!choice->view)
     return false;
   const guint count = choice->view->parts->len;
@@ -115,5 +116,7 @@ exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque)
 {
   Listing listing = { catalogue, EXPORTS_LIMIT, add, opaque };
 
-  return catalogue_visit (catalogue, list_view, &listing) || listing.left == 0;
+  return (catalogue_visit (catalogue, list_view, &listing)
+          && catalogue_visit_disks (catalogue, list_view, &listing))
+    || listing.left == 0;
 }

@@ -30,6 +30,8 @@ handle_open (const Source *source, const Catalogue *catalogue,
   if (!exports_resolve (catalogue, settings, name, choice, error))
     return NULL;
   const DiskView *view = choice->view;
+  handle->view = export_choice_part (choice)->kind == PART_DISK
+    ? view_of_disk () : settings->view;
   if (source->look_only)
     return g_steal_pointer (&handle);
   handle->opened = open_part_acquire (cache, view->disk,
@@ -39,7 +41,7 @@ handle_open (const Source *source, const Catalogue *catalogue,
   if (!handle->opened->direct)
     handle->ahead = read_ahead_new (handle->opened->pool,
                                     map_reader_map (handle->opened->reader));
-  if (settings->view->refuses_clean) {
+  if (handle->view->refuses_clean) {
     handle->parts = open_part_acquire_all (cache, view->disk, view->parts,
                                            error);
     if (!handle->parts)

@@ -9,6 +9,7 @@
 
 typedef struct {
   ExportChoice choice;
+  const View *view;             /* how it looks */
   OpenPart *opened;             /* NULL: see Source.look_only */
   ReadAhead *ahead;             /* NULL: it reads files, not a server */
   GPtrArray *parts;             /* of OpenPart: all of the view's, if they

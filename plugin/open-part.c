@@ -101,20 +101,54 @@ use_entry (OpenParts *cache, const Disk *disk, const Part *part)
 }
 
 static bool
-open_entry (const OpenParts *cache, Entry *entry, GError **error)
+tells_zeroes (const OpenParts *cache, const Part *part)
+{
+  return part->kind == PART_DISK
+    || cache->view->dirty_zero != cache->view->dirty;
+}
+
+/* The connections of an open part of that disk, where they tell all that the disk
+ * itself needs; NULL: there are none.  A server may let in no other client.
+ */
+static NbdPool *
+share_pool (OpenParts *cache, const Entry *entry)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&cache->lock);
+
+  for (GList *link = cache->entries.head; link; link = link->next) {
+    Entry *other = link->data;
+    if (other == entry || other->disk != entry->disk
+        || other->part.layer != entry->part.layer
+        || !tells_zeroes (cache, &other->part)
+        || !g_mutex_trylock (&other->opening))
+      continue;
+    NbdPool *pool = other->opened.pool
+      ? nbd_pool_share (other->opened.pool) : NULL;
+    g_mutex_unlock (&other->opening);
+    if (pool)
+      return pool;
+  }
+  return NULL;
+}
+
+static bool
+open_entry (OpenParts *cache, Entry *entry, GError **error)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&entry->opening);
   g_auto (NbdEndpoint) endpoint = { 0 };
   Source *source = cache->source;
-  const bool zeroes = cache->view->dirty_zero != cache->view->dirty;
+  const bool zeroes = tells_zeroes (cache, &entry->part);
   OpenPart *opened = &entry->opened;
 
   if (opened->pool)
     return true;
-  if (!source->ops->endpoint (source, entry->disk, &entry->part, &endpoint,
-                              error))
-    return false;
-  g_autoptr (NbdPool) pool = nbd_pool_open (&endpoint, zeroes, error);
+  /* An endpoint that is all zero says what is true of the disk itself. */
+  g_autoptr (NbdPool) pool = entry->part.kind == PART_DISK
+    ? share_pool (cache, entry) : NULL;
+  if (!pool
+      && source->ops->endpoint (source, entry->disk, &entry->part, &endpoint,
+                                error))
+    pool = nbd_pool_open (&endpoint, zeroes, error);
   if (!pool)
     return false;
   if (endpoint.bits) {

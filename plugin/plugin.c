@@ -333,7 +333,7 @@ checkpoint_pread (void *data, void *buffer, uint32_t count, uint64_t offset,
 
   if (failure)
     return fail_request (failure, NULL);
-  if (settings->view->refuses_clean) {
+  if (handle->view->refuses_clean) {
     bool all_dirty;
     failure = handle_is_all_dirty (handle, offset, offset + count, &budget,
                                    &all_dirty, &error);
@@ -390,7 +390,7 @@ checkpoint_extents (void *data, uint32_t count, uint64_t offset,
     const DirtyState state
       = map_view_lookup (&view, offset, end, &next);
     if (nbdkit_add_extent (extents, offset, next - offset,
-                           view_extent_type (settings->view, state)) == -1)
+                           view_extent_type (handle->view, state)) == -1)
       return -1;
     if (flags & NBDKIT_FLAG_REQ_ONE)
       break;

@@ -49,6 +49,17 @@ view_lookup (const char *name)
   return NULL;
 }
 
+const View *
+view_of_disk (void)
+{
+  static const View disk = {
+    .name = "disk",
+    .dirty_zero = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
+  };
+
+  return &disk;
+}
+
 const char *
 view_names (void)
 {

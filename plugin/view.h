@@ -21,6 +21,11 @@ typedef struct {
 /* The view of that name, or NULL.  The default is view_lookup (NULL). */
 const View *view_lookup (const char *name);
 
+/* What view= says is of changes: the disk itself (PART_DISK) looks as it does to
+ * QEMU's own clients.
+ */
+const View *view_of_disk (void);
+
 /* "overlay, sparse, guard": static storage. */
 const char *view_names (void);
 

@@ -43,6 +43,11 @@ qemu-img compare -f qcow2 -F qcow2 disk.qcow2 tuesday.qcow2
 allocated tuesday.qcow2 >got
 diff -u want got || fail "nbdcopy wrote other clusters than the dirty ones"
 
+rm tuesday.qcow2
+recipe verify
+allocated tuesday.qcow2 >got
+diff -u want got || fail "verify wrote other clusters than the dirty ones"
+
 # With a snapshot.
 qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 top.qcow2
 qemu-img bitmap --add top.qcow2 monday

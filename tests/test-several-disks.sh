@@ -15,7 +15,7 @@ qemu-img bitmap --add 3.qcow2 tuesday
 
 serve 1.qcow2 2.qcow2 sdx:3.qcow2 -- 'nbdinfo --list --json "$uri"' >list.json
 [ "$(jq -r '[.exports[]["export-name"]] | join(" ")' list.json)" \
-  = "vda vda@monday vdb vdb@monday sdx@monday sdx@tuesday" ] \
+  = "vda vda@monday vdb vdb@monday sdx@monday sdx@tuesday vda@ vdb@ sdx@" ] \
   || fail "$(cat list.json)"
 
 for case in 'vda 1' 'vdb 2' 'sdx 3'; do

@@ -14,11 +14,13 @@ script_tests = \
 	tests/test-libvirt-aborted.sh \
 	tests/test-stalled-daemon.sh \
 	tests/test-libvirt-lost.sh \
+	tests/test-libvirt-guest-id.sh \
 	tests/test-libvirt-hangs.sh \
 	tests/test-libvirt-live-guest.sh \
 	tests/test-libvirt-many-checkpoints.sh \
 	tests/test-libvirt-merge.sh \
 	tests/test-libvirt-session.sh \
+	tests/test-libvirt-whole-disk.sh \
 	tests/test-libvirt-start-fails.sh \
 	tests/test-libvirt-silent-qemu.sh \
 	tests/test-libvirt-silent-start.sh \
@@ -124,6 +126,8 @@ script_tests = \
 	tests/test-uri.sh \
 	tests/test-user.sh \
 	tests/test-view-guard.sh \
+	tests/test-whole-disk.sh \
+	tests/test-wrong-clients.sh \
 	tests/test-void-bitmaps.sh \
 	tests/test-view-overlay.sh \
 	tests/test-view-sparse.sh

@@ -32,6 +32,7 @@ typedef struct {
 } NbdLane;
 
 struct NbdPool {
+  gatomicrefcount users;        /* see nbd_pool_share */
   char *what;
   NbdLife *life;                /* borrowed */
   NbdWitness *witness;          /* borrowed, or NULL */

@@ -77,6 +77,7 @@ pool_new (const NbdEndpoint *endpoint)
 {
   NbdPool *pool = g_new0 (NbdPool, 1);
 
+  g_atomic_ref_count_init (&pool->users);
   g_mutex_init (&pool->lock);
   g_cond_init (&pool->freed);
   pool->what = g_strdup (endpoint->what);
@@ -159,10 +160,17 @@ close_lanes (NbdPool *pool)
   nbd_connect_close_all (pool->life, handles, n);
 }
 
+NbdPool *
+nbd_pool_share (NbdPool *pool)
+{
+  g_atomic_ref_count_inc (&pool->users);
+  return pool;
+}
+
 void
 nbd_pool_free (NbdPool *pool)
 {
-  if (!pool)
+  if (!pool || !g_atomic_ref_count_dec (&pool->users))
     return;
   further_free (pool->further);
   collector_free (pool->collector);

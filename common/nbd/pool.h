@@ -33,6 +33,8 @@ NbdPool *nbd_pool_open (NbdEndpoint *endpoint, bool want_zeroes,
                         GError **error);
 void nbd_pool_free (NbdPool *pool);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (NbdPool, nbd_pool_free)
+/* One more who will free it; it is gone with the last.  Returns it. */
+NbdPool *nbd_pool_share (NbdPool *pool);
 
 /* The export's size in bytes; the block sizes it advertises (0: none). */
 guint64 nbd_pool_size (const NbdPool *pool);

@@ -49,6 +49,15 @@ parts_whole (void)
   return parts;
 }
 
+GPtrArray *
+parts_disk (void)
+{
+  GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
+
+  add_part (parts, PART_DISK, 0, NULL);
+  return parts;
+}
+
 /* The deepest layer that has the bitmap; the number of layers if none has. */
 static guint
 deepest_with (const Disk *disk, const char *name)

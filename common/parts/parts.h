@@ -15,6 +15,8 @@ typedef enum {
   PART_ALLOCATION,              /* the layer has none: what is allocated in it,
                                  * or above it */
   PART_WHOLE,                   /* everything */
+  PART_DISK,                    /* everything; no view of changes, but the disk
+                                 * itself, with its own zeroes */
 } PartKind;
 
 typedef struct {
@@ -49,6 +51,9 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 
 /* The one part of a disk of which everything counts as dirty. */
 GPtrArray *parts_whole (void);
+
+/* The one part that is the disk itself. */
+GPtrArray *parts_disk (void);
 
 /* A warning that who (a checkpoint, a definition) names a file that is not in
  * the disk's chain any more.  Returns a new string; g_free ().

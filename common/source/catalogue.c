@@ -111,6 +111,16 @@ catalogue_say_why (const Source *source, const DiskView *view, GError **error)
   return false;
 }
 
+static DiskView *
+disk_itself (const Disk *disk)
+{
+  DiskView *view = g_new0 (DiskView, 1);
+
+  view->disk = disk;
+  view->parts = parts_disk ();
+  return view;
+}
+
 static char *
 name_of (const Disk *disk, const Checkpoint *checkpoint)
 {
@@ -130,6 +140,28 @@ catalogue_view (const Catalogue *self, const Disk *disk,
 
   if (!view) {
     view = plan (self->source, disk, checkpoint);
+    g_hash_table_insert (self->views, g_steal_pointer (&name), view);
+  }
+  return view;
+}
+
+/* An empty checkpoint name in an export's: see export-name.h. */
+static char *
+name_of_disk (const Disk *disk)
+{
+  return export_name_format (disk->target, "", EXPORT_NAME_WHOLE);
+}
+
+static const DiskView *
+view_of_disk (const Catalogue *self, const Disk *disk)
+{
+  g_autofree char *name = name_of_disk (disk);
+  g_autoptr (GMutexLocker) locker
+    = g_mutex_locker_new ((GMutex *) &self->lock);
+  DiskView *view = g_hash_table_lookup (self->views, name);
+
+  if (!view) {
+    view = disk_itself (disk);
     g_hash_table_insert (self->views, g_steal_pointer (&name), view);
   }
   return view;
@@ -286,6 +318,15 @@ catalogue_lookup (const Catalogue *self, const char *target,
   return find_view (self, disk, checkpoint, error);
 }
 
+const DiskView *
+catalogue_lookup_disk (const Catalogue *self, const char *target,
+                       GError **error)
+{
+  const Disk *disk = catalogue_disk (self, target, error);
+
+  return disk ? view_of_disk (self, disk) : NULL;
+}
+
 /* ── All views ── */
 
 static bool
@@ -317,5 +358,20 @@ catalogue_visit (const Catalogue *self, CatalogueVisit visit, void *opaque)
   for (guint i = 0; i < disks->len; i++)
     if (!visit_disk (self, g_ptr_array_index (disks, i), visit, opaque))
       return false;
+  return true;
+}
+
+bool
+catalogue_visit_disks (const Catalogue *self, CatalogueVisit visit,
+                       void *opaque)
+{
+  const GPtrArray *disks = self->source->disks;
+
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    g_autofree char *name = name_of_disk (disk);
+    if (!visit (opaque, name, view_of_disk (self, disk)))
+      return false;
+  }
   return true;
 }

@@ -12,7 +12,8 @@
 /* A disk since a checkpoint. */
 typedef struct {
   const Disk *disk;
-  const Checkpoint *checkpoint; /* NULL: a full view since none */
+  const Checkpoint *checkpoint; /* NULL: a full view since none, or the disk
+                                 * itself */
   GPtrArray *parts;             /* of Part; NULL: it is refused */
   bool lacks_record;            /* for which it is refused, or served whole */
 } DiskView;
@@ -46,6 +47,12 @@ bool catalogue_parse_name (const Catalogue *self, const char *text,
 const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
                                   const char *checkpoint, GError **error);
 
+/* The disk itself (PART_DISK), at the instant of all its views: for a first
+ * backup, and to verify one.  Borrowed from the catalogue; NULL with ENOENT.
+ */
+const DiskView *catalogue_lookup_disk (const Catalogue *self,
+                                       const char *target, GError **error);
+
 /* The disk that the empty name means, whose view may be refused; NULL with
  * ENOENT if that is ambiguous.
  */
@@ -58,3 +65,7 @@ typedef bool (*CatalogueVisit) (void *opaque, const char *name,
                                 const DiskView *view);
 bool catalogue_visit (const Catalogue *self, CatalogueVisit visit,
                       void *opaque);
+
+/* The same for every disk itself ("vda@"). */
+bool catalogue_visit_disks (const Catalogue *self, CatalogueVisit visit,
+                            void *opaque);

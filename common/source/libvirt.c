@@ -128,6 +128,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
 
 const SourceOps source_libvirt_ops = {
   .name     = "libvirt",
+  .instant  = "as it was when the backup began",
   .look     = libvirt_look,
   .inspect  = libvirt_inspect,
   .start    = live_start,

@@ -81,6 +81,7 @@ source_set_dirty (NbdEndpoint *endpoint, const Part *part, guint depth,
 {
   switch (part->kind) {
   case PART_WHOLE:
+  case PART_DISK:
     told_to = 0;
     break;
   case PART_BITMAP:

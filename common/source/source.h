@@ -20,6 +20,7 @@ typedef struct Source Source;
 /* look, start, direct, disown, served, describe and stop may be NULL. */
 typedef struct {
   const char *name;
+  const char *instant;          /* that all views show: "as it was when …" */
 
   /* Are the disks read from files of a guest that does not run?  Called before
    * inspect; what it starts, it ends.  NULL: they are not.

@@ -267,6 +267,7 @@ uri_endpoint (Source *source, const Disk *disk, const Part *part,
 
 const SourceOps source_uri_ops = {
   .name     = "uri",
+  .instant  = "as its server shows it",
   .inspect  = uri_inspect,
   .endpoint = uri_endpoint,
   .free     = uri_free,
