@@ -68,5 +68,6 @@ bench_modules = \
 	bench/one-send.sh \
 	bench/plot.py \
 	bench/report.py
-EXTRA_DIST += bench/RESULTS.md bench/RESULTS-fragmentation.svg \
-	bench/RESULTS-size.svg bench/run $(bench_modules)
+EXTRA_DIST += bench/RESULTS.md bench/RESULTS-far.svg \
+	bench/RESULTS-far-qemu-img.svg bench/RESULTS-far-random.svg \
+	bench/RESULTS-fragmentation.svg bench/RESULTS-size.svg bench/run $(bench_modules)
