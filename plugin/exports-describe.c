@@ -6,6 +6,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "parts/part-name.h"
@@ -100,6 +101,22 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
   g_string_append (text, health (source, choice, part));
 }
 
+/* The disk itself can be served though no view of it can. */
+static void
+append_left_out (GString *text, const Source *source,
+                 const ExportChoice *choice)
+{
+  const char *before = "; " SOURCE_LEFT_OUT ": disk ";
+
+  for (guint i = 0; i < source->left_out->len; i++) {
+    const LeftOut *one = g_ptr_array_index (source->left_out, i);
+    if (strcmp (one->target, choice->view->disk->target) == 0)
+      continue;
+    g_string_append_printf (text, "%s%s", before, one->target);
+    before = ", ";
+  }
+}
+
 char *
 exports_describe (Source *source, const ExportChoice *choice,
                   OpenParts *cache)
@@ -118,15 +135,11 @@ exports_describe (Source *source, const ExportChoice *choice,
   if (choice->view->parts->len > 1)
     g_string_append_printf (text, ", to be united; in %s",
                             disk_layer (choice->view->disk, part->layer)->path);
-  if (part->kind == PART_DISK)
+  if (part->kind == PART_DISK && !source->look_only)
     g_string_append_printf (text, ", %s", source->ops->instant);
   else
     append_dirty (text, source, choice, cache);
-  for (guint i = 0; i < source->left_out->len; i++)
-    g_string_append_printf (text, "%s%s", i > 0 ? ", "
-                            : "; " SOURCE_LEFT_OUT ": disk ",
-                            ((const LeftOut *) g_ptr_array_index (
-                              source->left_out, i))->target);
+  append_left_out (text, source, choice);
   if (source->ops->describe)
     source->ops->describe (source, text);
   /* NBD allows strings of 4096 bytes. */

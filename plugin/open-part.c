@@ -107,26 +107,48 @@ tells_zeroes (const OpenParts *cache, const Part *part)
     || cache->view->dirty_zero != cache->view->dirty;
 }
 
-/* The connections of an open part of that disk, where they tell all that the disk
- * itself needs; NULL: there are none.  A server may let in no other client.
- */
-static NbdPool *
-share_pool (OpenParts *cache, const Entry *entry)
+/* Does its pool tell of zeroes?  Who may not connect again negotiates for both. */
+static bool
+negotiates_zeroes (const OpenParts *cache, const Part *part)
 {
+  return cache->source->keeps_connections || tells_zeroes (cache, part);
+}
+
+/* Other entries of the disk that may have such connections, in use from now on. */
+static GPtrArray *
+use_donors (OpenParts *cache, const Entry *entry)
+{
+  GPtrArray *donors = g_ptr_array_new_with_free_func (
+    (GDestroyNotify) open_part_release);
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&cache->lock);
 
   for (GList *link = cache->entries.head; link; link = link->next) {
     Entry *other = link->data;
-    if (other == entry || other->disk != entry->disk
+    if (other->part.kind == PART_DISK || other->disk != entry->disk
         || other->part.layer != entry->part.layer
-        || !tells_zeroes (cache, &other->part)
-        || !g_mutex_trylock (&other->opening))
+        || !negotiates_zeroes (cache, &other->part))
       continue;
-    NbdPool *pool = other->opened.pool
-      ? nbd_pool_share (other->opened.pool) : NULL;
-    g_mutex_unlock (&other->opening);
-    if (pool)
-      return pool;
+    other->users++;
+    g_ptr_array_add (donors, &other->opened);
+  }
+  return donors;
+}
+
+/* The connections of an open part of that disk, where they tell all that the disk
+ * itself needs; NULL: there are none.  A server may let in no other client, or
+ * another may have taken its place.  Only the disk itself waits for others, so
+ * nobody waits for it.
+ */
+static NbdPool *
+share_pool (OpenParts *cache, const Entry *entry)
+{
+  g_autoptr (GPtrArray) donors = use_donors (cache, entry);
+
+  for (guint i = 0; i < donors->len; i++) {
+    Entry *other = g_ptr_array_index (donors, i);
+    g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&other->opening);
+    if (other->opened.pool)
+      return nbd_pool_share (other->opened.pool);
   }
   return NULL;
 }
@@ -148,7 +170,8 @@ open_entry (OpenParts *cache, Entry *entry, GError **error)
   if (!pool
       && source->ops->endpoint (source, entry->disk, &entry->part, &endpoint,
                                 error))
-    pool = nbd_pool_open (&endpoint, zeroes, error);
+    pool = nbd_pool_open (&endpoint,
+                          negotiates_zeroes (cache, &entry->part), error);
   if (!pool)
     return false;
   if (endpoint.bits) {

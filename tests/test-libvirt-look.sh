@@ -23,11 +23,11 @@ serve libvirt="$connect" domain=web1 -- '
 cat list log
 grep -q 'Job type: *None' list || fail "a job was begun for a list"
 sed -n 's/^export="\(.*\)":$/\1/p' list >names
-printf '%s\n' vda@monday vda@tuesday vdb vdb@monday | diff -u - names \
+printf '%s\n' vda@monday vda@tuesday vdb vdb@monday vda@ vdb@ | diff -u - names \
   || fail "other names are listed"
 grep -q 'disk vda since checkpoint tuesday of .*, parent monday; .* is known once a backup is begun' \
   list || fail "no description"
-[ "$(grep -c 'export-size: 67108864' list)" -eq 4 ] || fail "no sizes"
+[ "$(grep -c 'export-size: 67108864' list)" -eq 6 ] || fail "no sizes"
 
 # What stays cached is the affair of the guest's QEMU.
 nbdkit_options=(-v)

@@ -68,7 +68,9 @@ grep -Eq '^ *1048576 +65536 +0 +data' map || fail "vda is not served beside vdb"
 grep -q "error: $left_out" begun.log || fail "$(cat begun.log)"
 ! grep -q 'cannot begin' begun.log || fail "it did begin: $(cat begun.log)"
 grep -q 'NOT in this backup: disk vdb, vdc' list || fail "$(cat list)"
-refuses_export "$left_out" vdb libvirt="$connect" domain=web1 checkpoint=monday
+for name in vdb vdb@; do
+  refuses_export "$left_out" $name libvirt="$connect" domain=web1 checkpoint=monday
+done
 lab_state web1 | diff -u before - || fail "a backup without vdb left something"
 refuses "$broken" libvirt="$connect" domain=web1 checkpoint=monday \
   create=wednesday disk=vdb

@@ -32,6 +32,14 @@ recipe ()
   [ $status -eq 0 ] || fail "recipe $1 ended with status $status"
 }
 
+mkdir first
+(cd first
+ qemu-img create -q -f qcow2 disk.qcow2 8M
+ qemu-io -f qcow2 -c 'write -q -P 1 1M 64k' disk.qcow2
+ recipe first
+ qemu-img compare -q -f qcow2 -F qcow2 disk.qcow2 monday.qcow2
+ [ "$(stat -c %b monday.qcow2)" -lt 2048 ]) || fail "the first backup is wrong"
+
 recipe convert
 qemu-img compare -f qcow2 -F qcow2 disk.qcow2 tuesday.qcow2
 allocated tuesday.qcow2 >got

@@ -39,6 +39,8 @@ vda@c1001
 vda@c2000
 vdb@c0001
 vdb@c1001
+vda@
+vdb@
 END
 for twice in 1 2; do
   serve vda:a.qcow2 vdb:b.qcow2 tree=tree -- \

@@ -129,4 +129,4 @@ qemu-io -f qcow2 -c 'write -q -P 1 2M 64k' top.qcow2
 is "$(dirty vda@a/1 top.qcow2)" "1024+64 2048+64"
 is "$(dirty vda@a/1/1 top.qcow2)" "1024+64"
 serve top.qcow2 -- 'nbdinfo --list --json "$uri"' >list.json
-is "$(jq -r '[.exports[]["export-name"]] | join(",")' list.json)" "vda,vda@a/1"
+is "$(jq -r '[.exports[]["export-name"]] | join(",")' list.json)" "vda,vda@a/1,vda@"

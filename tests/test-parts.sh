@@ -24,7 +24,7 @@ refuses_export 'vdb since monday is spread over 2 parts.*--filter=bitmap-merge' 
 
 serve top.qcow2 checkpoint=monday -- 'nbdinfo --list --json "$uri"' >list.json
 [ "$(jq -r '[.exports[]["export-name"]] | join(",")' list.json)" \
-  = vda/0,vda/1,vda/2,vda@monday/0,vda@monday/1,vda@monday/2 ] \
+  = vda/0,vda/1,vda/2,vda@monday/0,vda@monday/1,vda@monday/2,vda@ ] \
   || fail "$(cat list.json)"
 jq -r '.exports[4].description' list.json \
   | grep -q '^part 1 of 3: disk vda since .*, to be united; in .*middle.qcow2;' \

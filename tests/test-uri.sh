@@ -50,7 +50,7 @@ backup backup.want uri="$uri" bitmap=backup-vda checkpoint=monday
 serve uri="$uri" bitmap=backup-vda checkpoint=monday disk=sda -- \
   'nbdinfo --list --json "$uri"' >list.json
 [ "$(jq -r '[.exports[]["export-name"]] | join(" ")' list.json)" \
-  = "sda sda@monday" ] || fail "$(cat list.json)"
+  = "sda sda@monday sda@" ] || fail "$(cat list.json)"
 jq -r '.exports[0].description' list.json \
   | grep -q 'disk sda since checkpoint monday; 65536 bytes dirty; health not told by the server' \
   || fail "$(cat list.json)"

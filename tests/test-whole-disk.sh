@@ -56,7 +56,7 @@ diff -u wanted map || fail "bitmap-merge: another map"
 [ "$(jq -r '[.exports[]["export-name"]] | join(" ")' list.json)" \
   = "vda vda@monday vda@" ] || fail "not listed last: $(cat list.json)"
 jq -e '.exports[2].description
-       | test("^the whole disk vda, as it is while this server keeps")' list.json \
+       | test("^the whole disk vda, its files locked")' list.json \
   >/dev/null || fail "$(cat list.json)"
 qemu-nbd -t -r -f qcow2 -B monday -k "$PWD/q.sock" disk.qcow2 &
 pids+=($!)

@@ -127,6 +127,7 @@ script_tests = \
 	tests/test-user.sh \
 	tests/test-view-guard.sh \
 	tests/test-whole-disk.sh \
+	tests/test-whole-disk-uri.sh \
 	tests/test-wrong-clients.sh \
 	tests/test-void-bitmaps.sh \
 	tests/test-view-overlay.sh \

@@ -131,56 +131,18 @@ known_guests (virConnectPtr connection)
 }
 
 static bool
-same_guest (virDomainPtr one, virDomainPtr other)
-{
-  unsigned char first[VIR_UUID_BUFLEN], second[VIR_UUID_BUFLEN];
-
-  return virDomainGetUUID (one, first) == 0
-    && virDomainGetUUID (other, second) == 0
-    && memcmp (first, second, sizeof first) == 0;
-}
-
-/* A running guest's ID is a number, and another's name may be.  virsh takes the
- * ID; for a backup, that would be a guess.
- */
-static bool
-find_by_id (Hypervisor *hypervisor, const char *domain, GError **error)
-{
-  guint64 id;
-
-  if (!g_ascii_string_to_unsigned (domain, 10, 0, G_MAXINT, &id, NULL))
-    return true;
-  virDomainPtr named = hypervisor->domain;
-  hypervisor->domain = virDomainLookupByID (hypervisor->connection, (int) id);
-  if (!named || !hypervisor->domain
-      || same_guest (named, hypervisor->domain)) {
-    if (!hypervisor->domain)
-      hypervisor->domain = named;
-    else if (named)
-      virDomainFree (named);
-    return true;
-  }
-  char uuids[2][VIR_UUID_STRING_BUFLEN] = { "", "" };
-  virDomainGetUUIDString (named, uuids[0]);
-  virDomainGetUUIDString (hypervisor->domain, uuids[1]);
-  error_set (error, EINVAL, "%s is the name of one guest on %s and the ID of "
-             "another, %s; for the one of that name, start with domain=%s, and "
-             "for the other with domain=%s", domain, hypervisor->uri,
-             virDomainGetName (hypervisor->domain), uuids[0], uuids[1]);
-  virDomainFree (named);
-  return false;
-}
-
-static bool
 find_guest (Hypervisor *hypervisor, const char *domain, GError **error)
 {
   virConnectPtr connection = hypervisor->connection;
+  guint64 id;
 
   hypervisor->domain = virDomainLookupByName (connection, domain);
   if (!hypervisor->domain && g_uuid_string_is_valid (domain))
     hypervisor->domain = virDomainLookupByUUIDString (connection, domain);
-  if (!find_by_id (hypervisor, domain, error))
-    return false;
+  /* Last, unlike virsh: a guest's own name must not be another's ID some day. */
+  if (!hypervisor->domain
+      && g_ascii_string_to_unsigned (domain, 10, 0, G_MAXINT, &id, NULL))
+    hypervisor->domain = virDomainLookupByID (connection, (int) id);
   if (hypervisor->domain) {
     hypervisor->domain_name
       = g_strdup (virDomainGetName (hypervisor->domain));

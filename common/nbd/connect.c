@@ -197,7 +197,8 @@ context_seen (void *opaque, const char *name)
   if (!g_str_has_prefix (name, NBD_CONTEXT_BITMAP))
     return 0;
   name += strlen (NBD_CONTEXT_BITMAP);
-  if (listing->names->len == BITMAPS_LIMIT || strlen (name) > NAME_LIMIT)
+  if (listing->names->len == BITMAPS_LIMIT || strlen (name) > NAME_LIMIT
+      || name[0] == '\0')
     listing->too_many = true;
   else
     g_ptr_array_add (listing->names, g_strdup (name));
@@ -297,9 +298,9 @@ nbd_connect_bitmaps (NbdLife *life, struct nbd_handle *nbd,
     failure = EIO;
   if (failure == E2BIG)
     return error_null (error, E2BIG, "%s: the server tells of more than %d "
-                       "bitmaps, or of one with a name of more than %d bytes, "
-                       "which is none of QEMU's", what, BITMAPS_LIMIT,
-                       NAME_LIMIT);
+                       "bitmaps, or of one with a name of more than %d bytes "
+                       "or none, which is none of QEMU's", what,
+                       BITMAPS_LIMIT, NAME_LIMIT);
   if (failure || nbd_clear_meta_contexts (nbd) == -1)
     return error_null (error, failure, "%s: the server does not tell its "
                        "bitmaps: %s; if it requires TLS, write nbds: or "

@@ -111,13 +111,14 @@ catalogue_say_why (const Source *source, const DiskView *view, GError **error)
   return false;
 }
 
+/* Whose record is useless is in no job, so it cannot be read, either. */
 static DiskView *
 disk_itself (const Disk *disk)
 {
   DiskView *view = g_new0 (DiskView, 1);
 
   view->disk = disk;
-  view->parts = parts_disk ();
+  view->parts = disk->useless ? NULL : parts_disk ();
   return view;
 }
 
@@ -323,8 +324,14 @@ catalogue_lookup_disk (const Catalogue *self, const char *target,
                        GError **error)
 {
   const Disk *disk = catalogue_disk (self, target, error);
+  const DiskView *view = disk ? view_of_disk (self, disk) : NULL;
 
-  return disk ? view_of_disk (self, disk) : NULL;
+  if (!view || view->parts)
+    return view;
+  error_set (error, EIO, "%s", disk->useless->message);
+  error_advise_as (error, disk->useless);
+  source_prefix_missing (self->source, error);
+  return NULL;
 }
 
 /* ── All views ── */
@@ -370,7 +377,8 @@ catalogue_visit_disks (const Catalogue *self, CatalogueVisit visit,
   for (guint i = 0; i < disks->len; i++) {
     const Disk *disk = g_ptr_array_index (disks, i);
     g_autofree char *name = name_of_disk (disk);
-    if (!visit (opaque, name, view_of_disk (self, disk)))
+    const DiskView *view = view_of_disk (self, disk);
+    if (view->parts && !visit (opaque, name, view))
       return false;
   }
   return true;

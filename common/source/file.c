@@ -310,7 +310,7 @@ file_disown (Source *source)
 
 const SourceOps source_file_ops = {
   .name     = "file",
-  .instant  = "as it is while this server keeps its files from being written to",
+  .instant  = "its files locked while this server runs",
   .inspect  = file_inspect,
   .start    = file_start,
   .endpoint = file_endpoint,

@@ -235,8 +235,9 @@ layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     server->uri, part->bitmap
                                     ? part->bitmap->name : "none");
-  if (g_strcmp0 (server->first_context,
-                 nbd_endpoint_dirty_context (endpoint)) == 0) {
+  if (server->first
+      && g_strcmp0 (server->first_context,
+                    nbd_endpoint_dirty_context (endpoint)) == 0) {
     nbd_life_remove_sign (server->life, server->sign);
     endpoint->first = g_steal_pointer (&server->first);
     g_clear_pointer (&server->first_context, g_free);

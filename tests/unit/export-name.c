@@ -45,6 +45,23 @@ assert_parses (const char *names, const char *text, const char *target,
   g_assert_cmpstr (name.target, ==, target);
   g_assert_cmpstr (name.checkpoint, ==, checkpoint);
   g_assert_cmpint (name.part, ==, part);
+  g_assert_cmpint (name.is_disk, ==, g_str_has_suffix (text, "vda@")
+                   || strcmp (text, "vda@/0") == 0);
+}
+
+/* Its only part has a name, too, unless that is a checkpoint's. */
+static void
+test_disk (void)
+{
+  g_autoptr (Forest) forest = make_forest ("/0");
+  g_auto (ExportName) name = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  assert_parses ("monday", "vda@", "vda", NULL, EXPORT_NAME_WHOLE);
+  assert_parses ("monday", "vda@/0", "vda", NULL, 0);
+  assert_parses ("/0", "vda@", "vda", NULL, EXPORT_NAME_WHOLE);
+  g_assert_false (export_name_parse ("vda@/0", forest, &name, &error));
+  g_assert_error (error, CHECKPOINT_ERROR, EINVAL);
 }
 
 static void
@@ -62,7 +79,6 @@ test_plain (void)
   /* Unknown checkpoints are for others to refuse. */
   assert_parses ("monday", "vda@sunday", "vda", "sunday", whole);
   assert_parses ("monday", "vda@sunday/0", "vda", "sunday", 0);
-  assert_parses ("monday", "vda@", "vda", "", whole);
   /* A part of the configured view. */
   assert_parses ("monday", "vda/0", "vda", NULL, 0);
   assert_parses ("monday", "/1", NULL, NULL, 1);
@@ -256,7 +272,8 @@ test_random (void)
       const bool ok = assert_round_trip (forest, target, checkpoint,
                                          parts[i]);
       if (!ok)
-        g_assert_true ((as_part && forest_lookup (forest, as_part))
+        g_assert_true ((as_part && (as_part[0] == '\0' /* the disk itself */
+                                    || forest_lookup (forest, as_part)))
                        || (as_whole && forest_lookup (forest, as_whole)));
       *(ok ? &parsed : &refused) += 1;
     }
@@ -272,6 +289,7 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
 
   g_test_add_func ("/export-name/plain", test_plain);
+  g_test_add_func ("/export-name/disk", test_disk);
   g_test_add_func ("/export-name/part-numbers", test_part_numbers);
   g_test_add_func ("/export-name/bitmap-names", test_bitmap_names);
   g_test_add_func ("/export-name/ambiguous", test_ambiguous);
