@@ -48,7 +48,8 @@ if [ -n "$sanitizers" ]; then
   export PATH=$srcdir/tests/sanitizers:$PATH
   export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
   # At its end it waits a second for threads, by default: nbdkit has none then.
-  export TSAN_OPTIONS="log_path=$tmpdir/sanitizer atexit_sleep_ms=50"
+  export TSAN_OPTIONS="log_path=$tmpdir/sanitizer atexit_sleep_ms=50
+    suppressions=$srcdir/tests/sanitizers/thread.supp"
   export UBSAN_OPTIONS="log_path=$tmpdir/sanitizer:print_stacktrace=1"
 fi
 

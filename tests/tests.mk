@@ -237,6 +237,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/random-runs.py \
 	tests/read-orders.py \
 	tests/sanitizers/nbdkit \
+	tests/sanitizers/thread.supp \
 	tests/aborted-job.py \
 	tests/carrying.py \
 	tests/clients.py \
