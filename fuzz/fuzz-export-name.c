@@ -27,12 +27,6 @@ check_accepted (const char *text, const Forest *forest,
 {
   g_autofree char *again = NULL;
 
-  if (name->is_disk) {
-    again = export_name_format (name->target, "", name->part);
-    if (name->checkpoint || strcmp (again, text) != 0)
-      g_error ("\"%s\" is read as a disk", text);
-    return;
-  }
   if (name->checkpoint == NULL) {
     const char *target = name->target ? name->target : "";
     again = name->part == EXPORT_NAME_WHOLE ? g_strdup (target)
@@ -62,8 +56,6 @@ check_made (const Forest *forest, const char *checkpoint, int part)
   g_auto (ExportName) name = { 0 };
 
   if (!export_name_parse (text, forest, &name, NULL))
-    return;
-  if (name.is_disk && checkpoint[0] == '\0' && name.part == part)
     return;
   if (g_strcmp0 (name.target, "vda") != 0
       || g_strcmp0 (name.checkpoint, checkpoint) != 0 || name.part != part)

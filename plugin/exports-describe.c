@@ -18,7 +18,7 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
 {
   const Disk *disk = choice->view->disk;
 
-  if (part->kind == PART_WHOLE || part->kind == PART_DISK)
+  if (part->kind == PART_WHOLE)
     return disk_layer (disk, 0)->size;
   if (part->bitmap && part->bitmap->counted
       && disk_layer (disk, part->layer)->size >= disk_layer (disk, 0)->size)

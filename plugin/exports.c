@@ -57,9 +57,8 @@ exports_resolve (const Catalogue *catalogue, const Settings *settings,
   if (!catalogue_parse_name (catalogue, name, &parsed, error))
     return false;
   choice->part = parsed.part;
-  choice->view = parsed.is_disk
-    ? catalogue_lookup_disk (catalogue, parsed.target, error)
-    : catalogue_lookup (catalogue, parsed.target, parsed.checkpoint, error);
+  choice->view = catalogue_lookup (catalogue, parsed.target, parsed.checkpoint,
+                                   error);
   if (!choice->view)
     return false;
   const guint count = choice->view->parts->len;

@@ -28,7 +28,7 @@ export_name_parse (const char *text, const Forest *forest, ExportName *name,
   gsize length;
   guint part;
 
-  *name = (ExportName) { .part = EXPORT_NAME_WHOLE };
+  *name = (ExportName) { NULL, NULL, EXPORT_NAME_WHOLE };
   if (!at) {                    /* no target has a '/' in it */
     if (part_name_parse (text, &length, &part)) {
       name->part = (int) part;
@@ -39,18 +39,12 @@ export_name_parse (const char *text, const Forest *forest, ExportName *name,
     return true;
   }
   name->target = g_strndup (text, (gsize) (at - text));
-  if (at[1] == '\0') {
-    name->is_disk = true;
-    return true;
-  }
   name->checkpoint = g_strdup (at + 1);
 
   if (!part_name_parse (at + 1, &length, &part))
     return true;
   g_autofree char *before = g_strndup (at + 1, length);
-  name->is_disk = length == 0;
-  const bool is_known
-    = name->is_disk || forest_lookup (forest, before) != NULL;
+  const bool is_known = length == 0 || forest_lookup (forest, before) != NULL;
   const bool is_whole = forest_lookup (forest, name->checkpoint) != NULL;
   if (is_whole && !is_known)
     return true;
@@ -60,7 +54,7 @@ export_name_parse (const char *text, const Forest *forest, ExportName *name,
                       before)
       || error_advise (error, REMEDY_ASK_FOR_DISK, name->target, NULL);
   g_free (name->checkpoint);
-  name->checkpoint = name->is_disk ? NULL : g_steal_pointer (&before);
+  name->checkpoint = g_steal_pointer (&before);
   name->part = (int) part;
   return true;
 }

@@ -11,15 +11,16 @@
 
 typedef struct {
   char *target;                 /* NULL: the one configured */
-  char *checkpoint;             /* NULL: the one configured */
-  bool is_disk;                 /* "vda@": the disk itself, since nothing */
+  char *checkpoint;             /* NULL: the one configured; "": since nothing,
+                                 * the disk itself (no checkpoint's name is
+                                 * empty) */
   int part;                     /* or EXPORT_NAME_WHOLE */
 } ExportName;
 
 void export_name_clear (ExportName *name);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ExportName, export_name_clear)
 
-/* Take a client's name (untrusted) apart; no checkpoint's name is empty.  "/1" is no part number if the name
+/* Take a client's name (untrusted) apart.  "/1" is no part number if the name
  * with it is a checkpoint of the forest, for bitmaps may be called anything;
  * EINVAL if the name without it is one, too.
  */

@@ -40,22 +40,35 @@ add_part (GPtrArray *parts, PartKind kind, guint layer, const Bitmap *bitmap)
   g_ptr_array_add (parts, g_memdup2 (&wanted, sizeof wanted));
 }
 
-GPtrArray *
-parts_whole (void)
+static GPtrArray *
+sole_part (PartKind kind)
 {
   GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
 
-  add_part (parts, PART_WHOLE, 0, NULL);
+  add_part (parts, kind, 0, NULL);
   return parts;
 }
 
 GPtrArray *
-parts_disk (void)
+parts_whole (void)
 {
-  GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
+  return sole_part (PART_WHOLE);
+}
 
-  add_part (parts, PART_DISK, 0, NULL);
-  return parts;
+static bool
+check_useful (const Disk *disk, GError **error)
+{
+  if (!disk->useless)
+    return true;
+  error_set (error, EIO, "%s", disk->useless->message);
+  error_advise_as (error, disk->useless);
+  return false;
+}
+
+GPtrArray *
+parts_disk (const Disk *disk, GError **error)
+{
+  return check_useful (disk, error) ? sole_part (PART_DISK) : NULL;
 }
 
 /* The deepest layer that has the bitmap; the number of layers if none has. */
@@ -232,12 +245,8 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_unknown_checkpoint (forest, checkpoint, error);
     return NULL;
   }
-  if (disk->useless) {
-    error_set (error, EIO, "%s", disk->useless->message);
-    error_advise_as (error, disk->useless);
-    return NULL;
-  }
-  if (!roster_check (disk->roster, since, disk->target, error))
+  if (!check_useful (disk, error)
+      || !roster_check (disk->roster, since, disk->target, error))
     return NULL;
   const char *bitmap = checkpoint_bitmap (since, disk->target);
   if (!bitmap) {

@@ -52,8 +52,10 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 /* The one part of a disk of which everything counts as dirty. */
 GPtrArray *parts_whole (void);
 
-/* The one part that is the disk itself. */
-GPtrArray *parts_disk (void);
+/* The one part that is the disk itself.  NULL with EIO for a disk whose record is
+ * useless: it is in no job, and cannot be read.
+ */
+GPtrArray *parts_disk (const Disk *disk, GError **error);
 
 /* A warning that who (a checkpoint, a definition) names a file that is not in
  * the disk's chain any more.  Returns a new string; g_free ().

@@ -70,12 +70,18 @@ catalogue_start (Catalogue *self, GError **error)
 /* ── One view ── */
 
 static DiskView *
-plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint)
+plan (const Source *source, const Disk *disk, const Checkpoint *checkpoint,
+      bool is_disk)
 {
   DiskView *view = g_new0 (DiskView, 1);
 
   view->disk = disk;
   view->checkpoint = checkpoint;
+  view->is_disk = is_disk;
+  if (is_disk) {
+    view->parts = parts_disk (disk, NULL);
+    return view;
+  }
   if (disk->full || !checkpoint) {  /* since nothing, all of it is dirty */
     view->parts = parts_whole ();
     return view;
@@ -98,6 +104,10 @@ catalogue_say_why (const Source *source, const DiskView *view, GError **error)
 
   if (!error)
     return false;
+  if (view->is_disk) {
+    parts_disk (view->disk, error);
+    return false;
+  }
   g_autoptr (GPtrArray) parts = parts_plan (source->offer->forest, view->disk,
                                             view->checkpoint->name, &why);
   /* Planning opens an image at times, and that may have failed then only. */
@@ -111,61 +121,43 @@ catalogue_say_why (const Source *source, const DiskView *view, GError **error)
   return false;
 }
 
-/* Whose record is useless is in no job, so it cannot be read, either. */
-static DiskView *
-disk_itself (const Disk *disk)
-{
-  DiskView *view = g_new0 (DiskView, 1);
-
-  view->disk = disk;
-  view->parts = disk->useless ? NULL : parts_disk ();
-  return view;
-}
-
+/* checkpoint: as in an export's name. */
 static char *
-name_of (const Disk *disk, const Checkpoint *checkpoint)
+name_of (const Disk *disk, const char *checkpoint)
 {
-  return checkpoint ? export_name_format (disk->target, checkpoint->name,
+  return checkpoint ? export_name_format (disk->target, checkpoint,
                                           EXPORT_NAME_WHOLE)
     : g_strdup (disk->target);
+}
+
+static const DiskView *
+view_called (const Catalogue *self, char *name_taken, const Disk *disk,
+             const Checkpoint *checkpoint, bool is_disk)
+{
+  g_autofree char *name = name_taken;
+  g_autoptr (GMutexLocker) locker
+    = g_mutex_locker_new ((GMutex *) &self->lock);
+  DiskView *view = g_hash_table_lookup (self->views, name);
+
+  if (!view) {
+    view = plan (self->source, disk, checkpoint, is_disk);
+    g_hash_table_insert (self->views, g_steal_pointer (&name), view);
+  }
+  return view;
 }
 
 const DiskView *
 catalogue_view (const Catalogue *self, const Disk *disk,
                 const Checkpoint *checkpoint)
 {
-  g_autofree char *name = name_of (disk, checkpoint);
-  g_autoptr (GMutexLocker) locker
-    = g_mutex_locker_new ((GMutex *) &self->lock);
-  DiskView *view = g_hash_table_lookup (self->views, name);
-
-  if (!view) {
-    view = plan (self->source, disk, checkpoint);
-    g_hash_table_insert (self->views, g_steal_pointer (&name), view);
-  }
-  return view;
-}
-
-/* An empty checkpoint name in an export's: see export-name.h. */
-static char *
-name_of_disk (const Disk *disk)
-{
-  return export_name_format (disk->target, "", EXPORT_NAME_WHOLE);
+  return view_called (self, name_of (disk, checkpoint ? checkpoint->name : NULL),
+                      disk, checkpoint, false);
 }
 
 static const DiskView *
-view_of_disk (const Catalogue *self, const Disk *disk)
+disk_itself (const Catalogue *self, const Disk *disk)
 {
-  g_autofree char *name = name_of_disk (disk);
-  g_autoptr (GMutexLocker) locker
-    = g_mutex_locker_new ((GMutex *) &self->lock);
-  DiskView *view = g_hash_table_lookup (self->views, name);
-
-  if (!view) {
-    view = disk_itself (disk);
-    g_hash_table_insert (self->views, g_steal_pointer (&name), view);
-  }
-  return view;
+  return view_called (self, name_of (disk, ""), disk, NULL, true);
 }
 
 /* A running job has one checkpoint, or none. */
@@ -180,21 +172,23 @@ refuse_other_base (const Offer *offer, const char *checkpoint, GError **error)
   return error_advise (error, REMEDY_OTHER_BASE, checkpoint, NULL);
 }
 
-/* checkpoint: its name; NULL: a full view. */
+/* checkpoint: its name; NULL: a full view; "": the disk itself. */
 static const DiskView *
 find_view (const Catalogue *self, const Disk *disk, const char *checkpoint,
            GError **error)
 {
   const Offer *offer = self->source->offer;
+  const bool is_disk = checkpoint && checkpoint[0] == '\0';
   const Checkpoint *since
     = checkpoint ? forest_lookup (offer->forest, checkpoint) : NULL;
 
-  if (checkpoint && offer_excludes (offer, checkpoint))
+  if (checkpoint && !is_disk && offer_excludes (offer, checkpoint))
     refuse_other_base (offer, checkpoint, error);
-  else if (checkpoint && !since)
+  else if (checkpoint && !is_disk && !since)
     parts_unknown_checkpoint (offer->forest, checkpoint, error);
   else {
-    const DiskView *view = catalogue_view (self, disk, since);
+    const DiskView *view = is_disk ? disk_itself (self, disk)
+      : catalogue_view (self, disk, since);
     if (view->parts)
       return view;
     catalogue_say_why (self->source, view, error);
@@ -319,21 +313,6 @@ catalogue_lookup (const Catalogue *self, const char *target,
   return find_view (self, disk, checkpoint, error);
 }
 
-const DiskView *
-catalogue_lookup_disk (const Catalogue *self, const char *target,
-                       GError **error)
-{
-  const Disk *disk = catalogue_disk (self, target, error);
-  const DiskView *view = disk ? view_of_disk (self, disk) : NULL;
-
-  if (!view || view->parts)
-    return view;
-  error_set (error, EIO, "%s", disk->useless->message);
-  error_advise_as (error, disk->useless);
-  source_prefix_missing (self->source, error);
-  return NULL;
-}
-
 /* ── All views ── */
 
 static bool
@@ -349,7 +328,7 @@ visit_disk (const Catalogue *self, const Disk *disk, CatalogueVisit visit,
     const Checkpoint *checkpoint = g_ptr_array_index (all, i);
     if (!checkpoint_bitmap (checkpoint, disk->target) && !disk->full)
       continue;
-    g_autofree char *name = name_of (disk, checkpoint);
+    g_autofree char *name = name_of (disk, checkpoint->name);
     view = catalogue_view (self, disk, checkpoint);
     if (view->parts && !visit (opaque, name, view))
       return false;
@@ -376,8 +355,8 @@ catalogue_visit_disks (const Catalogue *self, CatalogueVisit visit,
 
   for (guint i = 0; i < disks->len; i++) {
     const Disk *disk = g_ptr_array_index (disks, i);
-    g_autofree char *name = name_of_disk (disk);
-    const DiskView *view = view_of_disk (self, disk);
+    g_autofree char *name = name_of (disk, "");
+    const DiskView *view = disk_itself (self, disk);
     if (view->parts && !visit (opaque, name, view))
       return false;
   }

@@ -15,6 +15,8 @@ typedef struct {
   const Checkpoint *checkpoint; /* NULL: a full view since none, or the disk
                                  * itself */
   GPtrArray *parts;             /* of Part; NULL: it is refused */
+  bool is_disk;                 /* PART_DISK, for a first backup, and to verify
+                                 * one */
   bool lacks_record;            /* for which it is refused, or served whole */
 } DiskView;
 
@@ -41,17 +43,12 @@ bool catalogue_parse_name (const Catalogue *self, const char *text,
                            ExportName *name, GError **error);
 
 /* The view of that disk since that checkpoint.  For a name that is NULL: what
- * the request says, or the only one that there is.  Borrowed from the
+ * the request says, or the only one that there is.  Since "": the disk itself, at
+ * the instant of all its views.  Borrowed from the
  * catalogue.  NULL with ENOENT and what there is instead, or as parts_plan.
  */
 const DiskView *catalogue_lookup (const Catalogue *self, const char *target,
                                   const char *checkpoint, GError **error);
-
-/* The disk itself (PART_DISK), at the instant of all its views: for a first
- * backup, and to verify one.  Borrowed from the catalogue; NULL with ENOENT.
- */
-const DiskView *catalogue_lookup_disk (const Catalogue *self,
-                                       const char *target, GError **error);
 
 /* The disk that the empty name means, whose view may be refused; NULL with
  * ENOENT if that is ambiguous.

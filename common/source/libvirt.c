@@ -71,9 +71,11 @@ libvirt_look (const SourceRequest *request, const Reporter *reporter,
               bool *at_rest, GError **error)
 {
   g_auto (GuestLook) look = { 0 };
+  bool privileged;
+  g_autofree char *host = guest_split_uri (request->libvirt, &privileged);
 
   *at_rest = false;
-  if (guest_is_remote (request->libvirt))
+  if (host)
     return true;
   Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
   if (!keeper)
