@@ -34,8 +34,21 @@ typedef struct {
   int failure;                  /* why it was cut short */
 } Between;
 
+/* life NULL: also once it is over. */
 static bool
-send_all (Between *between, int fd, const char *bytes, gsize length)
+await_room (int fd, const NbdLife *life, gint64 deadline)
+{
+  struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
+
+  if (life)
+    return nbd_life_wait (life, fd, POLLOUT, deadline) == 0;
+  poll (&pollfd, 1, nbd_budget_left (deadline));
+  return nbd_budget_left (deadline) > 0;
+}
+
+static bool
+send_all (int fd, const char *bytes, gsize length, const NbdLife *life,
+          gint64 deadline)
 {
   while (length > 0) {
     const ssize_t n = send (fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -44,7 +57,7 @@ send_all (Between *between, int fd, const char *bytes, gsize length)
       length -= (gsize) n;
     }
     else if ((errno != EAGAIN && errno != EINTR)
-             || nbd_life_wait (between->life, fd, POLLOUT, between->deadline))
+             || !await_room (fd, life, deadline))
       return false;
   }
   return true;
@@ -63,7 +76,8 @@ pass (Between *between, int from, int to)
     return errno == EAGAIN || errno == EINTR;
   if (from == between->server)
     between->left -= (gsize) n;
-  return n > 0 && send_all (between, to, bytes, (gsize) n);
+  return n > 0 && send_all (to, bytes, (gsize) n, between->life,
+                            between->deadline);
 }
 
 static int
@@ -74,26 +88,6 @@ why_cut_short (const Between *between)
     return nbd_life_is_stopped (between->life) ? ESHUTDOWN : EIO;
   return nbd_budget_left (between->deadline) == 0 ? ETIMEDOUT
     : between->left == 0 ? E2BIG : 0;
-}
-
-/* Although life is over. */
-static bool
-send_by (int fd, const char *bytes, gsize length, gint64 deadline)
-{
-  struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
-
-  while (length > 0 && nbd_budget_left (deadline) > 0) {
-    const ssize_t n = send (fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN && errno != EINTR)
-      return false;
-    if (n < 0)
-      poll (&pollfd, 1, nbd_budget_left (deadline));
-    else {
-      bytes += n;
-      length -= (gsize) n;
-    }
-  }
-  return length == 0;
 }
 
 /* libnbd hears of the end, but the option that it is sending goes on whole: a
@@ -117,7 +111,8 @@ finish (Between *between)
     const ssize_t n = fds[0].revents
       ? recv (between->ours, bytes, sizeof bytes, MSG_DONTWAIT) : -1;
     if (n == 0 || (n < 0 && fds[1].revents)
-        || (n > 0 && !send_by (between->server, bytes, (gsize) n, deadline)))
+        || (n > 0 && !send_all (between->server, bytes, (gsize) n, NULL,
+                                deadline)))
       break;
   }
   shutdown (between->ours, SHUT_RDWR);
