@@ -27,9 +27,8 @@ enum {
   /* from the keeper */
   KEEPER_FAILED,                /* errno, message, remedy, its words */
   KEEPER_CHECKPOINT,            /* document */
-  KEEPER_GUEST,                 /* document, running, host, connection,
-                                 * privileged, then target and size of each
-                                 * disk */
+  KEEPER_GUEST,                 /* document, host, connection, privileged, then
+                                 * target and size of each disk */
   KEEPER_BEGUN,                 /* document */
   KEEPER_BROKEN,                /* message, checkpoint document */
   KEEPER_LOST,                  /* message */

@@ -47,14 +47,14 @@ static bool
 take_guest (GuestLook *look, const Message *message, GError **error)
 {
   const char *xml = message_text (message, 0);
-  const char *host = message_text (message, 2);
+  const char *host = message_text (message, 1);
 
   look->guest = guest_parse (xml, strlen (xml), error);
-  look->running = message_text (message, 1)[0] != '\0';
+  look->running = look->guest && look->guest->running;
   look->host = host[0] ? g_strdup (host) : NULL;
-  look->connection = g_strdup (message_text (message, 3));
-  look->privileged = message_text (message, 4)[0] != '\0';
-  for (guint i = 5; message_text (message, i)[0]; i += 2) {
+  look->connection = g_strdup (message_text (message, 2));
+  look->privileged = message_text (message, 3)[0] != '\0';
+  for (guint i = 4; message_text (message, i)[0]; i += 2) {
     guint64 *size = g_new (guint64, 1);
     *size = g_ascii_strtoull (message_text (message, i + 1), NULL, 10);
     g_hash_table_insert (look->sizes, g_strdup (message_text (message, i)),
@@ -64,14 +64,19 @@ take_guest (GuestLook *look, const Message *message, GError **error)
   return look->guest != NULL;
 }
 
-bool
-guest_is_remote (const char *uri)
+char *
+guest_split_uri (const char *text, bool *privileged)
 {
-  xmlURIPtr parsed = xmlParseURI (uri);
-  const bool is_remote = parsed && parsed->server && parsed->server[0];
+  xmlURIPtr uri = text ? xmlParseURI (text) : NULL;
+  const char *server = uri && uri->server ? uri->server : "";
+  const gsize length = strlen (server);
+  char *host = length == 0 ? NULL
+    : server[0] == '[' && server[length - 1] == ']'
+    ? g_strndup (server + 1, length - 2) : g_strdup (server);
 
-  xmlFreeURI (parsed);
-  return is_remote;
+  *privileged = uri && uri->path && strcmp (uri->path, "/system") == 0;
+  xmlFreeURI (uri);
+  return host;
 }
 
 bool

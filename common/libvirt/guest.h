@@ -48,8 +48,10 @@ typedef struct {
   const char *const *scratch;   /* files we may find left over, and remove */
 } JobRequest;
 
-/* Does libvirt's URI name another machine? */
-bool guest_is_remote (const char *uri);
+/* "qemu+tls://host/system" → host (without the brackets of IPv6; NULL: it is this
+ * machine), and whether it is a system daemon.  g_free ().
+ */
+char *guest_split_uri (const char *text, bool *privileged);
 
 /* Connect (writable: to begin a job), find the guest by name or UUID, look. */
 bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,

@@ -10,12 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <libxml/uri.h>
 
 #include "base/error.h"
 #include "base/nearest.h"
 #include "keeper/message.h"
-#include "libvirt/guest-xml.h"
+#include "libvirt/guest.h"
 #include "libvirt/kept.h"
 
 #define NAMES_SHOWN 8
@@ -166,27 +165,13 @@ tell_checkpoint (int fd, const char *document, GError **error)
   return tell (fd, KEEPER_CHECKPOINT, texts, error);
 }
 
-/* "qemu+tls://host/system" → host (without the brackets of IPv6), and whether
- * it is a system daemon.
- */
-static char *
-split_uri (const char *text, bool *privileged)
-{
-  xmlURIPtr uri = text ? xmlParseURI (text) : NULL;
-  const char *server = uri && uri->server ? uri->server : "";
-  const gsize length = strlen (server);
-  char *host = length == 0 ? NULL
-    : server[0] == '[' && server[length - 1] == ']'
-    ? g_strndup (server + 1, length - 2) : g_strdup (server);
-
-  *privileged = uri && uri->path && strcmp (uri->path, "/system") == 0;
-  xmlFreeURI (uri);
-  return host;
-}
-
 static void
-add_sizes (GStrvBuilder *texts, virDomainPtr domain, const Guest *guest)
+add_sizes (GStrvBuilder *texts, virDomainPtr domain, const char *xml)
 {
+  g_autoptr (Guest) guest = guest_parse (xml, strlen (xml), NULL);
+
+  if (!guest || !guest->running)
+    return;
   for (guint i = 0; i < guest->disks->len; i++) {
     const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
     virDomainBlockInfo info;
@@ -197,30 +182,26 @@ add_sizes (GStrvBuilder *texts, virDomainPtr domain, const Guest *guest)
   }
 }
 
-/* with_sizes: of the disks of one that runs, each of which is a question.  Its
- * definition tells whether it runs: both are of one moment.
- */
+/* with_sizes: of the disks of one that runs, each of which is a question. */
 static bool
 tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
 {
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
   virDomainPtr domain = hypervisor->domain;
   g_autofree char *xml = virDomainGetXMLDesc (domain, 0);
-  g_autoptr (Guest) guest = xml ? guest_parse (xml, strlen (xml), NULL) : NULL;
-  const bool active = guest && guest->running;
   g_autofree char *uri = virConnectGetURI (hypervisor->connection);
   bool privileged;
-  g_autofree char *host = split_uri (uri, &privileged);
+  g_autofree char *host = guest_split_uri (uri, &privileged);
 
   hypervisor->remote = host != NULL;
   if (!xml)
     return hypervisor_error (error, "guest %s: cannot read its definition",
                              hypervisor->domain_name);
-  g_strv_builder_add_many (builder, xml, active ? "1" : "", host ? host : "",
+  g_strv_builder_add_many (builder, xml, host ? host : "",
                            uri ? uri : hypervisor->uri, privileged ? "1" : "",
                            NULL);
-  if (active && with_sizes)
-    add_sizes (builder, domain, guest);
+  if (with_sizes)
+    add_sizes (builder, domain, xml);
   g_auto (GStrv) texts = g_strv_builder_end (builder);
   return tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
 }

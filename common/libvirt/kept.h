@@ -76,9 +76,9 @@ virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
                                GError **error);
 
 /* Connect, find the guest, and tell of it and its checkpoints on fd; of the sizes
- * of its disks only if not writable.  libvirt's
- * calls have no limit, so an alarm ends the process if there is nothing to tell
- * for longer than anybody waits; the caller stops it.  (With a job, all wait
+ * of its disks only if not writable.  libvirt's calls have no limit, so an alarm
+ * ends the process if there is nothing to tell for longer than anybody waits; the
+ * caller stops it.  (With a job, all wait
  * until QEMU answers, or until QEMU or libvirt's daemon, which connect.c asks
  * for signs of life, is gone.)
  */
