@@ -15,7 +15,7 @@ bench: bench/bench-dirty-map
 bench-libvirt: all
 	srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' \
 	  $(srcdir)/bench/libvirt-start.sh
-EXTRA_DIST += bench/libvirt-start.py bench/libvirt-start.sh
+EXTRA_DIST += bench/first_byte.py bench/libvirt-start.py bench/libvirt-start.sh
 
 # What bench/run needs.  -rpath makes libtool build a module that is not
 # installed as a shared one.

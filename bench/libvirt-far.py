@@ -11,6 +11,8 @@ import time
 
 import nbd
 
+from first_byte import first_byte
+
 rounds, plugin, uri, host = sys.argv[1:]
 PORT = 10809
 REQUEST = """<domainbackup mode='pull'><incremental>monday</incremental>
@@ -57,27 +59,12 @@ def direct(client):
     return begun - start, copied - begun
 
 
-def first_byte(server):
-    while True:
-        reader = nbd.NBD()
-        reader.set_export_name("vda")
-        try:
-            reader.connect_unix("far.sock")
-            break
-        except nbd.Error:
-            if server.poll() is not None:
-                sys.exit("nbdkit did not start")
-            time.sleep(0.001)
-    reader.pread(1, 0)
-    reader.shutdown()
-
-
 def ours(client):
     start = time.monotonic()
     server = subprocess.Popen(
         ["nbdkit", "-f", "-U", "far.sock", plugin, "libvirt=" + uri,
          "domain=web1", "checkpoint=monday", "nbd-tls=no", "view=sparse"])
-    first_byte(server)
+    first_byte(server, "far.sock", "vda").shutdown()
     begun = time.monotonic()
     copy(client, "nbd+unix:///vda?socket=far.sock")
     copied = time.monotonic()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-import nbd
+from first_byte import first_byte
 
 rounds, plugin, uri, domain, checkpoint, target = sys.argv[1:]
 request = """<domainbackup mode='pull'><incremental>%s</incremental>
@@ -44,17 +44,7 @@ def by_nbdkit():
     server = subprocess.Popen(["nbdkit", "-f", "-U", "bench.sock", plugin,
                                "libvirt=" + uri, "domain=" + domain,
                                "checkpoint=" + checkpoint])
-    while True:
-        client = nbd.NBD()
-        client.set_export_name(target)
-        try:
-            client.connect_unix("bench.sock")
-            break
-        except nbd.Error:
-            if server.poll() is not None:
-                sys.exit("nbdkit did not start")
-            time.sleep(0.001)
-    client.pread(1, 0)
+    client = first_byte(server, "bench.sock", target)
     took = time.monotonic() - start
     client.shutdown()
     server.terminate()
