@@ -53,9 +53,8 @@ is_new (const GPtrArray *files, const char *path, GError **error)
   return true;
 }
 
-/* "vda:PATH", or a path with a colon in it. */
-static const char *
-split (const char *value, char **target)
+const char *
+split_target (const char *value, char **target)
 {
   const char *colon = strchr (value, ':');
 
@@ -74,7 +73,7 @@ file_setting_add (void *member, const char *key G_GNUC_UNUSED,
 {
   GPtrArray *files = *(GPtrArray **) member;
   g_autofree char *target = NULL;
-  const char *path = split (value, &target);
+  const char *path = split_target (value, &target);
 
   if (!check_meaning (files, value, error))
     return false;

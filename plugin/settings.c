@@ -59,6 +59,43 @@ add_text (void *member, const char *key, const char *value, GError **error)
   return true;
 }
 
+/* "vda:WORD", or a word about all disks. */
+static bool
+add_word (void *member, const char *key, const char *value, GError **error)
+{
+  GPtrArray *words = *(GPtrArray **) member;
+  RequestedWord *word = g_new0 (RequestedWord, 1);
+  const char *rest = split_target (value, &word->target);
+
+  word->value = g_strdup (rest);
+  g_ptr_array_add (words, word);
+  return *rest || error_set (error, EINVAL, "%s=%s says nothing of disk %s",
+                             key, value, word->target);
+}
+
+/* The file is read once it is known which disks there are. */
+static bool
+add_secret (void *member, const char *key, const char *value, GError **error)
+{
+  GPtrArray *words = *(GPtrArray **) member;
+
+  if (!add_word (member, key, value, error))
+    return false;
+  RequestedWord *word = g_ptr_array_index (words, words->len - 1);
+  guint64 fd;
+  if (word->value[0] == '-')
+    return g_ascii_string_to_unsigned (word->value + 1, 10, 0, G_MAXINT, &fd,
+                                       NULL)
+      || error_set (error, EINVAL, "%s=%s: after the - belongs the number of a "
+                    "file descriptor (write ./-… for a file of that name)",
+                    key, value);
+  char *path = nbdkit_absolute_path (word->value);
+  g_free (word->value);
+  word->value = path;
+  return path || error_set (error, EINVAL, "cannot make %s an absolute path",
+                            value);
+}
+
 static bool
 set_text (void *text, const char *key G_GNUC_UNUSED, const char *value,
           GError **error G_GNUC_UNUSED)
@@ -208,6 +245,10 @@ static const struct {
   { "checkpoint",  set_text,     MEMBER (request.checkpoint), ONCE },
   { "disk",        set_target,   MEMBER (request.disk), ONCE },
   { "bitmap",      add_text,     MEMBER (request.bitmaps), REPEATS },
+  { "format",      add_word,     MEMBER (request.formats), REPEATS },
+  { "backing-format", set_text,  MEMBER (request.backing_format), ONCE },
+  { "backing",     add_text,     MEMBER (request.backings), REPEATS },
+  { "secret",      add_secret,   MEMBER (request.secrets), REPEATS },
   { "view",        set_view,     MEMBER (view), ONCE },
   { "coalesce",    set_size,     MEMBER (coalesce), ONCE },
   { "cache",       set_cache,    MEMBER (request.drops_cache), ONCE },

@@ -258,8 +258,9 @@ is_same_file (gconstpointer a, gconstpointer b)
 }
 
 GPtrArray *
-image_chain_inspect (const char *path, GError **error)
+image_chain_inspect (const ChainRequest *request, GError **error)
 {
+  const char *path = request->path;
   g_autoptr (GPtrArray) layers
     = g_ptr_array_new_with_free_func ((GDestroyNotify) layer_free);
   const char *next = path, *format = "qcow2", *above = NULL;

@@ -7,15 +7,29 @@
 
 #include "image/disk.h"
 
-/* Lock the qcow2 image at path, and every backing file below it, against
- * writers, as QEMU does, and read their headers, without QEMU.  Returns a new
- * array of Layer, top first, without sizes and bitmaps (storage_daemon_open
- * finds those); the locks hold until a layer is freed.  NULL if a file is
- * missing, unreadable, not qcow2, qcow2 version 2, corrupt, encrypted, in use
- * by a writer (EBUSY), or has a backing file that is not local, whose format is
- * not recorded, or that leads back to it.
+/* Which chain is wanted, and what is known of it beside what its images say.
+ * Borrowed.
  */
-GPtrArray *image_chain_inspect (const char *path, GError **error);
+typedef struct {
+  const char *path;             /* of the top image: absolute */
+  const char *format;           /* of it; NULL: qcow2 */
+  const char *backing_format;   /* of files below, where none is recorded;
+                                 * NULL: those are refused */
+  const GPtrArray *told;        /* of ToldImage: those below, top first; or
+                                 * NULL */
+  const GPtrArray *backings;    /* of char *: names of backing files that may
+                                 * lead elsewhere; or NULL */
+} ChainRequest;
+
+/* Lock the image, and every file below it, against writers, as QEMU does, and
+ * read their headers, without QEMU.  Returns a new array of Layer, top first,
+ * without sizes and bitmaps (storage_daemon_open finds those); the locks hold
+ * until a layer is freed.  NULL if a file is missing, unreadable, not of its
+ * format, qcow2 version 2 on top, corrupt, in use by a writer (EBUSY), or has a
+ * backing file that is elsewhere and was not named, whose format is not known,
+ * or that leads back to it.
+ */
+GPtrArray *image_chain_inspect (const ChainRequest *request, GError **error);
 
 /* What qemu-img is told, before an image's path, to make it hold bitmaps. */
 #define IMAGE_CHANGE_VERSION "amend -f qcow2 -o compat=1.1"

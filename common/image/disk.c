@@ -55,6 +55,24 @@ layer_free (Layer *layer)
   g_free (layer);
 }
 
+ToldImage *
+told_image_new (const char *path, const char *format)
+{
+  ToldImage *image = g_new0 (ToldImage, 1);
+
+  image->path = g_strdup (path);
+  image->format = g_strdup (format);
+  return image;
+}
+
+void
+told_image_free (ToldImage *image)
+{
+  g_free (image->path);
+  g_free (image->format);
+  g_free (image);
+}
+
 Disk *
 disk_new (const char *target)
 {

@@ -40,6 +40,15 @@ typedef struct {
   struct stat stamp;            /* the file as it was when inspected */
 } Layer;
 
+/* An image of which somebody else than the images tells: libvirt. */
+typedef struct {
+  char *path;                   /* as of source-key.h */
+  char *format;                 /* "": not told */
+} ToldImage;
+
+ToldImage *told_image_new (const char *path, const char *format);
+void told_image_free (ToldImage *image);
+
 typedef struct Roster Roster;   /* roster.h */
 
 typedef struct {

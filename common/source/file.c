@@ -120,11 +120,34 @@ choose_target (const SourceRequest *request, const Forest *tree, guint index,
   return error_advise_null (error, REMEDY_NAME_TARGET, file->path, NULL);
 }
 
+/* What is said of all disks goes for those of which nothing is said. */
+static const char *
+format_of (const SourceRequest *request, const RequestedFile *file,
+           const char *target)
+{
+  const char *format = file->format;
+
+  for (guint i = 0; i < request->formats->len; i++) {
+    const RequestedWord *word = g_ptr_array_index (request->formats, i);
+    if (word->target ? strcmp (word->target, target) == 0 : !format)
+      format = word->value;
+  }
+  return format;
+}
+
 static bool
 add_disk (FileSource *self, const SourceRequest *request, const char *target,
-          const char *path, GError **error)
+          const RequestedFile *file, GError **error)
 {
   const Source *source = &self->source;
+  const char *path = file->path;
+  const ChainRequest chain = {
+    .path = path,
+    .format = format_of (request, file, target),
+    .backing_format = request->backing_format,
+    .told = file->told,
+    .backings = request->backings,
+  };
 
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *other = g_ptr_array_index (source->disks, i);
@@ -133,7 +156,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
                         target, disk_layer (other, 0)->path, path)
         || error_advise (error, REMEDY_NAME_TARGET, path, NULL);
   }
-  GPtrArray *layers = image_chain_inspect (path, error);
+  GPtrArray *layers = image_chain_inspect (&chain, error);
   if (!layers)
     return false;
   Disk *disk = disk_new (target);
@@ -153,7 +176,7 @@ add_disks (FileSource *self, const SourceRequest *request, const Forest *tree,
   for (guint i = 0; i < request->files->len; i++) {
     const RequestedFile *file = g_ptr_array_index (request->files, i);
     g_autofree char *target = choose_target (request, tree, i, error);
-    if (!target || !add_disk (self, request, target, file->path, error))
+    if (!target || !add_disk (self, request, target, file, error))
       return false;
   }
   return true;

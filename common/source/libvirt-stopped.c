@@ -34,7 +34,8 @@ why_not_read (const GuestDisk *disk, const char *guest)
 
   if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
       && strcmp (disk->type, "network") != 0) {
-    g_autoptr (GPtrArray) layers = image_chain_inspect (disk->source, &why);
+    g_autoptr (GPtrArray) layers = image_chain_inspect (
+      &(ChainRequest) { .path = disk->source }, &why);
     return layers || (why->code != EINVAL && why->code != ENOTSUP)
       ? NULL : g_steal_pointer (&why);
   }

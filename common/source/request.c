@@ -10,7 +10,17 @@ requested_file_free (RequestedFile *file)
 {
   g_free (file->target);
   g_free (file->path);
+  g_free (file->format);
+  g_clear_pointer (&file->told, g_ptr_array_unref);
   g_free (file);
+}
+
+void
+requested_word_free (RequestedWord *word)
+{
+  g_free (word->target);
+  g_free (word->value);
+  g_free (word);
 }
 
 void
@@ -21,6 +31,11 @@ source_request_init (SourceRequest *request)
       (GDestroyNotify) requested_file_free),
     .uris = g_ptr_array_new_with_free_func (g_free),
     .bitmaps = g_ptr_array_new_with_free_func (g_free),
+    .backings = g_ptr_array_new_with_free_func (g_free),
+    .formats = g_ptr_array_new_with_free_func (
+      (GDestroyNotify) requested_word_free),
+    .secrets = g_ptr_array_new_with_free_func (
+      (GDestroyNotify) requested_word_free),
   };
 }
 
@@ -30,6 +45,10 @@ source_request_clear (SourceRequest *request)
   g_ptr_array_unref (request->files);
   g_ptr_array_unref (request->uris);
   g_ptr_array_unref (request->bitmaps);
+  g_ptr_array_unref (request->backings);
+  g_ptr_array_unref (request->formats);
+  g_ptr_array_unref (request->secrets);
+  g_free (request->backing_format);
   g_free (request->libvirt);
   g_free (request->domain);
   g_free (request->checkpoint);

@@ -8,10 +8,22 @@
 #include <stdbool.h>
 #include <glib.h>
 
+#include "image/chain.h"
+
 typedef struct {
   char *target;                 /* NULL: not said */
-  char *path;                   /* absolute */
+  char *path;                   /* absolute; or a name that leads elsewhere, as
+                                 * of remote_name_options */
+  char *format;                 /* "raw"; NULL: not said */
+  GPtrArray *told;              /* of ToldImage: what the guest's definition
+                                 * says lies below, top first; NULL: nothing */
 } RequestedFile;
+
+/* A word about one disk, or (target NULL) about all. */
+typedef struct {
+  char *target;
+  char *value;
+} RequestedWord;
 
 /* NULL and empty lists: not said. */
 typedef struct {
@@ -22,6 +34,13 @@ typedef struct {
   char *checkpoint;             /* what changed since */
   char *disk;                   /* target */
   bool drops_cache;             /* of files, nothing stays in the page cache */
+  GPtrArray *formats;           /* of RequestedWord: what images are */
+  char *backing_format;         /* what a backing file is whose format its
+                                 * overlay does not record */
+  GPtrArray *backings;          /* of char *: names of backing files, as their
+                                 * overlays have them, that may lead elsewhere */
+  GPtrArray *secrets;           /* of RequestedWord: a file's absolute path, or
+                                 * "-" and the number of a descriptor */
   GPtrArray *bitmaps;           /* of char *: of a server's */
   /* Of a running guest of libvirt's. */
   char *create;                 /* a checkpoint to make with the backup */
@@ -37,3 +56,4 @@ typedef struct {
 void source_request_init (SourceRequest *request);
 void source_request_clear (SourceRequest *request);
 void requested_file_free (RequestedFile *file);
+void requested_word_free (RequestedWord *word);

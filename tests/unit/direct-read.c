@@ -135,7 +135,7 @@ inspect (const char *path)
   Disk *disk = disk_new ("vda");
 
   g_ptr_array_unref (disk->layers);
-  disk->layers = image_chain_inspect (path, &error);
+  disk->layers = image_chain_inspect (&(ChainRequest) { .path = path }, &error);
   g_assert_no_error (error);
   NbdLife *life = nbd_life_new (NULL, 0);
   StorageDaemon *daemon = storage_daemon_start (life, &error);
