@@ -62,6 +62,13 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "make a full backup of it, with a new checkpoint, or, once no guest runs "
       "from it, read it as {0}: " NBDKIT "checkpoint {q0}:{q1} "
       "checkpoint={q2}",
+  [REMEDY_BACKING_FORMAT]
+    = "say it with backing-format=FORMAT (mostly qcow2 or raw), or to record "
+      "it, {0}",
+  [REMEDY_NAME_BACKING]
+    = "if it may, add backing={q0}",
+  [REMEDY_GIVE_SECRET]
+    = "name the file that holds its passphrase: secret={0}:FILE",
   [REMEDY_EXPORT_DISK]
     = "export the disk with qemu-storage-daemon and use uri=",
   [REMEDY_NOT_QCOW2]

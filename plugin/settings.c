@@ -84,10 +84,11 @@ add_secret (void *member, const char *key, const char *value, GError **error)
   RequestedWord *word = g_ptr_array_index (words, words->len - 1);
   guint64 fd;
   if (word->value[0] == '-')
-    return g_ascii_string_to_unsigned (word->value + 1, 10, 0, G_MAXINT, &fd,
+    return g_ascii_string_to_unsigned (word->value + 1, 10, 3, G_MAXINT, &fd,
                                        NULL)
       || error_set (error, EINVAL, "%s=%s: after the - belongs the number of a "
-                    "file descriptor (write ./-… for a file of that name)",
+                    "file descriptor, at least 3 (write ./-NAME for a "
+                    "file of that name)",
                     key, value);
   char *path = nbdkit_absolute_path (word->value);
   g_free (word->value);

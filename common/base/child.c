@@ -23,8 +23,7 @@
 #include "base/fd.h"
 #include "base/printable.h"
 
-#define PASSED_FD 3
-#define GUARD_FD 4
+#define GUARD_FD 4              /* no CHILD_FD */
 /* For the end of a killed child: one that waits for a dead disk or file server
  * ends only when that answers.
  */
@@ -107,12 +106,13 @@ child_environment (void)
 }
 
 bool
-child_start (const char *const *argv, int pass_fd, Child *child,
-             GError **error)
+child_start (const char *const *argv, const int *pass_fds, guint count,
+             Child *child, GError **error)
 {
   g_auto (GStrv) environment = child_environment ();
   g_autoptr (GError) spawn_error = NULL;
-  static const int targets[] = { GUARD_FD, PASSED_FD };
+  g_autofree int *sources = g_new (int, count + 1);
+  g_autofree int *targets = g_new (int, count + 1);
   int guard[2] = { -1, -1 }, err[2] = { -1, -1 };
   /* What we run beside it, as --run's command, must not get its monitor. */
   const GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD
@@ -126,10 +126,15 @@ child_start (const char *const *argv, int pass_fd, Child *child,
     close_fd (&guard[1]);
     return false;
   }
-  const int sources[] = { guard[0], pass_fd };
+  for (guint i = 0; i < count; i++) {
+    sources[i] = pass_fds[i];
+    targets[i] = CHILD_FD (i);
+  }
+  sources[count] = guard[0];
+  targets[count] = GUARD_FD;
   const bool ok = g_spawn_async_with_pipes_and_fds (
     "/", argv, (const char *const *) environment, flags, live_beside_us,
-    NULL, -1, -1, err[1], sources, targets, pass_fd >= 0 ? 2 : 1,
+    NULL, -1, -1, err[1], sources, targets, count + 1,
     &child->pid, &child->in, &child->out, NULL, &spawn_error);
   close_fd (&guard[0]);
   close_fd (&err[1]);

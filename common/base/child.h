@@ -18,9 +18,14 @@ typedef struct {
 
 #define CHILD_INIT { 0, -1, -1, -1, -1 }
 
-/* Start argv (found on PATH) in the C locale, with pass_fd as its file
- * descriptor 3 (-1: none).  False with errno ENOENT (not installed) or that of
- * the failed call.
+/* The number under which a child has the descriptor at that index of those that
+ * were passed to it.
+ */
+#define CHILD_FD(index) ((index) == 0 ? 3 : 4 + (int) (index))
+
+/* Start argv (found on PATH) in the C locale, with count descriptors of ours as
+ * its CHILD_FD.  False with errno ENOENT (not installed) or that of the failed
+ * call.
  *
  * The child has a process group of its own (a Ctrl-C meant for us does not
  * reach it), creates files only for its own user, works in "/", and holds no
@@ -29,8 +34,8 @@ typedef struct {
  * nothing to save.  Any thread, and also before nbdkit forks into the
  * background.
  */
-bool child_start (const char *const *argv, int pass_fd, Child *child,
-                  GError **error);
+bool child_start (const char *const *argv, const int *pass_fds, guint count,
+                  Child *child, GError **error);
 
 /* What it has written to its standard error since the last call, as one line;
  * g_free ().  NULL if nothing.  What does not fit into 64 KiB is lost, and does

@@ -41,6 +41,9 @@ typedef enum {
   /* Of a disk's files */
   REMEDY_FULL_BACKUP,           /* {0}: of what, and what comes then */
   REMEDY_READ_AS,               /* disk {0}, the file {1}, since {2} */
+  REMEDY_BACKING_FORMAT,        /* say it, or {0} records it */
+  REMEDY_NAME_BACKING,          /* {0}: that may be read */
+  REMEDY_GIVE_SECRET,           /* of disk {0} */
   REMEDY_EXPORT_DISK,           /* with QEMU's programs, and ask that server */
   REMEDY_NOT_QCOW2,             /* name another file, or a running QEMU */
   REMEDY_GUEST_RUNS,            /* ask its libvirt or QEMU, or stop it */

@@ -30,26 +30,3 @@ typedef struct {
  * or that leads back to it.
  */
 GPtrArray *image_chain_inspect (const ChainRequest *request, GError **error);
-
-/* What qemu-img is told, before an image's path, to make it hold bitmaps. */
-#define IMAGE_CHANGE_VERSION "amend -f qcow2 -o compat=1.1"
-
-/* These lock nothing: of a running guest's image they tell what was there when
- * QEMU opened it.  The first two are false if it cannot be looked at.
- */
-/* True if the image at path is qcow2 version 2, which can hold no bitmap. */
-bool image_is_version_2 (const char *path);
-/* True if it has a bitmap of that name. */
-bool image_has_bitmap (const char *path, const char *bitmap);
-/* Why its bitmap of that name says nothing any more (static), by its
- * header.  NULL if the bitmap is good, if there is none, or if the image cannot
- * be looked at: *unseen is the errno then, else 0.  needed: to have none is a
- * reason.
- */
-const char *image_void_bitmap (const char *path, const char *bitmap,
-                               bool needed, int *unseen);
-
-/* False (EBUSY if it changed) unless the layer's file is still what it was when
- * it was inspected.  To be called once QEMU has opened it by its name.
- */
-bool image_chain_unchanged (const Layer *layer, GError **error);

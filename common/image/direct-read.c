@@ -19,10 +19,12 @@
  * "refcounts may be wrong", 3 another compression.
  */
 #define HARMLESS_FEATURES ((1U << 0) | (1U << 3))
+#define EXTERNAL_DATA (1U << 2)
 
 #define OFFSET_MASK G_GUINT64_CONSTANT (0x00fffffffffffe00)
 #define L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
 #define L2_RESERVED G_GUINT64_CONSTANT (0x3f000000000001fe)
+#define L2_COPIED (G_GUINT64_CONSTANT (1) << 63)
 #define L2_COMPRESSED (G_GUINT64_CONSTANT (1) << 62)
 #define L2_ZERO G_GUINT64_CONSTANT (1)
 
@@ -30,10 +32,11 @@
 #define L2_BATCH 64             /* entries read at once */
 
 typedef struct {
-  int fd;                       /* the layer's */
+  int fd;                       /* of the layer's tables, or raw */
+  int data_fd;                  /* of its clusters: the same, or its data file's */
   DropBehind *behind;           /* borrowed; NULL: what is read stays cached */
   guint64 size;                 /* virtual */
-  guint64 file_size;            /* 0: a block device, which has no end here */
+  guint64 data_size;            /* 0: a block device, which has no end here */
   bool raw;
   bool tells_zeroes;            /* not in version 2 */
   guint cluster_bits;
@@ -61,12 +64,13 @@ typedef struct {
 } Run;
 
 static bool
-read_whole (const LayerFile *layer, void *buffer, gsize count, guint64 offset)
+read_whole (const LayerFile *layer, int fd, void *buffer, gsize count,
+            guint64 offset)
 {
   gsize done = 0;
 
   while (done < count) {
-    const ssize_t got = pread (layer->fd, (guint8 *) buffer + done,
+    const ssize_t got = pread (fd, (guint8 *) buffer + done,
                                count - done, (off_t) (offset + done));
     if (got < 0 && errno == EINTR)
       continue;
@@ -75,7 +79,7 @@ read_whole (const LayerFile *layer, void *buffer, gsize count, guint64 offset)
     done += (gsize) got;
   }
   if (layer->behind)
-    drop_behind_note (layer->behind, layer->fd, offset, done);
+    drop_behind_note (layer->behind, fd, offset, done);
   return done == count;
 }
 
@@ -85,7 +89,7 @@ read_l1 (LayerFile *layer, guint64 offset)
   const gsize length = (gsize) layer->l1_size * sizeof (guint64);
 
   layer->l1 = g_malloc (MAX (length, 1));
-  if (!read_whole (layer, layer->l1, length, offset))
+  if (!read_whole (layer, layer->fd, layer->l1, length, offset))
     return false;
   for (guint32 i = 0; i < layer->l1_size; i++) {
     layer->l1[i] = GUINT64_FROM_BE (layer->l1[i]);
@@ -99,11 +103,19 @@ read_l1 (LayerFile *layer, guint64 offset)
 }
 
 static bool
+has_data_file (const LayerFile *layer)
+{
+  return layer->data_fd != layer->fd;
+}
+
+static bool
 read_header (LayerFile *layer)
 {
+  const guint64 known
+    = HARMLESS_FEATURES | (has_data_file (layer) ? EXTERNAL_DATA : 0);
   guint8 header[QCOW2_LENGTH_3];
 
-  if (!read_whole (layer, header, sizeof header, 0)
+  if (!read_whole (layer, layer->fd, header, sizeof header, 0)
       || memcmp (header, QCOW2_MAGIC, QCOW2_MAGIC_LENGTH) != 0)
     return false;
   const guint64 version = qcow2_number (header + QCOW2_AT_VERSION, 4);
@@ -112,7 +124,7 @@ read_header (LayerFile *layer)
   const guint64 l1_size = qcow2_number (header + QCOW2_AT_L1_SIZE, 4);
   const guint64 cluster_bits = qcow2_number (header + QCOW2_AT_CLUSTER_BITS, 4);
 
-  if (version < 2 || version > 3 || (features & ~(guint64) HARMLESS_FEATURES)
+  if (version < 2 || version > 3 || (features & ~known)
       || qcow2_number (header + QCOW2_AT_CRYPT_METHOD, 4) != 0
       || cluster_bits < QCOW2_CLUSTER_BITS_LEAST
       || cluster_bits > QCOW2_CLUSTER_BITS_MOST || l1_size > L1_LIMIT
@@ -127,13 +139,19 @@ read_header (LayerFile *layer)
 static bool
 open_layer (LayerFile *file, const Layer *layer, DropBehind *behind)
 {
-  file->fd = layer->fd;
+  const ImageFile *data = layer->data ? layer->data : layer->file;
+
+  if (!layer->file || layer->encryption)
+    return false;
+  file->fd = layer->file->fd;
+  file->data_fd = data->fd;
   file->behind = behind;
   file->size = layer->size;
-  file->file_size = S_ISREG (layer->stamp.st_mode)
-    ? (guint64) layer->stamp.st_size : 0;
+  file->data_size = S_ISREG (data->stamp.st_mode)
+    ? (guint64) data->stamp.st_size : 0;
   file->raw = strcmp (layer->format, "raw") == 0;
-  return file->raw || read_header (file);
+  return file->raw
+    || (strcmp (layer->format, "qcow2") == 0 && read_header (file));
 }
 
 DirectRead *
@@ -173,9 +191,10 @@ entry_kind (const LayerFile *layer, guint64 entry)
     return OTHERS;
   if (entry & L2_ZERO)
     return ZERO;
-  if (host == 0)
+  /* Nothing but a data file has a cluster at its beginning. */
+  if (host == 0 && !(has_data_file (layer) && (entry & L2_COPIED)))
     return BELOW;
-  return layer->file_size > 0 && host + cluster > layer->file_size
+  return layer->data_size > 0 && host + cluster > layer->data_size
     ? OTHERS : HERE;
 }
 
@@ -224,7 +243,7 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
     = ((within + length - 1) >> layer->cluster_bits) + 1;
   const guint count = (guint) MIN (wanted, L2_BATCH);
   guint64 entries[L2_BATCH] = { 0 };
-  if (!read_whole (layer, entries, count * sizeof entries[0],
+  if (!read_whole (layer, layer->fd, entries, count * sizeof entries[0],
                    layer->l1[table] + index * sizeof entries[0]))
     return (Run) { OTHERS, NULL, 0, length };
   return run_of_entries (layer, entries, count, within, length);
@@ -254,7 +273,8 @@ direct_read (const DirectRead *direct, void *buffer, guint32 count,
     const Run run = find (direct, offset + done, count - done);
     if (run.kind == OTHERS
         || (run.kind == HERE
-            && !read_whole (run.layer, next, run.length, run.host))) {
+            && !read_whole (run.layer, run.layer->data_fd, next, run.length,
+                            run.host))) {
       *others = (guint32) run.length;
       break;
     }

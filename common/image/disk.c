@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "base/fd.h"
 #include "image/disk.h"
 
 Bitmap *
@@ -34,7 +33,6 @@ layer_new (const char *path)
   Layer *layer = g_new0 (Layer, 1);
 
   layer->path = g_strdup (path);
-  layer->fd = -1;
   layer->bitmaps = g_ptr_array_new_with_free_func (bitmap_free);
   return layer;
 }
@@ -51,7 +49,8 @@ layer_free (Layer *layer)
   g_free (layer->backing_format);
   g_ptr_array_unref (layer->bitmaps);
   g_clear_pointer (&layer->void_names, g_ptr_array_unref);
-  close_fd (&layer->fd);
+  image_file_free (layer->file);
+  image_file_free (layer->data);
   g_free (layer);
 }
 
@@ -93,6 +92,7 @@ disk_free (Disk *disk)
   g_free (disk->stray);
   g_ptr_array_unref (disk->layers);
   g_clear_pointer (&disk->also, g_ptr_array_unref);
+  g_clear_pointer (&disk->secrets, g_ptr_array_unref);
   g_free (disk->libvirt_uri);
   g_free (disk);
 }

@@ -7,8 +7,10 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/stat.h>
 #include <glib.h>
+
+#include "image/image-file.h"
+#include "image/secret.h"
 
 typedef struct {
   char *name;
@@ -20,10 +22,13 @@ typedef struct {
 } Bitmap;
 
 typedef struct {
-  char *path;                   /* absolute, or the NBD URI */
+  char *path;                   /* absolute, the NBD URI, or a name of
+                                 * remote-name.h's, where file is NULL */
   bool is_nbd;                  /* an export: its server tells of it, and no
                                  * file can be looked at */
-  char *format;                 /* "qcow2" or "raw"; NULL for an NBD export */
+  char *format;                 /* QEMU's driver; NULL for an NBD export */
+  const char *encryption;       /* "luks": it needs a secret; NULL: none;
+                                 * static */
   guint64 size;                 /* virtual size, bytes */
   GPtrArray *bitmaps;           /* of Bitmap */
   const char *void_bitmaps;     /* it had bitmaps that nobody can trust any
@@ -35,9 +40,8 @@ typedef struct {
   char *backing_path;           /* NULL: the chain ends here */
   char *backing_name;           /* the same as it is written there */
   char *backing_format;         /* NULL: not recorded in the image */
-  int fd;                       /* of a file, which is locked by it against
-                                 * writers; or -1 */
-  struct stat stamp;            /* the file as it was when inspected */
+  ImageFile *file;              /* NULL: it is elsewhere */
+  ImageFile *data;              /* where its data are, if not in file; or NULL */
 } Layer;
 
 /* An image of which somebody else than the images tells: libvirt. */
@@ -66,6 +70,8 @@ typedef struct {
   char *libvirt_uri;            /* where its guest is; NULL: not known */
   GPtrArray *also;              /* of char *: bitmaps that every view needs,
                                  * too; or NULL */
+  GPtrArray *secrets;           /* of Secret: for its encrypted layers; or
+                                 * NULL */
 } Disk;
 
 Bitmap *bitmap_new (const char *name);

@@ -14,20 +14,27 @@
 #define EXTERNAL_DATA 4
 /* An autoclear bit: programs that do not know it clear it as they write. */
 #define BITMAPS_KEPT 1
+#define DATA_RAW 2
 
 #define EXTENSIONS_END 0
 #define BACKING_FORMAT 0xe2792acaU
 #define BITMAPS 0x23852875U
+#define DATA_FILE 0x44415441U
 #define BITMAPS_LENGTH 24
 /* QEMU's own limits, each with the final NUL. */
 #define BACKING_PATH_MOST 1024
+#define DATA_PATH_MOST 4096     /* QEMU has none; no file's name is longer */
 #define BACKING_FORMAT_MOST 16
+
+/* By crypt_method. */
+static const char *const encryptions[] = { NULL, "aes", "luks" };
 
 void
 qcow2_header_clear (Qcow2Header *header)
 {
   g_clear_pointer (&header->backing_path, g_free);
   g_clear_pointer (&header->backing_format, g_free);
+  g_clear_pointer (&header->data_path, g_free);
 }
 
 bool
@@ -71,9 +78,7 @@ read_backing_path (const guint8 *bytes, gsize length, Qcow2Header *header,
   if (count >= BACKING_PATH_MOST)
     return false;
   header->backing_path = text_at (bytes + offset, count);
-  *why = "its backing file's name is not UTF-8";
-  return !header->backing_path
-    || g_utf8_validate (header->backing_path, -1, NULL);
+  return true;
 }
 
 /* Why QEMU takes the bitmaps for lost and lists none of them (block/qcow2.c,
@@ -121,6 +126,13 @@ read_extensions (const guint8 *bytes, gsize begin, gsize end,
       header->void_bitmaps = void_bitmaps (bytes, header->version);
       read_bitmaps (bytes + at, count, header);
     }
+    if (type == DATA_FILE) {
+      *why = "its data file's name is too long";
+      if (count >= DATA_PATH_MOST)
+        return false;
+      g_free (header->data_path);
+      header->data_path = text_at (bytes + at, count);
+    }
     if (type == BACKING_FORMAT) {
       *why = "the format of its backing file has no known name";
       if (count >= BACKING_FORMAT_MOST)
@@ -136,37 +148,56 @@ read_extensions (const guint8 *bytes, gsize begin, gsize end,
   return true;
 }
 
-bool
-qcow2_header_parse (const guint8 *bytes, gsize length, Qcow2Header *header,
-                    const char **why)
+/* What every program needs, but version, which is known. */
+static bool
+read_numbers (const guint8 *bytes, gsize length, Qcow2Header *header,
+              gsize *header_length, const char **why)
 {
-  *why = "its header is cut off";
-  if (length < QCOW2_LENGTH_2)
-    return false;
-  header->version = (guint32) qcow2_number (bytes + QCOW2_AT_VERSION, 4);
-  if (header->version != 2 && header->version != 3)
-    return true;
   const guint64 cluster_bits = qcow2_number (bytes + QCOW2_AT_CLUSTER_BITS, 4);
-  gsize header_length = QCOW2_LENGTH_2;
+  const guint64 method = qcow2_number (bytes + QCOW2_AT_CRYPT_METHOD, 4);
+
+  *header_length = QCOW2_LENGTH_2;
   if (header->version == 3) {
     if (length < QCOW2_LENGTH_3)
       return false;
     const guint64 features = qcow2_number (bytes + QCOW2_AT_INCOMPATIBLE, 8);
     header->corrupt = features & CORRUPT;
     header->external_data = features & EXTERNAL_DATA;
-    header_length = (gsize) qcow2_number (bytes + QCOW2_AT_HEADER_LENGTH, 4);
+    header->data_raw
+      = qcow2_number (bytes + QCOW2_AT_AUTOCLEAR, 8) & DATA_RAW;
+    *header_length = (gsize) qcow2_number (bytes + QCOW2_AT_HEADER_LENGTH, 4);
   }
-  header->encrypted = qcow2_number (bytes + QCOW2_AT_CRYPT_METHOD, 4) != 0;
+  *why = "how it is encrypted has no known name";
+  if (method >= G_N_ELEMENTS (encryptions))
+    return false;
+  header->encryption = encryptions[method];
+  header->size = qcow2_number (bytes + QCOW2_AT_SIZE, 8);
   *why = "its header's numbers make no sense";
   if (cluster_bits < QCOW2_CLUSTER_BITS_LEAST
       || cluster_bits > QCOW2_CLUSTER_BITS_MOST)
     return false;
-  const gsize cluster_size = (gsize) 1 << cluster_bits;
-  if (header_length < (header->version == 3 ? QCOW2_LENGTH_3 : QCOW2_LENGTH_2)
-      || header_length > cluster_size)
+  header->cluster_size = (guint64) 1 << cluster_bits;
+  return *header_length >= (header->version == 3 ? QCOW2_LENGTH_3
+                            : QCOW2_LENGTH_2)
+    && *header_length <= header->cluster_size;
+}
+
+bool
+qcow2_header_parse (const guint8 *bytes, gsize length, Qcow2Header *header,
+                    const char **why)
+{
+  gsize header_length;
+
+  *why = "its header is cut off";
+  if (length < QCOW2_LENGTH_2)
+    return false;
+  header->version = (guint32) qcow2_number (bytes + QCOW2_AT_VERSION, 4);
+  if (header->version != 2 && header->version != 3)
+    return true;
+  if (!read_numbers (bytes, length, header, &header_length, why))
     return false;
   *why = "its header is cut off";
-  length = MIN (length, cluster_size);
+  length = MIN (length, header->cluster_size);
   if (header_length > length
       || !read_backing_path (bytes, length, header, why))
     return false;

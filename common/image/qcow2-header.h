@@ -14,9 +14,13 @@
 
 typedef struct {
   guint32 version;
+  guint64 size;                 /* of the disk, bytes */
+  guint64 cluster_size;         /* bytes */
   bool corrupt;                 /* marked so by QEMU */
   bool external_data;           /* its data are in another file */
-  bool encrypted;
+  bool data_raw;                /* which is a raw image of the disk */
+  const char *encryption;       /* QEMU's name for how it is encrypted; NULL: it
+                                 * is not; static */
   bool bitmaps;                 /* it has some, be they void */
   guint32 bitmap_count;         /* valid with bitmaps, as what follows: where */
   guint64 directory_offset, directory_size; /* their directory is, bytes */
@@ -24,6 +28,7 @@ typedef struct {
                                  * NULL: they do, or there are none; static */
   char *backing_path;           /* as it is written; NULL: none */
   char *backing_format;         /* NULL: not recorded */
+  char *data_path;              /* as it is written; NULL: not recorded */
 } Qcow2Header;
 
 void qcow2_header_clear (Qcow2Header *header);

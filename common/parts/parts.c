@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "image/chain.h"
+#include "image/unlocked.h"
 #include "parts/parts.h"
 #include "parts/refuse.h"
 #include "tree/roster.h"

@@ -27,6 +27,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/own-folder.h"
+#include "nbd/pool.h"
 #include "qemu/qmp.h"
 #include "qemu/storage-daemon.h"
 #include "qemu/storage-nodes.h"
@@ -92,8 +93,32 @@ listen_unnamed (int *path_fd, GError **error)
   return fd;
 }
 
+/* QEMU is spoken to in JSON, in which a name that is not UTF-8 cannot be said.
+ * It opens such a file anew, with its own rights, through /proc/self/fd.
+ */
+static void
+pass_file (ImageFile *file, GArray *fds)
+{
+  if (!file || g_utf8_validate (file->path, -1, NULL))
+    return;
+  file->daemon_fd = CHILD_FD (fds->len);
+  g_array_append_val (fds, file->fd);
+}
+
+static void
+pass_files (const GPtrArray *disks, GArray *fds)
+{
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    for (guint j = 0; j < disk->layers->len; j++) {
+      pass_file (disk_layer (disk, j)->file, fds);
+      pass_file (disk_layer (disk, j)->data, fds);
+    }
+  }
+}
+
 StorageDaemon *
-storage_daemon_start (NbdLife *life, GError **error)
+storage_daemon_start (NbdLife *life, const GPtrArray *disks, GError **error)
 {
   static const char *const argv[] = {
     "qemu-storage-daemon",
@@ -113,7 +138,11 @@ storage_daemon_start (NbdLife *life, GError **error)
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 
   auto_fd fd = listen_unnamed (&daemon->socket_path_fd, error);
-  if (fd >= 0 && child_start (argv, fd, &daemon->child, error))
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_array_append_vals (fds, &fd, 1);
+  pass_files (disks, fds);
+  if (fd >= 0 && child_start (argv, &g_array_index (fds, int, 0), fds->len,
+                              &daemon->child, error))
     return daemon;
   storage_daemon_stop (daemon);
   return NULL;
@@ -147,6 +176,67 @@ storage_daemon_child (StorageDaemon *daemon)
   return &daemon->child;
 }
 
+static bool
+add_export (StorageDaemon *daemon, const char *top, const char *node,
+            const char *bitmap, const char *name, GError **error)
+{
+  JsonObject *export = json_object_new ();
+
+  json_object_set_string_member (export, "type", "nbd");
+  json_object_set_string_member (export, "id", name);
+  json_object_set_string_member (export, "name", name);
+  json_object_set_string_member (export, "node-name", top);
+  json_object_set_boolean_member (export, "writable", false);
+  json_object_set_boolean_member (export, "allocation-depth", true);
+  if (bitmap) {
+    JsonArray *bitmaps = json_array_new ();
+    JsonObject *one = json_object_new ();
+    json_object_set_string_member (one, "node", node);
+    json_object_set_string_member (one, "name", bitmap);
+    json_array_add_object_element (bitmaps, one);
+    json_object_set_array_member (export, "bitmaps", bitmaps);
+  }
+  return qmp_execute (daemon->qmp, "block-export-add", export, NULL, error);
+}
+
+/* Where its exports are, and who serves them. */
+static void
+say_where (StorageDaemon *daemon, const char *name, NbdEndpoint *endpoint)
+{
+  endpoint->socket
+    = g_strdup_printf ("/proc/self/fd/%d", daemon->socket_path_fd);
+  endpoint->export_name = g_strdup (name);
+  endpoint->life = daemon->life;
+  endpoint->server = &daemon->child;
+}
+
+/* The export is left: nobody else can ask for it. */
+static bool
+read_node (void *opaque, const char *node, guint8 *bytes, gsize *length,
+           GError **error)
+{
+  StorageDaemon *daemon = opaque;
+  g_autofree char *name = g_strdup_printf ("e%u", daemon->exports_tried++);
+  NbdEndpoint endpoint = { .life = daemon->life, .single = true };
+
+  if (!add_export (daemon, node, NULL, NULL, name, error))
+    return false;
+  say_where (daemon, name, &endpoint);
+  endpoint.what = g_strdup (node);
+  g_autoptr (NbdPool) pool = nbd_pool_open (&endpoint, false, error);
+  nbd_endpoint_clear (&endpoint);
+  if (!pool)
+    return false;
+  NbdBudget budget = nbd_life_budget (daemon->life);
+  *length = MIN (*length, nbd_pool_size (pool));
+  const int failure = nbd_pool_pread (pool, bytes, (guint32) *length, 0,
+                                      &budget, error);
+  if (failure == 0)
+    return true;
+  return (error && *error) ? false
+    : error_set (error, failure, "%s", g_strerror (failure));
+}
+
 /* One that does not answer may have said why. */
 static bool
 with_last_words (StorageDaemon *daemon, const GError *refusal, GError **error)
@@ -169,32 +259,10 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, bool uncached,
     daemon->qmp = qmp_new ("the private qemu-storage-daemon",
                            daemon->child.out, daemon->child.in, daemon->life,
                            &refusal);
-  if (daemon->qmp && storage_nodes_open (daemon->qmp, disk, uncached, &refusal))
+  StorageNodes nodes = { daemon->qmp, disk, uncached, read_node, daemon };
+  if (daemon->qmp && storage_nodes_open (&nodes, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);
-}
-
-static bool
-add_export (StorageDaemon *daemon, const char *top, const char *node,
-            const char *bitmap, const char *name, GError **error)
-{
-  JsonObject *export = json_object_new ();
-
-  json_object_set_string_member (export, "type", "nbd");
-  json_object_set_string_member (export, "id", name);
-  json_object_set_string_member (export, "name", name);
-  json_object_set_string_member (export, "node-name", top);
-  json_object_set_boolean_member (export, "writable", false);
-  json_object_set_boolean_member (export, "allocation-depth", true);
-  if (bitmap) {
-    JsonArray *bitmaps = json_array_new ();
-    JsonObject *one = json_object_new ();
-    json_object_set_string_member (one, "node", node);
-    json_object_set_string_member (one, "name", bitmap);
-    json_array_add_object_element (bitmaps, one);
-    json_object_set_array_member (export, "bitmaps", bitmaps);
-  }
-  return qmp_execute (daemon->qmp, "block-export-add", export, NULL, error);
 }
 
 /* The name of the export for key, made now if it is new. */
@@ -236,11 +304,7 @@ storage_daemon_export (StorageDaemon *daemon, const Disk *disk, guint layer,
                     bitmap ? bitmap : "the allocation", at->path);
     return with_last_words (daemon, refusal, error);
   }
-  endpoint->socket
-    = g_strdup_printf ("/proc/self/fd/%d", daemon->socket_path_fd);
-  endpoint->export_name = g_strdup (name);
-  endpoint->life = daemon->life;
-  endpoint->server = &daemon->child;
+  say_where (daemon, name, endpoint);
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     at->path, bitmap ? bitmap : "none");
   return true;

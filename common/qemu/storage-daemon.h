@@ -12,11 +12,13 @@
 
 typedef struct StorageDaemon StorageDaemon;
 
-/* Start it, without waiting until it is ready.  Its socket has no name in any
- * folder, so nothing is left behind however we end.  It ends with us as any
- * child does (child_start), also when we have forked meanwhile.
+/* Start it, for disks (of Disk) whose files have been opened, without waiting
+ * until it is ready.  Its socket has no name in any folder, so nothing is left
+ * behind however we end.  It ends with us as any child does (child_start), also
+ * when we have forked meanwhile.
  */
-StorageDaemon *storage_daemon_start (NbdLife *life, GError **error);
+StorageDaemon *storage_daemon_start (NbdLife *life, const GPtrArray *disks,
+                                     GError **error);
 
 /* True if it has our user and group of now: not after nbdkit --user. */
 bool storage_daemon_is_ours (const StorageDaemon *daemon);

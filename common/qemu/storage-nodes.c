@@ -2,8 +2,9 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Open a disk's layers in a storage daemon.  The file and the image in it are
- * two nodes, as they fail for different reasons.  Source: QEMU 7.2
- * qapi/block-core.json.
+ * two nodes, as they fail for different reasons; an external data file is a
+ * third.  All that an image could name is told QEMU, so that it follows no name
+ * by itself.  Source: QEMU 7.2 qapi/block-core.json, qapi/qom.json.
  */
 #include <config.h>
 
@@ -12,7 +13,9 @@
 #include <json-glib/json-glib.h>
 
 #include "base/error.h"
-#include "image/chain.h"
+#include "image/layer.h"
+#include "image/qcow2-header.h"
+#include "image/remote-name.h"
 #include "qemu/storage-nodes.h"
 
 /* Per layer, instead of QEMU's up to 32 MiB (qcow2's l2-cache-size): 8 GiB of
@@ -26,101 +29,248 @@ storage_node_name (const Disk *disk, guint layer)
   return g_strdup_printf ("d%" G_GINTPTR_MODIFIER "x-%u", (gsize) disk, layer);
 }
 
-/* A node of that driver, read-only, for blockdev-add. */
-static JsonObject *
-new_node (const char *driver, const char *name)
-{
-  JsonObject *node = json_object_new ();
-
-  json_object_set_string_member (node, "driver", driver);
-  json_object_set_string_member (node, "node-name", name);
-  json_object_set_boolean_member (node, "read-only", true);
-  return node;
-}
-
 /* QEMU is gone, which is not the image's fault. */
 static bool
-no_answer (const Layer *layer, const GError *refusal, GError **error)
+no_answer (const char *path, const GError *refusal, GError **error)
 {
-  return error_set (error, refusal->code, "opening %s: %s", layer->path,
+  return error_set (error, refusal->code, "opening %s: %s", path,
                     refusal->message);
 }
 
+/* Takes node, the options of a file's. */
 static bool
-add_file (Qmp *qmp, const Layer *layer, const char *name, bool uncached,
+add_node (const StorageNodes *nodes, JsonObject *node, const char *name,
           GError **error)
 {
-  JsonObject *node = new_node (S_ISBLK (layer->stamp.st_mode)
-                               ? "host_device" : "file", name);
+  json_object_set_string_member (node, "node-name", name);
+  json_object_set_boolean_member (node, "read-only", true);
+  return qmp_execute (nodes->qmp, "blockdev-add", node, NULL, error);
+}
 
-  json_object_set_string_member (node, "filename", layer->path);
+static bool
+add_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
+          bool uncached, GError **error)
+{
+  JsonObject *node = json_object_new ();
+  g_autofree char *passed = file->daemon_fd
+    ? g_strdup_printf ("/proc/self/fd/%d", file->daemon_fd) : NULL;
+
+  json_object_set_string_member (node, "driver",
+                                 S_ISBLK (file->stamp.st_mode)
+                                 ? "host_device" : "file");
+  json_object_set_string_member (node, "filename",
+                                 passed ? passed : file->path);
   if (uncached) {
     JsonObject *cache = json_object_new ();
     json_object_set_boolean_member (cache, "direct", true);
     json_object_set_object_member (node, "cache", cache);
   }
-  return qmp_execute (qmp, "blockdev-add", node, NULL, error);
+  return add_node (nodes, node, name, error);
 }
 
 /* A file that cannot be read past the page cache is read through it: tmpfs, of
  * which that is the only copy, or a file system in user space.
  */
 static bool
-open_file (Qmp *qmp, const Layer *layer, const char *name, bool uncached,
+open_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
            GError **error)
 {
   g_autoptr (GError) refusal = NULL;
 
-  if ((uncached && add_file (qmp, layer, name, true, NULL))
-      || add_file (qmp, layer, name, false, &refusal))
+  if ((nodes->uncached && add_file (nodes, file, name, true, NULL))
+      || add_file (nodes, file, name, false, &refusal))
     return true;
   if (refusal->code == EIO)
-    return no_answer (layer, refusal, error);
+    return no_answer (file->path, refusal, error);
   g_autofree char *user = error_user ();
   return error_set (error, refusal->code, "the private qemu-storage-daemon "
                     "cannot open %s: %s; may %s read it, also under a "
-                    "security profile?", layer->path, refusal->message, user);
+                    "security profile?", file->path, refusal->message, user);
 }
 
+/* It has been opened, but not read.  As long a header as it says. */
 static bool
-open_image (Qmp *qmp, const Disk *disk, guint index, const char *name,
-            const char *file, GError **error)
+look_at_remote (const StorageNodes *nodes, Layer *layer, const char *name,
+                bool top, GError **error)
 {
-  const Layer *layer = disk_layer (disk, index);
-  JsonObject *node = new_node (layer->format, name);
+  g_autofree guint8 *bytes = g_malloc (QCOW2_HEADER_MOST);
+  gsize length = 128, needed;
 
-  json_object_set_string_member (node, "file", file);
-  if (strcmp (layer->format, "qcow2") == 0) {
-    json_object_set_int_member (node, "l2-cache-size", L2_CACHE_SIZE);
-    if (index + 1 < disk->layers->len) {
-      g_autofree char *below = storage_node_name (disk, index + 1);
-      json_object_set_string_member (node, "backing", below);
-    }
-    else
-      json_object_set_null_member (node, "backing");
-  }
-  return qmp_execute (qmp, "blockdev-add", node, NULL, error);
-}
-
-static bool
-open_layer (Qmp *qmp, const Disk *disk, guint index, bool uncached,
-            GError **error)
-{
-  const Layer *layer = disk_layer (disk, index);
-  g_autofree char *name = storage_node_name (disk, index);
-  g_autofree char *file = g_strconcat ("f", name, NULL);
-  g_autoptr (GError) refusal = NULL;
-
-  if (!open_file (qmp, layer, file, uncached, error))
+  if (!nodes->read (nodes->opaque, name, bytes, &length, error))
     return false;
-  if (open_image (qmp, disk, index, name, file, &refusal))
-    return image_chain_unchanged (layer, error);
+  if (qcow2_header_begins (bytes, length, &needed)) {
+    length = needed;
+    if (!nodes->read (nodes->opaque, name, bytes, &length, error))
+      return false;
+  }
+  return image_layer_heed_bytes (layer, bytes, length, top, error);
+}
+
+static bool
+open_remote (const StorageNodes *nodes, Layer *layer, const char *name,
+             bool top, GError **error)
+{
+  g_autofree char *format = NULL;
+  g_autoptr (GError) refusal = NULL;
+  JsonObject *node = remote_name_options (layer->path, &format, error);
+
+  if (!node)
+    return false;
+  if (add_node (nodes, node, name, &refusal)
+      && look_at_remote (nodes, layer, name, top, &refusal))
+    return true;
   if (refusal->code == EIO)
-    return no_answer (layer, refusal, error);
+    return no_answer (layer->path, refusal, error);
+  error_set (error, refusal->code, "%s cannot be read: %s", layer->path,
+             refusal->message);
+  error_advise_as (error, refusal);
+  return false;
+}
+
+/* Returns the name of QEMU's object, a new string. */
+static char *
+add_secret (const StorageNodes *nodes, guint index, GError **error)
+{
+  const Secret *secret = g_ptr_array_index (nodes->disk->secrets, index);
+  char *text = secret_text (secret);
+  JsonObject *object = json_object_new ();
+  g_autofree char *name = g_strdup_printf (
+    "s%" G_GINTPTR_MODIFIER "x-%u", (gsize) nodes->disk, index);
+
+  json_object_set_string_member (object, "qom-type", "secret");
+  json_object_set_string_member (object, "id", name);
+  json_object_set_string_member (object, "data", text);
+  json_object_set_string_member (object, "format", "base64");
+  secret_text_free (text);
+  return qmp_execute (nodes->qmp, "object-add", object, NULL, error)
+    ? g_steal_pointer (&name) : NULL;
+}
+
+static bool
+add_secrets (const StorageNodes *nodes, GError **error)
+{
+  const GPtrArray *secrets = nodes->disk->secrets;
+
+  for (guint i = 0; secrets && i < secrets->len; i++) {
+    g_autofree char *name = add_secret (nodes, i, error);
+    if (!name)
+      return false;
+  }
+  return true;
+}
+
+static void
+set_secret (const StorageNodes *nodes, const Layer *layer, guint index,
+            JsonObject *node)
+{
+  g_autofree char *name = g_strdup_printf (
+    "s%" G_GINTPTR_MODIFIER "x-%u", (gsize) nodes->disk, index);
+
+  if (strcmp (layer->format, "qcow2") != 0) {
+    json_object_set_string_member (node, "key-secret", name);
+    return;
+  }
+  JsonObject *encrypt = json_object_new ();
+  json_object_set_string_member (encrypt, "format", layer->encryption);
+  json_object_set_string_member (encrypt, "key-secret", name);
+  json_object_set_object_member (node, "encrypt", encrypt);
+}
+
+/* The options of an image over those nodes, but its secret. */
+static JsonObject *
+image_options (const StorageNodes *nodes, guint index, const char *file,
+               const char *data)
+{
+  static const char *const with_backing[] = { "qcow2", "vmdk", "qed", NULL };
+  const Disk *disk = nodes->disk;
+  const Layer *layer = disk_layer (disk, index);
+  JsonObject *node = json_object_new ();
+
+  json_object_set_string_member (node, "driver", layer->format);
+  json_object_set_string_member (node, "file", file);
+  if (layer->data)
+    json_object_set_string_member (node, "data-file", data);
+  if (strcmp (layer->format, "qcow2") == 0)
+    json_object_set_int_member (node, "l2-cache-size", L2_CACHE_SIZE);
+  if (layer->backing_path) {
+    g_autofree char *below = storage_node_name (disk, index + 1);
+    json_object_set_string_member (node, "backing", below);
+  }
+  else if (g_strv_contains (with_backing, layer->format))
+    json_object_set_null_member (node, "backing");
+  return node;
+}
+
+static bool
+refuse_image (const Layer *layer, const GError *refusal, GError **error)
+{
   g_autofree char *word = error_shell_word (layer->path);
+
   return error_set (error, refusal->code, "QEMU cannot read %s: %s; is the "
                     "image whole?  Try: qemu-img check -f %s %s", layer->path,
                     refusal->message, layer->format, word);
+}
+
+/* refusal: of the last secret; NULL: there is none. */
+static bool
+refuse_secrets (const Disk *disk, const Layer *layer, const GError *refusal,
+                GError **error)
+{
+  bool newline = false;
+
+  for (guint i = 0; refusal && i < disk->secrets->len; i++)
+    newline = newline
+      || secret_has_newline (g_ptr_array_index (disk->secrets, i));
+  if (!refusal)
+    error_set (error, EACCES, "%s is encrypted (%s), and cannot be read without "
+               "its secret", layer->path, layer->encryption);
+  else
+    error_set (error, EACCES, "%s is encrypted (%s), and none of the %u secrets "
+               "of disk %s opens it: %s%s", layer->path, layer->encryption,
+               disk->secrets->len, disk->target, refusal->message,
+               newline ? " (a newline at the end of a file belongs to the "
+               "secret, so write it with: printf %s)" : "");
+  return error_advise (error, REMEDY_GIVE_SECRET, disk->target, NULL);
+}
+
+/* Which secret is whose, QEMU finds out. */
+static bool
+open_image (const StorageNodes *nodes, guint index, const char *name,
+            const char *file, const char *data, GError **error)
+{
+  const Layer *layer = disk_layer (nodes->disk, index);
+  const GPtrArray *secrets = nodes->disk->secrets;
+  const guint tries = layer->encryption ? secrets ? secrets->len : 0 : 1;
+  g_autoptr (GError) refusal = NULL;
+
+  for (guint i = 0; i < tries; i++) {
+    JsonObject *node = image_options (nodes, index, file, data);
+    if (layer->encryption)
+      set_secret (nodes, layer, i, node);
+    g_clear_error (&refusal);
+    if (add_node (nodes, node, name, &refusal))
+      return true;
+    if (refusal->code == EIO)
+      return no_answer (layer->path, refusal, error);
+  }
+  return layer->encryption
+    ? refuse_secrets (nodes->disk, layer, refusal, error)
+    : refuse_image (layer, refusal, error);
+}
+
+static bool
+open_layer (const StorageNodes *nodes, guint index, GError **error)
+{
+  Layer *layer = g_ptr_array_index (nodes->disk->layers, index);
+  g_autofree char *name = storage_node_name (nodes->disk, index);
+  g_autofree char *file = g_strconcat ("f", name, NULL);
+  g_autofree char *data = g_strconcat ("x", name, NULL);
+
+  return (layer->file ? open_file (nodes, layer->file, file, error)
+          : open_remote (nodes, layer, file, index == 0, error))
+    && (!layer->data || open_file (nodes, layer->data, data, error))
+    && open_image (nodes, index, name, file, data, error)
+    && (!layer->file || image_layer_check_unchanged (layer, error));
 }
 
 /* One entry of query-named-block-nodes' "dirty-bitmaps" (BlockDirtyInfo). */
@@ -192,13 +342,15 @@ describe_layer (Layer *layer, JsonObject *node, GError **error)
 }
 
 static bool
-describe_layers (Qmp *qmp, Disk *disk, GError **error)
+describe_layers (const StorageNodes *nodes, GError **error)
 {
+  const Disk *disk = nodes->disk;
   g_autoptr (JsonNode) answer = NULL;
   JsonObject *arguments = json_object_new ();
 
   json_object_set_boolean_member (arguments, "flat", true);
-  if (!qmp_execute (qmp, "query-named-block-nodes", arguments, &answer, error))
+  if (!qmp_execute (nodes->qmp, "query-named-block-nodes", arguments, &answer,
+                    error))
     return false;
   for (guint i = 0; i < disk->layers->len; i++) {
     g_autofree char *name = storage_node_name (disk, i);
@@ -210,15 +362,19 @@ describe_layers (Qmp *qmp, Disk *disk, GError **error)
 }
 
 bool
-storage_nodes_open (Qmp *qmp, Disk *disk, bool uncached, GError **error)
+storage_nodes_open (const StorageNodes *nodes, GError **error)
 {
+  const Disk *disk = nodes->disk;
+
+  if (!add_secrets (nodes, error))
+    return false;
   for (guint i = disk->layers->len; i > 0; i--) {
-    if (open_layer (qmp, disk, i - 1, uncached, error))
+    if (open_layer (nodes, i - 1, error))
       continue;
     if (i > 1)
       g_prefix_error (error, "backing file of %s: ",
                       disk_layer (disk, i - 2)->path);
     return false;
   }
-  return describe_layers (qmp, disk, error);
+  return describe_layers (nodes, error);
 }

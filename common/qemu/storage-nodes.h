@@ -8,14 +8,24 @@
 #include "image/disk.h"
 #include "qemu/qmp.h"
 
+typedef struct {
+  Qmp *qmp;                     /* all are borrowed */
+  Disk *disk;
+  bool uncached;                /* read past the page cache, where the file
+                                 * system can */
+  /* Read the first bytes of a node, at most *length. */
+  bool (*read) (void *opaque, const char *node, guint8 *bytes, gsize *length,
+                GError **error);
+  void *opaque;
+} StorageNodes;
+
 /* Open a disk's layers read-only, each over the next, with no other below the
- * last; uncached: past the page cache, where the file system can.  Their sizes
- * and bitmaps, with the dirty bytes, are put into disk.  Fails with EBUSY (changed
- * since it was inspected), EIO (no answer), or what QEMU says.  Nodes may be left
- * then, so end the daemon.
+ * last.  Their sizes and bitmaps, with the dirty bytes, are put into the disk.
+ * Fails with EBUSY (changed since it was inspected), EACCES (a secret is wrong
+ * or missing), EIO (no answer), or what QEMU says.  Nodes may be left then, so
+ * end the daemon.
  */
-bool storage_nodes_open (Qmp *qmp, Disk *disk, bool uncached,
-                         GError **error);
+bool storage_nodes_open (const StorageNodes *nodes, GError **error);
 
 /* The name of a layer's node, a new string.  QEMU's are identifiers of at most
  * 31 characters, so it is built from where the disk is in memory, not from its

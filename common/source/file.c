@@ -23,6 +23,7 @@ typedef struct {
   bool drops_cache;
   DropBehind *behind;           /* of all disks; NULL: what is read stays in the
                                  * page cache */
+  GHashTable *secrets;          /* where it was read → Secret */
   GHashTable *direct;           /* Disk → DirectRead, where that is possible */
 } FileSource;
 
@@ -135,11 +136,40 @@ format_of (const SourceRequest *request, const RequestedFile *file,
   return format;
 }
 
+/* Each is read once: it may come from a pipe. */
+static Secret *
+secret_of (FileSource *self, const RequestedWord *word, GError **error)
+{
+  Secret *secret = g_hash_table_lookup (self->secrets, word->value);
+
+  if (!secret && (secret = secret_read (word->value, error)))
+    g_hash_table_insert (self->secrets, g_strdup (word->value), secret);
+  return secret;
+}
+
+static bool
+read_secrets (FileSource *self, const SourceRequest *request, Disk *disk,
+              GError **error)
+{
+  disk->secrets
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) secret_unref);
+  for (guint i = 0; i < request->secrets->len; i++) {
+    const RequestedWord *word = g_ptr_array_index (request->secrets, i);
+    if (word->target && strcmp (word->target, disk->target) != 0)
+      continue;
+    Secret *secret = secret_of (self, word, error);
+    if (!secret)
+      return false;
+    g_ptr_array_add (disk->secrets, secret_ref (secret));
+  }
+  return true;
+}
+
 static bool
 add_disk (FileSource *self, const SourceRequest *request, const char *target,
           const RequestedFile *file, GError **error)
 {
-  const Source *source = &self->source;
+  Source *source = &self->source;
   const char *path = file->path;
   const ChainRequest chain = {
     .path = path,
@@ -166,7 +196,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   g_ptr_array_add (source->disks, disk);
   for (guint i = 0; i < layers->len; i++)
     roster_add (source->roster, target, disk_layer (disk, i)->path);
-  return storage_daemon_open (self->daemon, disk, self->drops_cache, error);
+  return read_secrets (self, request, disk, error);
 }
 
 static bool
@@ -189,9 +219,23 @@ file_free (Source *source)
 
   storage_daemon_stop (self->daemon);
   g_hash_table_unref (self->direct);
+  g_hash_table_unref (self->secrets);
   drop_behind_free (self->behind);
   source_clear (source);
   g_free (self);
+}
+
+static bool
+open_disks (FileSource *self, GError **error)
+{
+  const GPtrArray *disks = self->source.disks;
+
+  self->daemon = storage_daemon_start (self->source.life, disks, error);
+  bool ok = self->daemon != NULL;
+  for (guint i = 0; ok && i < disks->len; i++)
+    ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
+                              self->drops_cache, error);
+  return ok;
 }
 
 /* A daemon of the user that nbdkit was told to become.  The other keeps the
@@ -200,16 +244,23 @@ file_free (Source *source)
 static bool
 become_user (FileSource *self, GError **error)
 {
-  const GPtrArray *disks = self->source.disks;
   StorageDaemon *before = self->daemon;
+  const bool ok = open_disks (self, error);
 
-  self->daemon = storage_daemon_start (self->source.life, error);
-  bool ok = self->daemon != NULL;
-  for (guint i = 0; ok && i < disks->len; i++)
-    ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
-                              self->drops_cache, error);
   storage_daemon_stop (before);
   return ok;
+}
+
+/* No daemon is started any more. */
+static void
+forget_secrets (FileSource *self)
+{
+  const GPtrArray *disks = self->source.disks;
+
+  for (guint i = 0; i < disks->len; i++)
+    g_clear_pointer (&((Disk *) g_ptr_array_index (disks, i))->secrets,
+                     g_ptr_array_unref);
+  g_hash_table_remove_all (self->secrets);
 }
 
 static bool
@@ -219,6 +270,7 @@ file_start (Source *source, GError **error)
 
   if (!storage_daemon_is_ours (self->daemon) && !become_user (self, error))
     return false;
+  forget_secrets (self);
   if (self->drops_cache)
     self->behind = drop_behind_new ();
   for (guint i = 0; i < source->disks->len; i++) {
@@ -298,8 +350,10 @@ file_inspect (const SourceRequest *request, Forest *tree,
   self->drops_cache = request->drops_cache;
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
-  self->daemon = storage_daemon_start (source->life, error);
-  if (!self->daemon || !add_disks (self, request, forest, error)) {
+  self->secrets
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                             (GDestroyNotify) secret_unref);
+  if (!add_disks (self, request, forest, error) || !open_disks (self, error)) {
     file_free (source);
     return NULL;
   }

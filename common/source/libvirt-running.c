@@ -12,7 +12,7 @@
 #include <libnbd.h>
 
 #include "base/error.h"
-#include "image/chain.h"
+#include "image/unlocked.h"
 #include "nbd/connect.h"
 #include "parts/refuse.h"
 #include "source/libvirt.h"

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A passphrase of an encrypted image, byte by byte.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <glib.h>
+
+/* What cryptsetup takes for a key file by default is 8 MiB; nobody types it. */
+#define SECRET_MOST (64 * 1024)
+
+typedef struct Secret Secret;
+
+/* Read it whole from the file at path, or if that is "-" and a number, from that
+ * file descriptor, which is closed then.  NULL if it cannot be read (the errno
+ * of that), is empty (EINVAL) or longer than SECRET_MOST (EFBIG).  A newline at
+ * its end belongs to it, as for QEMU's secret objects (crypto/secret.c).
+ */
+Secret *secret_read (const char *path, GError **error);
+
+/* The memory is cleared with the last. */
+Secret *secret_ref (Secret *secret);
+void secret_unref (Secret *secret);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Secret, secret_unref)
+
+/* In base64: for QEMU.  A new string; secret_text_free (). */
+char *secret_text (const Secret *secret);
+void secret_text_free (char *text);
+
+/* Does it end in a newline?  Then that may be why it is wrong. */
+bool secret_has_newline (const Secret *secret);
