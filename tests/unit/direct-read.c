@@ -132,13 +132,15 @@ static Disk *
 inspect (const char *path)
 {
   g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
   Disk *disk = disk_new ("vda");
 
+  g_ptr_array_add (disks, disk);
   g_ptr_array_unref (disk->layers);
   disk->layers = image_chain_inspect (&(ChainRequest) { .path = path }, &error);
   g_assert_no_error (error);
   NbdLife *life = nbd_life_new (NULL, 0);
-  StorageDaemon *daemon = storage_daemon_start (life, &error);
+  StorageDaemon *daemon = storage_daemon_start (life, disks, &error);
   g_assert_no_error (error);
   storage_daemon_open (daemon, disk, false, &error);
   g_assert_no_error (error);

@@ -109,7 +109,7 @@ check (const Image *image, const char *path, const char *format,
   g_assert_cmpuint (header.version, ==, image->bytes[7]);
   g_assert_cmpstr (header.backing_path, ==, path);
   g_assert_cmpstr (header.backing_format, ==, format);
-  g_assert_false (header.corrupt || header.external_data || header.encrypted);
+  g_assert_false (header.corrupt || header.external_data || header.encryption);
 }
 
 static void
@@ -153,8 +153,8 @@ test_path (void)
   } cases[] = {
     { name, 1023, longest, NULL }, { name, 1024, NULL, "too long" },
     { "base\0img", 8, "base", NULL }, { "\0base", 5, NULL, NULL },
-    { "", 0, NULL, NULL }, { "base\377", 5, NULL, "UTF-8" },
-    { "base\303", 5, NULL, "UTF-8" },
+    { "", 0, NULL, NULL }, { "base\377", 5, "base\377", NULL },
+    { "base\303", 5, "base\303", NULL },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -304,22 +304,31 @@ test_cut_off (void)
 static void
 test_flags (void)
 {
-  for (guint i = 0; i < 32; i++) {
+  static const char *const encryptions[] = { NULL, "aes", "luks" };
+
+  for (guint i = 0; i < 24; i++) {
     Image image = image_new (3);
     g_auto (Qcow2Header) header = { 0 };
     const char *why;
     put (image.bytes + 72, 8, i);
     put (image.bytes + 32, 4, i / 8);
+    put (image.bytes + 88, 8, i & 1 ? 2 : 0);
     g_assert_true (parse (image.bytes, sizeof image.bytes, &header, &why));
     g_assert_cmpint (header.corrupt, ==, (i & 2) != 0);
     g_assert_cmpint (header.external_data, ==, (i & 4) != 0);
-    g_assert_cmpint (header.encrypted, ==, i >= 8);
+    g_assert_cmpint (header.data_raw, ==, (i & 1) != 0);
+    g_assert_cmpstr (header.encryption, ==, encryptions[i / 8]);
     put (image.bytes + 4, 4, 2);
     memset (image.bytes + 72, 0, 8);
     qcow2_header_clear (&header);
     header = (Qcow2Header) { 0 };
     g_assert_true (parse (image.bytes, sizeof image.bytes, &header, &why));
-    g_assert_cmpint (header.encrypted, ==, i >= 8);
+    g_assert_cmpstr (header.encryption, ==, encryptions[i / 8]);
+    qcow2_header_clear (&header);
+    header = (Qcow2Header) { 0 };
+    put (image.bytes + 32, 4, 3);
+    g_assert_false (parse (image.bytes, sizeof image.bytes, &header, &why));
+    g_assert_nonnull (strstr (why, "encrypted"));
   }
 }
 
@@ -339,7 +348,7 @@ test_other_versions (void)
     g_assert_null (header.backing_path);
     g_assert_null (header.backing_format);
     g_assert_false (header.corrupt || header.external_data
-                    || header.encrypted);
+                    || header.encryption);
   }
 }
 
@@ -513,12 +522,15 @@ compare (const Qcow2Header *header, JsonObject *info, const char *path)
   g_assert_cmpint (header->corrupt, ==,
                    json_object_get_boolean_member_with_default (
                      data, "corrupt", FALSE));
-  g_assert_cmpint (header->encrypted, ==,
+  g_assert_cmpint (header->encryption != NULL, ==,
                    json_object_get_boolean_member_with_default (
                      info, "encrypted", FALSE));
   /* "data-file" is there if it has a name, needed or not. */
   g_assert_cmpint (header->external_data, ==,
                    json_object_has_member (data, "data-file-raw"));
+  if (header->external_data)
+    g_assert_cmpint (header->data_raw, ==,
+                     json_object_get_boolean_member (data, "data-file-raw"));
 }
 
 static void
