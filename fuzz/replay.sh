@@ -5,6 +5,6 @@
 # Every fuzz target takes its corpus, and mutations of it (FUZZ_SEED repeats
 # a run).
 set -e
-for target in backup checkpoint export-name guest qcow2-header; do
+for target in backup checkpoint export-name guest qcow2-header remote-name; do
   "$builddir/fuzz/fuzz-$target" "$srcdir/fuzz/corpus/$target"
 done

@@ -162,6 +162,7 @@ unit_tests = \
 	tests/unit/qcow2-bitmaps \
 	tests/unit/qcow2-header \
 	tests/unit/remedy \
+	tests/unit/remote-name \
 	tests/unit/roster \
 	tests/unit/tree-load
 
