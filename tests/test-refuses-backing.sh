@@ -43,15 +43,26 @@ END
   | jq -e '."backing-filename-format"' || fail "the format is still known"
 refuses "unknown.qcow2 does not record the format.*$PWD/base.qcow2.*qemu-img rebase -u .*FORMAT" \
   unknown.qcow2
-# The remedy works.
-printed ', type: '
+cp refused.log unknown.log
+# Both remedies work.
+serve unknown.qcow2 backing-format=qcow2 -- 'nbdcopy "$uri" unknown.raw'
+qemu-img compare -f raw -F qcow2 unknown.raw top.qcow2
+refuses 'unknown.qcow2: .*has format vm, and only qcow2, raw' \
+  unknown.qcow2 backing-format=vm
+printed ', type: ' '' unknown.log
 type_it "${printed/FORMAT/qcow2}"
 serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
 
 # Formats that the plugin does not read.
-qemu-img create -q -f vmdk base.vmdk 64M
-qemu-img create -q -f qcow2 -b base.vmdk -F vmdk over-vmdk.qcow2
-refuses 'over-vmdk.qcow2: .*format vmdk, .*; .*use uri=' over-vmdk.qcow2
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 over-iso.qcow2
+"$python" - over-iso.qcow2 <<'END'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    at = f.read(65536).index(b"\xe2\x79\x2a\xca")
+    f.seek(at + 8)
+    f.write(b"cloop")
+END
+refuses 'over-iso.qcow2: .*format cloop, .*; .*use uri=' over-iso.qcow2
 
 cp base.qcow2 away.qcow2
 # A loop, of two and of one.
@@ -80,7 +91,7 @@ for backing in "nbd+unix:///?socket=$PWD/server.sock" \
 do
   for format in raw qcow2; do
     qemu-img rebase -u -f qcow2 -b "$backing" -F $format top.qcow2
-    refuses 'top.qcow2: its backing file .* is not a local file; .*uri=' \
+    refuses 'top.qcow2: its backing file .* is not a local file.*; .* backing=' \
       top.qcow2
   done
 done
