@@ -244,8 +244,9 @@ with_last_words (StorageDaemon *daemon, const GError *refusal, GError **error)
   g_autofree char *words
     = refusal->code == EIO ? child_says (&daemon->child) : NULL;
 
-  return error_set (error, refusal->code, "%s%s%s", refusal->message,
-                    words ? ": " : "", words ? words : "");
+  error_set (error, refusal->code, "%s%s%s", refusal->message,
+             words ? ": " : "", words ? words : "");
+  return error_advise_as (error, refusal);
 }
 
 bool
