@@ -142,11 +142,12 @@ exports_describe (Source *source, const ExportChoice *choice,
   append_left_out (text, source, choice);
   if (source->ops->describe)
     source->ops->describe (source, text);
-  /* NBD allows strings of 4096 bytes. */
-  if (text->len > 4000) {
-    const char *end;
-    g_utf8_validate (text->str, 4000, &end);
-    g_string_truncate (text, (gsize) (end - text->str));
+  /* NBD allows strings of 4096 bytes of UTF-8, which a path need not be. */
+  char *valid = g_utf8_make_valid (text->str, (gssize) text->len);
+  if (strlen (valid) > 4000) {
+    char *end;
+    g_utf8_validate (valid, 4000, (const char **) &end);
+    *end = '\0';
   }
-  return g_string_free (g_steal_pointer (&text), FALSE);
+  return valid;
 }

@@ -13,7 +13,7 @@ sed -n '/^=head1 PARAMETERS/,/^=head1 EXPORTS/s/^=item .*B<\([a-z-]*\)=>.*/\1/p'
 nbdkit "$plugin" --help | sed -n '/dirtied since/,$p' \
   | grep -Eo '^\[?[a-z-]+=' | tr -d '[=' | sort >help
 cat code
-[ "$(wc -l <code)" -eq 17 ] || fail "expected 17 parameters in settings.c"
+[ "$(wc -l <code)" -eq 21 ] || fail "expected 21 parameters in settings.c"
 diff -u code manual || fail "the manual names other parameters"
 diff -u code help || fail "--help names other parameters"
 

@@ -89,6 +89,7 @@ script_tests = \
 	tests/test-merge.sh \
 	tests/test-no-leaks.sh \
 	tests/test-odd-names.sh \
+	tests/test-paths-not-utf8.sh \
 	tests/test-odd-sizes.sh \
 	tests/test-open-without-locks.sh \
 	tests/test-parts.sh \
