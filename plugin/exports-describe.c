@@ -60,13 +60,23 @@ append_checkpoint (GString *text, const Checkpoint *checkpoint)
  * begins no job since a checkpoint that is not complete.
  */
 static const char *
-health (const Source *source, const ExportChoice *choice, const Part *part)
+health (const Source *source, const DiskView *view, const Part *part)
 {
   return part->kind == PART_WHOLE ? ""
     : source->offer->base ? "; healthy"
-    : disk_layer (choice->view->disk, part->layer)->is_nbd
+    : disk_layer (view->disk, part->layer)->is_nbd
     ? "; health not told by the server"
-    : choice->view->parts->len > 1 ? "; this part is healthy" : "; healthy";
+    : view->parts->len > 1 ? "; this part is healthy" : "; healthy";
+}
+
+/* Who asks for all of a disk gets it, whatever was recorded. */
+static const char *
+why_whole (const DiskView *view)
+{
+  g_autoptr (GPtrArray) names = disk_bitmap_names (view->disk);
+
+  return !view->checkpoint && names->len > 0
+    ? "no checkpoint was named" : "nothing was recorded";
 }
 
 static void
@@ -93,12 +103,13 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
     return;
   }
   if (part->kind == PART_WHOLE)
-    g_string_append (text, ", served whole, since nothing was recorded");
+    g_string_append_printf (text, ", served whole, since %s",
+                            why_whole (choice->view));
   g_string_append_printf (text, "; %" G_GUINT64_FORMAT " bytes dirty", dirty);
   if (part->bitmap && part->bitmap->granularity)
     g_string_append_printf (text, ", granularity %" G_GUINT64_FORMAT,
                             part->bitmap->granularity);
-  g_string_append (text, health (source, choice, part));
+  g_string_append (text, health (source, choice->view, part));
 }
 
 /* The disk itself can be served though no view of it can. */

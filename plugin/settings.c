@@ -17,7 +17,7 @@
 #include "tree/checkpoint.h"
 
 const char settings_help[] =
-  "[file=][TARGET:]PATH  A stopped guest's qcow2 disk (repeat for more).\n"
+  "[file=][TARGET:]PATH  A stopped guest's disk (repeat for more).\n"
   "uri=NBD-URI           A running QEMU's NBD export (instead of file=; repeat\n"
   "                      it for layers exported one by one, top first).\n"
   "libvirt=URI           A guest of libvirt's, running or stopped (instead).\n"
@@ -39,10 +39,11 @@ const char settings_help[] =
   "                      (file= and stopped guests; default default).\n"
   "coalesce=SIZE         Join dirty runs over clean gaps up to SIZE\n"
   "                      (default 0).\n"
+  "on-missing=refuse|full\n"
+  "                      Disks of which nothing was recorded, such as raw ones\n"
+  "                      (not with uri=; default refuse).\n"
   "With libvirt= and a running guest:\n"
   "create=NAME           Make the next checkpoint with the backup.\n"
-  "on-missing=refuse|full\n"
-  "                      Disks of which nothing was recorded (default refuse).\n"
   "socket-dir=DIR        For QEMU's socket (default /run, or that of the user).\n"
   "scratch-dir=DIR       For scratch files (default: beside the disks).\n"
   "take-over=yes|no      End a job that a killed nbdkit left (default no).\n"
@@ -261,8 +262,7 @@ static const struct {
   { "coalesce",    set_size,     MEMBER (coalesce), ONCE },
   { "cache",       set_cache,    MEMBER (request.drops_cache), ONCE },
   { "create",      set_new_name, MEMBER (request.create), WITH_LIBVIRT },
-  { "on-missing",  set_full,     MEMBER (request.on_missing_full),
-    WITH_LIBVIRT },
+  { "on-missing",  set_full,     MEMBER (request.on_missing_full), ONCE },
   { "socket-dir",  set_path,     MEMBER (request.socket_dir),
     WITH_LIBVIRT | IN_XML },
   { "scratch-dir", set_path,     MEMBER (request.scratch_dir),
@@ -335,6 +335,11 @@ settings_check (const Settings *settings, GError **error)
                       "checkpoint=%s, which with file= and no tree= means "
                       "the bitmap of that name", word);
   }
+  if (settings->request.uris->len > 0
+      && g_hash_table_contains (settings->given, "on-missing"))
+    return error_set (error, EINVAL, "on-missing= goes with file= and libvirt=; "
+                      "with uri=, a disk without a bitmap is copied whole from "
+                      "its server itself");
   if (settings->request.drops_cache && settings->request.uris->len > 0)
     return error_set (error, EINVAL, "cache=none goes with file=; with uri= "
                       "the server reads the images, and can be told so "

@@ -245,7 +245,7 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_unknown_checkpoint (forest, checkpoint, error);
     return NULL;
   }
-  if (!check_useful (disk, error)
+  if (!check_useful (disk, error) || !parts_can_record (disk, error)
       || !roster_check (disk->roster, since, disk->target, error))
     return NULL;
   const char *bitmap = checkpoint_bitmap (since, disk->target);

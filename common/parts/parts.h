@@ -49,6 +49,9 @@ bool part_equal (const Part *a, const Part *b);
 GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
                        const char *checkpoint, GError **error);
 
+/* Can the disk's top image hold bitmaps?  ENOENT if not. */
+bool parts_can_record (const Disk *disk, GError **error);
+
 /* The one part of a disk of which everything counts as dirty. */
 GPtrArray *parts_whole (void);
 

@@ -70,8 +70,23 @@ parts_forgotten (const char *checkpoint, const GPtrArray *targets,
 }
 
 bool
+parts_can_record (const Disk *disk, GError **error)
+{
+  const Layer *top = disk_layer (disk, 0);
+
+  if (top->is_nbd || !top->format || strcmp (top->format, "qcow2") == 0)
+    return true;
+  error_set (error, ENOENT, "disk %s: %s is %s, and only qcow2 holds dirty "
+             "bitmaps, so nothing was recorded", disk->target, top->path,
+             top->format);
+  return error_advise (error, REMEDY_SERVE_WHOLE, NULL);
+}
+
+bool
 parts_nothing_recorded (const Disk *disk, GError **error)
 {
+  if (!parts_can_record (disk, error))
+    return false;
   if (is_nbd (disk) && disk_layer (disk, 0)->bitmaps->len == 0)
     return error_set (error, ENOENT, "disk %s: %s offers no dirty bitmap; "
                       "export one with: qemu-nbd --read-only -B NAME, or with "

@@ -30,6 +30,18 @@ warn_of_stray (const Source *source, const Disk *disk,
   return true;
 }
 
+/* Served whole, and why. */
+static void
+warn_of_record (const Source *source, const DiskView *view)
+{
+  g_autoptr (GError) reason = NULL;
+
+  if (!view->lacks_record)
+    return;
+  catalogue_say_why (source, view, &reason);
+  source_warn_whole (source, view->disk->target, reason);
+}
+
 /* With checkpoint=: the disk must be servable since it. */
 static bool
 check_since (const Catalogue *self, const Disk *disk, GError **error)
@@ -37,15 +49,11 @@ check_since (const Catalogue *self, const Disk *disk, GError **error)
   const Source *source = self->source;
   const DiskView *view = catalogue_lookup (self, disk->target,
                                            self->request->checkpoint, error);
-  g_autoptr (GError) reason = NULL;
 
   if (!view)
     return false;
-  if (view->lacks_record) {
-    catalogue_say_why (source, view, &reason);
-    source_warn_whole (source, disk->target, reason);
-  }
-  else if (!disk->full)
+  warn_of_record (source, view);
+  if (!view->lacks_record && !disk->full)
     warn_of_stray (source, disk, view->checkpoint);
   return true;
 }
@@ -56,6 +64,8 @@ catalogue_nothing_recorded (const Source *source, const Disk *disk,
 {
   const GPtrArray *all = forest_all (source->offer->forest);
 
+  if (!parts_can_record (disk, error))
+    return false;
   for (guint i = all->len; i > 0; i--)
     if (!roster_check (disk->roster, g_ptr_array_index (all, i - 1),
                        disk->target, error))
@@ -86,6 +96,7 @@ check_any (const Catalogue *self, const Disk *disk, GError **error)
     const DiskView *view = catalogue_view (self, disk, checkpoint);
     if (view->parts) {
       good++;
+      warn_of_record (source, view);
       warned = warned || warn_of_stray (source, disk, checkpoint);
     }
     else if (bad++ == 0)
@@ -122,6 +133,9 @@ unknown_checkpoint (const Source *source, const SourceRequest *request,
     if (found && found->recording && !found->inconsistent)
       g_ptr_array_add (targets, disk->target);
   }
+  if (forest_size (source->offer->forest) == 0
+      && !parts_can_record (g_ptr_array_index (source->disks, 0), error))
+    return false;
   if (targets->len == 0 || request->uris->len > 0)
     return parts_unknown_checkpoint (source->offer->forest, checkpoint,
                                      error);

@@ -166,9 +166,12 @@ refuse_other_base (const Offer *offer, const char *checkpoint, GError **error)
 {
   const char *base = offer->base;
 
-  error_set (error, ENOENT, "the running backup was begun %s%s, and has no "
-             "other base", base ? "since " : "without a checkpoint",
-             base ? base : "");
+  if (base)
+    error_set (error, ENOENT, "the running backup was begun since %s, and has "
+               "no other base", base);
+  else
+    error_set (error, ENOENT, "all of each disk is served, for no checkpoint "
+               "was named at the start");
   return error_advise (error, REMEDY_OTHER_BASE, checkpoint, NULL);
 }
 

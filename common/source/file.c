@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * file=: the qcow2 images of a stopped guest, read by a private
- * qemu-storage-daemon.
+ * file=: the images of a stopped guest, read by a private qemu-storage-daemon.
  */
 #include <config.h>
 
@@ -15,6 +14,7 @@
 #include "base/nearest.h"
 #include "image/chain.h"
 #include "qemu/storage-daemon.h"
+#include "source/file-offer.h"
 #include "source/source.h"
 
 typedef struct {
@@ -347,6 +347,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
 
   source_init (source, &source_file_ops, request, reporter);
   source->roster = roster_new (true);
+  source->can_serve_whole = true;
   self->drops_cache = request->drops_cache;
   self->direct = g_hash_table_new_full (NULL, NULL, NULL,
                                         (GDestroyNotify) direct_read_free);
@@ -358,9 +359,12 @@ file_inspect (const SourceRequest *request, Forest *tree,
     return NULL;
   }
   heed_words (self);
-  if (!forest)
-    forest = parts_flat_tree (source->disks);
-  source->offer = offer_new (g_steal_pointer (&forest), NULL, NULL);
+  source->offer
+    = file_offer (source, request, g_steal_pointer (&forest), error);
+  if (!source->offer) {
+    file_free (source);
+    return NULL;
+  }
   source_call_roll (source);
   return source;
 }

@@ -13,52 +13,52 @@
 #include "image/chain.h"
 #include "source/libvirt.h"
 
-static char *
-copy_command (const GuestDisk *disk, const char *guest)
+/* As libvirt takes a disk of which nothing is said. */
+static const char *
+format_of (const GuestDisk *disk)
 {
-  g_autofree char *path = error_shell_word (disk->source);
-  g_autofree char *name = g_strdup_printf ("./%s-%s.raw", guest, disk->target);
-  g_autofree char *copy = error_shell_word (name);
-
-  return g_strdup_printf ("qemu-img convert -f %s -O raw %s %s",
-                          disk->format ? disk->format : "raw", path, copy);
+  return disk->format ? disk->format : "raw";
 }
 
 /* NULL: it is read.  What is wrong with it for now (in use, not there) is no
  * reason to go on without it.  Nothing stays locked.
  */
 static GError *
-why_not_read (const GuestDisk *disk, const char *guest)
+why_not_read (const GuestDisk *disk, bool whole)
 {
+  const char *format = format_of (disk);
   g_autoptr (GError) why = NULL;
 
-  if (g_strcmp0 (disk->format, "qcow2") == 0 && disk->source
-      && strcmp (disk->type, "network") != 0) {
-    g_autoptr (GPtrArray) layers = image_chain_inspect (
-      &(ChainRequest) { .path = disk->source }, &why);
-    return layers || (why->code != EINVAL && why->code != ENOTSUP)
-      ? NULL : g_steal_pointer (&why);
+  if (!disk->source || strcmp (disk->type, "network") == 0)
+    error_set (&why, ENOTSUP, "of a stopped guest only local images are read, "
+               "and it is %s on %s", format, disk->type);
+  else if (strcmp (format, "qcow2") != 0 && !whole) {
+    error_set (&why, ENOTSUP, "it is %s, and only qcow2 holds dirty bitmaps, "
+               "so nothing was recorded", format);
+    error_advise (&why, REMEDY_SERVE_WHOLE, NULL);
   }
-  g_autofree char *copy = disk->source ? copy_command (disk, guest) : NULL;
-  error_set (&why, ENOTSUP, "of a stopped guest only local qcow2 images are "
-             "read, and it is %s on %s; copy it whole%s%s",
-             disk->format ? disk->format : "raw", disk->type, copy ? ": " : "",
-             copy ? copy : "");
+  else {
+    g_autoptr (GPtrArray) layers = image_chain_inspect (
+      &(ChainRequest) { .path = disk->source, .format = format }, &why);
+    if (layers || (why->code != EINVAL && why->code != ENOTSUP))
+      return NULL;
+  }
   return g_steal_pointer (&why);
 }
 
 /* unread: target → why.  The only disk that is wanted must be read. */
 static bool
-add_file (SourceRequest *stopped, const GuestDisk *disk, const char *guest,
-          const char *who, GHashTable *unread, GError **error)
+add_file (SourceRequest *stopped, const GuestDisk *disk, const char *who,
+          GHashTable *unread, GError **error)
 {
   if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
     return true;
-  GError *why = why_not_read (disk, guest);
+  GError *why = why_not_read (disk, stopped->on_missing_full);
   if (!why) {
     RequestedFile *file = g_new0 (RequestedFile, 1);
     file->target = g_strdup (disk->target);
     file->path = g_strdup (disk->source);
+    file->format = g_strdup (format_of (disk));
     g_ptr_array_add (stopped->files, file);
     return true;
   }
@@ -86,28 +86,6 @@ find_strays (const Source *source, const Guest *guest)
         disk->stray = g_strdup (path);
     }
   }
-}
-
-/* What is full while the guest runs would be a view since a checkpoint now. */
-static bool
-refuse_full (const SourceRequest *request, const Guest *guest, const char *who,
-             GError **error)
-{
-  g_autoptr (GString) commands = g_string_new (NULL);
-
-  for (guint i = 0; i < guest->disks->len; i++) {
-    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
-    if (!disk->source
-        || (request->disk && strcmp (request->disk, disk->target) != 0))
-      continue;
-    g_autofree char *command = copy_command (disk, guest->name);
-    g_string_append_printf (commands, "%s%s", commands->len ? " && " : "",
-                            command);
-  }
-  return error_set (error, ENOTSUP, "a full view without a checkpoint is of a "
-                    "running guest, and %s is not running: name a checkpoint, "
-                    "or copy its disks whole%s%s", who,
-                    commands->len ? ": " : "", commands->str);
 }
 
 /* None of the wanted disks is read.  unread: target → why. */
@@ -154,17 +132,13 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
                request->create, who);
     return error_advise_null (error, REMEDY_NO_CHECKPOINT, NULL);
   }
-  if (request->on_missing_full && !request->checkpoint) {
-    refuse_full (request, look->guest, who, error);
-    return NULL;
-  }
   g_autoptr (GHashTable) unread
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                              (GDestroyNotify) g_error_free);
   stopped.files = files;
   for (guint i = 0; i < look->guest->disks->len; i++)
-    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i),
-                   look->guest->name, who, unread, error))
+    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i), who,
+                   unread, error))
       return NULL;
   if (files->len == 0) {
     refuse_all (request, look->guest, who, unread, error);
@@ -180,7 +154,5 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
   libvirt_add_chains (source->roster, look->guest, source->disks);
   roster_learn (source->roster, source->offer->forest);
   find_strays (source, look->guest);
-  if (request->on_missing_full)
-    source->offer->whole = g_strdup (request->checkpoint);
   return source;
 }

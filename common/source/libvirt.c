@@ -123,8 +123,6 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
     }
   }
   live_free (&self->source);
-  if (source)
-    source->can_serve_whole = true;
   return source;
 }
 

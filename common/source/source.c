@@ -134,8 +134,12 @@ void
 source_prefix_missing (const Source *source, GError **error)
 {
   static const char *const no_words[] = { NULL };
-  g_autofree char *remedy = remedy_text (source->reporter->remedies,
-                                         REMEDY_SERVE_WHOLE, no_words);
+  const char *const *words;
+  /* Once is enough. */
+  const bool is_said = error && *error
+    && error_remedy (*error, &words) == REMEDY_SERVE_WHOLE;
+  g_autofree char *remedy = is_said ? NULL
+    : remedy_text (source->reporter->remedies, REMEDY_SERVE_WHOLE, no_words);
 
   if (source->can_serve_whole)
     g_prefix_error (error, SOURCE_LEFT_OUT "%s%s%s: ", remedy ? " (" : "",
