@@ -72,7 +72,7 @@ serve data.qcow2 system.qcow2 tree=tree/web1 checkpoint=tuesday -- \
   'nbdinfo --list --json "$uri"' >list.json 2>log
 [ "$(names)" = "vdb@monday vda vda@monday vda@tuesday vdb@ vda@" ] \
   || fail "with checkpoint=tuesday: $(names)"
-grep -q 'error: NOT in this backup: checkpoint tuesday does not cover disk vdb.*monday' log \
+grep -q 'error: NOT in this backup .on-missing=full serves it whole.: checkpoint tuesday does not cover disk vdb.*monday' log \
   || fail "the disk that is not covered is not reported"
 refuses_export 'checkpoint tuesday does not cover disk vdb' vdb \
   data.qcow2 system.qcow2 tree=tree/web1 checkpoint=tuesday

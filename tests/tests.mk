@@ -33,6 +33,7 @@ script_tests = \
 	tests/test-idle-client.sh \
 	tests/test-map-ahead.sh \
 	tests/test-merge-many-parts.sh \
+	tests/test-raw-whole.sh \
 	tests/test-read-ahead.sh \
 	tests/test-short-answers.sh \
 	tests/test-refuses-uri.sh \
@@ -74,6 +75,7 @@ script_tests = \
 	tests/test-libvirt-run-command.sh \
 	tests/test-libvirt-scratch.sh \
 	tests/test-libvirt-stopped.sh \
+	tests/test-libvirt-stopped-whole.sh \
 	tests/test-libvirt-take-over.sh \
 	tests/test-libvirt-void-bitmaps.sh \
 	tests/test-file-changes.sh \
