@@ -62,11 +62,27 @@ append_checkpoint (GString *text, const Checkpoint *checkpoint)
 static const char *
 health (const Source *source, const DiskView *view, const Part *part)
 {
-  return part->kind == PART_WHOLE ? ""
+  return part->kind == PART_WHOLE || part_as_it_stood (view->disk, part) ? ""
     : source->offer->base ? "; healthy"
     : disk_layer (view->disk, part->layer)->is_nbd
     ? "; health not told by the server"
     : view->parts->len > 1 ? "; this part is healthy" : "; healthy";
+}
+
+/* Of all parts, since who unites them shows what is said of one. */
+static void
+append_as_it_stood (GString *text, const DiskView *view)
+{
+  g_autoptr (GHashTable) said = g_hash_table_new (g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < view->parts->len; i++) {
+    const Part *part = g_ptr_array_index (view->parts, i);
+    if (part_as_it_stood (view->disk, part)
+        && g_hash_table_add (said, part->bitmap->name))
+      g_string_append_printf (text, "; bitmap %s, named by hand, as it stood: "
+                              "what was written after it was disabled is not "
+                              "in it", part->bitmap->name);
+  }
 }
 
 /* Who asks for all of a disk gets it, whatever was recorded. */
@@ -110,6 +126,7 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
     g_string_append_printf (text, ", granularity %" G_GUINT64_FORMAT,
                             part->bitmap->granularity);
   g_string_append (text, health (source, choice->view, part));
+  append_as_it_stood (text, choice->view);
 }
 
 /* The disk itself can be served though no view of it can. */

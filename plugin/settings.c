@@ -32,7 +32,8 @@ const char settings_help[] =
   "disk=TARGET           The disk that the empty export name means.\n"
   "tree=DIR|FILE         libvirt's checkpoint documents.\n"
   "domain=NAME|UUID|ID   The guest, with libvirt= or in tree= (there no ID).\n"
-  "bitmap=NAME           With uri=: the bitmap to use (repeat to unite several).\n"
+  "bitmap=NAME           With uri= or file=: the bitmap to use, as it stands\n"
+  "                      (repeat to unite several).\n"
   "view=overlay|sparse|guard\n"
   "                      How blocks look to clients (default overlay).\n"
   "cache=default|none    With none, images do not fill the page cache\n"
@@ -328,13 +329,10 @@ check_libvirt (const Settings *settings, GError **error)
 bool
 settings_check (const Settings *settings, GError **error)
 {
-  if (settings->request.bitmaps->len > 0 && settings->request.uris->len == 0) {
-    g_autofree char *word
-      = error_shell_word (g_ptr_array_index (settings->request.bitmaps, 0));
-    return error_set (error, EINVAL, "bitmap= goes with uri=; else say "
-                      "checkpoint=%s, which with file= and no tree= means "
-                      "the bitmap of that name", word);
-  }
+  if (settings->request.bitmaps->len > 0 && settings->request.libvirt)
+    return error_set (error, EINVAL, "bitmap= goes with file= and uri=; with "
+                      "libvirt=, name a checkpoint, or, of a stopped guest, "
+                      "its disks with file=");
   if (settings->request.uris->len > 0
       && g_hash_table_contains (settings->given, "on-missing"))
     return error_set (error, EINVAL, "on-missing= goes with file= and libvirt=; "

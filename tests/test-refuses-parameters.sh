@@ -58,11 +58,12 @@ refuses 'cache=writeback is neither default nor none' disk.qcow2 cache=writeback
 # Out of place.
 refuses 'cache=none goes with file=; with uri= .*: qemu-nbd --cache=none$' \
   uri=nbd://localhost cache=none
-refuses 'bitmap= goes with uri=; .* checkpoint=monday' \
-  disk.qcow2 bitmap=monday
+refuses 'bitmap= goes with file= and uri=; with libvirt=, name a checkpoint' \
+  libvirt=test:///default domain=test bitmap=monday
+refuses 'on-missing= goes with file= and libvirt=; with uri=, ' \
+  uri=nbd://localhost on-missing=full
 refuses 'domain= says .* tree= .*; add tree=' disk.qcow2 domain=web1
-for parameter in create=a on-missing=full socket-dir=/ scratch-dir=/ \
-                 take-over=yes nbd-tls=no; do
+for parameter in create=a socket-dir=/ scratch-dir=/ take-over=yes nbd-tls=no; do
   refuses "${parameter%%=*}= goes with libvirt=" disk.qcow2 "$parameter"
 done
 for name in a/b 'a b' .a a@b ä -x; do

@@ -39,6 +39,7 @@ script_tests = \
 	tests/test-refuses-uri.sh \
 	tests/test-disks-renamed.sh \
 	tests/test-cache-none.sh \
+	tests/test-bitmap-by-name.sh \
 	tests/test-chain-surgery.sh \
 	tests/test-clean-exit.sh \
 	tests/test-common-alone.sh \

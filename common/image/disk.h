@@ -72,6 +72,9 @@ typedef struct {
                                  * too; or NULL */
   GPtrArray *secrets;           /* of Secret: for its encrypted layers; or
                                  * NULL */
+  bool as_it_stood;             /* its bitmaps were named by hand: one that is
+                                 * disabled needs none that goes on, and tells
+                                 * what it tells */
 } Disk;
 
 Bitmap *bitmap_new (const char *name);

@@ -29,6 +29,12 @@ part_equal (const Part *a, const Part *b)
   return a->kind == b->kind && a->layer == b->layer && a->bitmap == b->bitmap;
 }
 
+bool
+part_as_it_stood (const Disk *disk, const Part *part)
+{
+  return disk->as_it_stood && part->bitmap && !part->bitmap->recording;
+}
+
 static void
 add_part (GPtrArray *parts, PartKind kind, guint layer, const Bitmap *bitmap)
 {
@@ -225,6 +231,36 @@ add_offered (GPtrArray *parts, const Forest *forest, const Disk *disk,
   return true;
 }
 
+/* Bitmaps that were named with the first.  Which is the older one, nobody
+ * says, so what lies below each must be older than that.
+ */
+static bool
+add_also (GPtrArray *parts, const Forest *forest, const Disk *disk,
+          const Checkpoint *checkpoint, guint end, guint8 *ends,
+          GError **error)
+{
+  for (guint i = 0; disk->also && i < disk->also->len; i++) {
+    const char *name = g_ptr_array_index (disk->also, i);
+    if (!add_parts_of (parts, forest, disk, checkpoint, name, end, ends, error)
+        || !check_older (disk, checkpoint, name, error))
+      return false;
+  }
+  return true;
+}
+
+/* What was written after the record ends. */
+static bool
+go_on (GPtrArray *parts, const Forest *forest, const Disk *disk,
+       const Checkpoint *checkpoint, guint end, guint8 *ends, GError **error)
+{
+  if (disk->as_it_stood)
+    return true;
+  if (disk->recording_untold)
+    return add_offered (parts, forest, disk, checkpoint, end, ends, error);
+  return first_end (disk, ends) < 0
+    || add_descendants (parts, forest, disk, checkpoint, end, ends, error);
+}
+
 static int
 compare_parts (gconstpointer a, gconstpointer b)
 {
@@ -261,14 +297,8 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
    * whole already.
    */
   const guint end = deepest_with (disk, bitmap) + 1;
-  for (guint i = 0; disk->also && i < disk->also->len; i++)
-    if (!add_parts_of (parts, forest, disk, since,
-                       g_ptr_array_index (disk->also, i), end, ends, error))
-      return NULL;
-  if (disk->recording_untold
-      ? !add_offered (parts, forest, disk, since, end, ends, error)
-      : first_end (disk, ends) >= 0
-      && !add_descendants (parts, forest, disk, since, end, ends, error))
+  if (!add_also (parts, forest, disk, since, end, ends, error)
+      || !go_on (parts, forest, disk, since, end, ends, error))
     return NULL;
   g_ptr_array_sort (parts, compare_parts);
   return g_steal_pointer (&parts);

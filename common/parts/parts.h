@@ -40,7 +40,7 @@ bool part_equal (const Part *a, const Part *b);
  * server (ENOENT); the disk was another then (see roster.h), or a bitmap is
  * inconsistent, void in a layer that may have held the record, or not
  * recording and not continued by its descendants' up to the current checkpoint
- * (EIO).
+ * (EIO; but see as_it_stood in disk.h).
  *
  * Facts: a modern bitmap is complete by itself over the contiguous layers that
  * have it (libvirt docs/kbase/internals/incremental-backup.rst); libvirt
@@ -51,6 +51,11 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 
 /* Can the disk's top image hold bitmaps?  ENOENT if not. */
 bool parts_can_record (const Disk *disk, GError **error);
+
+/* Does the part's record end before now, with nothing that goes on?  So it is
+ * only of a disk whose bitmaps were named by hand (as_it_stood).
+ */
+bool part_as_it_stood (const Disk *disk, const Part *part);
 
 /* The one part of a disk of which everything counts as dirty. */
 GPtrArray *parts_whole (void);

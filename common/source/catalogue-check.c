@@ -30,16 +30,25 @@ warn_of_stray (const Source *source, const Disk *disk,
   return true;
 }
 
-/* Served whole, and why. */
+/* What is served is more than what was recorded, or less than what happened. */
 static void
 warn_of_record (const Source *source, const DiskView *view)
 {
+  const Disk *disk = view->disk;
   g_autoptr (GError) reason = NULL;
 
-  if (!view->lacks_record)
-    return;
-  catalogue_say_why (source, view, &reason);
-  source_warn_whole (source, view->disk->target, reason);
+  if (view->lacks_record) {
+    catalogue_say_why (source, view, &reason);
+    source_warn_whole (source, disk->target, reason);
+  }
+  for (guint i = 0; i < view->parts->len; i++) {
+    const Part *part = g_ptr_array_index (view->parts, i);
+    if (part_as_it_stood (disk, part))
+      reporter_warn (source->reporter, "disk %s: bitmap %s in %s is disabled, "
+                     "and is served as it stood: what was written after it was "
+                     "disabled is not in it", disk->target, part->bitmap->name,
+                     disk_layer (disk, part->layer)->path);
+  }
 }
 
 /* With checkpoint=: the disk must be servable since it. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What is asked for decides: a checkpoint, or, since nothing, all of each disk.
+ * What is asked for decides: a checkpoint, bitmaps by their names, or, since
+ * nothing, all of each disk.
  */
 #include <config.h>
 
 #include "source/file-offer.h"
+#include "source/named-bitmaps.h"
 
 /* Without a tree, each bitmap is a checkpoint.  One that no disk has is one,
  * too, if disks without a record are served whole: all are, then.
@@ -48,13 +50,20 @@ offer_all_whole (const Source *source, Forest *tree)
 
 Offer *
 file_offer (const Source *source, const SourceRequest *request, Forest *tree,
-            GError **error G_GNUC_UNUSED)
+            GError **error)
 {
-  const char *since = request->checkpoint;
+  const char *since = named_view (request);
   const char *whole = request->on_missing_full ? since : NULL;
 
   if (request->on_missing_full && !since)
     return offer_all_whole (source, tree);
+  if (request->bitmaps->len > 0) {
+    Forest *named = named_bitmaps_tree (request, tree, source->disks, error);
+    forest_free (tree);
+    tree = named;
+    if (!tree)
+      return NULL;
+  }
   Offer *offer = offer_new (tree ? tree : flat_tree (source->disks, whole),
                             NULL, NULL);
   offer->whole = g_strdup (whole);

@@ -17,6 +17,7 @@
 
 #include "nbd/connect.h"
 #include "source/catalogue.h"
+#include "source/named-bitmaps.h"
 
 typedef struct {
   NbdLife *life;                /* borrowed */
@@ -62,35 +63,27 @@ choose_target (const SourceRequest *request, const Forest *tree,
   return target;
 }
 
-/* bitmap= names the bitmap whatever the tree would say, as it must for
- * libvirt's backup-vda; checkpoint= is then what the view is called.  Without
- * it the tree (taken) decides, and without a tree the bitmaps offered are one.
+/* Bitmaps that are named go before what the tree would say, as they must for
+ * libvirt's backup-vda.  Without them the tree (taken) decides, and without a
+ * tree the bitmaps offered are one.
  */
 static Forest *
-choose_forest (const SourceRequest *request, Forest **tree, const Disk *disk,
-               GError **error)
+choose_forest (const SourceRequest *request, Forest **tree,
+               const GPtrArray *disks, GError **error)
 {
   const char *checkpoint = request->checkpoint;
-  const Checkpoint *known
-    = *tree && checkpoint ? forest_lookup (*tree, checkpoint) : NULL;
+  const Disk *disk = g_ptr_array_index (disks, 0);
 
-  if (*tree && checkpoint && !known) {
+  if (request->bitmaps->len > 0)
+    return named_bitmaps_tree (request, *tree, disks, error);
+  if (*tree && checkpoint && !forest_lookup (*tree, checkpoint)) {
     parts_unknown_checkpoint (*tree, checkpoint, error);
     return NULL;
   }
-  const char *bitmap = request->bitmaps->len > 0
-    ? g_ptr_array_index (request->bitmaps, 0) : NULL;
-  if (*tree && !bitmap)
+  if (*tree)
     return g_steal_pointer (tree);
-  if (bitmap || (checkpoint
-                 && !layer_bitmap (disk_layer (disk, 0), checkpoint))) {
-    Checkpoint *only = checkpoint_new (checkpoint ? checkpoint : bitmap);
-    checkpoint_cover (only, disk->target, bitmap ? bitmap : checkpoint);
-    return offer_single (only, known);
-  }
-
-  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
-  g_ptr_array_add (disks, (gpointer) disk);
+  if (checkpoint && !layer_bitmap (disk_layer (disk, 0), checkpoint))
+    return named_tree (checkpoint, checkpoint, disks, NULL);
   return parts_flat_tree (disks);
 }
 
@@ -182,13 +175,7 @@ look (UriSource *self, const SourceRequest *request, Forest **tree,
   g_free (disk->target);
   disk->target = choose_target (
     request, *tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
-  if (request->bitmaps->len > 1) {
-    disk->also = g_ptr_array_new_with_free_func (g_free);
-    for (guint i = 1; i < request->bitmaps->len; i++)
-      g_ptr_array_add (disk->also,
-                       g_strdup (g_ptr_array_index (request->bitmaps, i)));
-  }
-  Forest *forest = choose_forest (request, tree, disk, error);
+  Forest *forest = choose_forest (request, tree, source->disks, error);
   if (!forest)
     return false;
   source->offer = offer_new (forest, NULL, NULL);

@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Tests of common/parts/parts.c on what libvirt before 6.5 left: bitmaps that are
- * disabled where the next checkpoint's goes on.
+ * disabled where the next checkpoint's goes on.  And on bitmaps that were named
+ * by hand, and disks that can have none.
  */
 #include <config.h>
 
@@ -140,6 +141,61 @@ test_legacy_remedy (void)
   }
 }
 
+/* Bitmaps that were named by hand prove nothing of what came later.  All else
+ * holds.
+ */
+static void
+test_named_by_hand (void)
+{
+  g_autoptr (Forest) forest = tree ("a");
+  g_autoptr (Disk) disk = DISK ("", "b-", "a-", "b");
+  g_autoptr (Disk) broken = DISK ("a-", "a!");
+  g_autoptr (Disk) none = DISK ("b", "c-");
+
+  assert_refused (forest, disk, "a", EIO, "not recording", NULL);
+  disk->as_it_stood = broken->as_it_stood = none->as_it_stood = true;
+  assert_plan (forest, disk, "a", "0:- 1:- 2:a");
+  assert_refused (forest, broken, "a", EIO, "inconsistent", NULL);
+  assert_refused (forest, none, "a", ENOENT, "bitmap a", "there are: b, c",
+                  NULL);
+
+  g_autoptr (GPtrArray) parts = parts_plan (forest, disk, "a", NULL);
+  g_assert_true (part_as_it_stood (disk, g_ptr_array_index (parts, 2)));
+  g_assert_false (part_as_it_stood (disk, g_ptr_array_index (parts, 1)));
+
+  /* The layer below may have held more of either. */
+  disk->also = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (disk->also, g_strdup ("b"));
+  assert_plan (forest, disk, "a", "0:- 1:- 1:b 2:a 2:- 3:b");
+  g_ptr_array_set_size (disk_layer (disk, 3)->bitmaps, 0);
+  Layer *lowest = g_ptr_array_index (disk->layers, 3);
+  lowest->void_bitmaps = "why";
+  for (const char *name = "a\0b\0"; *name; name += 2) {
+    lowest->void_names = g_ptr_array_new ();
+    g_ptr_array_add (lowest->void_names, (char *) name);
+    assert_refused (forest, disk, "a", EIO, "void", NULL);
+    g_clear_pointer (&lowest->void_names, g_ptr_array_unref);
+  }
+}
+
+static void
+test_raw (void)
+{
+  g_autoptr (Forest) forest = tree ("a");
+  g_autoptr (Disk) disk = DISK ("a");
+  g_autoptr (GError) error = NULL;
+  Layer *layer = g_ptr_array_index (disk->layers, 0);
+
+  g_assert_true (parts_can_record (disk, &error));
+  g_free (layer->format);
+  layer->format = g_strdup ("raw");
+  assert_refused (forest, disk, "a", ENOENT, "/l0 is raw", "on-missing=full",
+                  NULL);
+  g_assert_false (parts_nothing_recorded (disk, &error));
+  g_assert_error (error, CHECKPOINT_ERROR, ENOENT);
+  g_assert_nonnull (strstr (error->message, "is raw"));
+}
+
 int
 main (int argc, char *argv[])
 {
@@ -149,5 +205,7 @@ main (int argc, char *argv[])
   g_test_add_func ("/parts/legacy/other-disk", test_legacy_other_disk);
   g_test_add_func ("/parts/legacy/no-current", test_legacy_no_current);
   g_test_add_func ("/parts/legacy/remedy", test_legacy_remedy);
+  g_test_add_func ("/parts/named-by-hand", test_named_by_hand);
+  g_test_add_func ("/parts/raw", test_raw);
   return g_test_run ();
 }
