@@ -56,6 +56,20 @@ recipe verify
 allocated tuesday.qcow2 >got
 diff -u want got || fail "verify wrote other clusters than the dirty ones"
 
+mkdir raw
+(cd raw
+ guest_disk system.qcow2 16M
+ qemu-img bitmap --add system.qcow2 monday
+ truncate -s 4M data.raw
+ qemu-img convert -O qcow2 system.qcow2 vda.monday
+ qemu-img convert -f raw -O qcow2 data.raw vdb.monday
+ qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' system.qcow2
+ qemu-io -f raw -c 'write -q -P 3 2M 64k' data.raw
+ recipe beside-raw
+ [ "$(allocated vda.tuesday)" = "1048576 65536" ] \
+   && qemu-img compare -q -f qcow2 -F qcow2 system.qcow2 vda.tuesday \
+   && qemu-img compare -q -f raw -F qcow2 data.raw vdb.tuesday) || fail "beside a raw disk"
+
 # With a snapshot.
 qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 top.qcow2
 qemu-img bitmap --add top.qcow2 monday
