@@ -25,6 +25,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlParserCtxt, xmlFreeParserCtxt)
 /* What the callbacks of one parse know. */
 typedef struct {
   guint domain_depth;           /* as in XmlRules */
+  bool whole_disks;             /* as there */
   bool doctype;                 /* there is one: refused */
   bool in_domain;
   bool in_label;                /* the open child of a child of <domain> */
@@ -67,6 +68,8 @@ is_needed (const Parse *parse, const char *name)
       || parse->depth <= parse->domain_depth)
     return true;
   level = parse->depth - parse->domain_depth - 1;
+  if (level >= 2 && parse->whole_disks)
+    return true;
   return g_strv_contains (level < G_N_ELEMENTS (levels)
                           ? levels[level] : layer, name);
 }
@@ -187,7 +190,9 @@ xml_parse (const char *text, gsize length, const XmlRules *rules,
   const int options = XML_PARSE_NONET | XML_PARSE_NOERROR |
     XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | XML_PARSE_IGNORE_ENC |
     XML_PARSE_COMPACT;
-  Parse parse = { .domain_depth = rules->domain_depth };
+  Parse parse = {
+    .domain_depth = rules->domain_depth, .whole_disks = rules->whole_disks,
+  };
 
   if (length > rules->max_bytes)
     return error_null (error, EFBIG, "%s of %zu bytes: libvirt takes or makes "

@@ -28,6 +28,8 @@ typedef struct {
                                  * root's is 1) only name, uuid, DAC labels
                                  * and disks are read, and there are no
                                  * comments in the tree */
+  bool whole_disks;             /* of its disks everything is read, not only what
+                                 * tells where they lie */
 } XmlRules;
 
 /* Parse length bytes of UTF-8, which need not end in NUL.  Nothing outside

@@ -18,7 +18,7 @@
 #define MAX_BITMAP_NAME 1023
 
 static const XmlRules rules = {
-  "backup XML", "backup", "domainbackup", BACKUP_MAX_BYTES, 0,
+  "backup XML", "backup", "domainbackup", BACKUP_MAX_BYTES, 0, false,
 };
 
 static void

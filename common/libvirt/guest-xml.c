@@ -23,7 +23,7 @@
 #define MAX_ENTRY (1024 * 1024)
 
 static const XmlRules rules = {
-  "guest XML", "guest", "domain", GUEST_MAX_BYTES, 1,
+  "guest XML", "guest", "domain", GUEST_MAX_BYTES, 1, true,
 };
 
 static void
@@ -46,8 +46,7 @@ guest_chain_free (void *data)
   GuestChain *chain = data;
 
   g_free (chain->target);
-  g_ptr_array_unref (chain->paths);
-  g_ptr_array_unref (chain->formats);
+  g_ptr_array_unref (chain->images);
   g_free (chain);
 }
 
@@ -80,6 +79,12 @@ const GuestChain *
 guest_chain (const Guest *guest, const char *target)
 {
   return find_target (guest->chains, target);
+}
+
+const GuestImage *
+guest_chain_image (const GuestChain *chain, guint place)
+{
+  return g_ptr_array_index (chain->images, place);
 }
 
 const GuestDisk *
@@ -239,24 +244,22 @@ static void
 parse_chain (const xmlNode *node, Guest *guest)
 {
   g_autofree char *name = xml_attribute (xml_child (node, "target"), "dev");
-  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GPtrArray) formats = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) images
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) guest_image_free);
   const xmlNode *format = xml_child (node, "driver");
-  char *path;
+  GuestImage *image;
 
-  while (node && (path = source_key (node))) {
-    char *type = xml_attribute (format, "type");
-    g_ptr_array_add (paths, path);
-    g_ptr_array_add (formats, type ? type : g_strdup (""));
+  while (node && (image = guest_image_new (node, format))) {
+    g_ptr_array_add (images, image);
     node = xml_child (node, "backingStore");
     format = node ? xml_child (node, "format") : NULL;
   }
-  if (!name || paths->len == 0)
+  if (!name || images->len == 0)
     return;
   GuestChain *chain = g_new0 (GuestChain, 1);
   chain->target = g_steal_pointer (&name);
-  chain->paths = g_steal_pointer (&paths);
-  chain->formats = g_steal_pointer (&formats);
+  chain->images = g_steal_pointer (&images);
+  chain->ends = node != NULL;
   g_ptr_array_add (guest->chains, chain);
 }
 

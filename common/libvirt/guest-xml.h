@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <glib.h>
 
+#include "libvirt/guest-image.h"
+
 /* Longer documents are refused; libvirt's are some 10 KiB. */
 #define GUEST_MAX_BYTES (16 * 1024 * 1024)
 
@@ -22,12 +24,14 @@ typedef struct {
   char *format;                 /* "qcow2"; NULL if not said */
 } GuestDisk;
 
-/* The images of a drive: its source and, of a running guest, those below it. */
+/* The images of a drive: its source and those below it, all of a running guest,
+ * and of a stopped one what its definition tells.
+ */
 typedef struct {
   char *target;
-  GPtrArray *paths;             /* of char *, top first, one at least; each as
-                                 * of source-key.h */
-  GPtrArray *formats;           /* of char *, for each path; "": not told */
+  GPtrArray *images;            /* of GuestImage, top first, one at least */
+  bool ends;                    /* the definition says that nothing is below;
+                                 * else it may just not tell */
 } GuestChain;
 
 typedef struct {
@@ -60,6 +64,8 @@ Guest *guest_parse (const char *text, gsize length, GError **error);
 
 /* The chain, or disk, of that target, or NULL.  Borrowed. */
 const GuestChain *guest_chain (const Guest *guest, const char *target);
+/* The image at a place of a chain, 0 on top.  Borrowed. */
+const GuestImage *guest_chain_image (const GuestChain *chain, guint place);
 const GuestDisk *guest_disk (const Guest *guest, const char *target);
 
 /* NULL is fine. */

@@ -52,8 +52,8 @@ libvirt_add_chains (Roster *roster, const Guest *guest, const GPtrArray *but)
     for (guint j = 0; but && j < but->len; j++)
       add = add && strcmp (((const Disk *) g_ptr_array_index (but, j))->target,
                            chain->target) != 0;
-    for (guint j = 0; add && j < chain->paths->len; j++)
-      roster_add (roster, chain->target, g_ptr_array_index (chain->paths, j));
+    for (guint j = 0; add && j < chain->images->len; j++)
+      roster_add (roster, chain->target, guest_chain_image (chain, j)->key);
   }
 }
 

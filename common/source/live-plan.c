@@ -180,13 +180,13 @@ look_at_backing (const LivePlan *plan, const GuestChain *chain, guint place,
                  int then, const char *bitmap)
 {
   const char *host = plan->look->host;
-  const char *path = g_ptr_array_index (chain->paths, place);
-  const char *format = g_ptr_array_index (chain->formats, place);
+  const GuestImage *image = guest_chain_image (chain, place);
+  const char *path = image->key;
   const bool needed = (int) place == then;
   const bool is_below = then >= 0 && (int) place > then;
   int unseen;
 
-  if (*format && strcmp (format, "qcow2") != 0)
+  if (*image->format && strcmp (image->format, "qcow2") != 0)
     return needed ? "it is not qcow2 any more" : NULL;
   if (host || *path != '/') {
     g_autofree char *there
@@ -212,8 +212,8 @@ check_backing (const LivePlan *plan, const Checkpoint *since,
   const char *bitmap = checkpoint_bitmap (since, target);
   const int place = roster_place (plan->roster, since, target);
 
-  for (guint i = 1; chain && bitmap && i < chain->paths->len; i++) {
-    const char *path = g_ptr_array_index (chain->paths, i);
+  for (guint i = 1; chain && bitmap && i < chain->images->len; i++) {
+    const char *path = guest_chain_image (chain, i)->key;
     const char *why = look_at_backing (plan, chain, i, place, bitmap);
     if (why)
       return error_set (error, EIO, "disk %s: all bitmaps of %s, below it, are "

@@ -25,6 +25,7 @@
 
 static const XmlRules rules = {
   "checkpoint XML", "checkpoint", "domaincheckpoint", CHECKPOINT_MAX_BYTES, 2,
+  false,
 };
 
 static void

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/xml-text.h"
 #include "libvirt/guest-xml.h"
+#include "libvirt/network-source.h"
 #include "tree/checkpoint.h"
 
 #include "refused.h"
@@ -149,17 +150,20 @@ test_chains (void)
   const GuestChain *vda = guest_chain (guest, "vda");
 
   g_assert_nonnull (vda);
-  g_assert_cmpuint (vda->paths->len, ==, 2);
-  g_assert_cmpstr (g_ptr_array_index (vda->paths, 0), ==,
+  g_assert_cmpuint (vda->images->len, ==, 2);
+  g_assert_true (vda->ends);
+  g_assert_cmpstr (guest_chain_image (vda, 0)->key, ==,
                    "/images/a & b.qcow2");
-  g_assert_cmpstr (g_ptr_array_index (vda->paths, 1), ==, "/base.img");
-  g_assert_cmpstr (g_ptr_array_index (guest_chain (guest, "vdb")->paths, 0),
-                   ==, "rbd pool/img at h");
-  g_assert_cmpstr (g_ptr_array_index (vda->formats, 1), ==, "raw");
-  g_assert_cmpstr (g_ptr_array_index (vda->formats, 0), ==, "qcow2");
-  g_assert_cmpuint (vda->formats->len, ==, vda->paths->len);
-  g_assert_cmpstr (g_ptr_array_index (guest_chain (guest, "sda")->paths, 0),
-                   ==, "/dev/vg/lv");
+  g_assert_cmpstr (guest_chain_image (vda, 0)->name, ==,
+                   "/images/a & b.qcow2");
+  g_assert_cmpstr (guest_chain_image (vda, 0)->format, ==, "qcow2");
+  g_assert_cmpstr (guest_chain_image (vda, 1)->key, ==, "/base.img");
+  g_assert_cmpstr (guest_chain_image (vda, 1)->format, ==, "raw");
+  g_assert_cmpstr (guest_chain_image (guest_chain (guest, "vdb"), 0)->key, ==,
+                   "rbd pool/img at h");
+  g_assert_cmpstr (guest_chain_image (guest_chain (guest, "sda"), 0)->key, ==,
+                   "/dev/vg/lv");
+  g_assert_false (guest_chain (guest, "sda")->ends);
   g_assert_null (guest_chain (guest, "none"));
 }
 
@@ -196,8 +200,211 @@ test_keys (void)
                          cases[i].type, cases[i].source);
     g_autoptr (Guest) guest = parse_ok (text);
     const GuestChain *chain = guest_chain (guest, "vda");
-    g_assert_cmpstr (chain ? g_ptr_array_index (chain->paths, 0) : NULL, ==,
+    g_assert_cmpstr (chain ? guest_chain_image (chain, 0)->key : NULL, ==,
                      cases[i].key);
+  }
+}
+
+#define BACKED "<backingStore type='file'><format type='raw'/>" \
+  "<source file='/b'/>"
+
+/* "/a:qcow2 /b:raw.": with a point if nothing is below. */
+static void
+test_told (void)
+{
+  static const struct { const char *inner, *told; } cases[] = {
+    { SOURCE, "/a:" },
+    { "<driver type='qcow2'/>" SOURCE, "/a:qcow2" },
+    { "<driver type='qcow2'/>" SOURCE "<backingStore/>", "/a:qcow2." },
+    { "<driver type='qcow2'/>" SOURCE BACKED "</backingStore>",
+      "/a:qcow2 /b:raw" },
+    { "<driver type='qcow2'/>" SOURCE BACKED "<backingStore/></backingStore>",
+      "/a:qcow2 /b:raw." },
+    { "<driver type='raw'/><source file='/a'><encryption format='luks'/>"
+      "</source>", "/a:luks" },
+    { "<driver type='raw'/>" SOURCE "<encryption format='luks'/>", "/a:luks" },
+    { "<driver type='qcow2'/><source file='/a'><encryption format='luks'/>"
+      "</source>", "/a:qcow2" },
+    { "<driver type='raw'/><source file='/a'><encryption format='luks' "
+      "engine='qemu'/></source>", "/a:luks" },
+    { "<driver type='qcow2'/>" SOURCE "<backingStore type='network'>"
+      "<format type='raw'/><source protocol='nbd' name='e'><host name='h'/>"
+      "</source><backingStore/></backingStore>", "/a:qcow2 nbd://h/e:raw." },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *text
+      = g_strdup_printf (DISKS ("<disk type='file'>%s<target dev='vda'/>"
+                                "</disk>"), cases[i].inner);
+    g_autoptr (Guest) guest = parse_ok (text);
+    const GuestChain *chain = guest_chain (guest, "vda");
+    g_autoptr (GString) told = g_string_new (NULL);
+    for (guint j = 0; j < chain->images->len; j++) {
+      const GuestImage *image = guest_chain_image (chain, j);
+      g_assert_null (image->unfollowed);
+      g_string_append_printf (told, "%s%s:%s", j ? " " : "", image->name,
+                              image->format);
+    }
+    g_string_append (told, chain->ends ? "." : "");
+    g_assert_cmpstr (told->str, ==, cases[i].told);
+  }
+}
+
+/* What QEMU would be told, or part of why it cannot be.  */
+static const struct { const char *source, *name, *why; } names[] = {
+  { "protocol='nbd' name='a'><host name='h'/>", "nbd://h/a", NULL },
+  { "protocol='nbd' name='a' tls='no' index='1'><host name='h' port='10810'/>"
+    "<reconnect delay='3'/>", "nbd://h:10810/a", NULL },
+  { "protocol='nbd'><host name='::1' port='0'/>", "nbd://[::1]/", NULL },
+  { "protocol='nbd' name='/a b?#%'><host name='h'/>",
+    "nbd://h//a%20b%3F%23%25", NULL },
+  { "protocol='nbd' name='a'><host transport='unix' socket='/r/s &amp;.s'/>",
+    "nbd+unix:///a?socket=/r/s%20%26.s", NULL },
+  { "protocol='nbd'><host transport='unix' socket='/s'/>",
+    "nbd+unix:///?socket=/s", NULL },
+  { "protocol='nbd'><host transport='unix' socket='s'/>", NULL, "absolute" },
+  { "protocol='nbd' tls='yes'><host name='h'/>", NULL, "tls='yes'" },
+  { "protocol='nbd' tlsHostname='x'><host name='h'/>", NULL, "tlsHostname" },
+  { "protocol='nbd'><host name='h'/><host name='i'/>", NULL, "2 hosts" },
+  { "protocol='nbd'/>", NULL, "0 hosts" },
+  { "protocol='nbd'><host name='h' transport='rdma'/>", NULL, "rdma" },
+  { "protocol='nbd'><host name='h/x'/>", NULL, "host \"h/x\"" },
+  { "protocol='nbd'><host name='u@h'/>", NULL, "host" },
+  { "protocol='nbd'><host/>", NULL, "host \"\"" },
+  { "protocol='nbd'><host name='h' port='1x'/>", NULL, "port \"1x\"" },
+  { "protocol='nbd'><host name='h'/><snapshot name='s'/>", NULL,
+    "<snapshot>" },
+  { "protocol='nbd'><host name='h'/><auth username='u'/>", NULL, "<auth>" },
+  { "protocol='nbd'><host name='h'/><x:host xmlns:x='urn:x' name='i'/>",
+    "nbd://h/", NULL },
+  { "protocol='https' name='d/a b.img' query='k=v&amp;w'><host name='h' "
+    "port='444'/><readahead size='1'/><timeout seconds='9'/>",
+    "https://h:444/d/a%20b.img?k=v&w", NULL },
+  { "protocol='http' name='/d/a'><host name='h'/>", "http://h/d/a", NULL },
+  { "protocol='ftp' name='a'><host name='h'/>", "ftp://h/a", NULL },
+  { "protocol='ftps' name='a'><host name='h'/>", "ftps://h/a", NULL },
+  { "protocol='ftp' name='a' query='q'><host name='h'/>", NULL, "query='q'" },
+  { "protocol='https' name='a' query='a b'><host name='h'/>", NULL,
+    "\"a b\"" },
+  { "protocol='https'><host name='h'/>", NULL, "no name" },
+  { "protocol='https' name='a'><host name='h'/><ssl verify='no'/>", NULL,
+    "<ssl>" },
+  { "protocol='https' name='a'><host name='h'/><cookies/>", NULL,
+    "<cookies>" },
+  { "protocol='ssh' name='/a b'><host name='h' port='23'/>",
+    "ssh://h:23/a%20b", NULL },
+  { "protocol='ssh' name='/a'><host name='h'/><identity username='u@x'/>",
+    "ssh://u%40x@h/a", NULL },
+  { "protocol='ssh' name='a'><host name='h'/>", NULL, "not absolute" },
+  { "protocol='ssh' name='/a'><host name='h'/><identity keyfile='k'/>", NULL,
+    "keyfile" },
+  { "protocol='ssh' name='/a'><host name='h'/><knownHosts path='/k'/>", NULL,
+    "<knownHosts>" },
+  { "protocol='iscsi' name='iqn.2013-07.com.example:t/2'><host name='h' "
+    "port='3261'/>", "iscsi://h:3261/iqn.2013-07.com.example:t/2", NULL },
+  { "protocol='iscsi' name='iqn.t'><host name='h'/>", "iscsi://h/iqn.t/0",
+    NULL },
+  { "protocol='iscsi' name='iqn.t/x'><host name='h'/>", NULL, "target" },
+  { "protocol='iscsi' name='iqn.t/1'><host name='h'/><initiator>"
+    "<iqn name='i'/></initiator>", NULL, "<initiator>" },
+  { "protocol='rbd' name='p/i'/>", "rbd:p/i", NULL },
+  { "protocol='rbd' name='p/i:j'><host name='h'/>"
+    "<host name='::1' port='6789'/><snapshot name='s@'/>"
+    "<config file='/etc/c=.conf'/>",
+    "rbd:p/i\\:j@s\\@:conf=\\/etc\\/c\\=.conf"
+    ":mon_host=h\\;[\\:\\:1]\\:6789", NULL },
+  { "protocol='rbd' name='p/n/i'/>", NULL, "POOL/IMAGE" },
+  { "protocol='rbd' name='i'/>", NULL, "POOL/IMAGE" },
+  { "protocol='rbd' name='p/i'><auth username='u'/>", NULL, "<auth>" },
+  { "protocol='gluster' name='v/i'><host name='h'/>", NULL, "gluster" },
+  { "protocol='nbd' name='a'><host name='h'/><slices><slice type='storage' "
+    "offset='0' size='1'/></slices>", "nbd://h/a", "<slices>" },
+  { "protocol='nbd' name='a'><host name='h'/><encryption format='luks2' "
+    "engine='librbd'/>", "nbd://h/a", "luks2 by librbd" },
+};
+
+static void
+test_names (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    const bool is_empty = g_str_has_suffix (names[i].source, "'/>")
+      && !strstr (names[i].source, "'>");
+    g_autofree char *text
+      = g_strdup_printf (DISKS ("<disk type='network'><source %s%s"
+                                "<target dev='vda'/></disk>"),
+                         names[i].source, is_empty ? "" : "</source>");
+    g_autoptr (Guest) guest = parse_ok (text);
+    const GuestImage *image
+      = guest_chain_image (guest_chain (guest, "vda"), 0);
+    g_assert_cmpstr (image->name, ==, names[i].name);
+    if (!names[i].why)
+      g_assert_null (image->unfollowed);
+    else if (!image->unfollowed || !strstr (image->unfollowed, names[i].why))
+      g_error ("%s: %s", names[i].source, image->unfollowed);
+  }
+}
+
+/* Of what is no network. */
+static void
+test_unfollowed (void)
+{
+  static const struct { const char *type, *inner, *name, *why; } cases[] = {
+    { "file", "<source file='/a'><slices><slice type='storage' offset='0' "
+      "size='1'/></slices></source>", "/a", "<slices>" },
+    { "file", SOURCE "<encryption format='qcow'/>", "/a", "(qcow)" },
+    { "file", SOURCE "<encryption/>", "/a", "encryption" },
+    { "file", "<source file='/a' fdgroup='f'/>", "/a", "fdgroup" },
+    { "dir", "<source dir='/d'/>", NULL, "type dir" },
+    { "nvme", "<source type='pci' namespace='1'/>", NULL, "type nvme" },
+    { "volume", "<source pool='p' volume='v'/>", NULL, NULL },
+    { "block", "<source dev='/dev/a'/>", "/dev/a", NULL },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *text
+      = g_strdup_printf (DISKS ("<disk type='%s'>%s<target dev='vda'/></disk>"),
+                         cases[i].type, cases[i].inner);
+    g_autoptr (Guest) guest = parse_ok (text);
+    const GuestImage *image
+      = guest_chain_image (guest_chain (guest, "vda"), 0);
+    g_assert_cmpstr (image->name, ==, cases[i].name);
+    if (!cases[i].why)
+      g_assert_null (image->unfollowed);
+    else
+      g_assert_nonnull (strstr (image->unfollowed, cases[i].why));
+  }
+}
+
+/* A LUN of a pool's, by the pool's own <source>. */
+static void
+test_iscsi_volume (void)
+{
+  static const struct { const char *inner, *volume, *name, *why; } cases[] = {
+    { "<host name='h'/><device path='iqn.t'/>", "unit:0:0:2",
+      "iscsi://h/iqn.t/2", NULL },
+    { "<host name='h' port='3261'/><device path='iqn.t'/>", "unit:0:0:0",
+      "iscsi://h:3261/iqn.t/0", NULL },
+    { "<host name='h'/><device path='iqn.t'/><auth/>", "unit:0:0:2", NULL,
+      "<auth>" },
+    { "<host name='h'/><device path='iqn.t'/><initiator/>", "unit:0:0:2",
+      NULL, "<initiator>" },
+    { "<host name='h'/><device path='iqn.t'/>", "unit/x", NULL, "target" },
+    { "<device path='iqn.t'/>", "unit:0:0:2", NULL, "0 hosts" },
+  };
+  static const XmlRules rules
+    = { .what = "p", .kind = "p", .root = "source", .max_bytes = 65536 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *text
+      = g_strdup_printf ("<source>%s</source>", cases[i].inner);
+    g_autofree char *why = NULL;
+    const xmlNode *root;
+    g_autoptr (xmlDoc) doc
+      = xml_parse (text, strlen (text), &rules, &root, NULL);
+    g_autofree char *name
+      = network_source_iscsi_volume (root, cases[i].volume, &why);
+    g_assert_cmpstr (name, ==, cases[i].name);
+    g_assert_true (!cases[i].why || strstr (why, cases[i].why));
   }
 }
 
@@ -362,6 +569,10 @@ main (int argc, char **argv)
   g_test_add_func ("/guest-xml/running", test_running);
   g_test_add_func ("/guest-xml/chains", test_chains);
   g_test_add_func ("/guest-xml/keys", test_keys);
+  g_test_add_func ("/guest-xml/told", test_told);
+  g_test_add_func ("/guest-xml/names", test_names);
+  g_test_add_func ("/guest-xml/unfollowed", test_unfollowed);
+  g_test_add_func ("/guest-xml/iscsi-volume", test_iscsi_volume);
   g_test_add_func ("/guest-xml/disks", test_disks);
   g_test_add_func ("/guest-xml/owner", test_owner);
   g_test_add_func ("/guest-xml/refused", test_refused);
