@@ -78,6 +78,7 @@ script_tests = \
 	tests/test-libvirt-stopped.sh \
 	tests/test-libvirt-stopped-whole.sh \
 	tests/test-libvirt-take-over.sh \
+	tests/test-libvirt-told-chain.sh \
 	tests/test-libvirt-void-bitmaps.sh \
 	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \

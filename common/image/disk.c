@@ -89,7 +89,6 @@ disk_free (Disk *disk)
     return;
   g_free (disk->target);
   g_clear_error (&disk->useless);
-  g_free (disk->stray);
   g_ptr_array_unref (disk->layers);
   g_clear_pointer (&disk->also, g_ptr_array_unref);
   g_clear_pointer (&disk->secrets, g_ptr_array_unref);

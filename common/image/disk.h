@@ -61,8 +61,6 @@ typedef struct {
   const Roster *roster;         /* where the guest's disks lie; NULL: that is
                                  * not known; borrowed from the source */
   bool full;                    /* served whole: all of it counts as dirty */
-  char *stray;                  /* a file that the guest's definition names
-                                 * below it, and that is not there; or NULL */
   GError *useless;              /* why its record is of no use, whatever the
                                  * tree says of it; NULL: nothing is known
                                  * against it */

@@ -18,14 +18,12 @@ warn_of_stray (const Source *source, const Disk *disk,
                const Checkpoint *checkpoint)
 {
   const char *path = roster_strayed (disk->roster, checkpoint, disk->target);
-  g_autofree char *who
-    = path ? g_strdup_printf ("disk %s: checkpoint %s", disk->target,
-                              checkpoint->name)
-    : g_strdup_printf ("disk %s: its definition", disk->target);
 
-  if (!path && !disk->stray)
+  if (!path)
     return false;
-  g_autofree char *message = parts_strayed (who, path ? path : disk->stray);
+  g_autofree char *who = g_strdup_printf ("disk %s: checkpoint %s",
+                                          disk->target, checkpoint->name);
+  g_autofree char *message = parts_strayed (who, path);
   reporter_warn (source->reporter, "%s", message);
   return true;
 }

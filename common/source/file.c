@@ -196,6 +196,9 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   g_ptr_array_add (source->disks, disk);
   for (guint i = 0; i < layers->len; i++)
     roster_add (source->roster, target, disk_layer (disk, i)->path);
+  for (guint i = 0; file->called && i < file->called->len; i++)
+    roster_call (source->roster, target, i,
+                 g_ptr_array_index (file->called, i));
   return read_secrets (self, request, disk, error);
 }
 

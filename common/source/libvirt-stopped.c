@@ -13,55 +13,127 @@
 #include "image/chain.h"
 #include "source/libvirt.h"
 
-/* As libvirt takes a disk of which nothing is said. */
-static const char *
-format_of (const GuestDisk *disk)
+/* An image that only libvirt, or the guest's own QEMU, could open. */
+static bool
+is_followed (const GuestImage *image, const char *start, GError **error)
 {
-  return disk->format ? disk->format : "raw";
+  if (image->unfollowed)
+    return error_set (error, ENOTSUP, "%s: %s when its guest is off; what a "
+                      "running one reads, QEMU itself tells: %s", image->key,
+                      image->unfollowed, start);
+  if (image->missing)
+    return error_set (error, ENOTSUP, "%s: %s", image->key, image->missing);
+  return true;
+}
+
+/* libvirt has QEMU open what the definition names, whatever the images say. */
+static bool
+is_as_deep (const GuestChain *chain, const GPtrArray *layers, const char *edit,
+            GError **error)
+{
+  const guint told = chain->images->len;
+  const Layer *last = g_ptr_array_index (layers, layers->len - 1);
+
+  if (layers->len < told)
+    return error_set (error, ENOTSUP, "the guest's definition has %s below "
+                      "%s, which itself names none, so the guest reads what "
+                      "the images do not tell; if that is wrong, remove its "
+                      "<backingStore>: %s",
+                      guest_chain_image (chain, layers->len)->key, last->path,
+                      edit);
+  if (layers->len > told && chain->ends)
+    return error_set (error, ENOTSUP, "the guest's definition has nothing "
+                      "below %s (<backingStore/>), which itself names %s, so "
+                      "the guest does not read that; if that is wrong, remove "
+                      "its <backingStore/>: %s",
+                      guest_chain_image (chain, told - 1)->key,
+                      ((const Layer *) g_ptr_array_index (layers, told))->path,
+                      edit);
+  return true;
+}
+
+static RequestedFile *
+request_file (const GuestChain *chain)
+{
+  const GuestImage *top = guest_chain_image (chain, 0);
+  RequestedFile *file = g_new0 (RequestedFile, 1);
+
+  file->target = g_strdup (chain->target);
+  file->path = g_strdup (top->name);
+  /* As libvirt takes a disk of which nothing is said. */
+  file->format = g_strdup (*top->format ? top->format : "raw");
+  file->told
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) told_image_free);
+  file->called = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = 0; i < chain->images->len; i++) {
+    const GuestImage *image = guest_chain_image (chain, i);
+    g_ptr_array_add (file->called, g_strdup (image->key));
+    if (i > 0)
+      g_ptr_array_add (file->told, told_image_new (
+        image->name ? image->name : image->key, image->format));
+  }
+  return file;
 }
 
 /* NULL: it is read.  What is wrong with it for now (in use, not there) is no
  * reason to go on without it.  Nothing stays locked.
  */
 static GError *
-why_not_read (const GuestDisk *disk, bool whole)
+why_unreadable (const SourceRequest *request, const RequestedFile *file,
+                const GuestChain *chain, const char *edit)
 {
-  const char *format = format_of (disk);
+  const ChainRequest wanted = {
+    .path = file->path,
+    .format = file->format,
+    .backing_format = request->backing_format,
+    .told = file->told,
+    .backings = request->backings,
+  };
   g_autoptr (GError) why = NULL;
+  g_autoptr (GPtrArray) layers = image_chain_inspect (&wanted, &why);
 
-  if (!disk->source || strcmp (disk->type, "network") == 0)
-    error_set (&why, ENOTSUP, "of a stopped guest only local images are read, "
-               "and it is %s on %s", format, disk->type);
-  else if (strcmp (format, "qcow2") != 0 && !whole) {
-    error_set (&why, ENOTSUP, "it is %s, and only qcow2 holds dirty bitmaps, "
-               "so nothing was recorded", format);
-    error_advise (&why, REMEDY_SERVE_WHOLE, NULL);
-  }
-  else {
-    g_autoptr (GPtrArray) layers = image_chain_inspect (
-      &(ChainRequest) { .path = disk->source, .format = format }, &why);
-    if (layers || (why->code != EINVAL && why->code != ENOTSUP))
-      return NULL;
-  }
-  return g_steal_pointer (&why);
+  if (layers)
+    is_as_deep (chain, layers, edit, &why);
+  return why && (why->code == EINVAL || why->code == ENOTSUP)
+    ? g_steal_pointer (&why) : NULL;
+}
+
+static GError *
+why_not_read (const SourceRequest *request, const RequestedFile *file,
+              const Guest *guest)
+{
+  const GuestChain *chain = guest_chain (guest, file->target);
+  g_autofree char *start = error_virsh (request->libvirt, "start --paused",
+                                        guest->name, NULL);
+  g_autofree char *edit = error_virsh (request->libvirt, "edit", guest->name,
+                                       NULL);
+  GError *why = NULL;
+
+  for (guint i = 0; i < chain->images->len; i++)
+    if (!is_followed (guest_chain_image (chain, i), start, &why))
+      return why;
+  if (strcmp (file->format, "qcow2") == 0 || request->on_missing_full)
+    return why_unreadable (request, file, chain, edit);
+  error_set (&why, ENOTSUP, "it is %s, and only qcow2 holds dirty bitmaps, "
+             "so nothing was recorded", file->format);
+  error_advise (&why, REMEDY_SERVE_WHOLE, NULL);
+  return why;
 }
 
 /* unread: target → why.  The only disk that is wanted must be read. */
 static bool
-add_file (SourceRequest *stopped, const GuestDisk *disk, const char *who,
-          GHashTable *unread, GError **error)
+add_file (SourceRequest *stopped, const GuestDisk *disk, const Guest *guest,
+          const char *who, GHashTable *unread, GError **error)
 {
   if (stopped->disk && strcmp (stopped->disk, disk->target) != 0)
     return true;
-  GError *why = why_not_read (disk, stopped->on_missing_full);
+  RequestedFile *file = request_file (guest_chain (guest, disk->target));
+  GError *why = why_not_read (stopped, file, guest);
   if (!why) {
-    RequestedFile *file = g_new0 (RequestedFile, 1);
-    file->target = g_strdup (disk->target);
-    file->path = g_strdup (disk->source);
-    file->format = g_strdup (format_of (disk));
     g_ptr_array_add (stopped->files, file);
     return true;
   }
+  requested_file_free (file);
   if (!stopped->disk) {
     g_hash_table_insert (unread, g_strdup (disk->target), why);
     return true;
@@ -72,19 +144,37 @@ add_file (SourceRequest *stopped, const GuestDisk *disk, const char *who,
   return false;
 }
 
-/* Where the definition names files below the disk's own, they should be there.
- */
+/* Looked at again, as the images may have changed before they were locked. */
+static bool
+all_as_deep (const Source *source, const SourceRequest *request,
+             const Guest *guest, GError **error)
+{
+  g_autofree char *edit = error_virsh (request->libvirt, "edit", guest->name,
+                                       NULL);
+
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    if (!is_as_deep (guest_chain (guest, disk->target), disk->layers, edit,
+                     error)) {
+      g_prefix_error (error, "disk %s: ", disk->target);
+      return false;
+    }
+  }
+  return true;
+}
+
+/* No lock shows what a server's other clients do. */
 static void
-find_strays (const Source *source, const Guest *guest)
+warn_of_servers (const Source *source, const char *who)
 {
   for (guint i = 0; i < source->disks->len; i++) {
-    Disk *disk = g_ptr_array_index (source->disks, i);
-    const GuestChain *chain = guest_chain (guest, disk->target);
-    for (guint j = 1; chain && !disk->stray && j < chain->paths->len; j++) {
-      const char *path = g_ptr_array_index (chain->paths, j);
-      if (!roster_has (source->roster, disk->target, path))
-        disk->stray = g_strdup (path);
-    }
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      if (disk_layer (disk, j)->path[0] != '/')
+        reporter_warn (source->reporter, "disk %s: nothing keeps a guest from "
+                       "writing to %s, which cannot be locked; %s must stay "
+                       "stopped while this serves it", disk->target,
+                       disk_layer (disk, j)->path, who);
   }
 }
 
@@ -137,8 +227,8 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
                              (GDestroyNotify) g_error_free);
   stopped.files = files;
   for (guint i = 0; i < look->guest->disks->len; i++)
-    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i), who,
-                   unread, error))
+    if (!add_file (&stopped, g_ptr_array_index (look->guest->disks, i),
+                   look->guest, who, unread, error))
       return NULL;
   if (files->len == 0) {
     refuse_all (request, look->guest, who, unread, error);
@@ -148,11 +238,15 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
                                     reporter, error);
   if (!source)
     return NULL;
+  if (!all_as_deep (source, request, look->guest, error)) {
+    source->ops->free (source);
+    return NULL;
+  }
   libvirt_leave_out (source, request, unread, true);
   libvirt_leave_out (source, request, look->guest->left_out, false);
   /* Drives that are not read may be those that changed places with others. */
   libvirt_add_chains (source->roster, look->guest, source->disks);
   roster_learn (source->roster, source->offer->forest);
-  find_strays (source, look->guest);
+  warn_of_servers (source, who);
   return source;
 }

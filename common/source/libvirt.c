@@ -52,8 +52,12 @@ libvirt_add_chains (Roster *roster, const Guest *guest, const GPtrArray *but)
     for (guint j = 0; but && j < but->len; j++)
       add = add && strcmp (((const Disk *) g_ptr_array_index (but, j))->target,
                            chain->target) != 0;
-    for (guint j = 0; add && j < chain->images->len; j++)
-      roster_add (roster, chain->target, guest_chain_image (chain, j)->key);
+    for (guint j = 0; add && j < chain->images->len; j++) {
+      const GuestImage *image = guest_chain_image (chain, j);
+      roster_add (roster, chain->target,
+                  image->name ? image->name : image->key);
+      roster_call (roster, chain->target, j, image->key);
+    }
   }
 }
 

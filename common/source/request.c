@@ -12,6 +12,7 @@ requested_file_free (RequestedFile *file)
   g_free (file->path);
   g_free (file->format);
   g_clear_pointer (&file->told, g_ptr_array_unref);
+  g_clear_pointer (&file->called, g_ptr_array_unref);
   g_free (file);
 }
 

@@ -17,6 +17,9 @@ typedef struct {
   char *format;                 /* "raw"; NULL: not said */
   GPtrArray *told;              /* of ToldImage: what the guest's definition
                                  * says lies below, top first; NULL: nothing */
+  GPtrArray *called;            /* of char *: what checkpoints' documents call
+                                 * it and those, top first, as of
+                                 * source-key.h; NULL: that is its path */
 } RequestedFile;
 
 /* A word about one disk, or (target NULL) about all. */

@@ -15,6 +15,7 @@
 #include "tree/roster.h"
 
 typedef struct {
+  char *called;                 /* what documents call it instead; or NULL */
   bool found;                   /* then these two are valid */
   dev_t device;
   ino_t inode;
@@ -34,6 +35,17 @@ struct Roster {
   GPtrArray *chains;            /* of Chain */
   GHashTable *known;            /* path in a document → File */
 };
+
+static void
+file_free (gpointer data)
+{
+  File *file = data;
+
+  g_free (file->called);
+  g_free (file);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (File, file_free)
 
 static void
 chain_free (gpointer data)
@@ -70,7 +82,7 @@ roster_new (bool local)
   roster->local = local;
   roster->chains = g_ptr_array_new_with_free_func (chain_free);
   roster->known = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-                                         g_free);
+                                         file_free);
   return roster;
 }
 
@@ -103,10 +115,23 @@ roster_add (Roster *roster, const char *target, const char *path)
   if (!chain) {
     chain = g_new0 (Chain, 1);
     chain->target = g_strdup (target);
-    chain->files = g_ptr_array_new_with_free_func (g_free);
+    chain->files = g_ptr_array_new_with_free_func (file_free);
     g_ptr_array_add (roster->chains, chain);
   }
   g_ptr_array_add (chain->files, file_new (roster, path));
+}
+
+void
+roster_call (Roster *roster, const char *target, guint place,
+             const char *called)
+{
+  Chain *chain = find_chain (roster, target);
+
+  if (!chain || place >= chain->files->len)
+    return;
+  File *file = g_ptr_array_index (chain->files, place);
+  g_free (file->called);
+  file->called = g_strdup (called);
 }
 
 static void
@@ -131,6 +156,7 @@ static bool
 is_same (const File *a, const File *b)
 {
   return strcmp (a->path, b->path) == 0
+    || g_strcmp0 (a->called, b->path) == 0
     || (a->found && b->found && a->device == b->device
         && a->inode == b->inode);
 }
@@ -141,7 +167,9 @@ is_called (const Roster *roster, const File *file, const char *source)
 {
   const File *known = g_hash_table_lookup (roster->known, source);
 
-  return known ? is_same (file, known) : strcmp (file->path, source) == 0;
+  return known ? is_same (file, known)
+    : strcmp (file->path, source) == 0
+    || g_strcmp0 (file->called, source) == 0;
 }
 
 /* -1 also without a chain or a source. */
@@ -158,7 +186,7 @@ bool
 roster_has (const Roster *roster, const char *target, const char *path)
 {
   const Chain *chain = find_chain (roster, target);
-  g_autofree File *file = file_new (roster, path);
+  g_autoptr (File) file = file_new (roster, path);
   bool has = false;
 
   for (guint i = 0; chain && i < chain->files->len; i++)

@@ -29,6 +29,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Roster, roster_free)
 /* Add the next file of a disk's chain, the top one first.  Copies both. */
 void roster_add (Roster *roster, const char *target, const char *path);
 
+/* The file at that place of the chain, 0 on top, has another name in documents:
+ * that of a volume, or of a server's disk, as of source-key.h.  Nothing is done
+ * if there is none.  Copies it.
+ */
+void roster_call (Roster *roster, const char *target, guint place,
+                  const char *called);
+
 /* True if that file is in the disk's chain. */
 bool roster_has (const Roster *roster, const char *target, const char *path);
 

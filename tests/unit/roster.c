@@ -150,11 +150,48 @@ test_links (void)
   g_assert_cmpint (g_unlink (link) | g_unlink (file) | g_rmdir (folder), ==, 0);
 }
 
+/* Documents name a volume by its pool, and its file is known by its path. */
+static void
+test_called (void)
+{
+  static const struct {
+    const char *vda, *vdb, *refusal;
+    int place;
+  } cases[] = {
+    { "vol:a", "vol:b", NULL, 1 },
+    { "vol:b", "vol:a", "its /a was vdb then", -1 },
+    { "vol:c", "vol:a", "was vol:a then, which is vdb now", -1 },
+  };
+  g_autoptr (Forest) forest = make_tree ("vda=vol:a vdb=vol:b");
+  const Checkpoint *c0 = forest_lookup (forest, "c0");
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Roster) roster
+      = make_roster ("vda=/snapshot,/a vdb=/b", false, forest);
+    g_autoptr (GError) error = NULL;
+    roster_call (roster, "vda", 1, cases[i].vda);
+    roster_call (roster, "vda", 2, "vol:none");
+    roster_call (roster, "vdb", 0, "forgotten");
+    roster_call (roster, "vdb", 0, cases[i].vdb);
+    roster_call (roster, "vdc", 0, "vol:none");
+    roster_learn (roster, forest);
+    g_assert_true (roster_check (roster, c0, "vda", &error)
+                   == !cases[i].refusal);
+    g_assert_true (!cases[i].refusal
+                   || strstr (error->message, cases[i].refusal));
+    g_assert_cmpint (roster_place (roster, c0, "vda"), ==, cases[i].place);
+    g_assert_true (roster_has (roster, "vda", cases[i].vda));
+    g_assert_true (roster_has (roster, "vda", "/a"));
+    g_assert_false (roster_has (roster, "vda", "vol:none"));
+  }
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/roster/cases", test_cases);
   g_test_add_func ("/roster/links", test_links);
+  g_test_add_func ("/roster/called", test_called);
   return g_test_run ();
 }
