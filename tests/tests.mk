@@ -80,6 +80,7 @@ script_tests = \
 	tests/test-libvirt-take-over.sh \
 	tests/test-libvirt-told-chain.sh \
 	tests/test-libvirt-void-bitmaps.sh \
+	tests/test-libvirt-volumes.sh \
 	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \
 	tests/test-manual-live.sh \

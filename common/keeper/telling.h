@@ -29,6 +29,8 @@ enum {
   KEEPER_CHECKPOINT,            /* document */
   KEEPER_GUEST,                 /* document, host, connection, privileged, then
                                  * target and size of each disk */
+  KEEPER_VOLUME,                /* target, place in its chain, name, why there is
+                                 * none: of a guest that is told next */
   KEEPER_BEGUN,                 /* document */
   KEEPER_BROKEN,                /* message, checkpoint document */
   KEEPER_LOST,                  /* message */

@@ -13,6 +13,11 @@
 #include "keeper/telling.h"
 #include "libvirt/guest.h"
 
+/* Texts of KEEPER_VOLUME. */
+enum {
+  VOLUME_TARGET, VOLUME_PLACE, VOLUME_NAME, VOLUME_WHY, VOLUME_TEXTS
+};
+
 void
 guest_look_clear (GuestLook *look)
 {
@@ -21,6 +26,7 @@ guest_look_clear (GuestLook *look)
   g_clear_pointer (&look->connection, g_free);
   g_clear_pointer (&look->sizes, g_hash_table_unref);
   g_clear_pointer (&look->tree, forest_free);
+  g_clear_pointer (&look->volumes, g_ptr_array_unref);
   g_clear_pointer (&look->skipped, g_ptr_array_unref);
 }
 
@@ -43,6 +49,35 @@ add_checkpoint (GuestLook *look, const char *domain, const char *text)
                                     "left out: %s", error->message));
 }
 
+static void
+add_volume (GuestLook *look, const Message *message)
+{
+  g_autoptr (GStrvBuilder) texts = g_strv_builder_new ();
+
+  for (guint i = 0; i < VOLUME_TEXTS; i++)
+    g_strv_builder_add (texts, message_text (message, i));
+  g_ptr_array_add (look->volumes, g_strv_builder_end (texts));
+}
+
+/* Where the guest's volumes lie, into its chains. */
+static void
+place_volumes (const GuestLook *look)
+{
+  for (guint i = 0; look->guest && i < look->volumes->len; i++) {
+    char **texts = g_ptr_array_index (look->volumes, i);
+    const GuestChain *chain = guest_chain (look->guest, texts[VOLUME_TARGET]);
+    const guint64 place
+      = g_ascii_strtoull (texts[VOLUME_PLACE], NULL, 10);
+    if (!chain || place >= chain->images->len)
+      continue;
+    GuestImage *image = g_ptr_array_index (chain->images, (guint) place);
+    if (*texts[VOLUME_NAME])
+      image->name = g_strdup (texts[VOLUME_NAME]);
+    else
+      image->missing = g_strdup (texts[VOLUME_WHY]);
+  }
+}
+
 static bool
 take_guest (GuestLook *look, const Message *message, GError **error)
 {
@@ -50,6 +85,7 @@ take_guest (GuestLook *look, const Message *message, GError **error)
   const char *host = message_text (message, 1);
 
   look->guest = guest_parse (xml, strlen (xml), error);
+  place_volumes (look);
   look->running = look->guest && look->guest->running;
   look->host = host[0] ? g_strdup (host) : NULL;
   look->connection = g_strdup (message_text (message, 2));
@@ -95,6 +131,8 @@ guest_look_at (Keeper *keeper, const char *uri, const char *domain,
   keeper_set_words (keeper, &words);
   look->tree = forest_new ();
   look->skipped = g_ptr_array_new_with_free_func (g_free);
+  look->volumes
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) g_strfreev);
   look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                        g_free);
   if (!keeper_ask (keeper, KEEPER_LOOK, texts, error))
@@ -106,6 +144,8 @@ guest_look_at (Keeper *keeper, const char *uri, const char *domain,
       return take_guest (look, &message, error);
     if (message.kind == KEEPER_CHECKPOINT)
       add_checkpoint (look, domain, message_text (&message, 0));
+    if (message.kind == KEEPER_VOLUME)
+      add_volume (look, &message);
   }
 }
 

@@ -28,6 +28,8 @@ typedef struct {
   GHashTable *sizes;            /* target → guint64 *, bytes; of a running
                                  * guest's disks, where no job is to begin */
   Forest *tree;
+  GPtrArray *volumes;           /* of GStrv, the texts of KEEPER_VOLUME: heard
+                                 * of before the guest */
   GPtrArray *skipped;           /* of char *: documents left out, and why */
 } GuestLook;
 

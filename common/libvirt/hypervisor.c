@@ -16,6 +16,7 @@
 #include "keeper/message.h"
 #include "libvirt/guest.h"
 #include "libvirt/kept.h"
+#include "libvirt/volume.h"
 
 #define NAMES_SHOWN 8
 /* The server waits for each message. */
@@ -182,6 +183,44 @@ add_sizes (GStrvBuilder *texts, virDomainPtr domain, const char *xml)
   }
 }
 
+static bool
+tell_volume (const Hypervisor *hypervisor, const char *target, guint place,
+             const GuestImage *image, int fd, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+  g_autofree char *name = volume_name (hypervisor, image, &why);
+  g_autofree char *number = g_strdup_printf ("%u", place);
+  const char *const texts[] = {
+    target, number, name ? name : "", why ? why->message : "", NULL,
+  };
+
+  return tell (fd, KEEPER_VOLUME, texts, error);
+}
+
+/* Of a guest that is off, and whose images are here: one that runs is not read
+ * by the paths of its disks.
+ */
+static bool
+tell_volumes (const Hypervisor *hypervisor, const char *xml, int fd,
+              GError **error)
+{
+  g_autoptr (Guest) guest = guest_parse (xml, strlen (xml), NULL);
+
+  if (!guest || guest->running || hypervisor->remote)
+    return true;
+  for (guint i = 0; i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    const GuestChain *chain = guest_chain (guest, disk->target);
+    for (guint j = 0; j < chain->images->len; j++) {
+      const GuestImage *image = guest_chain_image (chain, j);
+      if (image->volume
+          && !tell_volume (hypervisor, disk->target, j, image, fd, error))
+        return false;
+    }
+  }
+  return true;
+}
+
 /* with_sizes: of the disks of one that runs, each of which is a question. */
 static bool
 tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
@@ -197,6 +236,8 @@ tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
   if (!xml)
     return hypervisor_error (error, "guest %s: cannot read its definition",
                              hypervisor->domain_name);
+  if (!tell_volumes (hypervisor, xml, fd, error))
+    return false;
   g_strv_builder_add_many (builder, xml, host ? host : "",
                            uri ? uri : hypervisor->uri, privileged ? "1" : "",
                            NULL);
