@@ -59,6 +59,7 @@ script_tests = \
 	tests/test-folders-left.sh \
 	tests/test-killed.sh \
 	tests/test-huge-disk.sh \
+	tests/test-libvirt-block.sh \
 	tests/test-libvirt-chain.sh \
 	tests/test-libvirt-crash-left.sh \
 	tests/test-libvirt-folders.sh \
@@ -69,6 +70,7 @@ script_tests = \
 	tests/test-libvirt-keeper-words.sh \
 	tests/test-libvirt-live-full.sh \
 	tests/test-libvirt-look.sh \
+	tests/test-libvirt-network-disk.sh \
 	tests/test-libvirt-not-told.sh \
 	tests/test-libvirt-on-missing.sh \
 	tests/test-libvirt-refuses.sh \

@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# A stopped guest whose disks are on servers: read from there, as its definition
+# names them.  Nothing locks them, which is said.  What a name cannot tell QEMU is
+# refused, never read otherwise than the guest does.
+LAB_ROOT_ONLY=1                 # a network of its own, for the ports
+. "$(dirname "$0")/libvirt-lab.sh"
+
+guest_disk vda.qcow2 16M
+truncate -s +8M vda.qcow2               # an export does not grow
+truncate -s 16M vdb.raw
+qemu-io -f raw -c 'write -q -P 7 0 4M' vdb.raw
+qemu-nbd -f raw -t -e 8 -k "$PWD/vda.sock" -x 'a b' --cache=writeback \
+  vda.qcow2 &
+pids+=($!)
+qemu-nbd -f raw -t -e 8 -b 127.0.0.1 -p 10811 -x b --cache=writeback vdb.raw &
+pids+=($!)
+wait_until 10 test -S vda.sock
+wait_until 10 nbdinfo --size nbd://127.0.0.1:10811/b >/dev/null
+
+lab_start
+guest_define web1 a.qcow2 b.raw
+a="<source protocol='nbd' name='a b'><host transport='unix' socket='$PWD/vda.sock'/></source>"
+b="<source protocol='nbd' name='b'><host name='127.0.0.1' port='10811'/></source>"
+# define A B: with these sources.
+define ()
+{
+  sed "s,<name>,<uuid>$(virsh domuuid web1)</uuid>&,
+    s,type='file' device,type='network' device,
+    s,<source file='[^']*/a.qcow2'/>,$1,; s,<source file='[^']*/b.raw'/>,$2," \
+    lab/web1.xml >web1.xml
+  virsh define web1.xml
+}
+define "$a" "$b"
+guest_start web1
+virsh checkpoint-create-as web1 monday --diskspec vda --diskspec vdb,checkpoint=no
+guest_write web1 vda "write -P 2 1M 192k"
+guest_write web1 vda "write -z 2M 64k"
+guest_write web1 vdb "write -P 3 5M 64k"
+
+# serves: the increment of vda, and vdb whole.
+serves ()
+{
+  serve libvirt="$connect" domain=web1 checkpoint=monday on-missing=full \
+    view=sparse scratch-dir="$PWD" -- '
+    nbdinfo --map --json "nbd+unix:///vda?socket=$unixsocket" >map
+    nbdinfo "nbd+unix:///vdb?socket=$unixsocket" >info
+    nbdcopy "nbd+unix:///vda@?socket=$unixsocket" a.got
+    nbdcopy "nbd+unix:///vdb?socket=$unixsocket" b.got' 2>log
+  jq -r '.[] | select(.type == 0 or .type == 2) | "\(.offset) \(.length)"' \
+    map | join_ranges | diff -u <(printf '1048576 196608\n2097152 65536\n') -
+  grep 'disk vdb .*served whole, .*16777216 bytes dirty' info
+}
+serves
+mv a.got a.running
+mv b.got b.running
+guest_destroy web1
+sync vda.qcow2 vdb.raw
+md5sum vda.qcow2 vdb.raw >before
+serves
+cat log
+qemu-img compare -f raw -F qcow2 a.got vda.qcow2
+cmp a.running a.got
+cmp vdb.raw b.got
+cmp b.running b.got
+for disk in "vda: .*nbd+unix:///a%20b" "vdb: .*nbd://127.0.0.1:10811/b"; do
+  grep "disk $disk.*, which cannot be locked; .* must stay stopped" log \
+    || fail "no warning of $disk"
+done
+! grep 'not in its chain' log || fail "a false alarm"
+md5sum -c --quiet before || fail "a server was written to"
+
+# Exchanged: the documents name them by their servers.
+define "$b" "$a"
+refuses 'vda is not the disk that it was at checkpoint monday' \
+  libvirt="$connect" domain=web1 checkpoint=monday disk=vda
+
+# refused REGEX SOURCE: vda with that <source>.
+refused ()
+{
+  define "$2" "$b"
+  refuses "disk vda cannot be served: .*: $1 .*virsh .*start --paused web1" \
+    libvirt="$connect" domain=web1 disk=vda
+}
+refused "its tls='yes' is not followed" "${a/protocol/tls=\'yes\' protocol}"
+refused 'its <slices> is not followed|<slices>' \
+  "${a/<\/source>/<slices><slice type=\'storage\' offset=\'0\' size=\'65536\'\/><\/slices></source>}"
+refused 'its protocol gluster is not followed' \
+  "<source protocol='gluster' name='v/i'><host name='h'/></source>"
+refused 'its <auth> is not followed' \
+  "<source protocol='rbd' name='p/i'><auth username='u'><secret type='ceph' usage='x'/></auth></source>"
+
+# The server is gone.
+define "$a" "$b"
+kill "${pids[0]}"
+wait "${pids[0]}" || :
+refuses 'vda.*nbd\+unix:///a%20b' \
+  libvirt="$connect" domain=web1 checkpoint=monday disk=vda
