@@ -20,6 +20,7 @@ guest_image_free (GuestImage *image)
   g_free (image->key);
   g_free (image->name);
   g_free (image->format);
+  g_free (image->data);
   g_free (image->pool);
   g_free (image->volume);
   g_free (image->unfollowed);
@@ -84,6 +85,8 @@ guest_image_new (const xmlNode *node, const xmlNode *format)
   image->format = xml_attribute (format, "type");
   if (!image->format)
     image->format = g_strdup ("");
+  const xmlNode *data = xml_child (source, "dataStore");
+  image->data = data ? source_key (data) : NULL;
   find_name (image, source, type ? type : "file");
   if (!image->unfollowed)
     heed_encryption (image, node, source);

@@ -18,6 +18,8 @@ typedef struct {
                                  * none, or (of a volume) only libvirt knows */
   char *format;                 /* "qcow2"; "luks" for a raw one that is
                                  * encrypted so; "": not told */
+  char *data;                   /* the file of its data, as of source-key.h;
+                                 * NULL: not told */
   char *pool, *volume;          /* of type 'volume'; else NULL */
   bool direct;                  /* that volume is read by QEMU itself, not
                                  * through a device of the host's */

@@ -244,13 +244,15 @@ is_among (const xmlChar *word, const char *some, const char *more)
   return strstr (some, spaced) || strstr (more, spaced);
 }
 
-/* Slices and encryption are not of networks only: guest-image.c heeds them. */
+/* Slices, encryption and a data file are not of networks only: guest-image.c
+ * heeds them.
+ */
 static bool
 is_all_heeded (const Network *network, const Protocol *protocol)
 {
   static const char elements[]
     = " host reconnect readahead timeout reservations seclabel privateData "
-      "slices encryption ";
+      "slices encryption dataStore ";
   static const char attributes[] = " protocol name index startupPolicy ";
 
   for (const xmlAttr *attribute = network->source->properties; attribute;

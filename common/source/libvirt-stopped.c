@@ -92,7 +92,9 @@ why_unreadable (const SourceRequest *request, const RequestedFile *file,
   g_autoptr (GError) why = NULL;
   g_autoptr (GPtrArray) layers = image_chain_inspect (&wanted, &why);
 
-  if (layers)
+  /* What is below an image on a server shows once that is open. */
+  if (layers && ((const Layer *) g_ptr_array_index (
+                   layers, layers->len - 1))->path[0] == '/')
     is_as_deep (chain, layers, edit, &why);
   return why && (why->code == EINVAL || why->code == ENOTSUP)
     ? g_steal_pointer (&why) : NULL;

@@ -208,7 +208,7 @@ test_keys (void)
 #define BACKED "<backingStore type='file'><format type='raw'/>" \
   "<source file='/b'/>"
 
-/* "/a:qcow2 /b:raw.": with a point if nothing is below. */
+/* "/a:qcow2+/data /b:raw.": with a point if nothing is below. */
 static void
 test_told (void)
 {
@@ -230,6 +230,13 @@ test_told (void)
     { "<driver type='qcow2'/>" SOURCE "<backingStore type='network'>"
       "<format type='raw'/><source protocol='nbd' name='e'><host name='h'/>"
       "</source><backingStore/></backingStore>", "/a:qcow2 nbd://h/e:raw." },
+    { "<driver type='qcow2'/><source file='/a'><dataStore type='block'>"
+      "<format type='raw'/><source dev='/d'/></dataStore></source>",
+      "/a:qcow2+/d" },
+    { "<driver type='qcow2'/>" SOURCE "<backingStore type='file'>"
+      "<format type='qcow2'/><source file='/b'><dataStore type='file'>"
+      "<format type='raw'/><source file='/d'/></dataStore></source>"
+      "</backingStore>", "/a:qcow2 /b:qcow2+/d" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -242,8 +249,9 @@ test_told (void)
     for (guint j = 0; j < chain->images->len; j++) {
       const GuestImage *image = guest_chain_image (chain, j);
       g_assert_null (image->unfollowed);
-      g_string_append_printf (told, "%s%s:%s", j ? " " : "", image->name,
-                              image->format);
+      g_string_append_printf (told, "%s%s:%s%s%s", j ? " " : "", image->name,
+                              image->format, image->data ? "+" : "",
+                              image->data ? image->data : "");
     }
     g_string_append (told, chain->ends ? "." : "");
     g_assert_cmpstr (told->str, ==, cases[i].told);
