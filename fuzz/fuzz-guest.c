@@ -30,6 +30,23 @@ check_disk (const Guest *guest, const GuestDisk *disk)
     g_error ("accepted with a strange disk");
   if (image != (disk->source != NULL) || (image && *disk->source == '\0'))
     g_error ("disk '%s' has a strange source", disk->target);
+  if (guest_chain (guest, disk->target) == NULL)
+    g_error ("disk '%s' has no images", disk->target);
+}
+
+/* It can be opened, libvirt knows where it is, or there is a reason. */
+static void
+check_chain (const GuestChain *chain)
+{
+  for (guint i = 0; i < chain->images->len; i++) {
+    const GuestImage *image = guest_chain_image (chain, i);
+    if (image->key == NULL || image->format == NULL
+        || (image->name == NULL && image->unfollowed == NULL
+            && (image->pool == NULL || image->volume == NULL)))
+      g_error ("disk '%s' has a strange image", chain->target);
+    if (image->name && *image->name != '/' && !strchr (image->name, ':'))
+      g_error ("disk '%s' has the name %s", chain->target, image->name);
+  }
 }
 
 int
@@ -58,5 +75,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     g_error ("accepted with a strange owner");
   for (guint i = 0; i < guest->disks->len; i++)
     check_disk (guest, g_ptr_array_index (guest->disks, i));
+  for (guint i = 0; i < guest->chains->len; i++)
+    check_chain (g_ptr_array_index (guest->chains, i));
   return 0;
 }
