@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/xml-text.h"
+#include "image/remote-name.h"
 #include "libvirt/guest-xml.h"
 #include "libvirt/network-source.h"
 #include "tree/checkpoint.h"
@@ -331,6 +332,19 @@ static const struct { const char *source, *name, *why; } names[] = {
     "engine='librbd'/>", "nbd://h/a", "luks2 by librbd" },
 };
 
+/* By who reads images. */
+static void
+assert_understood (const char *name)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *format = NULL;
+
+  g_assert_true (remote_name_is (name));
+  g_autoptr (JsonObject) options = remote_name_options (name, &format, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (options);
+}
+
 static void
 test_names (void)
 {
@@ -345,6 +359,8 @@ test_names (void)
     const GuestImage *image
       = guest_chain_image (guest_chain (guest, "vda"), 0);
     g_assert_cmpstr (image->name, ==, names[i].name);
+    if (image->name)
+      assert_understood (image->name);
     if (!names[i].why)
       g_assert_null (image->unfollowed);
     else if (!image->unfollowed || !strstr (image->unfollowed, names[i].why))
