@@ -9,7 +9,8 @@ LAB_ROOT_ONLY=1                 # a network of its own, for the ports
 . "$(dirname "$0")/libvirt-lab.sh"
 
 guest_disk vda.qcow2 16M
-truncate -s +8M vda.qcow2               # an export does not grow
+guest_disk vdc.qcow2 16M
+truncate -s +8M vda.qcow2 vdc.qcow2     # an export does not grow
 truncate -s 16M vdb.raw
 qemu-io -f raw -c 'write -q -P 7 0 4M' vdb.raw
 qemu-nbd -f raw -t -e 8 -k "$PWD/vda.sock" -x 'a b' --cache=writeback \
@@ -17,25 +18,31 @@ qemu-nbd -f raw -t -e 8 -k "$PWD/vda.sock" -x 'a b' --cache=writeback \
 pids+=($!)
 qemu-nbd -f raw -t -e 8 -b 127.0.0.1 -p 10811 -x b --cache=writeback vdb.raw &
 pids+=($!)
+qemu-nbd -f raw -t -e 8 -k "$PWD/vdc.sock" --cache=writeback vdc.qcow2 &
+pids+=($!)
 wait_until 10 test -S vda.sock
+wait_until 10 test -S vdc.sock
 wait_until 10 nbdinfo --size nbd://127.0.0.1:10811/b >/dev/null
 
 lab_start
-guest_define web1 a.qcow2 b.raw
+guest_define web1 a.qcow2 b.raw c.qcow2
 a="<source protocol='nbd' name='a b'><host transport='unix' socket='$PWD/vda.sock'/></source>"
 b="<source protocol='nbd' name='b'><host name='127.0.0.1' port='10811'/></source>"
-# define A B: with these sources.
+c="<source protocol='nbd'><host transport='unix' socket='$PWD/vdc.sock'/></source>"
+# define A C: vda and vdc with these sources.
 define ()
 {
   sed "s,<name>,<uuid>$(virsh domuuid web1)</uuid>&,
     s,type='file' device,type='network' device,
-    s,<source file='[^']*/a.qcow2'/>,$1,; s,<source file='[^']*/b.raw'/>,$2," \
+    s,<source file='[^']*/a.qcow2'/>,$1,; s,<source file='[^']*/b.raw'/>,$b,
+    s,<source file='[^']*/c.qcow2'/>,$2," \
     lab/web1.xml >web1.xml
   virsh define web1.xml
 }
-define "$a" "$b"
+define "$a" "$c"
 guest_start web1
-virsh checkpoint-create-as web1 monday --diskspec vda --diskspec vdb,checkpoint=no
+virsh checkpoint-create-as web1 monday --diskspec vda \
+  --diskspec vdb,checkpoint=no --diskspec vdc
 guest_write web1 vda "write -P 2 1M 192k"
 guest_write web1 vda "write -z 2M 64k"
 guest_write web1 vdb "write -P 3 5M 64k"
@@ -57,11 +64,11 @@ serves
 mv a.got a.running
 mv b.got b.running
 guest_destroy web1
-sync vda.qcow2 vdb.raw
-md5sum vda.qcow2 vdb.raw >before
+sync vda.qcow2 vdb.raw vdc.qcow2
+md5sum vda.qcow2 vdb.raw vdc.qcow2 >before
 serves
 cat log
-qemu-img compare -f raw -F qcow2 a.got vda.qcow2
+qemu-img compare -U -f raw -F qcow2 a.got vda.qcow2
 cmp a.running a.got
 cmp vdb.raw b.got
 cmp b.running b.got
@@ -73,14 +80,14 @@ done
 md5sum -c --quiet before || fail "a server was written to"
 
 # Exchanged: the documents name them by their servers.
-define "$b" "$a"
+define "$c" "$a"
 refuses 'vda is not the disk that it was at checkpoint monday' \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vda
 
 # refused REGEX SOURCE: vda with that <source>.
 refused ()
 {
-  define "$2" "$b"
+  define "$2" "$c"
   refuses "disk vda cannot be served: .*: $1 .*virsh .*start --paused web1" \
     libvirt="$connect" domain=web1 disk=vda
 }
@@ -93,7 +100,7 @@ refused 'its <auth> is not followed' \
   "<source protocol='rbd' name='p/i'><auth username='u'><secret type='ceph' usage='x'/></auth></source>"
 
 # The server is gone.
-define "$a" "$b"
+define "$a" "$c"
 kill "${pids[0]}"
 wait "${pids[0]}" || :
 refuses 'vda.*nbd\+unix:///a%20b' \
