@@ -89,11 +89,11 @@ static bool
 check_told (const Layer *layer, const ToldImage *told, const Below *below,
             GError **error)
 {
-  if (told->path && is_told (told, below->path))
+  if (is_told (told, below->path))
     return true;
   return error_set (error, EINVAL, "%s names %s as its backing file, and the "
                     "guest's definition %s; make them agree (virsh edit)",
-                    layer->path, below->path, told->path ? told->path : "none");
+                    layer->path, below->path, told->path);
 }
 
 static bool
@@ -170,8 +170,7 @@ find_below (const ChainRequest *request, const Layer *layer,
       g_prefix_error (error, "%s: its backing file: ", layer->path);
       return error_advise (error, REMEDY_EXPORT_DISK, NULL);
     }
-    if (!is_named (request, name) && !(told && told->path
-                                       && is_told (told, name)))
+    if (!is_named (request, name) && !(told && is_told (told, name)))
       return error_set (error, ENOTSUP, "%s: its backing file \"%s\" is not a "
                         "local file, and is read only if you name it",
                         layer->path, name)

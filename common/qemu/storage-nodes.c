@@ -306,6 +306,33 @@ find_node (JsonArray *nodes, const char *wanted)
   return NULL;
 }
 
+/* ImageInfoSpecificQCow2; "data-file" is there also if it is of no use. */
+static bool
+tells_data_file (JsonObject *image)
+{
+  JsonObject *specific = json_object_has_member (image, "format-specific")
+    ? json_object_get_object_member (image, "format-specific") : NULL;
+  JsonObject *data = specific && json_object_has_member (specific, "data")
+    ? json_object_get_object_member (specific, "data") : NULL;
+
+  return data && json_object_has_member (data, "data-file-raw");
+}
+
+/* QEMU reads the image, too: both must find the same names in it. */
+static bool
+check_names (const Layer *layer, JsonObject *image, GError **error)
+{
+  const bool backing = !layer->backing_path
+    && json_object_has_member (image, "backing-filename");
+
+  if (!backing && (layer->data || !tells_data_file (image)))
+    return true;
+  g_autofree char *word = error_shell_word (layer->path);
+  return error_set (error, EINVAL, "%s: QEMU finds a %s file where this plugin "
+                    "finds none; check it with: qemu-img info %s", layer->path,
+                    backing ? "backing" : "data", word);
+}
+
 /* node is a BlockDeviceInfo, its "image" an ImageInfo. */
 static bool
 describe_layer (Layer *layer, JsonObject *node, GError **error)
@@ -319,14 +346,8 @@ describe_layer (Layer *layer, JsonObject *node, GError **error)
     return error_set (error, EIO, "%s: the private qemu-storage-daemon does "
                       "not say how large it is; is it QEMU 7.2 or later?",
                       layer->path);
-  /* QEMU reads the header, too: both must find the same end of the chain. */
-  if (!layer->backing_path && json_object_has_member (image,
-                                                      "backing-filename")) {
-    g_autofree char *word = error_shell_word (layer->path);
-    return error_set (error, EINVAL, "%s: QEMU finds a backing file where this "
-                      "plugin finds none; check it with: qemu-img info %s",
-                      layer->path, word);
-  }
+  if (!check_names (layer, image, error))
+    return false;
   layer->size = (guint64) size;
   g_ptr_array_set_size (layer->bitmaps, 0);
   if (!json_object_has_member (node, "dirty-bitmaps"))
