@@ -272,11 +272,23 @@ cp "$documents"/*.xml "$odd"
 ln -s "${top[vda]}" "odd name.qcow2"
 pasted "vda:./odd name.qcow2" vdb:"${top[vdb]}" tree="$odd"
 
-# alternate FILE: the guest's vda is another file.
+# alternate FILE: the guest's vda is another file.  A definition that goes on
+# saying what is below would have the guest read something else.
 alternate ()
 {
   virsh dumpxml --inactive web1 | sed "s,${top[vda]},$1," >alternate.xml
+  virsh define alternate.xml
+  refuses "$1 names $PWD/vda.1.qcow2 as .*the guest's definition ${top[vda]%.5*}" \
+    libvirt="$connect" domain=web1 checkpoint=tuesday disk=vda
   top[vda]=$1
+  "$python" - alternate.xml <<'END'
+import re, sys
+with open(sys.argv[1]) as f:
+    text = f.read()
+with open(sys.argv[1], "w") as f:
+    f.write(re.sub("<backingStore.*?</backingStore>(?=\\s*<target)", "", text,
+                   flags=re.S))
+END
   virsh define alternate.xml
 }
 # both REGEX ARGUMENTS…: refused with and without the filter.
