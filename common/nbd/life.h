@@ -26,6 +26,7 @@ typedef struct NbdLife NbdLife;
 NbdLife *nbd_life_new (const gint *stop, guint patience_ms);
 /* Nobody may use it any more.  NULL is fine. */
 void nbd_life_free (NbdLife *life);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (NbdLife, nbd_life_free)
 
 #define NBD_PATIENCE_MS 120000
 

@@ -26,6 +26,7 @@
 #include "base/child.h"
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/on-quit.h"
 #include "base/own-folder.h"
 #include "nbd/pool.h"
 #include "qemu/qmp.h"
@@ -210,24 +211,29 @@ say_where (StorageDaemon *daemon, const char *name, NbdEndpoint *endpoint)
   endpoint->server = &daemon->child;
 }
 
-/* The export is left: nobody else can ask for it. */
+/* The export is left: nobody else can ask for it.  On a life of its own, for that
+ * of the source gets a thread when bytes are waited for, and would not have it
+ * any more after nbdkit has forked.
+ */
 static bool
 read_node (void *opaque, const char *node, guint8 *bytes, gsize *length,
            GError **error)
 {
   StorageDaemon *daemon = opaque;
   g_autofree char *name = g_strdup_printf ("e%u", daemon->exports_tried++);
-  NbdEndpoint endpoint = { .life = daemon->life, .single = true };
+  NbdEndpoint endpoint = { .single = true };
 
   if (!add_export (daemon, node, NULL, NULL, name, error))
     return false;
   say_where (daemon, name, &endpoint);
   endpoint.what = g_strdup (node);
+  g_autoptr (NbdLife) life = nbd_life_new (on_quit_flag (), 0);
+  endpoint.life = life;
   g_autoptr (NbdPool) pool = nbd_pool_open (&endpoint, false, error);
   nbd_endpoint_clear (&endpoint);
   if (!pool)
     return false;
-  NbdBudget budget = nbd_life_budget (daemon->life);
+  NbdBudget budget = nbd_life_budget (life);
   *length = MIN (*length, nbd_pool_size (pool));
   const int failure = nbd_pool_pread (pool, bytes, (guint32) *length, 0,
                                       &budget, error);
