@@ -80,6 +80,36 @@ done
 ! grep 'GLib' log || fail "the server ended badly"
 md5sum -c --quiet before || fail "a server was written to"
 
+# An overlay here, on a server that only the definition may name.
+qemu-img create -q -f qcow2 -b nbd://127.0.0.1:10811/b -F raw over.qcow2
+qemu-io -f qcow2 -c 'write -q -P 9 8M 64k' over.qcow2
+qemu-img convert -O raw over.qcow2 over.raw
+# overlay BELOW: the guest's only disk, with that below it.
+overlay ()
+{
+  sed "s,<name>,<uuid>$(virsh domuuid web1)</uuid>&,
+    s,<source file='[^']*/a.qcow2'/>,<source file='$PWD/over.qcow2'/>$1," \
+    lab/web1.xml | "$python" -c '
+import sys, xml.etree.ElementTree as ET
+domain = ET.parse(sys.stdin).getroot()
+devices = domain.find("devices")
+for disk in devices.findall("disk")[1:]:
+    devices.remove(disk)
+print(ET.tostring(domain, encoding="unicode"))' >over.xml
+  virsh define over.xml
+}
+overlay ''
+refuses 'its backing file "nbd://127.0.0.1:10811/b" is not a local file' \
+  libvirt="$connect" domain=web1 on-missing=full
+overlay "<backingStore type='network'><format type='raw'/>$b<backingStore/></backingStore>"
+serve libvirt="$connect" domain=web1 on-missing=full -- \
+  'nbdcopy "nbd+unix:///vda?socket=$unixsocket" over.got' 2>log
+cmp over.raw over.got
+grep 'disk vda: .*nbd://127.0.0.1:10811/b, which cannot be locked' log
+overlay "<backingStore type='network'><format type='raw'/>$c<backingStore/></backingStore>"
+refuses "over.qcow2 names nbd://127.0.0.1:10811/b as its backing file, and the guest's definition nbd.unix:///" \
+  libvirt="$connect" domain=web1 on-missing=full
+
 # Exchanged: the documents name them by their servers.
 define "$c" "$a"
 ! serve libvirt="$connect" domain=web1 checkpoint=monday disk=vda -- true \

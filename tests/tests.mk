@@ -172,6 +172,7 @@ unit_tests = \
 	tests/unit/remedy \
 	tests/unit/remote-name \
 	tests/unit/roster \
+	tests/unit/told-chain \
 	tests/unit/tree-load
 
 # Where clients, the readers of maps and what reads ahead meet.  (unit-dirty-map
@@ -282,6 +283,7 @@ tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
 tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
 	$(parts_models)
 EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h
+tests_unit_told_chain_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 tests_unit_offer_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 
 tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)

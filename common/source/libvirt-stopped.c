@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "image/chain.h"
 #include "source/libvirt.h"
+#include "source/told-chain.h"
 
 /* An image that only libvirt, or the guest's own QEMU, could open. */
 static bool
@@ -23,32 +24,6 @@ is_followed (const GuestImage *image, const char *start, GError **error)
                       image->unfollowed, start);
   if (image->missing)
     return error_set (error, ENOTSUP, "%s: %s", image->key, image->missing);
-  return true;
-}
-
-/* libvirt has QEMU open what the definition names, whatever the images say. */
-static bool
-is_as_deep (const GuestChain *chain, const GPtrArray *layers, const char *edit,
-            GError **error)
-{
-  const guint told = chain->images->len;
-  const Layer *last = g_ptr_array_index (layers, layers->len - 1);
-
-  if (layers->len < told)
-    return error_set (error, ENOTSUP, "the guest's definition has %s below "
-                      "%s, which itself names none, so the guest reads what "
-                      "the images do not tell; if that is wrong, remove its "
-                      "<backingStore>: %s",
-                      guest_chain_image (chain, layers->len)->key, last->path,
-                      edit);
-  if (layers->len > told && chain->ends)
-    return error_set (error, ENOTSUP, "the guest's definition has nothing "
-                      "below %s (<backingStore/>), which itself names %s, so "
-                      "the guest does not read that; if that is wrong, remove "
-                      "its <backingStore/>: %s",
-                      guest_chain_image (chain, told - 1)->key,
-                      ((const Layer *) g_ptr_array_index (layers, told))->path,
-                      edit);
   return true;
 }
 
@@ -95,7 +70,7 @@ why_unreadable (const SourceRequest *request, const RequestedFile *file,
   /* What is below an image on a server shows once that is open. */
   if (layers && ((const Layer *) g_ptr_array_index (
                    layers, layers->len - 1))->path[0] == '/')
-    is_as_deep (chain, layers, edit, &why);
+    told_chain_fits (chain, layers, edit, &why);
   return why && (why->code == EINVAL || why->code == ENOTSUP)
     ? g_steal_pointer (&why) : NULL;
 }
@@ -148,7 +123,7 @@ add_file (SourceRequest *stopped, const GuestDisk *disk, const Guest *guest,
 
 /* Looked at again, as the images may have changed before they were locked. */
 static bool
-all_as_deep (const Source *source, const SourceRequest *request,
+all_fit (const Source *source, const SourceRequest *request,
              const Guest *guest, GError **error)
 {
   g_autofree char *edit = error_virsh (request->libvirt, "edit", guest->name,
@@ -156,8 +131,8 @@ all_as_deep (const Source *source, const SourceRequest *request,
 
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (source->disks, i);
-    if (!is_as_deep (guest_chain (guest, disk->target), disk->layers, edit,
-                     error)) {
+    if (!told_chain_fits (guest_chain (guest, disk->target), disk->layers,
+                          edit, error)) {
       g_prefix_error (error, "disk %s: ", disk->target);
       return false;
     }
@@ -240,7 +215,7 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
                                     reporter, error);
   if (!source)
     return NULL;
-  if (!all_as_deep (source, request, look->guest, error)) {
+  if (!all_fit (source, request, look->guest, error)) {
     source->ops->free (source);
     return NULL;
   }
