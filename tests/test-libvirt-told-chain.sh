@@ -91,6 +91,11 @@ refuses "disk vda cannot be served: the guest's definition has $PWD/other.qcow2 
 define "$(below qcow2 "$PWD/base.qcow2")"
 serves
 
+# Nor does a parameter say otherwise.
+refuses "disk vda cannot be served: it is qcow2 by the guest's definition, and not raw.*: virsh .*edit web1" \
+  libvirt="$connect" domain=web1 disk=vda format=vda:raw on-missing=full
+serve libvirt="$connect" domain=web1 format=vda:qcow2 format=raw -- true
+
 # A part of a file, or a file that is handed over.
 define ''
 sed "s,\(<source file='[^']*'\)/>,\1><slices><slice type='storage' offset='0' size='1048576'/></slices></source>," \

@@ -75,6 +75,23 @@ why_unreadable (const SourceRequest *request, const RequestedFile *file,
     ? g_steal_pointer (&why) : NULL;
 }
 
+/* Who names another format means another disk, or is mistaken. */
+static bool
+is_of_format (const SourceRequest *request, const RequestedFile *file,
+              const char *edit, GError **error)
+{
+  for (guint i = 0; i < request->formats->len; i++) {
+    const RequestedWord *word = g_ptr_array_index (request->formats, i);
+    if (g_strcmp0 (word->target, file->target) == 0
+        && strcmp (word->value, file->format) != 0)
+      return error_set (error, ENOTSUP, "it is %s by the guest's definition, "
+                        "and not %s, as was asked for; if the definition is "
+                        "wrong, change it: %s", file->format, word->value,
+                        edit);
+  }
+  return true;
+}
+
 static GError *
 why_not_read (const SourceRequest *request, const RequestedFile *file,
               const Guest *guest)
@@ -89,6 +106,8 @@ why_not_read (const SourceRequest *request, const RequestedFile *file,
   for (guint i = 0; i < chain->images->len; i++)
     if (!is_followed (guest_chain_image (chain, i), start, &why))
       return why;
+  if (!is_of_format (request, file, edit, &why))
+    return why;
   if (strcmp (file->format, "qcow2") == 0 || request->on_missing_full)
     return why_unreadable (request, file, chain, edit);
   error_set (&why, ENOTSUP, "it is %s, and only qcow2 holds dirty bitmaps, "
