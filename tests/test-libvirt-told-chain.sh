@@ -54,9 +54,11 @@ below ()
 define ''
 refuses 'vda.qcow2 does not record the format of its backing file' \
   libvirt="$connect" domain=web1 disk=vda
+
+# serves ARGS…: what the disk is since monday, and all of it.
 serves ()
 {
-  serve libvirt="$connect" domain=web1 view=sparse -- '
+  serve libvirt="$connect" domain=web1 "$@" view=sparse -- '
     nbdinfo --map --json "nbd+unix:///vda@monday/0?socket=$unixsocket" >part0
     nbdinfo --map --json "nbd+unix:///vda@monday/1?socket=$unixsocket" >part1
     nbdcopy "nbd+unix:///vda@?socket=$unixsocket" got.raw'
@@ -64,6 +66,8 @@ serves ()
   jq -r '.[] | select(.type == 0 or .type == 2) | "\(.offset) \(.length)"' \
     part1 part0 | sort -n | diff -u <(sort -n want) -
 }
+# A person may say it.
+serves backing-format=qcow2
 for end in '<backingStore/>' ''; do
   define "$(below qcow2 "$PWD/base.qcow2" "$end")"
   serves
