@@ -170,7 +170,7 @@ find_below (const ChainRequest *request, const Layer *layer,
       g_prefix_error (error, "%s: its backing file: ", layer->path);
       return error_advise (error, REMEDY_EXPORT_DISK, NULL);
     }
-    if (!is_named (request, name) && !(told && is_told (told, name)))
+    if (!told && !is_named (request, name))
       return error_set (error, ENOTSUP, "%s: its backing file \"%s\" is not a "
                         "local file, and is read only if you name it",
                         layer->path, name)
