@@ -101,6 +101,26 @@ cmp liar.raw liar.copy || fail "a raw disk was taken for a qcow2 image"
 md5sum -c --quiet before || fail "a disk was changed"
 lab_state web1 | diff -u state - || fail "something is left"
 
+# Of type block, as a logical volume is.
+if [ "$(id -u)" -eq 0 ] && loop=$(losetup -r -f --show vdb.raw 2>/dev/null); then
+  end_loop ()
+  {
+    local status=$?
+    set +e
+    losetup -d "$loop"
+    (exit $status)
+    lab_cleanup
+  }
+  trap end_loop EXIT
+  virsh attach-disk web2 "$loop" vdc --sourcetype block --driver qemu \
+    --subdriver raw --config
+  serve libvirt="$connect" domain=web2 on-missing=full disk=vdc -- '
+    nbdcopy --no-extents "$uri" vdc.copy; nbdinfo "$uri"' >info
+  cmp vdb.raw vdc.copy || fail "the device differs"
+  grep 'disk vdc, served whole, since nothing was recorded; 8388608' info
+  virsh detach-disk web2 vdc --config
+fi
+
 # The same guest running.
 guest_start web2
 lab_state web2 >state
