@@ -38,8 +38,8 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
   [REMEDY_LEAVE_TREE_OUT]
     = "without tree=, it is a checkpoint by itself",
   [REMEDY_GIVE_TREE]
-    = "give tree= if there is a checkpoint tree, else make a full backup (a copy "
-      "made by hand is served as it stood with file= and bitmap=)",
+    = "give tree= if there is a checkpoint tree, else make a full backup (a "
+      "copy made by hand is served as it stood with file= and bitmap=)",
 
   [REMEDY_NAME_BITMAP]
     = "if the job was begun since {1}, add bitmap={q0}",

@@ -41,8 +41,8 @@ const char settings_help[] =
   "coalesce=SIZE         Join dirty runs over clean gaps up to SIZE\n"
   "                      (default 0).\n"
   "on-missing=refuse|full\n"
-  "                      Disks of which nothing was recorded, such as raw ones\n"
-  "                      (not with uri=; default refuse).\n"
+  "                      Disks of which nothing was recorded, such as raw\n"
+  "                      ones (not with uri=; default refuse).\n"
   "With libvirt= and a running guest:\n"
   "create=NAME           Make the next checkpoint with the backup.\n"
   "socket-dir=DIR        For QEMU's socket (default /run, or that of the user).\n"
@@ -335,8 +335,8 @@ settings_check (const Settings *settings, GError **error)
                       "its disks with file=");
   if (settings->request.uris->len > 0
       && g_hash_table_contains (settings->given, "on-missing"))
-    return error_set (error, EINVAL, "on-missing= goes with file= and libvirt=; "
-                      "with uri=, a disk without a bitmap is copied whole from "
+    return error_set (error, EINVAL, "on-missing= goes with file= and "
+                      "libvirt=; with uri=, a disk without a bitmap is copied whole from "
                       "its server itself");
   if (settings->request.drops_cache && settings->request.uris->len > 0)
     return error_set (error, EINVAL, "cache=none goes with file=; with uri= "

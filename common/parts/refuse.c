@@ -224,8 +224,8 @@ parts_missing (const Forest *forest, const Disk *disk,
   g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
   g_autofree char *nearest = nearest_names (bitmap, names, NAMES_SHOWN);
   if (disk->as_it_stood)
-    return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below "
-                      "it; there are: %s", disk->target, bitmap,
+    return error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor "
+                      "below it; there are: %s", disk->target, bitmap,
                       top_path (disk), nearest);
   const char *domain
     = checkpoint->domain_name ? checkpoint->domain_name : "DOMAIN";

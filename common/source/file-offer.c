@@ -20,9 +20,10 @@ flat_tree (const GPtrArray *disks, const char *whole)
   if (!whole || forest_lookup (flat, whole))
     return flat;
   Checkpoint *lost = checkpoint_new (whole);
-  for (guint i = 0; i < disks->len; i++)
-    checkpoint_cover (lost, ((const Disk *) g_ptr_array_index (disks, i))->target,
-                      whole);
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    checkpoint_cover (lost, disk->target, whole);
+  }
   forest_insert (flat, lost, NULL);
   return flat;
 }

@@ -7,9 +7,9 @@
 
 #include "source/source.h"
 
-/* Once the disks are open; says which of them are full.  tree: taken; NULL: none
- * was given.  NULL with ENOENT if that does not know the request's checkpoint,
- * and bitmaps are named.
+/* Once the disks are open; says which of them are full.  tree: taken; NULL:
+ * none was given.  NULL with ENOENT if that does not know the request's
+ * checkpoint, and bitmaps are named.
  */
 Offer *file_offer (const Source *source, const SourceRequest *request,
                    Forest *tree, GError **error);
