@@ -205,3 +205,14 @@ if [ "$(id -u)" -eq 0 ] && loop=$(losetup -r -f --show b.raw 2>/dev/null); then
     -- 'nbdcopy "nbd+unix:///vdb?socket=$unixsocket" copy'
   cmp b.raw copy || fail "the device differs beside vda"
 fi
+
+# So is qcow2 of version 2, which can hold no bitmap.
+qemu-img create -q -f qcow2 -o compat=0.10 old.qcow2 4M
+qemu-io -f qcow2 -c 'write -q -P 6 1M 64k' old.qcow2
+refuses 'qcow2 version 2' old.qcow2
+serve old.qcow2 on-missing=full -- '
+  nbdinfo --map "$uri" | awk "\$3 == 1" >clean
+  qemu-img convert -f raw -O raw "$uri" old.raw' 2>log
+qemu-img compare -q -f qcow2 -F raw old.qcow2 old.raw
+[ ! -s clean ] || fail "not dirty everywhere: $(cat clean)"
+grep -q 'error: disk vda is served whole: ' log || fail "not said: $(cat log)"

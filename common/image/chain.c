@@ -276,7 +276,8 @@ image_chain_inspect (const ChainRequest *request, GError **error)
   bool ok = find_top (request, &next, error);
 
   while (ok && next.path) {
-    Layer *layer = open_layer (&next, layers->len == 0, error);
+    Layer *layer = open_layer (&next, layers->len == 0 && !request->whole,
+                               error);
     const ToldImage *told
       = request->told && layers->len < request->told->len
       ? g_ptr_array_index (request->told, layers->len) : NULL;

@@ -15,6 +15,7 @@ typedef struct {
   const char *format;           /* of it; NULL: qcow2 */
   const char *backing_format;   /* of files below, where none is recorded;
                                  * NULL: those are refused */
+  bool whole;                   /* it need not be able to hold bitmaps */
   const GPtrArray *told;        /* of ToldImage: those below, top first; or
                                  * NULL */
   const GPtrArray *backings;    /* of char *: names of backing files that may

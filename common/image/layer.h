@@ -19,7 +19,8 @@ const char *image_format_driver (const char *format);
 #define IMAGE_FORMATS "qcow2, raw, luks, vmdk, vdi, vpc, vhdx and qed"
 
 /* Open and lock the local image at path, and its data file, and look at what it
- * says of itself.  format: image_format_driver's.  top: guests write to it.
+ * says of itself.  format: image_format_driver's.  top: it must be able to hold
+ * bitmaps.
  * NULL: see image_chain_inspect.
  */
 Layer *image_layer_open (const char *path, const char *format, bool top,

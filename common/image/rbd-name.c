@@ -15,34 +15,23 @@
 #include "image/protocol-options.h"
 #include "image/rbd-name.h"
 
-/* Cut what is before the first delimiter that is not escaped off *rest, which
- * is NULL then if there is none. */
-static char *
-next_word (char **rest, char delimiter)
+/* Cut *word, what is before the first delimiter that is not escaped, off *rest.
+ * False if there is none: *word is all of it then, and nothing is cut.
+ */
+static bool
+cut (char **rest, char delimiter, char **word)
 {
-  char *word = *rest;
-
-  for (char *at = word; *at; at++) {
+  *word = *rest;
+  for (char *at = *rest; *at; at++) {
     if (*at == delimiter) {
       *at = '\0';
       *rest = at + 1;
-      return word;
+      return true;
     }
     if (*at == '\\' && at[1])
       at++;
   }
-  *rest = NULL;
-  return word;
-}
-
-static bool
-has_word_before (const char *text, char delimiter)
-{
-  g_autofree char *copy = g_strdup (text);
-  char *rest = copy;
-
-  next_word (&rest, delimiter);
-  return rest != NULL;
+  return false;
 }
 
 static char *
@@ -141,30 +130,26 @@ bool
 rbd_name_read (const char *name, GHashTable *options, GError **error)
 {
   g_autofree char *copy = g_strdup (name + strlen ("rbd:"));
-  char *rest = copy;
-  char *pool = next_word (&rest, '/');
+  char *rest = copy, *pool, *image, *word, *key;
 
-  if (!rest)
+  if (!cut (&rest, '/', &pool))
     return error_set (error, EINVAL, "it is not rbd:POOL/IMAGE");
-  const bool is_snapshot = has_word_before (rest, '@');
-  char *image = next_word (&rest, is_snapshot ? '@' : ':');
+  const bool is_snapshot = cut (&rest, '@', &image);
+  bool more = cut (&rest, ':', is_snapshot ? &word : &image);
   if (is_snapshot
-      && !flat_options_add (options, "snapshot",
-                            unescape (next_word (&rest, ':')), error))
+      && !flat_options_add (options, "snapshot", unescape (word), error))
     return false;
-  if (has_word_before (image, '/')
-      && !flat_options_add (options, "namespace",
-                            unescape (next_word (&image, '/')), error))
+  if (cut (&image, '/', &word)
+      && !flat_options_add (options, "namespace", unescape (word), error))
     return false;
   if (!flat_options_add (options, "pool", unescape (pool), error)
       || !flat_options_add (options, "image", unescape (image), error))
     return false;
-  while (rest) {
-    const char *key = next_word (&rest, '=');
-    if (!rest)
+  while (more) {
+    if (!cut (&rest, '=', &key))
       return error_set (error, EINVAL, "\"%s\" has no value", key);
-    unescape ((char *) key);
-    if (!add_rbd_pair (options, key, unescape (next_word (&rest, ':')), error))
+    more = cut (&rest, ':', &word);
+    if (!add_rbd_pair (options, unescape (key), unescape (word), error))
       return false;
   }
   return true;

@@ -175,6 +175,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
     .path = path,
     .format = format_of (request, file, target),
     .backing_format = request->backing_format,
+    .whole = request->on_missing_full,
     .told = file->told,
     .backings = request->backings,
   };

@@ -61,6 +61,7 @@ why_unreadable (const SourceRequest *request, const RequestedFile *file,
     .path = file->path,
     .format = file->format,
     .backing_format = request->backing_format,
+    .whole = request->on_missing_full,
     .told = file->told,
     .backings = request->backings,
   };
