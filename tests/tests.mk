@@ -87,6 +87,7 @@ script_tests = \
 	tests/test-filter-version.sh \
 	tests/test-manual-live.sh \
 	tests/test-locks.sh \
+	tests/test-lying-server.sh \
 	tests/test-log-lines.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \

@@ -362,6 +362,27 @@ describe_layer (Layer *layer, JsonObject *node, GError **error)
   return true;
 }
 
+/* We name all that we have QEMU open, so it has named the others by itself.  A
+ * server may answer QEMU's driver with other bytes than us: with a vmdk or qcow2
+ * that names a file.
+ */
+static bool
+check_all_ours (const Disk *disk, JsonArray *all, GError **error)
+{
+  for (guint i = 0; i < json_array_get_length (all); i++) {
+    JsonObject *object = json_array_get_object_element (all, i);
+    const char *name = json_object_get_string_member_with_default (
+      object, "node-name", "");
+    if (*name == '#')
+      return error_set (error, EINVAL, "disk %s: QEMU has opened %s, which "
+                        "nobody has named; one of the disk's images must have "
+                        "changed while it was being opened", disk->target,
+                        json_object_get_string_member_with_default (
+                          object, "file", "a file"));
+  }
+  return true;
+}
+
 static bool
 describe_layers (const StorageNodes *nodes, GError **error)
 {
@@ -373,13 +394,14 @@ describe_layers (const StorageNodes *nodes, GError **error)
   if (!qmp_execute (nodes->qmp, "query-named-block-nodes", arguments, &answer,
                     error))
     return false;
+  JsonArray *all = json_node_get_array (answer);
   for (guint i = 0; i < disk->layers->len; i++) {
     g_autofree char *name = storage_node_name (disk, i);
-    JsonObject *node = find_node (json_node_get_array (answer), name);
+    JsonObject *node = find_node (all, name);
     if (!describe_layer (g_ptr_array_index (disk->layers, i), node, error))
       return false;
   }
-  return true;
+  return check_all_ours (disk, all, error);
 }
 
 bool
