@@ -31,14 +31,18 @@ mv away.qcow2 base.qcow2
 
 # QEMU 7.2 makes no image without the format of its backing file any more,
 # but there are old ones: rename the header extension that tells it.
-cp top.qcow2 unknown.qcow2
-"$python" - unknown.qcow2 <<'END'
+forget_format ()
+{
+  "$python" - "$1" <<'END'
 import sys
 with open(sys.argv[1], "r+b") as f:
     at = f.read(65536).index(b"\xe2\x79\x2a\xca")
     f.seek(at)
     f.write(b"\x12\x34\x56\x78")
 END
+}
+cp top.qcow2 unknown.qcow2
+forget_format unknown.qcow2
 ! qemu-img info --output=json unknown.qcow2 \
   | jq -e '."backing-filename-format"' || fail "the format is still known"
 refuses "unknown.qcow2 does not record the format.*$PWD/base.qcow2.*qemu-img rebase -u .*FORMAT" \
@@ -52,6 +56,19 @@ refuses 'unknown.qcow2: .*has format vm, and only qcow2, raw' \
 printed ', type: ' '' unknown.log
 type_it "${printed/FORMAT/qcow2}"
 serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
+
+# QEMU guesses no format where a json: name has a protocol's driver only: it
+# takes the bytes as they are, whatever a person thinks.
+qemu-img create -q -f qcow2 -u -F raw \
+  -b "json:{\"driver\":\"file\",\"filename\":\"$PWD/base.qcow2\"}" bytes.qcow2 64M
+forget_format bytes.qcow2
+qemu-img bitmap --add bytes.qcow2 monday
+qemu-img convert -f qcow2 -O raw bytes.qcow2 wanted.raw
+for words in '' backing-format=qcow2 backing-format=raw; do
+  serve bytes.qcow2 $words -- \
+    'nbdcopy "nbd+unix:///vda@?socket=$unixsocket" bytes.raw'
+  cmp wanted.raw bytes.raw || fail "other bytes than QEMU's with $words"
+done
 
 # Formats that the plugin does not read.
 qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 over-iso.qcow2

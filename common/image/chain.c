@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "image/chain.h"
+#include "image/json-name.h"
 #include "image/layer.h"
 #include "image/remote-name.h"
 
@@ -146,7 +147,8 @@ find_format (const ChainRequest *request, const Layer *layer,
     first = first ? first : words[i];
   }
   if (!first)
-    first = request->backing_format;
+    first = json_name_is_raw (layer->backing_name) ? "raw"
+      : request->backing_format;
   if (!first)
     return refuse_unknown_format (layer, below, error);
   below->format = image_format_driver (first);

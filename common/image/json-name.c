@@ -189,3 +189,13 @@ json_name_read (const char *name, char **driver, char **format, GError **error)
   *format = g_steal_pointer (&top);
   return g_steal_pointer (&file);
 }
+
+bool
+json_name_is_raw (const char *name)
+{
+  g_autoptr (GHashTable) options
+    = json_name_is (name) ? flatten (name + strlen (PREFIX), NULL) : NULL;
+  g_autofree char *top = options ? take_driver (options) : NULL;
+
+  return top && !g_strv_contains (formats, top);
+}

@@ -19,3 +19,8 @@ bool json_name_is (const char *name);
  */
 GHashTable *json_name_read (const char *name, char **driver, char **format,
                             GError **error);
+
+/* Does it name a protocol's driver where another names a format's?  Then QEMU
+ * guesses no format: it takes the bytes as they are, if none is recorded.
+ */
+bool json_name_is_raw (const char *name);
