@@ -354,14 +354,19 @@ guest_layers ()
 # length" a line: the truth that views are compared with.
 qemu_dirty ()
 {
-  local image=$1 bitmap=$2
+  local image=$1 bitmap=$2 pid
   qemu-nbd -r -f qcow2 -B "$bitmap" -k "$tmpdir/truth.sock" --fork \
     --pid-file="$tmpdir/truth.pid" "$image"
+  pid=$(cat "$tmpdir/truth.pid")
   nbdinfo --json --map="qemu:dirty-bitmap:$bitmap" \
     "nbd+unix:///?socket=$tmpdir/truth.sock" \
     | jq -r '.[] | select(.type == 1) | "\(.offset) \(.length)"'
-  ! [ -f "$tmpdir/truth.pid" ] || kill "$(cat "$tmpdir/truth.pid")" 2>/dev/null || :
+  # As it ends, it removes its socket, which may be the next one's by then.
+  kill "$pid" 2>/dev/null || :
+  wait_until 20 has_ended "$pid" >/dev/null
 }
+
+has_ended () { ! kill -0 "$1" 2>/dev/null; }
 
 # The ranges allocated in the top layer of an image, in the same form.
 allocated ()

@@ -107,7 +107,7 @@ serve libvirt="$connect" domain=web1 on-missing=full -- \
 cmp over.raw over.got
 grep 'disk vda: .*nbd://127.0.0.1:10811/b, which cannot be locked' log
 overlay "<backingStore type='network'><format type='raw'/>$c<backingStore/></backingStore>"
-refuses 'its backing file "nbd://127.0.0.1:10811/b" is not a local file' \
+refuses "over.qcow2 names nbd://127.0.0.1:10811/b as its backing file, and the guest's definition nbd.unix:///" \
   libvirt="$connect" domain=web1 on-missing=full
 refuses "over.qcow2 names nbd://127.0.0.1:10811/b as its backing file, and the guest's definition nbd.unix:///" \
   libvirt="$connect" domain=web1 on-missing=full backing=nbd://127.0.0.1:10811/b
