@@ -164,7 +164,8 @@ exports_describe (Source *source, const ExportChoice *choice,
     g_string_append_printf (text, ", to be united; in %s",
                             disk_layer (choice->view->disk, part->layer)->path);
   if (part->kind == PART_DISK && !source->look_only)
-    g_string_append_printf (text, ", %s", source->ops->instant);
+    g_string_append_printf (text, ", %s",
+                            source->ops->instant (choice->view->disk));
   else
     append_dirty (text, source, choice, cache);
   append_left_out (text, source, choice);

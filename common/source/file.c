@@ -393,9 +393,18 @@ file_disown (Source *source)
   child_disown (storage_daemon_child (((FileSource *) source)->daemon));
 }
 
+static const char *
+file_instant (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (!disk_layer (disk, i)->file)
+      return "as long as nobody writes to its server";
+  return "its files locked while this server runs";
+}
+
 const SourceOps source_file_ops = {
   .name     = "file",
-  .instant  = "its files locked while this server runs",
+  .instant  = file_instant,
   .inspect  = file_inspect,
   .start    = file_start,
   .endpoint = file_endpoint,

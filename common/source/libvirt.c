@@ -130,9 +130,15 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   return source;
 }
 
+static const char *
+libvirt_instant (const Disk *disk G_GNUC_UNUSED)
+{
+  return "as it was when the backup began";
+}
+
 const SourceOps source_libvirt_ops = {
   .name     = "libvirt",
-  .instant  = "as it was when the backup began",
+  .instant  = libvirt_instant,
   .look     = libvirt_look,
   .inspect  = libvirt_inspect,
   .start    = live_start,

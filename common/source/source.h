@@ -20,7 +20,8 @@ typedef struct Source Source;
 /* look, start, direct, disown, served, describe and stop may be NULL. */
 typedef struct {
   const char *name;
-  const char *instant;          /* that all views show: "as it was when …" */
+  /* The instant that all views of the disk show: "as it was when …".  Static. */
+  const char *(*instant) (const Disk *disk);
 
   /* Are the disks read from files of a guest that does not run?  Called before
    * inspect; what it starts, it ends.  NULL: they are not.

@@ -253,9 +253,15 @@ uri_endpoint (Source *source, const Disk *disk, const Part *part,
   return true;
 }
 
+static const char *
+uri_instant (const Disk *disk G_GNUC_UNUSED)
+{
+  return "as its server shows it";
+}
+
 const SourceOps source_uri_ops = {
   .name     = "uri",
-  .instant  = "as its server shows it",
+  .instant  = uri_instant,
   .inspect  = uri_inspect,
   .endpoint = uri_endpoint,
   .free     = uri_free,
