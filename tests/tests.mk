@@ -95,7 +95,9 @@ script_tests = \
 	tests/test-merge-exports.sh \
 	tests/test-merge-gaps.sh \
 	tests/test-merge.sh \
+	tests/test-network-backing.sh \
 	tests/test-no-leaks.sh \
+	tests/test-nothing-contacted.sh \
 	tests/test-odd-names.sh \
 	tests/test-paths-not-utf8.sh \
 	tests/test-odd-sizes.sh \
@@ -246,6 +248,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/random-runs.py \
+	tests/range-server.py \
 	tests/read-orders.py \
 	tests/sanitizers/nbdkit \
 	tests/sanitizers/thread.supp \
