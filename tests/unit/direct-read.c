@@ -22,7 +22,8 @@ typedef struct {
   char *folder;
   char *top;
   guint64 size;
-  gboolean compressed;          /* some clusters are */
+  gboolean others;              /* QEMU must read some: they are compressed, or
+                                 * beyond the end of a data file */
 } Chain;
 
 static void
@@ -52,7 +53,7 @@ layer_path (const Chain *chain, guint layer)
  */
 static void
 write_randomly (Chain *chain, const char *path, const char *format,
-                guint64 cluster)
+                guint64 cluster, gboolean has_data_file)
 {
   static const char *const kinds[] = {
     "write -q -P 7", "write -q -P 200", "write -q -z", "write -q -z -u",
@@ -60,14 +61,14 @@ write_randomly (Chain *chain, const char *path, const char *format,
   };
   g_autoptr (GString) commands = g_string_new (NULL);
 
-  if (g_str_equal (format, "qcow2") && chain->size >= cluster
+  if (g_str_equal (format, "qcow2") && !has_data_file && chain->size >= cluster
       && g_test_rand_int_range (0, 4) == 0) {
     const gint32 clusters = (gint32) (chain->size / cluster);
     g_string_append_printf (commands, " -c 'write -q -c -P 9 %"
                             G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "'",
                             (guint64) g_test_rand_int_range (0, clusters)
                             * cluster, cluster);
-    chain->compressed = TRUE;
+    chain->others = TRUE;
   }
   for (gint i = g_test_rand_int_range (0, 12); i > 0; i--) {
     const guint64 start = (guint64) g_test_rand_int_range (
@@ -81,6 +82,18 @@ write_randomly (Chain *chain, const char *path, const char *format,
   }
   if (commands->len > 0)
     run ("qemu-io -f %s -d unmap%s %s", format, commands->str, path);
+}
+
+/* Options for an image, to begin with a comma.  A raw data file is read as it
+ * is, so such an image can have none below.
+ */
+static char *
+data_file_options (Chain *chain, const char *path, guint64 cluster,
+                   gboolean bottom)
+{
+  chain->others |= chain->size % cluster != 0;
+  return g_strdup_printf (",data_file=%s.data,data_file_raw=%s", path,
+                          bottom && g_test_rand_bit () ? "on" : "off");
 }
 
 static Chain
@@ -105,14 +118,19 @@ make_chain (void)
       ? g_strdup_printf ("-b %s -F %s", below, below_format) : g_strdup ("");
     if (g_test_rand_int_range (0, 3) == 0) /* larger, smaller */
       chain.size = (guint64) g_test_rand_int_range (1, 4096) * KIB;
+    const gboolean has_data_file = !is_old && !g_str_equal (format, "raw")
+      && g_test_rand_int_range (0, 3) == 0;
+    g_autofree char *more = has_data_file
+      ? data_file_options (&chain, path, cluster, i == 0)
+      : g_strdup (is_old ? ",compat=0.10" : "");
     if (g_str_equal (format, "raw"))
       run ("qemu-img create -q -f raw %s %" G_GUINT64_FORMAT, path,
            chain.size);
     else
       run ("qemu-img create -q -f qcow2 -o cluster_size=%" G_GUINT64_FORMAT
            "%s %s %s %" G_GUINT64_FORMAT, cluster,
-           is_old ? ",compat=0.10" : "", backing, path, chain.size);
-    write_randomly (&chain, path, format, cluster);
+           more, backing, path, chain.size);
+    write_randomly (&chain, path, format, cluster, has_data_file);
     below_format = format;
     g_free (chain.top);
     chain.top = g_steal_pointer (&path);
@@ -197,10 +215,57 @@ test_random (void)
     g_assert_nonnull (direct);
     for (guint pass = 0; pass < 3; pass++) {
       const guint64 others = compare (direct, truth, length);
-      if (!chain.compressed)
+      if (!chain.others)
         g_assert_cmpuint (others, ==, 0);
     }
     drop_behind_free (behind);
+    remove_chain (&chain);
+  }
+}
+
+/* As QEMU reads it; returns how many bytes it must read itself. */
+static guint64
+compare_with_qemu (const char *path, guint64 size)
+{
+  g_autofree char *raw = g_strconcat (path, ".copy", NULL);
+  g_autofree char *truth = NULL;
+  gsize length;
+
+  run ("qemu-img convert -f qcow2 -O raw %s %s", path, raw);
+  g_assert_true (g_file_get_contents (raw, &truth, &length, NULL));
+  g_assert_cmpuint (length, ==, size);
+  g_autoptr (Disk) disk = inspect (path);
+  g_autoptr (DirectRead) direct = direct_read_open (disk, NULL);
+  g_assert_nonnull (direct);
+  return compare (direct, truth, size);
+}
+
+/* The first cluster of a data file is at 0, which elsewhere means that there is
+ * none: only a flag tells.
+ */
+static void
+test_data_file (void)
+{
+  static const char *const raw[] = { "off", "on" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (raw); i++) {
+    Chain chain = { .folder = g_dir_make_tmp ("direct-read.XXXXXX", NULL) };
+    g_autofree char *path = layer_path (&chain, 0);
+
+    run ("qemu-img create -q -f qcow2 -o data_file=%s.data,data_file_raw=%s %s "
+         "1M", path, raw[i], path);
+    run ("qemu-io -f qcow2 -c 'write -q -P 3 0 128k' -c 'write -q -P 4 512k "
+         "64k' -c 'write -q -z 256k 64k' %s", path);
+    g_assert_cmpuint (compare_with_qemu (path, 1024 * KIB), ==, 0);
+    /* Without the flag there is none; elsewhere it does not matter. */
+    run ("python3 -c 'import struct; f = open (\"%s\", \"r+b\"); f.seek (40); "
+         "at, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
+         "entry, = struct.unpack (\">Q\", f.read (8)); "
+         "f.seek (entry & 0xfffffffffffe00); "
+         "two = struct.unpack (\">2Q\", f.read (16)); "
+         "two = [n & ~(1 << 63) for n in two]; "
+         "f.seek (-16, 1); f.write (struct.pack (\">2Q\", *two))'", path);
+    g_assert_cmpuint (compare_with_qemu (path, 1024 * KIB), ==, 0);
     remove_chain (&chain);
   }
 }
@@ -242,6 +307,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/direct-read/random", test_random);
+  g_test_add_func ("/direct-read/data-file", test_data_file);
   g_test_add_func ("/direct-read/refuses", test_refuses);
   return g_test_run ();
 }
