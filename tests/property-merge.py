@@ -45,7 +45,9 @@ def covers(outer, inner):
 
 class Layer:
     def __init__(self, number, size):
+        self.number = number
         self.path = "layer%d.qcow2" % number
+        self.data = None                # an external file
         self.size = size
         self.bitmaps = {}               # name: is it enabled?
 
@@ -97,6 +99,12 @@ class Disk:
         options = "cluster_size=%dk" % cluster
         if cluster >= 16 and self.rng.random() < 0.1:
             options += ",extended_l2=on"
+        if self.rng.random() < 0.3:
+            # Only the lowest layer's data file can be a raw one.
+            layer.data = os.path.abspath("layer%d.data" % layer.number)
+            options += ",data_file=%s,data_file_raw=%s" % (
+                layer.data, "off" if self.layers
+                else self.rng.choice(["on", "off"]))
         run("qemu-img", "create", "-q", "-f", "qcow2", "-o", options,
             *backing, layer.path, str(self.size))
         below, self.layers = self.layers, self.layers + [layer]
@@ -311,8 +319,9 @@ def check_view(disk, truth, view, backup, tree):
 def contents(disk):
     found = []
     for layer in disk.layers:
-        with open(layer.path, "rb") as f:
-            found.append(f.read())
+        for path in filter(None, (layer.path, layer.data)):
+            with open(path, "rb") as f:
+                found.append(f.read())
     return found
 
 

@@ -13,11 +13,11 @@
 import json
 import os
 import random
-import shutil
 import sys
 import tempfile
 
-from servers import KIB, Server, run, write_randomly
+import images
+from servers import KIB, Server, random_writes, run
 
 PLUGIN, SEED, ROUNDS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -33,27 +33,28 @@ def join(ranges):
 
 
 class History:
-    """A disk with random writes and checkpoints, and copies of it."""
+    """A disk of any kind, with random writes and checkpoints, and copies."""
 
     def __init__(self, rng):
         self.rng = rng
         self.granularity = rng.choice([4, 16, 64, 64, 64, 128]) * KIB
         cluster = rng.choice([4, 64, 64]) * KIB
         self.size = rng.randrange(1, 12 * KIB * KIB // 512) * 512
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-o",
-            "cluster_size=%d" % cluster, "disk.qcow2", str(self.size))
+        self.disk, self.kinds = images.make_disk(
+            rng, "disk.qcow2", self.size, cluster,
+            lambda image, size: image.write(
+                *random_writes(rng, size, rng.randrange(12))))
         self.change(rng.randrange(12))
         self.checkpoints = []
         for i in range(rng.randrange(2, 5)):
             name = "c%d" % i
-            shutil.copy("disk.qcow2", name + ".qcow2")
-            run("qemu-img", "bitmap", "-f", "qcow2", "--add", "-g",
-                str(self.granularity), "disk.qcow2", name)
+            self.disk.copy(name + ".qcow2")
+            self.disk.add_bitmap(name, self.granularity)
             self.checkpoints.append(name)
             self.change(rng.randrange(16))
 
     def change(self, count):
-        write_randomly(self.rng, "disk.qcow2", self.size, count)
+        self.disk.write(*random_writes(self.rng, self.size, count))
 
 
 def true_dirty(truth, name):
@@ -86,7 +87,7 @@ def covers(outer, inner):
 
 
 def check(history, since, backup, dirty, coalesce):
-    run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", "disk.qcow2",
+    run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", "now.qcow2",
         backup)
     got = allocated(backup)
     if coalesce == 0:
@@ -122,8 +123,8 @@ def backup_by_nbdcopy(history, server, since, dirty, coalesce):
 def play(seed):
     rng = random.Random(seed)
     history = History(rng)
-    with open("disk.qcow2", "rb") as f:
-        before = f.read()
+    history.disk.copy("now.qcow2")
+    before = history.disk.contents()
     # coalesce makes more dirty than the bitmap is, never less.
     coalesce = rng.choice([0, 0, 0, 4096, 128 * KIB, 1024 * KIB])
     view, backup = rng.choice([("overlay", backup_by_convert),
@@ -131,29 +132,39 @@ def play(seed):
                                ("guard", backup_by_convert),
                                ("sparse", backup_by_nbdcopy)])
     bitmaps = [a for c in history.checkpoints for a in ("-B", c)]
-    with Server("qemu-nbd", "-r", "-f", "qcow2", "-t", "-e", "8", "-k",
-                "SOCKET", *bitmaps, "disk.qcow2") as truth, \
+    with Server("qemu-nbd", "-r", "-t", "-e", "8", "-k", "SOCKET", *bitmaps,
+                *history.disk.words()) as truth, \
          Server("nbdkit", "-f", "-U", "SOCKET", PLUGIN, "disk.qcow2",
-                "view=" + view, "coalesce=%d" % coalesce) as server:
+                "view=" + view, "coalesce=%d" % coalesce,
+                *images.secret_words(rng)) as server:
+        whole = server.uri("vda@")
+        run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", whole,
+            "now.qcow2")
         for since in history.checkpoints:
             backup(history, server, since, true_dirty(truth, since),
                    coalesce)
-    with open("disk.qcow2", "rb") as f:
-        assert f.read() == before, "the disk was changed"
-    return len(history.checkpoints)
+    assert history.disk.contents() == before, "the disk was changed"
+    return len(history.checkpoints), history.kinds
 
 
 def main():
-    backups = 0
+    backups, kinds = 0, {}
     folder = tempfile.mkdtemp(dir=".")
     os.chdir(folder)
     for seed in range(SEED, SEED + ROUNDS):
         try:
-            backups += play(seed)
+            count, of = play(seed)
+            backups += count
+            for kind in of:
+                kinds[kind] = kinds.get(kind, 0) + 1
         except BaseException:
             print("FAILED: repeat with: SEED=%d ROUNDS=1" % seed, flush=True)
             raise
-    print("seed %d: %d rounds, %d backups" % (SEED, ROUNDS, backups))
+        finally:
+            images.release_devices()
+    print("seed %d: %d rounds, %d backups; layers: %s" % (
+        SEED, ROUNDS, backups, ", ".join(
+            "%d %s" % (n, kind) for kind, n in sorted(kinds.items()))))
 
 
 main()

@@ -22,8 +22,8 @@ def run(*args):
     return done.stdout
 
 
-def write_randomly(rng, path, size, count):
-    """To a qcow2 image, as a guest may: data, zeroes, discards."""
+def random_writes(rng, size, count):
+    """Commands for qemu-io, as a guest may: data, zeroes, discards."""
     commands = []
     for _ in range(count):
         start = rng.randrange(0, size, 512)
@@ -34,7 +34,13 @@ def write_randomly(rng, path, size, count):
         kind = rng.choice(["write -q -P %d" % rng.randrange(1, 256),
                            "write -q -P 0", "write -q -z", "write -q -z -u",
                            "discard -q"])
-        commands += ["-c", "%s %d %d" % (kind, start, length)]
+        commands.append("%s %d %d" % (kind, start, length))
+    return commands
+
+
+def write_randomly(rng, path, size, count):
+    """To a qcow2 image."""
+    commands = [a for c in random_writes(rng, size, count) for a in ("-c", c)]
     if commands:
         run("qemu-io", "-f", "qcow2", "-d", "unmap", *commands, path)
 
