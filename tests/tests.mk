@@ -26,7 +26,9 @@ script_tests = \
 	tests/test-libvirt-silent-start.sh \
 	tests/test-libvirt-silent-daemon.sh \
 	tests/test-libvirt-exits.sh \
+	tests/test-kubevirt-disk.sh \
 	tests/test-libvirt-iothread.sh \
+	tests/test-libvirt-luks.sh \
 	tests/test-libvirt-monitor.sh \
 	tests/test-property-merge.sh \
 	tests/test-property-views.sh \
@@ -38,6 +40,7 @@ script_tests = \
 	tests/test-short-answers.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-disks-renamed.sh \
+	tests/test-base-formats.sh \
 	tests/test-cache-none.sh \
 	tests/test-bitmap-by-name.sh \
 	tests/test-chain-surgery.sh \
@@ -48,6 +51,7 @@ script_tests = \
 	tests/test-client-vanishes.sh \
 	tests/test-coalesce.sh \
 	tests/test-convert.sh \
+	tests/test-data-file.sh \
 	tests/test-descriptors.sh \
 	tests/test-empty-disk.sh \
 	tests/test-export-cache.sh \
@@ -89,6 +93,7 @@ script_tests = \
 	tests/test-locks.sh \
 	tests/test-lying-server.sh \
 	tests/test-log-lines.sh \
+	tests/test-luks.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
 	tests/test-many-checkpoints.sh \
@@ -245,6 +250,8 @@ EXTRA_DIST += $(script_tests) \
 	tests/lab-boot.sh \
 	tests/lab-guest.sh \
 	tests/libvirt-lab.sh \
+	tests/image-kinds.sh \
+	tests/images.py \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/random-runs.py \
