@@ -238,7 +238,8 @@ enum {
   ONCE = 0,
   REPEATS = 1 << 0,
   WITH_LIBVIRT = 1 << 1,        /* means nothing without libvirt= */
-  IN_XML = 1 << 2               /* libvirt= puts it into XML */
+  IN_XML = 1 << 2,              /* libvirt= puts it into XML */
+  OF_FILES = 1 << 3             /* means nothing with uri= */
 };
 
 static const struct {
@@ -255,10 +256,10 @@ static const struct {
   { "checkpoint",  set_text,     MEMBER (request.checkpoint), ONCE },
   { "disk",        set_target,   MEMBER (request.disk), ONCE },
   { "bitmap",      add_text,     MEMBER (request.bitmaps), REPEATS },
-  { "format",      add_word,     MEMBER (request.formats), REPEATS },
-  { "backing-format", set_text,  MEMBER (request.backing_format), ONCE },
-  { "backing",     add_text,     MEMBER (request.backings), REPEATS },
-  { "secret",      add_secret,   MEMBER (request.secrets), REPEATS },
+  { "format",      add_word,     MEMBER (request.formats), REPEATS | OF_FILES },
+  { "backing-format", set_text,  MEMBER (request.backing_format), OF_FILES },
+  { "backing",     add_text,     MEMBER (request.backings), REPEATS | OF_FILES },
+  { "secret",      add_secret,   MEMBER (request.secrets), REPEATS | OF_FILES },
   { "view",        set_view,     MEMBER (view), ONCE },
   { "coalesce",    set_size,     MEMBER (coalesce), ONCE },
   { "cache",       set_cache,    MEMBER (request.drops_cache), ONCE },
@@ -326,6 +327,26 @@ check_libvirt (const Settings *settings, GError **error)
   return true;
 }
 
+static bool
+check_uri (const Settings *settings, GError **error)
+{
+  if (settings->request.uris->len == 0)
+    return true;
+  for (guint i = 0; i < G_N_ELEMENTS (parameters); i++)
+    if ((parameters[i].flags & OF_FILES)
+        && g_hash_table_contains (settings->given, parameters[i].key))
+      return error_set (error, EINVAL, "%s= goes with file= and libvirt=; with "
+                        "uri= the server reads the images", parameters[i].key);
+  if (g_hash_table_contains (settings->given, "on-missing"))
+    return error_set (error, EINVAL, "on-missing= goes with file= and "
+                      "libvirt=; with uri=, a disk without a bitmap is copied "
+                      "whole from its server itself");
+  return !settings->request.drops_cache
+    || error_set (error, EINVAL, "cache=none goes with file=; with uri= the "
+                  "server reads the images, and can be told so itself: "
+                  "qemu-nbd --cache=none");
+}
+
 bool
 settings_check (const Settings *settings, GError **error)
 {
@@ -333,20 +354,11 @@ settings_check (const Settings *settings, GError **error)
     return error_set (error, EINVAL, "bitmap= goes with file= and uri=; with "
                       "libvirt=, name a checkpoint, or, of a stopped guest, "
                       "its disks with file=");
-  if (settings->request.uris->len > 0
-      && g_hash_table_contains (settings->given, "on-missing"))
-    return error_set (error, EINVAL, "on-missing= goes with file= and "
-                      "libvirt=; with uri=, a disk without a bitmap is copied whole from "
-                      "its server itself");
-  if (settings->request.drops_cache && settings->request.uris->len > 0)
-    return error_set (error, EINVAL, "cache=none goes with file=; with uri= "
-                      "the server reads the images, and can be told so "
-                      "itself: qemu-nbd --cache=none");
   if (settings->request.domain && !settings->tree && !settings->request.libvirt)
     return error_set (error, EINVAL, "domain= says which guest's documents "
                       "in tree= to use; add tree=/var/lib/libvirt/qemu/"
                       "checkpoint, or libvirt=qemu:///system");
-  return check_libvirt (settings, error);
+  return check_uri (settings, error) && check_libvirt (settings, error);
 }
 
 Settings *

@@ -300,3 +300,30 @@ image_chain_inspect (const ChainRequest *request, GError **error)
   below_clear (&next);
   return ok ? g_steal_pointer (&layers) : NULL;
 }
+
+static bool
+is_file_of (const ImageFile *data, const Layer *layer)
+{
+  return data && ((layer->file && image_file_is_same (data, layer->file))
+                  || (layer->data && image_file_is_same (data, layer->data)));
+}
+
+static bool
+is_same_layer (const Layer *a, const Layer *b)
+{
+  return a->file && b->file && image_file_is_same (a->file, b->file);
+}
+
+const char *
+image_chains_share_data (const GPtrArray *one, const GPtrArray *other)
+{
+  for (guint i = 0; i < one->len * other->len; i++) {
+    const Layer *a = g_ptr_array_index (one, i / other->len);
+    const Layer *b = g_ptr_array_index (other, i % other->len);
+    if (!is_same_layer (a, b) && is_file_of (a->data, b))
+      return a->data->path;
+    if (!is_same_layer (a, b) && is_file_of (b->data, a))
+      return b->data->path;
+  }
+  return NULL;
+}

@@ -31,3 +31,10 @@ typedef struct {
  * or that leads back to it.
  */
 GPtrArray *image_chain_inspect (const ChainRequest *request, GError **error);
+
+/* The file that holds the data of a layer of one disk (of Layer), and is a file of
+ * another layer of another disk; NULL: there is none.  Borrowed.  (Disks may have
+ * whole layers in common, which nobody writes to.)
+ */
+const char *image_chains_share_data (const GPtrArray *one,
+                                     const GPtrArray *other);

@@ -24,6 +24,12 @@
 #define VMDK_AT_CAPACITY 12
 #define VMDK_LENGTH 20
 
+/* The copy of a vpc image's footer at its beginning, if it is not of fixed size. */
+#define VPC_MAGIC "conectix"
+#define VPC_AT_TYPE 60
+#define VPC_DIFFERENCING 4
+#define VPC_LENGTH 64
+
 const char *
 image_format_driver (const char *format)
 {
@@ -112,10 +118,10 @@ check_data_length (const Qcow2Header *header, const Layer *layer,
   if (length >= header->size
       && (length <= most || S_ISBLK (layer->data->stamp.st_mode)))
     return true;
-  return error_set (error, EINVAL, "%s is not the data file that %s was "
-                    "written with: it has %" G_GUINT64_FORMAT " bytes, and the "
-                    "disk %" G_GUINT64_FORMAT "; put the right one there",
-                    layer->data->path, layer->path, length, header->size);
+  return error_set (error, EINVAL, "%s is not what was written: it has %"
+                    G_GUINT64_FORMAT " bytes, and the disk %" G_GUINT64_FORMAT
+                    "; put the right file there", layer->data->path, length,
+                    header->size);
 }
 
 static bool
@@ -128,8 +134,11 @@ open_data (Layer *layer, const Qcow2Header *header, GError **error)
     g_prefix_error (error, "data file of %s: ", layer->path);
     return false;
   }
-  return check_data_length (header, layer, error)
-    && image_file_check_lock (layer->data, error);
+  if (check_data_length (header, layer, error)
+      && image_file_check_lock (layer->data, error))
+    return true;
+  g_prefix_error (error, "data file of %s: ", layer->path);
+  return false;
 }
 
 static bool
@@ -180,6 +189,20 @@ heed_vmdk (const Layer *layer, const guint8 *bytes, gsize length,
     || error_advise (error, REMEDY_EXPORT_DISK, NULL);
 }
 
+/* QEMU reads the missing blocks of one that differs from a parent as zeroes
+ * (block/vpc.c of QEMU 7.2, which does not look at the type).
+ */
+static bool
+heed_vpc (const Layer *layer, const guint8 *bytes, gsize length,
+          GError **error)
+{
+  if (length < VPC_LENGTH || memcmp (bytes, VPC_MAGIC, strlen (VPC_MAGIC)) != 0
+      || qcow2_number (bytes + VPC_AT_TYPE, 4) != VPC_DIFFERENCING)
+    return true;
+  return error_set (error, ENOTSUP, "%s holds only what differs from a parent, "
+                    "which QEMU does not read", layer->path);
+}
+
 bool
 image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
                         bool top, GError **error)
@@ -190,6 +213,8 @@ image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
     layer->encryption = "luks";
   if (strcmp (layer->format, "vmdk") == 0)
     return heed_vmdk (layer, bytes, length, error);
+  if (strcmp (layer->format, "vpc") == 0)
+    return heed_vpc (layer, bytes, length, error);
   if (strcmp (layer->format, "qcow2") != 0)
     return true;
   if (qcow2_header_begins (bytes, length, &needed))
@@ -247,6 +272,7 @@ image_layer_check_unchanged (const Layer *layer, GError **error)
       && g_strcmp0 (now->backing_name, layer->backing_name) == 0
       && g_strcmp0 (now->backing_format, layer->backing_format) == 0)
     return true;
-  return error_set (error, EBUSY, "%s changed while it was being opened; "
-                    "is a guest using it?  Try again", layer->path);
+  return error_set (error, EBUSY, "%s%s changed while it was being opened; "
+                    "is a guest using it?  Try again", layer->path,
+                    layer->data ? ", or its data file," : "");
 }

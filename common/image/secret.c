@@ -67,6 +67,10 @@ secret_read (const char *path, GError **error)
   if (secret->length > SECRET_MOST)
     return error_null (error, EFBIG, "the secret in %s is longer than %d bytes",
                        path, SECRET_MOST);
+  if (!g_utf8_validate ((const char *) secret->bytes, (gssize) secret->length,
+                        NULL))
+    return error_null (error, EILSEQ, "the secret in %s is not text in UTF-8, "
+                       "and QEMU takes no other passphrase", path);
   return g_steal_pointer (&secret);
 }
 

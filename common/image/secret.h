@@ -15,7 +15,8 @@ typedef struct Secret Secret;
 
 /* Read it whole from the file at path, or if that is "-" and a number, from that
  * file descriptor, which is closed then.  NULL if it cannot be read (the errno
- * of that), is empty (EINVAL) or longer than SECRET_MOST (EFBIG).  A newline at
+ * of that), is empty (EINVAL), longer than SECRET_MOST (EFBIG), or not UTF-8 or
+ * with a NUL in it (EILSEQ; qcrypto_secret_lookup_as_utf8).  A newline at
  * its end belongs to it, as for QEMU's secret objects (crypto/secret.c).
  */
 Secret *secret_read (const char *path, GError **error);

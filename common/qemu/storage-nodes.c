@@ -206,6 +206,10 @@ refuse_image (const Layer *layer, const GError *refusal, GError **error)
 {
   g_autofree char *word = error_shell_word (layer->path);
 
+  if (strstr (refusal->message, "needs to be replayed"))
+    return image_refuse_with (error, refusal->code, "check -r all -f vhdx",
+                              layer->path, "%s was not closed, so its log must "
+                              "be replayed; to do that,", layer->path);
   return error_set (error, refusal->code, "QEMU cannot read %s: %s; is the "
                     "image whole?  Try: qemu-img check -f %s %s", layer->path,
                     refusal->message, layer->format, word);
@@ -253,7 +257,9 @@ open_image (const StorageNodes *nodes, guint index, const char *name,
     if (refusal->code == EIO)
       return no_answer (layer->path, refusal, error);
   }
+  /* Another fault is none of the secrets'. */
   return layer->encryption
+    && (!refusal || strstr (refusal->message, "nvalid password"))
     ? refuse_secrets (nodes->disk, layer, refusal, error)
     : refuse_image (layer, refusal, error);
 }

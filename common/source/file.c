@@ -6,15 +6,14 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/child.h"
 #include "base/error.h"
-#include "base/nearest.h"
 #include "image/chain.h"
 #include "qemu/storage-daemon.h"
 #include "source/file-offer.h"
+#include "source/file-request.h"
 #include "source/source.h"
 
 typedef struct {
@@ -27,140 +26,20 @@ typedef struct {
   GHashTable *direct;           /* Disk → DirectRead, where that is possible */
 } FileSource;
 
-/* The target that the last document that knows the path gives it, or knows
- * what the path leads to.  The documents' own paths are not looked up: they
- * may lead anywhere.
- */
-static const char *
-target_by_path (const Forest *tree, const char *path)
-{
-  const GPtrArray *all = forest_all (tree);
-  char *resolved = realpath (path, NULL);
-  g_autofree char *real = g_strdup (resolved ? resolved : path);
-
-  free (resolved);
-
-  for (guint i = all->len; i > 0; i--) {
-    const Checkpoint *checkpoint = g_ptr_array_index (all, i - 1);
-    const GPtrArray *disks = checkpoint->domain_disks;
-    for (guint j = 0; disks && j < disks->len; j++) {
-      const DomainDisk *disk = g_ptr_array_index (disks, j);
-      if (disk->source && (strcmp (disk->source, path) == 0
-                           || strcmp (disk->source, real) == 0))
-        return disk->target;
-    }
-  }
-  return NULL;
-}
-
-/* Every target that some checkpoint covers, each once, borrowed. */
-static GPtrArray *
-covered_targets (const Forest *tree)
-{
-  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
-  GPtrArray *targets = g_ptr_array_new ();
-  const GPtrArray *all = forest_all (tree);
-
-  for (guint i = 0; i < all->len; i++) {
-    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
-    for (guint j = 0; j < checkpoint->disks->len; j++) {
-      const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, j);
-      if (disk->bitmap && g_hash_table_add (seen, disk->name))
-        g_ptr_array_add (targets, disk->name);
-    }
-  }
-  return targets;
-}
-
-/* Documents that say nothing of disks leave the naming to us. */
+/* What is written through one disk is in no bitmap of another. */
 static bool
-tells_disks (const Forest *tree)
+check_data_is_own (const Source *source, const Disk *disk, GError **error)
 {
-  const GPtrArray *all = forest_all (tree);
-
-  for (guint i = 0; i < all->len; i++)
-    if (!((const Checkpoint *) g_ptr_array_index (all, i))->covers_any_disk)
-      return true;
-  return false;
-}
-
-/* vda, vdb, … vdz, vdaa… as Linux counts. */
-static char *
-nth_target (guint n)
-{
-  g_autofree char *before = n >= 26 ? nth_target (n / 26 - 1) : g_strdup ("vd");
-
-  return g_strdup_printf ("%s%c", before, 'a' + (int) (n % 26));
-}
-
-static char *
-choose_target (const SourceRequest *request, const Forest *tree, guint index,
-               GError **error)
-{
-  const RequestedFile *file = g_ptr_array_index (request->files, index);
-  const bool single = request->files->len == 1;
-
-  if (file->target)
-    return g_strdup (file->target);
-  if (!tree || !tells_disks (tree))
-    return single && request->disk
-      ? g_strdup (request->disk) : nth_target (index);
-
-  const char *target = target_by_path (tree, file->path);
-  if (target)
-    return g_strdup (target);
-  if (single && request->disk)
-    return g_strdup (request->disk);
-
-  g_autoptr (GPtrArray) targets = covered_targets (tree);
-  if (single && targets->len == 1)
-    return g_strdup (g_ptr_array_index (targets, 0));
-  g_autofree char *known = nearest_names (NULL, targets, 8);
-  error_set (error, EINVAL, "%s: which disk of the tree is it?  Known are: %s",
-             file->path, known);
-  return error_advise_null (error, REMEDY_NAME_TARGET, file->path, NULL);
-}
-
-/* What is said of all disks goes for those of which nothing is said. */
-static const char *
-format_of (const SourceRequest *request, const RequestedFile *file,
-           const char *target)
-{
-  const char *format = file->format;
-
-  for (guint i = 0; i < request->formats->len; i++) {
-    const RequestedWord *word = g_ptr_array_index (request->formats, i);
-    if (word->target ? strcmp (word->target, target) == 0 : !format)
-      format = word->value;
-  }
-  return format;
-}
-
-/* Each is read once: it may come from a pipe. */
-static Secret *
-secret_of (FileSource *self, const RequestedWord *word, GError **error)
-{
-  Secret *secret = g_hash_table_lookup (self->secrets, word->value);
-
-  if (!secret && (secret = secret_read (word->value, error)))
-    g_hash_table_insert (self->secrets, g_strdup (word->value), secret);
-  return secret;
-}
-
-static bool
-read_secrets (FileSource *self, const SourceRequest *request, Disk *disk,
-              GError **error)
-{
-  disk->secrets
-    = g_ptr_array_new_with_free_func ((GDestroyNotify) secret_unref);
-  for (guint i = 0; i < request->secrets->len; i++) {
-    const RequestedWord *word = g_ptr_array_index (request->secrets, i);
-    if (word->target && strcmp (word->target, disk->target) != 0)
-      continue;
-    Secret *secret = secret_of (self, word, error);
-    if (!secret)
-      return false;
-    g_ptr_array_add (disk->secrets, secret_ref (secret));
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *other = g_ptr_array_index (source->disks, i);
+    const char *path = other == disk ? NULL
+      : image_chains_share_data (disk->layers, other->layers);
+    if (path)
+      return error_set (error, EINVAL, "disks %s and %s both have their data in "
+                        "%s, so what was written through one is not in the "
+                        "other's record; one of the images has a wrong data "
+                        "file: see qemu-img info", other->target, disk->target,
+                        path);
   }
   return true;
 }
@@ -173,7 +52,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   const char *path = file->path;
   const ChainRequest chain = {
     .path = path,
-    .format = format_of (request, file, target),
+    .format = file_request_format (request, file, target),
     .backing_format = request->backing_format,
     .whole = request->on_missing_full,
     .told = file->told,
@@ -200,7 +79,8 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   for (guint i = 0; file->called && i < file->called->len; i++)
     roster_call (source->roster, target, i,
                  g_ptr_array_index (file->called, i));
-  return read_secrets (self, request, disk, error);
+  return check_data_is_own (source, disk, error)
+    && file_request_secrets (request, self->secrets, disk, error);
 }
 
 static bool
@@ -209,11 +89,12 @@ add_disks (FileSource *self, const SourceRequest *request, const Forest *tree,
 {
   for (guint i = 0; i < request->files->len; i++) {
     const RequestedFile *file = g_ptr_array_index (request->files, i);
-    g_autofree char *target = choose_target (request, tree, i, error);
+    g_autofree char *target = file_request_target (request, tree, i, error);
     if (!target || !add_disk (self, request, target, file, error))
       return false;
   }
-  return true;
+  return request->libvirt
+    || file_request_check_words (request, self->source.disks, error);
 }
 
 static void
