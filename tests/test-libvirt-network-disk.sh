@@ -54,6 +54,7 @@ serves ()
     view=sparse scratch-dir="$PWD" -- '
     nbdinfo --map --json "nbd+unix:///vda?socket=$unixsocket" >map
     nbdinfo "nbd+unix:///vdb?socket=$unixsocket" >info
+    nbdinfo "nbd+unix:///vda@?socket=$unixsocket" >whole
     nbdcopy "nbd+unix:///vda@?socket=$unixsocket" a.got
     nbdcopy "nbd+unix:///vdb?socket=$unixsocket" b.got' 2>log
   jq -r '.[] | select(.type == 0 or .type == 2) | "\(.offset) \(.length)"' \
@@ -72,6 +73,8 @@ qemu-img compare -U -f raw -F qcow2 a.got vda.qcow2
 cmp a.running a.got
 cmp vdb.raw b.got
 cmp b.running b.got
+grep 'the whole disk vda, as long as nobody writes to its server' whole \
+  || fail "it is said to be locked: $(cat whole)"
 for disk in "vda: .*nbd+unix:///a%20b" "vdb: .*nbd://127.0.0.1:10811/b"; do
   grep "disk $disk.*, which cannot be locked; .* must stay stopped" log \
     || fail "no warning of $disk"
