@@ -57,6 +57,19 @@ printed ', type: ' '' unknown.log
 type_it "${printed/FORMAT/qcow2}"
 serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
 
+# Layers of different formats, which one word cannot tell.
+truncate -s 64M base.raw
+qemu-img create -q -f qcow2 -b base.raw -F raw over-raw.qcow2
+qemu-img create -q -f qcow2 -b over-raw.qcow2 -F qcow2 mixed.qcow2
+qemu-img bitmap --add mixed.qcow2 monday
+forget_format over-raw.qcow2
+forget_format mixed.qcow2
+refuses "backing file of $PWD/over-raw.qcow2: $PWD/base.raw is not a qcow2 image" \
+  mixed.qcow2 backing-format=qcow2
+serve mixed.qcow2 backing-format=raw -- 'nbdinfo --size "$uri"' 2>log
+grep "error: disk vda: $PWD/over-raw.qcow2 is read as raw, as was said, but begins as a qcow2 image" \
+  log || fail "the wrong format is not noticed: $(cat log)"
+
 # QEMU guesses no format where a json: name has a protocol's driver only: it
 # takes the bytes as they are, whatever a person thinks.
 qemu-img create -q -f qcow2 -u -F raw \

@@ -27,6 +27,8 @@ typedef struct {
   bool is_nbd;                  /* an export: its server tells of it, and no
                                  * file can be looked at */
   char *format;                 /* QEMU's driver; NULL for an NBD export */
+  const char *looks_like;       /* raw, as was said, but it begins as an image
+                                 * of this format; NULL: no; static */
   const char *encryption;       /* "luks": it needs a secret; NULL: none;
                                  * static */
   guint64 size;                 /* virtual size, bytes */

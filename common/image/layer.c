@@ -203,6 +203,22 @@ heed_vpc (const Layer *layer, const guint8 *bytes, gsize length,
                     "which QEMU does not read", layer->path);
 }
 
+/* Not LUKS: a guest may encrypt its raw disk itself. */
+static const char *
+begins_as (const guint8 *bytes, gsize length)
+{
+  static const struct { const char *magic, *format; } known[] = {
+    { "QFI\xfb", "qcow2" }, { "KDMV", "vmdk" }, { "vhdxfile", "vhdx" },
+    { "conectix", "vpc" }, { "<<< ", "vdi" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (known); i++)
+    if (length >= strlen (known[i].magic)
+        && memcmp (bytes, known[i].magic, strlen (known[i].magic)) == 0)
+      return known[i].format;
+  return NULL;
+}
+
 bool
 image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
                         bool top, GError **error)
@@ -215,6 +231,8 @@ image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
     return heed_vmdk (layer, bytes, length, error);
   if (strcmp (layer->format, "vpc") == 0)
     return heed_vpc (layer, bytes, length, error);
+  if (strcmp (layer->format, "raw") == 0)
+    layer->looks_like = begins_as (bytes, length);
   if (strcmp (layer->format, "qcow2") != 0)
     return true;
   if (qcow2_header_begins (bytes, length, &needed))

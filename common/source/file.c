@@ -222,6 +222,22 @@ heed_words (FileSource *self)
   }
 }
 
+/* A guest may have written that, so it is no reason to refuse. */
+static void
+warn_of_formats (const Source *source)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      if (disk_layer (disk, j)->looks_like)
+        reporter_warn (source->reporter, "disk %s: %s is read as raw, as was "
+                       "said, but begins as a %s image; if it is one, all that "
+                       "is served of it is wrong", disk->target,
+                       disk_layer (disk, j)->path,
+                       disk_layer (disk, j)->looks_like);
+  }
+}
+
 static Source *
 file_inspect (const SourceRequest *request, Forest *tree,
               const Reporter *reporter, GError **error)
@@ -244,6 +260,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
     return NULL;
   }
   heed_words (self);
+  warn_of_formats (source);
   source->offer
     = file_offer (source, request, g_steal_pointer (&forest), error);
   if (!source->offer) {
