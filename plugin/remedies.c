@@ -74,7 +74,8 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "export the disk with qemu-storage-daemon and use uri=",
   [REMEDY_NOT_QCOW2]
     = "name the guest's qcow2 disk, or use uri= for a running QEMU; if it is a "
-      "raw disk, format=raw on-missing=full serves it whole",
+      "raw disk, format=raw on-missing=full serves it whole (format=TARGET:raw "
+      "if there are several disks; vmdk and others likewise)",
   [REMEDY_GUEST_RUNS]
     = "use libvirt= or uri= for a running guest, or stop it",
   [REMEDY_GUEST_OR_BITMAP]

@@ -97,9 +97,10 @@ check_data_name (const Qcow2Header *header, const char *path, GError **error)
     return true;
   return image_refuse_with (error, EINVAL, "amend -f qcow2 -o data_file=PATH",
                             path, "%s keeps its data in an external data file, "
-                            "\"%s\", and which that is, is not certain without "
-                            "an absolute path; to record it (PATH),", path,
-                            header->data_path);
+                            "\"%s\", and QEMU looks for that in the folder in "
+                            "which it runs, not beside the image, unless it "
+                            "has an absolute path; to record that (PATH),",
+                            path, header->data_path);
 }
 
 /* QEMU makes it as long as the disk, or to the end of the last cluster.  Of

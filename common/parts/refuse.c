@@ -97,7 +97,8 @@ parts_nothing_recorded (const Disk *disk, GError **error)
     return parts_void (disk, layer, NULL, error);
   error_set (error, ENOENT, "disk %s: no checkpoint or bitmap covers it (%s), "
              "so nothing was recorded", disk->target, top_path (disk));
-  return error_advise (error, REMEDY_FULL_BACKUP, NULL);
+  return error_advise (error, is_nbd (disk) ? REMEDY_FULL_BACKUP
+                       : REMEDY_SERVE_WHOLE, NULL);
 }
 
 bool
