@@ -42,5 +42,5 @@ qemu-img bitmap --add disk.qcow2 monday 2>/dev/null || :
 if qemu-img info disk.qcow2 | grep -q monday; then
   serve disk.qcow2 -- 'nbdinfo --size "$uri"'
 else
-  refuses "no .*bitmap.*covers it.*disk.qcow2.*; make a full backup" disk.qcow2
+  refuses "no .*bitmap.*covers it.*disk.qcow2.*; on-missing=full serves it whole" disk.qcow2
 fi

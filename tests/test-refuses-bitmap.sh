@@ -34,7 +34,7 @@ serve disk.qcow2 tree=tree checkpoint=tuesday -- 'nbdinfo --size "$uri"'
 
 # No bitmap at all.
 guest_disk none.qcow2
-refuses "disk vda: no .*bitmap covers it .$PWD/none.qcow2.*; make a full" \
+refuses "disk vda: no .*bitmap covers it .$PWD/none.qcow2.*; on-missing=full serves it whole" \
   none.qcow2
 refuses "there is no checkpoint monday.*none" none.qcow2 checkpoint=monday
 refuses "bitmap monday is not in $PWD/none.qcow2.*; make a full backup" \

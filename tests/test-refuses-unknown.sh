@@ -45,7 +45,7 @@ refuses_export 'monday does not cover disk vdb, .*; checkpoints that do: daily$'
   vdb vda:vda.qcow2 vdb:vdb.qcow2 tree=tree checkpoint=monday
 refuses_export 'monday does not cover disk vdb' \
   vdb@monday vda:vda.qcow2 vdb:vdb.qcow2 tree=tree
-refuses 'vdc.* no checkpoint.* covers it.*; make a full backup' \
+refuses 'vdc.* no checkpoint.* covers it.*; on-missing=full serves it whole' \
   vdc:vdb.qcow2 tree=tree
 
 # Disks.
