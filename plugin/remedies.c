@@ -71,7 +71,8 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
   [REMEDY_GIVE_SECRET]
     = "name the file that holds its passphrase: secret={0}:FILE",
   [REMEDY_EXPORT_DISK]
-    = "export the disk with qemu-storage-daemon and use uri=",
+    = "export the disk (qemu-nbd -r -t -B BITMAP IMAGE, or of a chain with "
+      "qemu-storage-daemon) and use uri=",
   [REMEDY_NOT_QCOW2]
     = "name the guest's qcow2 disk, or use uri= for a running QEMU; if it is a "
       "raw disk, format=raw on-missing=full serves it whole (format=TARGET:raw "

@@ -24,7 +24,9 @@ const char settings_help[] =
   "checkpoint=NAME       Serve what changed since this checkpoint.\n"
   "format=[TARGET:]FORMAT\n"
   "                      What an image is, if not qcow2 (with on-missing=full).\n"
-  "backing-format=FORMAT What a backing file is, where that is not recorded.\n"
+  "backing-format=[NAME:]FORMAT\n"
+  "                      What a backing file is, where that is not recorded\n"
+  "                      (repeat for more, by their names in the overlays).\n"
   "backing=NAME          A backing file on a network that may be read, by the name\n"
   "                      that its overlay has (repeat for more).\n"
   "secret=[TARGET:]FILE  The passphrase of encrypted images, or -FD for a\n"
@@ -80,6 +82,21 @@ add_word (void *member, const char *key, const char *value, GError **error)
   g_ptr_array_add (words, word);
   return *rest || error_set (error, EINVAL, "%s=%s says nothing of disk %s",
                              key, value, word->target);
+}
+
+/* "NAME:FORMAT", or a format of all. */
+static bool
+add_format (void *member, const char *key, const char *value, GError **error)
+{
+  GPtrArray *formats = *(GPtrArray **) member;
+  const char *colon = strrchr (value, ':');
+  g_autofree char *name
+    = colon ? g_strndup (value, (gsize) (colon - value)) : NULL;
+
+  if (colon && (!*name || !colon[1]))
+    return error_set (error, EINVAL, "%s=%s is not NAME:FORMAT", key, value);
+  g_ptr_array_add (formats, told_image_new (name, colon ? colon + 1 : value));
+  return true;
 }
 
 /* The file is read once it is known which disks there are. */
@@ -257,7 +274,7 @@ static const struct {
   { "disk",        set_target,   MEMBER (request.disk), ONCE },
   { "bitmap",      add_text,     MEMBER (request.bitmaps), REPEATS },
   { "format",      add_word,     MEMBER (request.formats), REPEATS | OF_FILES },
-  { "backing-format", set_text,  MEMBER (request.backing_format), OF_FILES },
+  { "backing-format", add_format, MEMBER (request.backing_formats), REPEATS | OF_FILES },
   { "backing",     add_text,     MEMBER (request.backings), REPEATS | OF_FILES },
   { "secret",      add_secret,   MEMBER (request.secrets), REPEATS | OF_FILES },
   { "view",        set_view,     MEMBER (view), ONCE },

@@ -110,7 +110,7 @@ for kind in "${file_kinds[@]}"; do
     [ "$kind" = block ] || truncate -s 24M large.data
     qemu-io -f raw -c 'write -q -P 9 16M 1M' "$place"
     if [ "$kind" = file ]; then
-      refuses "$place is not the data file" large.qcow2
+      refuses "$place is not what was written" large.qcow2
       continue
     fi
     raw_copy large.raw large.qcow2
@@ -202,10 +202,10 @@ rename_data_file ()
 for raw in on off; do
   disk short file $raw
   truncate -s $((16 * 1024 * 1024 - 512)) short.data
-  refuses "$PWD/short.data is not the data file .* 16776704 bytes, .* 16777216; ." \
+  refuses "$PWD/short.data is not what was written .* 16776704 bytes, .* 16777216; ." \
     short.qcow2
   truncate -s 1M short.data
-  refuses "$PWD/short.data is not the data file" short.qcow2
+  refuses "$PWD/short.data is not what was written" short.qcow2
   qemu-img create -q -u -f qcow2 -b short.qcow2 -F qcow2 over.qcow2 16M
   qemu-img bitmap --add over.qcow2 monday
   refuses "backing file of $PWD/over.qcow2: $PWD/short.data is not" over.qcow2
@@ -213,7 +213,7 @@ for raw in on off; do
     truncate -s 16M short.data
     place block small 8M
     rename_data_file short.qcow2 "$place"
-    refuses "$place is not the data file" short.qcow2
+    refuses "$place is not what was written" short.qcow2
   fi
 done
 
@@ -313,3 +313,27 @@ cmp late.raw got.raw || fail "other bytes than were opened"
 stop_nbdkit
 leaves_nothing
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
+
+# What is written through one disk is in no bitmap of another that has the same
+# data file, or is that.  Whole layers may be in common, which nobody writes to.
+for disk in one two; do
+  qemu-img create -q -f qcow2 \
+    -o "data_file=$PWD/common.data,data_file_raw=on" $disk.qcow2 1M
+  qemu-img bitmap --add $disk.qcow2 monday
+  qemu-img create -q -f qcow2 -b one.qcow2 -F qcow2 over-$disk.qcow2
+  qemu-img bitmap --add over-$disk.qcow2 monday
+done
+refuses "disks vda and vdb both have their data in $PWD/common.data" \
+  vda:one.qcow2 vdb:two.qcow2
+refuses "disks vda and vdb both have their data in $PWD/common.data" \
+  vda:over-one.qcow2 vdb:two.qcow2
+refuses "disks vda and vdb both have their data in $PWD/common.data" \
+  vda:common.data vdb:two.qcow2 format=vda:raw on-missing=full
+serve vda:over-one.qcow2 vdb:over-two.qcow2 checkpoint=monday -- \
+  'nbdinfo --size "nbd+unix:///vdb?socket=$unixsocket"'
+
+# A word about a disk that there is not.
+for word in format=vdc:qcow2 secret=vdc:common.data; do
+  refuses "${word#*=} is said of a disk that there is not; disks are: .*vda" \
+    vda:one.qcow2 $word
+done

@@ -139,9 +139,9 @@ refuses "$PWD/keys" top.qcow2 secret=keys
 : >keys/empty
 refuses "$PWD/keys/empty.*empty" top.qcow2 secret=keys/empty
 head -c 32 /dev/zero >keys/zeroes
-refuses 'vda .*not valid UTF-8' top.qcow2 secret=keys/zeroes
+refuses "the secret in $PWD/keys/zeroes is not text in UTF-8" top.qcow2 secret=keys/zeroes
 printf '\377\376' >keys/latin
-refuses 'vda .*not valid UTF-8' top.qcow2 secret=keys/latin
+refuses "the secret in $PWD/keys/latin is not text in UTF-8" top.qcow2 secret=keys/latin
 truncate -s 1G keys/huge
 refuses "$PWD/keys/huge" top.qcow2 secret=keys/huge
 refuses "$PWD/keys/huge" top.qcow2 secret=keys/top secret=keys/huge

@@ -59,6 +59,7 @@ serve unknown.qcow2 -- 'nbdinfo --size "$uri"'
 
 # Layers of different formats, which one word cannot tell.
 truncate -s 64M base.raw
+qemu-io -f raw -c 'write -q -P 9 1M 64k' base.raw
 qemu-img create -q -f qcow2 -b base.raw -F raw over-raw.qcow2
 qemu-img create -q -f qcow2 -b over-raw.qcow2 -F qcow2 mixed.qcow2
 qemu-img bitmap --add mixed.qcow2 monday
@@ -69,6 +70,15 @@ refuses "backing file of $PWD/over-raw.qcow2: $PWD/base.raw is not a qcow2 image
 serve mixed.qcow2 backing-format=raw -- 'nbdinfo --size "$uri"' 2>log
 grep "error: disk vda: $PWD/over-raw.qcow2 is read as raw, as was said, but begins as a qcow2 image" \
   log || fail "the wrong format is not noticed: $(cat log)"
+for words in 'over-raw.qcow2:qcow2 backing-format=raw' \
+             'base.raw:raw backing-format=qcow2' \
+             'base.raw:raw backing-format=over-raw.qcow2:qcow2'; do
+  serve mixed.qcow2 backing-format=$words -- \
+    'nbdcopy "nbd+unix:///vda@?socket=$unixsocket" mixed.raw' 2>log
+  ! grep 'begins as' log || fail "read with a wrong format"
+  cmp base.raw mixed.raw
+done
+refuses 'is not NAME:FORMAT' mixed.qcow2 backing-format=base.raw:
 
 # QEMU guesses no format where a json: name has a protocol's driver only: it
 # takes the bytes as they are, whatever a person thinks.

@@ -59,8 +59,7 @@ qemu-img bitmap --add external.qcow2 monday
 refuses "$PWD/external.qcow2 keeps its data in .*data.raw.* absolute path; " \
   external.qcow2
 # The remedy works.
-printed ', type: '
-type_it "${printed/PATH/$PWD/data.raw}"
+type_printed ', type: '
 serve external.qcow2 -- 'nbdinfo --size "$uri"'
 
 # Marked corrupt, and encrypted.

@@ -121,6 +121,21 @@ refuse_unknown_format (const Layer *layer, const Below *below, GError **error)
   return error_advise (error, REMEDY_BACKING_FORMAT, advice, NULL);
 }
 
+/* What is said of one image goes before what is said of all. */
+static const char *
+said_format (const ChainRequest *request, const Layer *layer)
+{
+  const char *format = NULL;
+
+  for (guint i = 0; request->backing_formats
+         && i < request->backing_formats->len; i++) {
+    const ToldImage *said = g_ptr_array_index (request->backing_formats, i);
+    if (said->path ? strcmp (said->path, layer->backing_name) == 0 : !format)
+      format = said->format;
+  }
+  return format;
+}
+
 /* All who tell of it must agree; a person is asked last.  name: what a json:
  * name says.
  */
@@ -148,7 +163,7 @@ find_format (const ChainRequest *request, const Layer *layer,
   }
   if (!first)
     first = json_name_is_raw (layer->backing_name) ? "raw"
-      : request->backing_format;
+      : said_format (request, layer);
   if (!first)
     return refuse_unknown_format (layer, below, error);
   below->format = image_format_driver (first);
@@ -194,10 +209,10 @@ find_below (const ChainRequest *request, const Layer *layer,
 }
 
 static Layer *
-open_layer (const Below *at, bool top, GError **error)
+open_layer (const Below *at, LayerRole role, GError **error)
 {
   if (at->path[0] == '/')
-    return image_layer_open (at->path, at->format, top, error);
+    return image_layer_open (at->path, at->format, role, error);
   Layer *layer = layer_new (at->path);
   layer->format = g_strdup (at->format);
   return layer;
@@ -278,8 +293,9 @@ image_chain_inspect (const ChainRequest *request, GError **error)
   bool ok = find_top (request, &next, error);
 
   while (ok && next.path) {
-    Layer *layer = open_layer (&next, layers->len == 0 && !request->whole,
-                               error);
+    const LayerRole role = layers->len > 0 ? LAYER_BELOW
+      : request->whole ? LAYER_TOP : LAYER_RECORDS;
+    Layer *layer = open_layer (&next, role, error);
     const ToldImage *told
       = request->told && layers->len < request->told->len
       ? g_ptr_array_index (request->told, layers->len) : NULL;

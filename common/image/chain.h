@@ -13,8 +13,9 @@
 typedef struct {
   const char *path;             /* of the top image: absolute */
   const char *format;           /* of it; NULL: qcow2 */
-  const char *backing_format;   /* of files below, where none is recorded;
-                                 * NULL: those are refused */
+  const GPtrArray *backing_formats; /* of ToldImage: of files below where none
+                                 * is recorded, by their names as the images
+                                 * have them, or (path NULL) of all; or NULL */
   bool whole;                   /* it need not be able to hold bitmaps */
   const GPtrArray *told;        /* of ToldImage: those below, top first; or
                                  * NULL */

@@ -64,10 +64,10 @@ image_refuse_with (GError **error, int errnum, const char *command,
 }
 
 static bool
-check_header (const Qcow2Header *header, const char *path, bool top,
+check_header (const Qcow2Header *header, const char *path, LayerRole role,
               GError **error)
 {
-  if (header->version == 2 && top)
+  if (header->version == 2 && role == LAYER_RECORDS)
     return image_refuse_with (error, EINVAL, IMAGE_CHANGE_VERSION, path,
                               "%s is qcow2 version 2, which cannot hold dirty "
                               "bitmaps; make a full backup, and to have "
@@ -95,12 +95,24 @@ check_data_name (const Qcow2Header *header, const char *path, GError **error)
       || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   if (header->data_path[0] == '/')
     return true;
-  return image_refuse_with (error, EINVAL, "amend -f qcow2 -o data_file=PATH",
-                            path, "%s keeps its data in an external data file, "
-                            "\"%s\", and QEMU looks for that in the folder in "
-                            "which it runs, not beside the image, unless it "
-                            "has an absolute path; to record that (PATH),",
-                            path, header->data_path);
+  /* It is beside the image in most cases.  Who made the name may have meant a
+   * server with a colon; a comma would end it here.
+   */
+  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *beside = g_build_filename (folder, header->data_path, NULL);
+  const bool is_there
+    = !strchr (header->data_path, ':') && !strchr (beside, ',')
+    && g_file_test (beside, G_FILE_TEST_EXISTS);
+  g_autofree char *option
+    = g_strconcat ("data_file=", is_there ? beside : "PATH", NULL);
+  g_autofree char *word = error_shell_word (option);
+  g_autofree char *command = g_strconcat ("amend -f qcow2 -o ", word, NULL);
+  return image_refuse_with (error, EINVAL, command, path, "%s keeps its data in "
+                            "an external data file, \"%s\", and QEMU looks for "
+                            "that in the folder in which it runs, not beside "
+                            "the image, unless it has an absolute path; to "
+                            "record that%s,", path, header->data_path,
+                            is_there ? "" : " (PATH)");
 }
 
 /* QEMU makes it as long as the disk, or to the end of the last cluster.  Of
@@ -143,7 +155,7 @@ open_data (Layer *layer, const Qcow2Header *header, GError **error)
 }
 
 static bool
-heed_qcow2 (Layer *layer, const guint8 *bytes, gsize length, bool top,
+heed_qcow2 (Layer *layer, const guint8 *bytes, gsize length, LayerRole role,
             GError **error)
 {
   g_auto (Qcow2Header) header = { 0 };
@@ -155,7 +167,7 @@ heed_qcow2 (Layer *layer, const guint8 *bytes, gsize length, bool top,
                       "Try: qemu-img check -f qcow2 %s", layer->path, why,
                       word);
   }
-  if (!check_header (&header, layer->path, top, error))
+  if (!check_header (&header, layer->path, role, error))
     return false;
   if (!layer->file && (header.external_data || header.backing_path))
     return error_set (error, ENOTSUP, "%s is not a local file, and names "
@@ -222,7 +234,7 @@ begins_as (const guint8 *bytes, gsize length)
 
 bool
 image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
-                        bool top, GError **error)
+                        LayerRole role, GError **error)
 {
   gsize needed;
 
@@ -237,7 +249,12 @@ image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
   if (strcmp (layer->format, "qcow2") != 0)
     return true;
   if (qcow2_header_begins (bytes, length, &needed))
-    return heed_qcow2 (layer, bytes, length, top, error);
+    return heed_qcow2 (layer, bytes, length, role, error);
+  if (role == LAYER_BELOW)
+    return error_set (error, EINVAL, "%s is not a qcow2 image, though it is "
+                      "said to be one; what it is, the image above it should "
+                      "record: qemu-img rebase -u -f qcow2 -b NAME -F FORMAT "
+                      "IMAGE", layer->path);
   return error_set (error, EINVAL, "%s is not a qcow2 image, and only qcow2 "
                     "can hold dirty bitmaps", layer->path)
     || error_advise (error, REMEDY_NOT_QCOW2, NULL);
@@ -245,7 +262,7 @@ image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
 
 /* Read the first bytes of the file, as many as are needed. */
 static bool
-heed_file (Layer *layer, bool top, GError **error)
+heed_file (Layer *layer, LayerRole role, GError **error)
 {
   guint8 begin[128];
   gsize needed;
@@ -258,19 +275,19 @@ heed_file (Layer *layer, bool top, GError **error)
   if (n < 0)
     return error_set (error, errno, "cannot read %s: %s", layer->path,
                       g_strerror (errno));
-  return image_layer_heed_bytes (layer, bytes ? bytes : begin, (gsize) n, top,
+  return image_layer_heed_bytes (layer, bytes ? bytes : begin, (gsize) n, role,
                                  error);
 }
 
 Layer *
-image_layer_open (const char *path, const char *format, bool top,
+image_layer_open (const char *path, const char *format, LayerRole role,
                   GError **error)
 {
   g_autoptr (Layer) layer = layer_new (path);
 
   layer->format = g_strdup (format);
   layer->file = image_file_open (path, error);
-  if (!layer->file || !heed_file (layer, top, error)
+  if (!layer->file || !heed_file (layer, role, error)
       || !image_file_check_lock (layer->file, error))
     return NULL;
   return g_steal_pointer (&layer);
@@ -280,7 +297,7 @@ bool
 image_layer_check_unchanged (const Layer *layer, GError **error)
 {
   g_autoptr (Layer) now
-    = image_layer_open (layer->path, layer->format, false, error);
+    = image_layer_open (layer->path, layer->format, LAYER_BELOW, error);
 
   if (!now)
     return false;

@@ -18,19 +18,24 @@ const char *image_format_driver (const char *format);
 /* All of them, for a message. */
 #define IMAGE_FORMATS "qcow2, raw, luks, vmdk, vdi, vpc, vhdx and qed"
 
+typedef enum {
+  LAYER_RECORDS,                /* on top, and must be able to hold bitmaps */
+  LAYER_TOP,                    /* on top */
+  LAYER_BELOW,                  /* nobody writes to it */
+} LayerRole;
+
 /* Open and lock the local image at path, and its data file, and look at what it
- * says of itself.  format: image_format_driver's.  top: it must be able to hold
- * bitmaps.
+ * says of itself.  format: image_format_driver's.
  * NULL: see image_chain_inspect.
  */
-Layer *image_layer_open (const char *path, const char *format, bool top,
+Layer *image_layer_open (const char *path, const char *format, LayerRole role,
                          GError **error);
 
 /* Look at the first bytes of an image that is not a local file: as many as
  * qcow2_header_begins wants.  False (ENOTSUP, EINVAL) if it names other files.
  */
 bool image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
-                             bool top, GError **error);
+                             LayerRole role, GError **error);
 
 /* False (EBUSY if it changed) unless the layer's files are still what they were
  * when it was opened.  To be called once QEMU has opened them by their names.

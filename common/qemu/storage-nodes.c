@@ -88,27 +88,36 @@ open_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
                     "security profile?", file->path, refusal->message, user);
 }
 
+static bool
+refuse_remote (const Layer *layer, const GError *refusal, GError **error)
+{
+  if (refusal->code == EIO)
+    return no_answer (layer->path, refusal, error);
+  return error_set (error, refusal->code, "%s cannot be read: %s", layer->path,
+                    refusal->message);
+}
+
 /* It has been opened, but not read.  As long a header as it says. */
 static bool
 look_at_remote (const StorageNodes *nodes, Layer *layer, const char *name,
-                bool top, GError **error)
+                LayerRole role, GError **error)
 {
   g_autofree guint8 *bytes = g_malloc (QCOW2_HEADER_MOST);
+  g_autoptr (GError) refusal = NULL;
   gsize length = 128, needed;
+  bool ok = nodes->read (nodes->opaque, name, bytes, &length, &refusal);
 
-  if (!nodes->read (nodes->opaque, name, bytes, &length, error))
-    return false;
-  if (qcow2_header_begins (bytes, length, &needed)) {
+  if (ok && qcow2_header_begins (bytes, length, &needed)) {
     length = needed;
-    if (!nodes->read (nodes->opaque, name, bytes, &length, error))
-      return false;
+    ok = nodes->read (nodes->opaque, name, bytes, &length, &refusal);
   }
-  return image_layer_heed_bytes (layer, bytes, length, top, error);
+  return ok ? image_layer_heed_bytes (layer, bytes, length, role, error)
+    : refuse_remote (layer, refusal, error);
 }
 
 static bool
 open_remote (const StorageNodes *nodes, Layer *layer, const char *name,
-             bool top, GError **error)
+             LayerRole role, GError **error)
 {
   g_autofree char *format = NULL;
   g_autoptr (GError) refusal = NULL;
@@ -116,15 +125,9 @@ open_remote (const StorageNodes *nodes, Layer *layer, const char *name,
 
   if (!node)
     return false;
-  if (add_node (nodes, node, name, &refusal)
-      && look_at_remote (nodes, layer, name, top, &refusal))
-    return true;
-  if (refusal->code == EIO)
-    return no_answer (layer->path, refusal, error);
-  error_set (error, refusal->code, "%s cannot be read: %s", layer->path,
-             refusal->message);
-  error_advise_as (error, refusal);
-  return false;
+  return add_node (nodes, node, name, &refusal)
+    ? look_at_remote (nodes, layer, name, role, error)
+    : refuse_remote (layer, refusal, error);
 }
 
 /* Returns the name of QEMU's object, a new string. */
@@ -229,9 +232,9 @@ refuse_secrets (const Disk *disk, const Layer *layer, const GError *refusal,
     error_set (error, EACCES, "%s is encrypted (%s), and cannot be read without "
                "its secret", layer->path, layer->encryption);
   else
-    error_set (error, EACCES, "%s is encrypted (%s), and none of the %u secrets "
-               "of disk %s opens it: %s%s", layer->path, layer->encryption,
-               disk->secrets->len, disk->target, refusal->message,
+    error_set (error, EACCES, "%s is encrypted (%s), and not opened by what "
+               "was given as the secret of disk %s: %s%s", layer->path,
+               layer->encryption, disk->target, refusal->message,
                newline ? " (a newline at the end of a file belongs to the "
                "secret, so write it with: printf %s)" : "");
   return error_advise (error, REMEDY_GIVE_SECRET, disk->target, NULL);
@@ -273,7 +276,8 @@ open_layer (const StorageNodes *nodes, guint index, GError **error)
   g_autofree char *data = g_strconcat ("x", name, NULL);
 
   return (layer->file ? open_file (nodes, layer->file, file, error)
-          : open_remote (nodes, layer, file, index == 0, error))
+          : open_remote (nodes, layer, file,
+                         index == 0 ? LAYER_RECORDS : LAYER_BELOW, error))
     && (!layer->data || open_file (nodes, layer->data, data, error))
     && open_image (nodes, index, name, file, data, error)
     && (!layer->file || image_layer_check_unchanged (layer, error));

@@ -53,7 +53,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   const ChainRequest chain = {
     .path = path,
     .format = file_request_format (request, file, target),
-    .backing_format = request->backing_format,
+    .backing_formats = request->backing_formats,
     .whole = request->on_missing_full,
     .told = file->told,
     .backings = request->backings,
@@ -117,9 +117,12 @@ open_disks (FileSource *self, GError **error)
 
   self->daemon = storage_daemon_start (self->source.life, disks, error);
   bool ok = self->daemon != NULL;
-  for (guint i = 0; ok && i < disks->len; i++)
-    ok = storage_daemon_open (self->daemon, g_ptr_array_index (disks, i),
-                              self->drops_cache, error);
+  for (guint i = 0; ok && i < disks->len; i++) {
+    Disk *disk = g_ptr_array_index (disks, i);
+    ok = storage_daemon_open (self->daemon, disk, self->drops_cache, error);
+    if (!ok && disks->len > 1)
+      g_prefix_error (error, "disk %s: ", disk->target);
+  }
   return ok;
 }
 
@@ -238,6 +241,21 @@ warn_of_formats (const Source *source)
   }
 }
 
+/* No lock shows what a server's other clients do. */
+static void
+warn_of_servers (const Source *source)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      if (!disk_layer (disk, j)->file)
+        reporter_warn (source->reporter, "disk %s: nothing keeps a guest from "
+                       "writing to %s, which cannot be locked; it must stay "
+                       "stopped while this serves it", disk->target,
+                       disk_layer (disk, j)->path);
+  }
+}
+
 static Source *
 file_inspect (const SourceRequest *request, Forest *tree,
               const Reporter *reporter, GError **error)
@@ -261,6 +279,7 @@ file_inspect (const SourceRequest *request, Forest *tree,
   }
   heed_words (self);
   warn_of_formats (source);
+  warn_of_servers (source);
   source->offer
     = file_offer (source, request, g_steal_pointer (&forest), error);
   if (!source->offer) {

@@ -60,7 +60,7 @@ why_unreadable (const SourceRequest *request, const RequestedFile *file,
   const ChainRequest wanted = {
     .path = file->path,
     .format = file->format,
-    .backing_format = request->backing_format,
+    .backing_formats = request->backing_formats,
     .whole = request->on_missing_full,
     .told = file->told,
     .backings = request->backings,
@@ -160,21 +160,6 @@ all_fit (const Source *source, const SourceRequest *request,
   return true;
 }
 
-/* No lock shows what a server's other clients do. */
-static void
-warn_of_servers (const Source *source, const char *who)
-{
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
-    for (guint j = 0; j < disk->layers->len; j++)
-      if (disk_layer (disk, j)->path[0] != '/')
-        reporter_warn (source->reporter, "disk %s: nothing keeps a guest from "
-                       "writing to %s, which cannot be locked; %s must stay "
-                       "stopped while this serves it", disk->target,
-                       disk_layer (disk, j)->path, who);
-  }
-}
-
 /* None of the wanted disks is read.  unread: target → why. */
 static void
 refuse_all (const SourceRequest *request, const Guest *guest, const char *who,
@@ -244,6 +229,5 @@ libvirt_open_stopped (const SourceRequest *request, GuestLook *look,
   /* Drives that are not read may be those that changed places with others. */
   libvirt_add_chains (source->roster, look->guest, source->disks);
   roster_learn (source->roster, source->offer->forest);
-  warn_of_servers (source, who);
   return source;
 }

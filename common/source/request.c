@@ -33,6 +33,8 @@ source_request_init (SourceRequest *request)
     .uris = g_ptr_array_new_with_free_func (g_free),
     .bitmaps = g_ptr_array_new_with_free_func (g_free),
     .backings = g_ptr_array_new_with_free_func (g_free),
+    .backing_formats = g_ptr_array_new_with_free_func (
+      (GDestroyNotify) told_image_free),
     .formats = g_ptr_array_new_with_free_func (
       (GDestroyNotify) requested_word_free),
     .secrets = g_ptr_array_new_with_free_func (
@@ -49,7 +51,7 @@ source_request_clear (SourceRequest *request)
   g_ptr_array_unref (request->backings);
   g_ptr_array_unref (request->formats);
   g_ptr_array_unref (request->secrets);
-  g_free (request->backing_format);
+  g_ptr_array_unref (request->backing_formats);
   g_free (request->libvirt);
   g_free (request->domain);
   g_free (request->checkpoint);

@@ -38,8 +38,9 @@ typedef struct {
   char *disk;                   /* target */
   bool drops_cache;             /* of files, nothing stays in the page cache */
   GPtrArray *formats;           /* of RequestedWord: what images are */
-  char *backing_format;         /* what a backing file is whose format its
-                                 * overlay does not record */
+  GPtrArray *backing_formats;   /* of ToldImage: what backing files are whose
+                                 * formats their overlays do not record, by
+                                 * their names there; path NULL: all */
   GPtrArray *backings;          /* of char *: names of backing files, as their
                                  * overlays have them, that may lead elsewhere */
   GPtrArray *secrets;           /* of RequestedWord: a file's absolute path, or
