@@ -90,6 +90,10 @@ guest_image_new (const xmlNode *node, const xmlNode *format)
   find_name (image, source, type ? type : "file");
   if (!image->unfollowed)
     heed_encryption (image, node, source);
+  /* That of a <source> is heeded with it; libvirt reads both. */
+  if (!image->unfollowed && xml_child (node, "auth")
+      && g_strcmp0 (type, "network") == 0)
+    image->unfollowed = g_strdup ("its <auth> is not followed");
   if (!image->unfollowed && xml_child (source, "slices"))
     image->unfollowed = g_strdup ("only a part of it is the disk (<slices>), "
                                   "which is not followed");

@@ -368,7 +368,7 @@ test_names (void)
   }
 }
 
-/* Of what is no network. */
+/* Of no network, or beside its source. */
 static void
 test_unfollowed (void)
 {
@@ -382,6 +382,9 @@ test_unfollowed (void)
     { "nvme", "<source type='pci' namespace='1'/>", NULL, "type nvme" },
     { "volume", "<source pool='p' volume='v'/>", NULL, NULL },
     { "block", "<source dev='/dev/a'/>", "/dev/a", NULL },
+    { "network", "<auth username='u'><secret type='ceph' usage='s'/></auth>"
+      "<source protocol='rbd' name='p/i'/>", "rbd:p/i", "<auth>" },
+    { "file", "<auth username='u'/>" SOURCE, "/a", NULL },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
