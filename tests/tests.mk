@@ -113,6 +113,7 @@ script_tests = \
 	tests/test-refuses-backing.sh \
 	tests/test-refuses-bitmap.sh \
 	tests/test-refuses-branch.sh \
+	tests/test-refuses-encrypted.sh \
 	tests/test-refuses-export.sh \
 	tests/test-refuses-file.sh \
 	tests/test-refuses-parameters.sh \

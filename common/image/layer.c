@@ -63,6 +63,15 @@ image_refuse_with (GError **error, int errnum, const char *command,
   return error_set (error, errnum, "%s %s", what, advice);
 }
 
+/* A wrong key makes other bytes of them, and no error. */
+static bool
+refuse_aes (const char *path, GError **error)
+{
+  error_set (error, ENOTSUP, "%s is encrypted in a way (aes) that does not tell "
+             "a wrong secret from the right one", path);
+  return error_advise (error, REMEDY_EXPORT_DISK, NULL);
+}
+
 static bool
 check_header (const Qcow2Header *header, const char *path, LayerRole role,
               GError **error)
@@ -176,6 +185,8 @@ heed_qcow2 (Layer *layer, const guint8 *bytes, gsize length, LayerRole role,
                       : header.data_path ? header.data_path : "(no name)")
       || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   layer->encryption = header.encryption;
+  if (g_strcmp0 (header.encryption, "aes") == 0)
+    return refuse_aes (layer->path, error);
   layer->backing_name = g_steal_pointer (&header.backing_path);
   layer->backing_format = g_steal_pointer (&header.backing_format);
   layer->void_bitmaps = header.void_bitmaps;

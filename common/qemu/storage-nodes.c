@@ -240,6 +240,16 @@ refuse_secrets (const Disk *disk, const Layer *layer, const GError *refusal,
   return error_advise (error, REMEDY_GIVE_SECRET, disk->target, NULL);
 }
 
+/* Source: QEMU 7.2 to 10.0, crypto/block-luks.c ("Invalid password…"),
+ * crypto/secret_common.c ("Data from secret … is not valid UTF-8").
+ */
+static bool
+is_of_secret (const GError *refusal)
+{
+  return strstr (refusal->message, "password")
+    || strstr (refusal->message, "secret");
+}
+
 /* Which secret is whose, QEMU finds out. */
 static bool
 open_image (const StorageNodes *nodes, guint index, const char *name,
@@ -259,6 +269,8 @@ open_image (const StorageNodes *nodes, guint index, const char *name,
       return true;
     if (refusal->code == EIO)
       return no_answer (layer->path, refusal, error);
+    if (layer->encryption && !is_of_secret (refusal))
+      return refuse_image (layer, refusal, error);
   }
   /* Another fault is none of the secrets'. */
   return layer->encryption
