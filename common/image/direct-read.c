@@ -178,9 +178,9 @@ direct_read_free (DirectRead *direct)
   g_free (direct);
 }
 
-/* What an L2 entry says of its cluster. */
+/* What an L2 entry says of its cluster, the disk's from guest on. */
 static Kind
-entry_kind (const LayerFile *layer, guint64 entry)
+entry_kind (const LayerFile *layer, guint64 entry, guint64 guest)
 {
   const guint64 host = entry & OFFSET_MASK;
   const guint64 cluster = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
@@ -194,24 +194,27 @@ entry_kind (const LayerFile *layer, guint64 entry)
   /* Nothing but a data file has a cluster at its beginning. */
   if (host == 0 && !(has_data_file (layer) && (entry & L2_COPIED)))
     return BELOW;
+  /* In a data file, each cluster has its own place: QEMU reads no other. */
+  if (has_data_file (layer) && host != guest)
+    return OTHERS;
   return layer->data_size > 0 && host + cluster > layer->data_size
     ? OTHERS : HERE;
 }
 
-/* As long as entries go on as the first does. */
+/* As long as entries go on as the first does, whose cluster begins at guest. */
 static Run
 run_of_entries (const LayerFile *layer, const guint64 *entries, guint count,
-                guint64 within, guint64 length)
+                guint64 guest, guint64 within, guint64 length)
 {
   const guint64 cluster = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
   const guint64 first = GUINT64_FROM_BE (entries[0]);
-  const Kind kind = entry_kind (layer, first);
+  const Kind kind = entry_kind (layer, first, guest);
   const guint64 host = first & OFFSET_MASK;
   guint i = 1;
 
   for (; i < count; i++) {
     const guint64 entry = GUINT64_FROM_BE (entries[i]);
-    if (entry_kind (layer, entry) != kind
+    if (entry_kind (layer, entry, guest + i * cluster) != kind
         || (kind == HERE && (entry & OFFSET_MASK) != host + i * cluster))
       break;
   }
@@ -246,7 +249,7 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
   if (!read_whole (layer, layer->fd, entries, count * sizeof entries[0],
                    layer->l1[table] + index * sizeof entries[0]))
     return (Run) { OTHERS, NULL, 0, length };
-  return run_of_entries (layer, entries, count, within, length);
+  return run_of_entries (layer, entries, count, offset - within, within, length);
 }
 
 static Run

@@ -270,6 +270,37 @@ test_data_file (void)
   }
 }
 
+/* QEMU takes an entry that leads to another's place in a data file for damage,
+ * and so must not be passed by.
+ */
+static void
+test_displaced (void)
+{
+  Chain chain = { .folder = g_dir_make_tmp ("direct-read.XXXXXX", NULL) };
+  g_autofree char *path = layer_path (&chain, 0);
+  guint8 buffer[64 * KIB];
+  guint32 others;
+
+  run ("qemu-img create -q -f qcow2 -o data_file=%s.data %s 1M", path, path);
+  run ("qemu-io -f qcow2 -c 'write -q -P 3 0 192k' %s", path);
+  /* The second leads to the place of the third. */
+  run ("python3 -c 'import struct; f = open (\"%s\", \"r+b\"); f.seek (40); "
+       "at, = struct.unpack (\">Q\", f.read (8)); f.seek (at); "
+       "entry, = struct.unpack (\">Q\", f.read (8)); "
+       "at = entry & 0xfffffffffffe00; f.seek (at + 16); third = f.read (8); "
+       "f.seek (at + 8); f.write (third)'", path);
+  g_autoptr (Disk) disk = inspect (path);
+  g_autoptr (DirectRead) direct = direct_read_open (disk, NULL);
+  g_assert_nonnull (direct);
+  for (guint i = 0; i < 3; i++) {
+    const guint32 done = direct_read (direct, buffer, sizeof buffer,
+                                      i * sizeof buffer, &others);
+    g_assert_cmpuint (done, ==, i == 1 ? 0 : sizeof buffer);
+    g_assert_cmpuint (others, ==, sizeof buffer - done);
+  }
+  remove_chain (&chain);
+}
+
 /* What is not understood is not read. */
 static void
 test_refuses (void)
@@ -308,6 +339,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/direct-read/random", test_random);
   g_test_add_func ("/direct-read/data-file", test_data_file);
+  g_test_add_func ("/direct-read/displaced", test_displaced);
   g_test_add_func ("/direct-read/refuses", test_refuses);
   return g_test_run ();
 }
