@@ -249,7 +249,8 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
   if (!read_whole (layer, layer->fd, entries, count * sizeof entries[0],
                    layer->l1[table] + index * sizeof entries[0]))
     return (Run) { OTHERS, NULL, 0, length };
-  return run_of_entries (layer, entries, count, offset - within, within, length);
+  return run_of_entries (layer, entries, count, offset - within, within,
+                         length);
 }
 
 static Run

@@ -67,8 +67,8 @@ image_refuse_with (GError **error, int errnum, const char *command,
 static bool
 refuse_aes (const char *path, GError **error)
 {
-  error_set (error, ENOTSUP, "%s is encrypted in a way (aes) that does not tell "
-             "a wrong secret from the right one", path);
+  error_set (error, ENOTSUP, "%s is encrypted in a way (aes) that does not "
+             "tell a wrong secret from the right one", path);
   return error_advise (error, REMEDY_EXPORT_DISK, NULL);
 }
 

@@ -385,8 +385,8 @@ describe_layer (Layer *layer, JsonObject *node, GError **error)
 }
 
 /* We name all that we have QEMU open, so it has named the others by itself.  A
- * server may answer QEMU's driver with other bytes than us: with a vmdk or qcow2
- * that names a file.
+ * server may answer QEMU's driver with other bytes than us: with a vmdk or
+ * qcow2 that names a file.
  */
 static bool
 check_all_ours (const Disk *disk, JsonArray *all, GError **error)
