@@ -58,8 +58,11 @@ qemu-img create -q -f qcow2 -o data_file=data.raw external.qcow2 1M
 qemu-img bitmap --add external.qcow2 monday
 refuses "$PWD/external.qcow2 keeps its data in .*data.raw.* absolute path; " \
   external.qcow2
-# The remedy works.
-type_printed ', type: '
+# The remedy works, wherever it is typed: QEMU must not look for that name.
+printed ', type: '
+mkdir elsewhere
+typed=${printed//PATH/$PWD/data.raw}
+(cd elsewhere && type_it "$typed")
 serve external.qcow2 -- 'nbdinfo --size "$uri"'
 
 # Marked corrupt, and encrypted.

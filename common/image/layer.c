@@ -104,24 +104,20 @@ check_data_name (const Qcow2Header *header, const char *path, GError **error)
       || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   if (header->data_path[0] == '/')
     return true;
-  /* It is beside the image in most cases.  Who made the name may have meant a
-   * server with a colon; a comma would end it here.
-   */
-  g_autofree char *folder = g_path_get_dirname (path);
-  g_autofree char *beside = g_build_filename (folder, header->data_path, NULL);
-  const bool is_there
-    = !strchr (header->data_path, ':') && !strchr (beside, ',')
-    && g_file_test (beside, G_FILE_TEST_EXISTS);
-  g_autofree char *option
-    = g_strconcat ("data_file=", is_there ? beside : "PATH", NULL);
-  g_autofree char *word = error_shell_word (option);
-  g_autofree char *command = g_strconcat ("amend -f qcow2 -o ", word, NULL);
-  return image_refuse_with (error, EINVAL, command, path, "%s keeps its data in "
-                            "an external data file, \"%s\", and QEMU looks for "
-                            "that in the folder in which it runs, not beside "
-                            "the image, unless it has an absolute path; to "
-                            "record that%s,", path, header->data_path,
-                            is_there ? "" : " (PATH)");
+  /* Without a name of its data file, qemu-img would follow the one in it. */
+  g_auto (GStrv) parts = g_strsplit (path, ",", -1);
+  g_autofree char *doubled = g_strjoinv (",,", parts);
+  g_autofree char *image = g_strconcat (
+    "driver=qcow2,data-file.filename=PATH,file.filename=", doubled, NULL);
+  g_autofree char *word = error_shell_word (image);
+  g_autofree char *whole = g_strdup_printf (
+    "qemu-img amend -o data_file=PATH --image-opts %s", word);
+  g_autofree char *advice = error_change_images (whole);
+  return error_set (error, EINVAL, "%s keeps its data in an external data file, "
+                    "\"%s\", and QEMU looks for that in the folder in which it "
+                    "runs, not beside the image, unless it has an absolute "
+                    "path; to record that (PATH), %s", path,
+                    header->data_path, advice);
 }
 
 /* QEMU makes it as long as the disk, or to the end of the last cluster.  Of
