@@ -162,7 +162,7 @@ for kind in "${file_kinds[@]}"; do
         refuses "$data is in use" "$name.qcow2"
         # A layer's data file as well.
         qemu-img create -q -u -f qcow2 -b "$name.qcow2" -F qcow2 over.qcow2 16M
-        refuses "backing file of $PWD/over.qcow2: $data is in use" over.qcow2
+        refuses "backing file of $PWD/over.qcow2: .*$data is in use" over.qcow2
       else
         refuses 'is in use' "$name.qcow2"
       fi
@@ -202,13 +202,13 @@ rename_data_file ()
 for raw in on off; do
   disk short file $raw
   truncate -s $((16 * 1024 * 1024 - 512)) short.data
-  refuses "$PWD/short.data is not what was written .* 16776704 bytes, .* 16777216; ." \
+  refuses "$PWD/short.data is not what was written: .* 16776704 bytes, .* 16777216; ." \
     short.qcow2
   truncate -s 1M short.data
   refuses "$PWD/short.data is not what was written" short.qcow2
   qemu-img create -q -u -f qcow2 -b short.qcow2 -F qcow2 over.qcow2 16M
   qemu-img bitmap --add over.qcow2 monday
-  refuses "backing file of $PWD/over.qcow2: $PWD/short.data is not" over.qcow2
+  refuses "backing file of $PWD/over.qcow2: .*$PWD/short.data is not" over.qcow2
   if [ "$(id -u)" -eq 0 ]; then
     truncate -s 16M short.data
     place block small 8M
@@ -275,7 +275,7 @@ for data in base.raw base.qcow2 base.data; do
   qemu-img bitmap --add loop.qcow2 monday
   serve loop.qcow2 -- 'nbdinfo --size "nbd+unix:///vda@?socket=$unixsocket"'
   rename_data_file loop.qcow2 "$PWD/$data"
-  refuses "$PWD/$data is not the data|loop.qcow2: a file of $PWD/base[.].* too" \
+  refuses "$PWD/$data is not what was written|loop.qcow2: a file of $PWD/base[.].* too" \
     loop.qcow2
 done
 
@@ -294,7 +294,7 @@ slowly=$PWD/slow:$PATH
 disk late file off
 cp late.data spare.data
 touch -d '1 hour ago' late.data spare.data
-changed="late.(data|qcow2) changed while it was being opened"
+changed="late.qcow2, or its data file, changed while it was being opened"
 PATH=$slowly change=: serve late.qcow2 -- 'nbdinfo --size "$uri"'
 PATH=$slowly change='touch late.data' refuses "$changed" late.qcow2
 touch -d '1 hour ago' late.data

@@ -170,17 +170,12 @@ fi
 # Secrets that are not needed harm nothing, and are not used.
 serve plain.qcow2 secret=keys/other -- 'nbdinfo --size "$uri"'
 
-# What was there before LUKS, and whoever has the secret still can read.
+# What was there before LUKS opens with any secret, and reads other bytes.
 create_slowly "${qemu_secrets[@]}" -f qcow2 \
   -o encrypt.format=aes,encrypt.key-secret=base aes.qcow2 16M 2>/dev/null
-aes=driver=qcow2,encrypt.key-secret=base,file.filename=aes.qcow2
-bitmap $aes monday
-truncate -s 16M aes-monday.raw
-io $aes -c 'write -q -P 8 3M 64k'
-raw_copy aes.raw --image-opts $aes
-bitmap_ranges monday --image-opts $aes >aes-dirty
-served_right "AES" aes.raw aes-dirty aes-monday.raw aes.qcow2 secret=keys/base
-refuses "$PWD/aes.qcow2 is encrypted .*secret=" aes.qcow2
+bitmap driver=qcow2,encrypt.key-secret=base,file.filename=aes.qcow2 monday
+refuses "$PWD/aes.qcow2 is encrypted in a way \(aes\) .*uri=" \
+  aes.qcow2 secret=keys/base
 
 # A header that says so without LUKS's, and one that is no LUKS at all.
 cp base.luks broken.luks

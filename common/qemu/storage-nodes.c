@@ -269,14 +269,10 @@ open_image (const StorageNodes *nodes, guint index, const char *name,
       return true;
     if (refusal->code == EIO)
       return no_answer (layer->path, refusal, error);
-    if (layer->encryption && !is_of_secret (refusal))
+    if (!layer->encryption || !is_of_secret (refusal))
       return refuse_image (layer, refusal, error);
   }
-  /* Another fault is none of the secrets'. */
-  return layer->encryption
-    && (!refusal || strstr (refusal->message, "nvalid password"))
-    ? refuse_secrets (nodes->disk, layer, refusal, error)
-    : refuse_image (layer, refusal, error);
+  return refuse_secrets (nodes->disk, layer, refusal, error);
 }
 
 static bool
