@@ -330,7 +330,7 @@ refuses "disks vda and vdb both have their data in $PWD/common.data" \
 refuses "disks vda and vdb both have their data in $PWD/common.data" \
   vda:common.data vdb:two.qcow2 format=vda:raw on-missing=full
 serve vda:over-one.qcow2 vdb:over-two.qcow2 checkpoint=monday -- \
-  'nbdinfo --size "nbd+unix:///vdb?socket=$unixsocket"'
+  'nbdinfo --size "nbd+unix:///vdb@?socket=$unixsocket"'
 
 # A word about a disk that there is not.
 for word in format=vdc:qcow2 secret=vdc:common.data; do
