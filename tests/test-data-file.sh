@@ -334,6 +334,6 @@ serve vda:over-one.qcow2 vdb:over-two.qcow2 checkpoint=monday -- \
 
 # A word about a disk that there is not.
 for word in format=vdc:qcow2 secret=vdc:common.data; do
-  refuses "${word#*=} is said of a disk that there is not; disks are: .*vda" \
+  refuses "vdc:.*${word##*:} is said of a disk that there is not; disks are: .*vda" \
     vda:one.qcow2 $word
 done
