@@ -29,9 +29,9 @@ for image in 'plain.luks format=luks' luks.qcow2; do
   {
     refuses 'is encrypted \(luks\), and cannot be read without its secret; .*secret=vda:FILE' \
       $image on-missing=full
-    refuses 'none of the 1 secrets of disk vda opens it: Invalid password' \
+    refuses 'not opened by what was given as the secret of disk vda: Invalid password' \
       $image on-missing=full secret=wrong
-    refuses 'none of the 2 secrets .*newline' $image on-missing=full secret=wrong secret=line
+    refuses 'given as the secret of disk vda: .*newline' $image on-missing=full secret=wrong secret=line
     serve $image on-missing=full secret=wrong secret=right -- 'nbdinfo --size "$uri"'
   }
 done

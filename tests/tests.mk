@@ -123,6 +123,7 @@ script_tests = \
 	tests/test-replaced-server.sh \
 	tests/test-server-gone-file.sh \
 	tests/test-server-gone-uri.sh \
+	tests/test-secret-memory.sh \
 	tests/test-server-beside.sh \
 	tests/test-slow-server.sh \
 	tests/test-disks-without-files.sh \

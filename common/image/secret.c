@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Hold a secret in memory of its own, which is cleared.  It may be written to
- * swap, as QEMU's own copy may.
+ * A secret is in a file without a name (memfd_create), not in our memory, of
+ * which copies would stay behind: in what was freed, and in a process that
+ * nbdkit has forked from.  To empty the file empties it for all who have it.
+ * It may be written to swap, as QEMU's own copy may.
  */
 #include <config.h>
 
@@ -11,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -20,58 +23,91 @@
 /* For each piece of it. */
 #define WAIT_MS 30000
 
+/* Of Linux 6.3, which may insist on it (vm.memfd_noexec). */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
 struct Secret {
   int references;
-  gsize length;
-  guint8 bytes[SECRET_MOST + 1]; /* one more, to see what is too long */
+  int fd;                       /* of the file */
+  int daemon_fd;
+  bool has_newline;
 };
 
 /* It may be a pipe, into which a program has not written yet. */
 static bool
-read_whole (int fd, Secret *secret)
+read_whole (int fd, guint8 *bytes, gsize most, gsize *length)
 {
   struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 
-  while (secret->length < sizeof secret->bytes) {
+  while (*length < most) {
     const int ready = poll (&pollfd, 1, WAIT_MS);
     if (ready == 0)
       errno = ETIMEDOUT;
-    if (ready == 0 || (ready < 0 && errno != EINTR))
+    if (ready < 0 && errno == EINTR)
+      continue;
+    if (ready <= 0)
       return false;
-    const ssize_t n = read (fd, secret->bytes + secret->length,
-                            sizeof secret->bytes - secret->length);
+    const ssize_t n = read (fd, bytes + *length, most - *length);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
       return false;
     if (n == 0)
       break;
-    secret->length += (gsize) n;
+    *length += (gsize) n;
   }
   return true;
+}
+
+static Secret *
+keep (const guint8 *bytes, gsize length, GError **error)
+{
+  g_autoptr (Secret) secret = g_new0 (Secret, 1);
+
+  secret->references = 1;
+  secret->has_newline = bytes[length - 1] == '\n';
+  secret->fd = memfd_create ("secret", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  if (secret->fd < 0 && errno == EINVAL)
+    secret->fd = memfd_create ("secret", MFD_CLOEXEC);
+  if (secret->fd >= 0
+      && write (secret->fd, bytes, length) == (ssize_t) length)
+    return g_steal_pointer (&secret);
+  return error_null (error, errno, "cannot keep a secret in memory: %s",
+                     g_strerror (errno));
+}
+
+/* bytes: room for one more than a secret may have, to see what is too long. */
+static Secret *
+read_secret (const char *path, guint8 *bytes, GError **error)
+{
+  auto_fd fd = path[0] == '-' ? atoi (path + 1)
+    : open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  gsize length = 0;
+
+  if (fd < 0 || !read_whole (fd, bytes, SECRET_MOST + 1, &length))
+    return error_null (error, errno, "cannot read the secret in %s: %s", path,
+                       g_strerror (errno));
+  if (length == 0)
+    return error_null (error, EINVAL, "the secret in %s is empty", path);
+  if (length > SECRET_MOST)
+    return error_null (error, EFBIG, "the secret in %s is longer than %d bytes",
+                       path, SECRET_MOST);
+  if (!g_utf8_validate ((const char *) bytes, (gssize) length, NULL))
+    return error_null (error, EILSEQ, "the secret in %s is not text in UTF-8, "
+                       "and QEMU takes no other passphrase", path);
+  return keep (bytes, length, error);
 }
 
 Secret *
 secret_read (const char *path, GError **error)
 {
-  g_autoptr (Secret) secret = g_new0 (Secret, 1);
-  auto_fd fd = path[0] == '-' ? atoi (path + 1)
-    : open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  g_autofree guint8 *bytes = g_malloc (SECRET_MOST + 1);
+  Secret *secret = read_secret (path, bytes, error);
 
-  secret->references = 1;
-  if (fd < 0 || !read_whole (fd, secret))
-    return error_null (error, errno, "cannot read the secret in %s: %s", path,
-                       g_strerror (errno));
-  if (secret->length == 0)
-    return error_null (error, EINVAL, "the secret in %s is empty", path);
-  if (secret->length > SECRET_MOST)
-    return error_null (error, EFBIG, "the secret in %s is longer than %d bytes",
-                       path, SECRET_MOST);
-  if (!g_utf8_validate ((const char *) secret->bytes, (gssize) secret->length,
-                        NULL))
-    return error_null (error, EILSEQ, "the secret in %s is not text in UTF-8, "
-                       "and QEMU takes no other passphrase", path);
-  return g_steal_pointer (&secret);
+  explicit_bzero (bytes, SECRET_MOST + 1);
+  return secret;
 }
 
 Secret *
@@ -86,26 +122,27 @@ secret_unref (Secret *secret)
 {
   if (!secret || --secret->references > 0)
     return;
-  explicit_bzero (secret, sizeof *secret);
+  if (secret->fd >= 0 && ftruncate (secret->fd, 0) < 0)
+    g_assert_not_reached ();
+  close_fd (&secret->fd);
   g_free (secret);
 }
 
-char *
-secret_text (const Secret *secret)
+int
+secret_pass (Secret *secret, int daemon_fd)
 {
-  return g_base64_encode (secret->bytes, secret->length);
+  secret->daemon_fd = daemon_fd;
+  return secret->fd;
 }
 
-void
-secret_text_free (char *text)
+int
+secret_daemon_fd (const Secret *secret)
 {
-  if (text)
-    explicit_bzero (text, strlen (text));
-  g_free (text);
+  return secret->daemon_fd;
 }
 
 bool
 secret_has_newline (const Secret *secret)
 {
-  return secret->bytes[secret->length - 1] == '\n';
+  return secret->has_newline;
 }

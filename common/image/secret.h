@@ -21,14 +21,17 @@ typedef struct Secret Secret;
  */
 Secret *secret_read (const char *path, GError **error);
 
-/* The memory is cleared with the last. */
+/* With the last, no process has it any more but those that have read it. */
 Secret *secret_ref (Secret *secret);
 void secret_unref (Secret *secret);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Secret, secret_unref)
 
-/* In base64: for QEMU.  A new string; secret_text_free (). */
-char *secret_text (const Secret *secret);
-void secret_text_free (char *text);
+/* A descriptor of a file with the secret, which a child gets as daemon_fd;
+ * borrowed.
+ */
+int secret_pass (Secret *secret, int daemon_fd);
+/* What the last child has it as. */
+int secret_daemon_fd (const Secret *secret);
 
 /* Does it end in a newline?  Then that may be why it is wrong. */
 bool secret_has_newline (const Secret *secret);

@@ -106,11 +106,23 @@ pass_file (ImageFile *file, GArray *fds)
   g_array_append_val (fds, file->fd);
 }
 
+/* Not by the monitor: copies of its commands stay in memory that was freed. */
+static void
+pass_secrets (const Disk *disk, GArray *fds)
+{
+  for (guint i = 0; disk->secrets && i < disk->secrets->len; i++) {
+    const int fd = secret_pass (g_ptr_array_index (disk->secrets, i),
+                                CHILD_FD (fds->len));
+    g_array_append_val (fds, fd);
+  }
+}
+
 static void
 pass_files (const GPtrArray *disks, GArray *fds)
 {
   for (guint i = 0; i < disks->len; i++) {
     const Disk *disk = g_ptr_array_index (disks, i);
+    pass_secrets (disk, fds);
     for (guint j = 0; j < disk->layers->len; j++) {
       pass_file (disk_layer (disk, j)->file, fds);
       pass_file (disk_layer (disk, j)->data, fds);

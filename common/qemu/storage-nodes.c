@@ -135,16 +135,15 @@ static char *
 add_secret (const StorageNodes *nodes, guint index, GError **error)
 {
   const Secret *secret = g_ptr_array_index (nodes->disk->secrets, index);
-  char *text = secret_text (secret);
   JsonObject *object = json_object_new ();
   g_autofree char *name = g_strdup_printf (
     "s%" G_GINTPTR_MODIFIER "x-%u", (gsize) nodes->disk, index);
+  g_autofree char *path
+    = g_strdup_printf ("/proc/self/fd/%d", secret_daemon_fd (secret));
 
   json_object_set_string_member (object, "qom-type", "secret");
   json_object_set_string_member (object, "id", name);
-  json_object_set_string_member (object, "data", text);
-  json_object_set_string_member (object, "format", "base64");
-  secret_text_free (text);
+  json_object_set_string_member (object, "file", path);
   return qmp_execute (nodes->qmp, "object-add", object, NULL, error)
     ? g_steal_pointer (&name) : NULL;
 }
