@@ -14,9 +14,10 @@ TEST_PACKAGES="acl binutils e2fsprogs fuse2fs fuse3 gnutls-bin jq procps
 # their own.  The kernel of the guests is not installed: see guest_kernel.
 LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon
   libvirt-daemon-driver-qemu qemu-system-x86"
-# Pools of volumes are in libvirt-daemon itself on Debian 12.
+# Pools of volumes, and secrets, are in libvirt-daemon itself on Debian 12.
 [ "$(. /etc/os-release; echo "${VERSION_ID:-}")" = 12 ] \
-  || LIBVIRT_TEST_PACKAGES+=" libvirt-daemon-driver-storage"
+  || LIBVIRT_TEST_PACKAGES+=" libvirt-daemon-driver-secret
+    libvirt-daemon-driver-storage"
 LINT_PACKAGES="clang clang-tidy cppcheck"
 
 # install_packages PACKAGE…: as root or through sudo, only what is missing.

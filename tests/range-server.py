@@ -8,7 +8,7 @@
 # Listens on a free port of 127.0.0.1, which it writes to PORT-FILE.  LOG has a
 # line for each request.
 
-import http.server, os, re, ssl, sys
+import http.server, os, re, ssl, sys, time
 
 port_file, log = sys.argv[1:3]
 
@@ -27,6 +27,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except OSError:
             self.send_error(404)
             return
+        # QEMU (7.2 to 10.0) may wait for ever if the answer is there at once.
+        time.sleep(0.02)
         with file:
             size = os.fstat(file.fileno()).st_size
             wanted = re.fullmatch(r"bytes=(\d+)-(\d*)",
