@@ -219,9 +219,9 @@ rm contacted
 # A parent or a backing file of its own.
 base parent.vmdk vmdk
 qemu-img create -q -f vmdk -b parent.vmdk -F vmdk child.vmdk
-leads_away "$PWD/child.vmdk.*(parent|backing)" child.vmdk vmdk
+leads_away "$PWD/child.vmdk has a parent, .*parent.vmdk, which is not followed.*uri=" child.vmdk vmdk
 qemu-img create -q -f qed -b base.img -F raw child.qed
-leads_away "$PWD/child.qed.*backing" child.qed qed
+leads_away "$PWD/child.qed has a parent, .*base.img, which is not followed.*uri=" child.qed qed
 qemu-img create -q -u -f qed -b "nbd+unix:///?socket=$PWD/remote.sock" -F raw \
   far.qed 16M
 leads_away "$PWD/far.qed.*backing" far.qed qed

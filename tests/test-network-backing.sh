@@ -180,7 +180,7 @@ follows "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"https\",\"url\":\"https
 make_overlay untrusted.qcow2 "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"https\",\"url\":\"https://127.0.0.1:$https/base.raw\",\"sslverify\":\"off\"}}" raw
 qemu-img rebase -u -f qcow2 -b "https://127.0.0.1:$https/base.raw" -F raw \
   untrusted.qcow2
-refuses 'untrusted.qcow2: .*https://127.0.0.1:.*certificate' untrusted.qcow2 \
+refuses 'untrusted.qcow2: .*https://127.0.0.1:.* cannot be read: CURL: Error opening' untrusted.qcow2 \
   "backing=https://127.0.0.1:$https/base.raw"
 
 # An image there that leads on is refused, and what it names is let alone.

@@ -52,14 +52,35 @@ lock (int fd)
   return ok;
 }
 
-static bool
-is_file (const ImageFile *file, GError **error)
+/* To open a device may do something (/dev/watchdog), so what it is, is looked
+ * at before.  The errno of what failed, or 0; EINVAL: it is no file.
+ */
+static int
+open_file (ImageFile *file)
 {
-  if (S_ISREG (file->stamp.st_mode) || S_ISBLK (file->stamp.st_mode))
-    return true;
-  return error_set (error, EINVAL, "%s is %s; name the guest's qcow2 disk",
-                    file->path, S_ISDIR (file->stamp.st_mode)
-                    ? "a directory" : "neither a file nor a block device");
+  auto_fd place = open (file->path, O_PATH | O_CLOEXEC);
+  g_autofree char *name = g_strdup_printf ("/proc/self/fd/%d", place);
+
+  if (place < 0 || fstat (place, &file->stamp) < 0)
+    return errno;
+  if (!S_ISREG (file->stamp.st_mode) && !S_ISBLK (file->stamp.st_mode))
+    return EINVAL;
+  file->fd = open (name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  return file->fd < 0 ? errno : 0;
+}
+
+static bool
+refuse_file (const ImageFile *file, int failure, GError **error)
+{
+  g_autofree char *user = error_user ();
+
+  if (failure == EINVAL)
+    return error_set (error, EINVAL, "%s is %s; name the guest's qcow2 disk",
+                      file->path, S_ISDIR (file->stamp.st_mode)
+                      ? "a directory" : "neither a file nor a block device");
+  return error_set (error, failure, "cannot open %s: %s; check the path, and "
+                    "that %s may read it", file->path, g_strerror (failure),
+                    user);
 }
 
 ImageFile *
@@ -68,17 +89,12 @@ image_file_open (const char *path, GError **error)
   g_autoptr (ImageFile) file = g_new0 (ImageFile, 1);
 
   file->path = g_strdup (path);
-  /* O_NONBLOCK: never wait for a FIFO's writer. */
-  file->fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file->fd < 0 || fstat (file->fd, &file->stamp) < 0) {
-    const int failure = errno;
-    g_autofree char *user = error_user ();
-    return error_null (error, failure, "cannot open %s: %s; check the path, "
-                       "and that %s may read it", path, g_strerror (failure),
-                       user);
-  }
-  if (!is_file (file, error))
+  file->fd = -1;
+  const int failure = open_file (file);
+  if (failure) {
+    refuse_file (file, failure, error);
     return NULL;
+  }
   file->locked = lock (file->fd);
   return g_steal_pointer (&file);
 }

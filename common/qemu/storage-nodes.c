@@ -206,6 +206,9 @@ image_options (const StorageNodes *nodes, guint index, const char *file,
 static bool
 refuse_image (const Layer *layer, const GError *refusal, GError **error)
 {
+  static const char *const checked[] = {
+    "qcow2", "vmdk", "vdi", "vhdx", "qed", NULL
+  };
   g_autofree char *word = error_shell_word (layer->path);
 
   if (strstr (refusal->message, "needs to be replayed"))
@@ -213,8 +216,10 @@ refuse_image (const Layer *layer, const GError *refusal, GError **error)
                               layer->path, "%s was not closed, so its log must "
                               "be replayed; to do that,", layer->path);
   return error_set (error, refusal->code, "QEMU cannot read %s: %s; is the "
-                    "image whole?  Try: qemu-img check -f %s %s", layer->path,
-                    refusal->message, layer->format, word);
+                    "image whole?  Try: qemu-img %s -f %s %s", layer->path,
+                    refusal->message,
+                    g_strv_contains (checked, layer->format) ? "check" : "info",
+                    layer->format, word);
 }
 
 /* refusal: of the last secret; NULL: there is none. */
@@ -344,6 +349,12 @@ check_names (const Layer *layer, JsonObject *image, GError **error)
 
   if (!backing && (layer->data || !tells_data_file (image)))
     return true;
+  if (backing && strcmp (layer->format, "qcow2") != 0)
+    return error_set (error, ENOTSUP, "%s has a parent, %s, which is not "
+                      "followed from a %s image", layer->path,
+                      json_object_get_string_member_with_default (
+                        image, "backing-filename", ""), layer->format)
+      || error_advise (error, REMEDY_EXPORT_DISK, NULL);
   g_autofree char *word = error_shell_word (layer->path);
   return error_set (error, EINVAL, "%s: QEMU finds a %s file where this plugin "
                     "finds none; check it with: qemu-img info %s", layer->path,
