@@ -17,13 +17,10 @@ dirty_bytes (const ExportChoice *choice, const Part *part,
              OpenParts *cache, GError **error)
 {
   const Disk *disk = choice->view->disk;
+  guint64 told;
 
-  if (part->kind == PART_WHOLE)
-    return disk_layer (disk, 0)->size;
-  if (part->bitmap && part->bitmap->counted
-      && disk_layer (disk, part->layer)->size >= disk_layer (disk, 0)->size)
-    return part->bitmap->dirty_bytes;
-
+  if (part_dirty_bytes (disk, part, &told))
+    return told;
   OpenPart *opened = open_part_acquire (cache, disk, part, error);
   if (!opened)
     return 0;

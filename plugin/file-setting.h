@@ -7,11 +7,6 @@
 
 #include "plugin/settings.h"
 
-/* Take "vda:PATH" apart: *target is "vda" then (g_free ()), else NULL.  Returns
- * the rest, or all of it if that begins with no target.
- */
-const char *split_target (const char *value, char **target);
-
 /* Add what file=VALUE (or VALUE alone) names to *member, a GPtrArray of
  * RequestedFile.  EINVAL if it is meant for another parameter, or is there
  * already.

@@ -22,6 +22,8 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
       "{0}",
   [REMEDY_NAME_TARGET]
     = "write file=TARGET:{q0}",
+  [REMEDY_NO_TARGET]
+    = "for the file {0} write file=./{q0}",
   [REMEDY_ASK_FOR_DISK]
     = "start the server with checkpoint= and ask for disk {0}",
   [REMEDY_CHOOSE_DISK]

@@ -70,57 +70,34 @@ add_text (void *member, const char *key, const char *value, GError **error)
   return true;
 }
 
-/* "vda:WORD", or a word about all disks. */
+/* Whatever is wrong with the value, the message begins with that. */
+static bool
+prefixed (bool ok, const char *key, GError **error)
+{
+  if (!ok)
+    g_prefix_error (error, "%s=", key);
+  return ok;
+}
+
 static bool
 add_word (void *member, const char *key, const char *value, GError **error)
 {
-  GPtrArray *words = *(GPtrArray **) member;
-  RequestedWord *word = g_new0 (RequestedWord, 1);
-  const char *rest = split_target (value, &word->target);
-
-  word->value = g_strdup (rest);
-  g_ptr_array_add (words, word);
-  return *rest || error_set (error, EINVAL, "%s=%s says nothing of disk %s",
-                             key, value, word->target);
+  return prefixed (requested_word_add (*(GPtrArray **) member, value, error),
+                   key, error);
 }
 
-/* "NAME:FORMAT", or a format of all. */
 static bool
 add_format (void *member, const char *key, const char *value, GError **error)
 {
-  GPtrArray *formats = *(GPtrArray **) member;
-  const char *colon = strrchr (value, ':');
-  g_autofree char *name
-    = colon ? g_strndup (value, (gsize) (colon - value)) : NULL;
-
-  if (colon && (!*name || !colon[1]))
-    return error_set (error, EINVAL, "%s=%s is not NAME:FORMAT", key, value);
-  g_ptr_array_add (formats, told_image_new (name, colon ? colon + 1 : value));
-  return true;
+  return prefixed (requested_format_add (*(GPtrArray **) member, value, error),
+                   key, error);
 }
 
-/* The file is read once it is known which disks there are. */
 static bool
 add_secret (void *member, const char *key, const char *value, GError **error)
 {
-  GPtrArray *words = *(GPtrArray **) member;
-
-  if (!add_word (member, key, value, error))
-    return false;
-  RequestedWord *word = g_ptr_array_index (words, words->len - 1);
-  guint64 fd;
-  if (word->value[0] == '-')
-    return g_ascii_string_to_unsigned (word->value + 1, 10, 3, G_MAXINT, &fd,
-                                       NULL)
-      || error_set (error, EINVAL, "%s=%s: after the - belongs the number of a "
-                    "file descriptor, at least 3 (write ./-NAME for a "
-                    "file of that name)",
-                    key, value);
-  char *path = nbdkit_absolute_path (word->value);
-  g_free (word->value);
-  word->value = path;
-  return path || error_set (error, EINVAL, "cannot make %s an absolute path",
-                            value);
+  return prefixed (requested_secret_add (*(GPtrArray **) member, value, error),
+                   key, error);
 }
 
 static bool

@@ -19,6 +19,8 @@ typedef enum {
   REMEDY_ONE_SOURCE,            /* leave one of two out */
   REMEDY_NAME_GUEST,            /* choose one: {0} names them */
   REMEDY_NAME_TARGET,           /* say of which disk the file {0} is */
+  REMEDY_NO_TARGET,             /* name the file {0}, whose name looks like a
+                                 * target's and a file's */
   REMEDY_ASK_FOR_DISK,          /* {0}, and serve the checkpoint that is meant */
   REMEDY_CHOOSE_DISK,           /* ask for one of {0}, or serve one only */
   REMEDY_CHOOSE_REST,           /* ask for disk {0}; of another is said: {1} */

@@ -30,6 +30,20 @@ part_equal (const Part *a, const Part *b)
 }
 
 bool
+part_dirty_bytes (const Disk *disk, const Part *part, guint64 *bytes)
+{
+  const guint64 size = disk_layer (disk, 0)->size;
+  const bool is_whole = part->kind == PART_WHOLE;
+
+  /* A bitmap of a shorter layer says nothing of what lies beyond it. */
+  if (!is_whole && (!part->bitmap || !part->bitmap->counted
+                    || disk_layer (disk, part->layer)->size < size))
+    return false;
+  *bytes = is_whole ? size : part->bitmap->dirty_bytes;
+  return true;
+}
+
+bool
 part_as_it_stood (const Disk *disk, const Part *part)
 {
   return disk->as_it_stood && part->bitmap && !part->bitmap->recording;

@@ -52,6 +52,11 @@ GPtrArray *parts_plan (const Forest *forest, const Disk *disk,
 /* Can the disk's top image hold bitmaps?  ENOENT if not. */
 bool parts_can_record (const Disk *disk, GError **error);
 
+/* How many bytes are dirty in the part, where that is known without its map.
+ * False: it is not.
+ */
+bool part_dirty_bytes (const Disk *disk, const Part *part, guint64 *bytes);
+
 /* Does the part's record end before now, with nothing that goes on?  So it is
  * only of a disk whose bitmaps were named by hand (as_it_stood).
  */

@@ -61,3 +61,30 @@ void source_request_init (SourceRequest *request);
 void source_request_clear (SourceRequest *request);
 void requested_file_free (RequestedFile *file);
 void requested_word_free (RequestedWord *word);
+
+/* How front ends read what is asked for.  Messages begin with the value, so
+ * that the name of a parameter can be put in front.
+ */
+
+/* Take "vda:PATH" apart: *target is "vda" then (g_free ()), else NULL.  Returns
+ * the rest, or all of it if that begins with no target.
+ */
+const char *requested_target (const char *value, char **target);
+
+/* Add "[TARGET:]PATH" to files.  EINVAL if there is no such file but one that
+ * is called like all of it, or it is there already.
+ */
+bool requested_file_add (GPtrArray *files, const char *value, GError **error);
+
+/* Add "[TARGET:]WORD" to words (of RequestedWord). */
+bool requested_word_add (GPtrArray *words, const char *value, GError **error);
+
+/* Add "[NAME:]FORMAT" to formats (of ToldImage): of one image, or of all. */
+bool requested_format_add (GPtrArray *formats, const char *value,
+                           GError **error);
+
+/* As requested_word_add, for "[TARGET:]FILE" or "[TARGET:]-FD".  The file is read once it is
+ * known which disks there are.
+ */
+bool requested_secret_add (GPtrArray *words, const char *value,
+                           GError **error);
