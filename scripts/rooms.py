@@ -19,9 +19,10 @@ import sys
 ROOMS = {
     "plugin": ("nbdkit's plugin", "source parts nbd tree map base nbdkit"),
     "filters": ("nbdkit's filter", "map parts/part-name nbdkit"),
+    "tool": ("the command line", "source tree base"),
     "nbdkit": ("its log", "base/printable"),
     "source": ("where bytes and bitmaps come from",
-               "keeper libvirt qemu parts nbd image tree base"),
+               "keeper libvirt qemu parts nbd image tree map base"),
     "qemu": ("a storage daemon of ours", "image nbd base"),
     "parts": ("which bitmaps make a view", "image tree base"),
     "nbd": ("connections, maps from them", "map base"),
@@ -32,7 +33,7 @@ ROOMS = {
     "map": ("what is dirty", ""),
     "base": ("errors, text, programs", ""),
 }
-ROWS = [["plugin", "nbdkit", "filters"], ["source"], ["libvirt", "qemu", "parts"],
+ROWS = [["tool", "plugin", "nbdkit", "filters"], ["source"], ["libvirt", "qemu", "parts"],
         ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
@@ -45,7 +46,7 @@ def room_of(path):
 
 
 def sources():
-    for folder in ("common", "plugin", "filters", "nbdkit"):
+    for folder in ("common", "plugin", "tool", "filters", "nbdkit"):
         for place, _, names in sorted(os.walk(os.path.join(TOP, folder))):
             for name in sorted(names):
                 if name.endswith((".c", ".h")):

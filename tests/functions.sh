@@ -16,6 +16,7 @@ export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 
 plugin=$builddir/plugin/.libs/nbdkit-checkpoint-plugin.so
 filter=$builddir/filters/bitmap-merge/.libs/nbdkit-bitmap-merge-filter.so
+tool=$builddir/tool/qemu-checkpoint
 test_name=$(basename "$0" .sh)
 tmpdir=$(mktemp -d "${TMPDIR:-/tmp}/checkpoint-test.XXXXXX")
 cd "$tmpdir"
@@ -256,6 +257,22 @@ no_daemon ()
   do
     ! ls -l "/proc/$pid/fd" 2>/dev/null | grep -qF "$tmpdir" || return 1
   done
+}
+
+# tool_says STATUS REGEX ARGS…: the tool ends with that status, and says why in one
+# line that matches.  What it printed is in printed.
+tool_says ()
+{
+  local expected=$1 regex=$2 status=0
+  shift 2
+  bounded "$tool" "$@" >printed 2>refused.log || status=$?
+  cat refused.log
+  [ "$status" -eq "$expected" ] \
+    || fail "qemu-checkpoint $* ended with status $status"
+  [ "$(grep -c . refused.log)" -eq 1 ] || fail "not one line: qemu-checkpoint $*"
+  grep -Eq -- "^qemu-checkpoint: .*($regex)" refused.log \
+    || fail "no '$regex': qemu-checkpoint $*"
+  leaves_nothing "$tmpdir"
 }
 
 # refuses_export REGEX EXPORT ARGS…: the server starts, but a client that

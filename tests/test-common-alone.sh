@@ -13,6 +13,11 @@ mapfile -t objects < <(find "$builddir/common" -name '*.o' -path '*/.libs/*')
 nm -u "${objects[@]}" | grep -E '\<(nbdkit|plugin|settings|exports|handle|open_parts?)_' \
   && fail "common/ needs more than itself"
 
+# Nor does the tool know nbdkit, or need its files.
+requires ldd
+nm "$tool" | grep -E '\<nbdkit_' && fail "the tool knows nbdkit"
+! ldd "$tool" | grep nbdkit || fail "the tool needs nbdkit"
+
 # What is typed is the front end's to say.  (libvirt's XML has quotes after =.)
 common=$srcdir/common
 [ -d "$common/base" ] || fail "$common is not there"

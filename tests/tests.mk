@@ -133,6 +133,8 @@ script_tests = \
 	tests/test-shared-map.sh \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
+	tests/test-tool-list.sh \
+	tests/test-tool-virsh.sh \
 	tests/test-tree.sh \
 	tests/test-uri-iothread.sh \
 	tests/test-uri-layers.sh \
@@ -286,6 +288,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
+	tests/tool-virsh.py \
 	tests/two-servers.sh \
 	tests/vanishing-clients.sh
 
@@ -296,6 +299,7 @@ tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
 tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
 	$(parts_models)
 EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h
+tests_unit_remedy_SOURCES = tests/unit/remedy.c tool/remedies.c
 tests_unit_told_chain_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 tests_unit_offer_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Tests of common/base/remedy.c and error.c's part in it, with nbdkit's table.
+ * Tests of common/base/remedy.c and error.c's part in it, with the
+ * tables of both front ends.
  */
 #include <config.h>
 
@@ -10,17 +11,19 @@
 
 #include "base/error.h"
 #include "plugin/remedies.h"
+#include "tool/say.h"
 
 /* Nobody is left without what to type, and each place has a word that can be. */
 static void
-test_table (void)
+test_table (gconstpointer data)
 {
   static const char *const words[] = { "a", "b", "c", NULL };
+  const char *const *remedies = data;
 
-  g_assert_null (nbdkit_remedies[REMEDY_NONE]);
+  g_assert_null (remedies[REMEDY_NONE]);
   for (guint i = REMEDY_NONE + 1; i < REMEDY_COUNT; i++) {
     g_test_message ("remedy %u", i);
-    const char *text = nbdkit_remedies[i];
+    const char *text = remedies[i];
     g_assert_nonnull (text);
     for (const char *at = text; (at = strchr (at, '{')); at++) {
       const char *number = at[1] == 'q' ? at + 2 : at + 1;
@@ -28,7 +31,7 @@ test_table (void)
       g_assert_cmpint (*number, <, '0' + REMEDY_WORDS);
       g_assert_cmpint (number[1], ==, '}');
     }
-    g_autofree char *filled = remedy_text (nbdkit_remedies, (Remedy) i, words);
+    g_autofree char *filled = remedy_text (remedies, (Remedy) i, words);
     g_assert_null (strpbrk (filled, "{}\n"));
   }
 }
@@ -118,7 +121,8 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/remedy/table", test_table);
+  g_test_add_data_func ("/remedy/table/nbdkit", nbdkit_remedies, test_table);
+  g_test_add_data_func ("/remedy/table/tool", tool_remedies, test_table);
   g_test_add_func ("/remedy/words", test_words);
   g_test_add_func ("/remedy/stays", test_stays);
   g_test_add_func ("/remedy/few-words", test_few_words);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tool/command.h"
+
+#define INDENT 24
+
+static void
+print_row (const char *what, const char *help)
+{
+  printf ("  %-*s", INDENT, what);
+  if (strlen (what) >= INDENT)
+    printf ("\n  %*s", INDENT, "");
+  printf ("%s\n", help);
+}
+
+void
+print_help (void)
+{
+  puts ("Usage: qemu-checkpoint COMMAND OPTIONS\n"
+        "\n"
+        "Look at a virtual machine's checkpoints: in a stopped guest's images\n"
+        "(--file), at libvirt (--libvirt and --domain), or in the documents\n"
+        "that libvirt keeps of them (--tree).\n"
+        "\n"
+        "Commands:");
+  for (const Command *command = all_commands; command->name; command++) {
+    g_autofree char *usage
+      = g_strjoin (" ", command->name, command->word, NULL);
+    print_row (usage, command->help);
+  }
+  puts ("\n"
+        "qemu-checkpoint COMMAND --help tells of each, and qemu-checkpoint\n"
+        "--version of this one's version.");
+}
+
+static void
+print_options (const char *title, guint all, guint groups)
+{
+  if (!(all & groups))
+    return;
+  printf ("\n%s:\n", title);
+  for (const Option *row = all_options; row->name; row++) {
+    g_autofree char *usage
+      = g_strdup_printf ("--%s%s%s", row->name, row->argument ? "=" : "",
+                         row->argument ? row->argument : "");
+    if (row->groups & groups)
+      print_row (usage, row->help);
+  }
+}
+
+void
+print_command_help (const Command *command)
+{
+  printf ("Usage: qemu-checkpoint %s%s%s OPTIONS\n\n%s.\n", command->name,
+          command->word ? " " : "", command->word ? command->word : "",
+          command->help);
+  print_options ("Options", command->options,
+                 command->options & ~(guint) OPTIONS_SOURCE);
+  print_options ("Whose checkpoints", command->options, OPTIONS_SOURCE);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What --json prints.
+ */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+#include "tool/subject.h"
+
+/* Members of the object that is being built.  text: NULL is null; what is not
+ * UTF-8 in it becomes U+FFFD.
+ */
+void json_add_text (JsonBuilder *builder, const char *name, const char *text);
+void json_add_number (JsonBuilder *builder, const char *name, guint64 number);
+void json_add_bool (JsonBuilder *builder, const char *name, bool value);
+
+/* The members that tell of a checkpoint; with its sizes if subject has a source
+ * or knows why not, and with_sizes.
+ */
+void json_add_checkpoint (JsonBuilder *builder, const Subject *subject,
+                          const Checkpoint *checkpoint, bool with_sizes);
+
+/* All of it. */
+void json_print (JsonBuilder *builder);

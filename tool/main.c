@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * qemu-checkpoint: libvirt's calls on checkpoints for everybody, with libvirt
+ * or without it.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "tool/command.h"
+#include "tool/say.h"
+
+#define NAMES_SHOWN 12
+
+const Command all_commands[] = {
+  { "list", NULL, "List checkpoints",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_LIST, command_list },
+  { .name = NULL }
+};
+
+const Command *
+command_lookup (const char *name)
+{
+  for (const Command *command = all_commands; command->name; command++)
+    if (strcmp (command->name, name) == 0)
+      return command;
+  return NULL;
+}
+
+static Status
+unknown_command (const char *name, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+
+  for (const Command *command = all_commands; command->name; command++)
+    g_ptr_array_add (names, (char *) command->name);
+  g_autofree char *nearest = nearest_names (name, names, NAMES_SHOWN);
+  error_set (error, EINVAL, "%s%s; commands are: %s",
+             name ? "there is no command " : "no command is given",
+             name ? name : "", nearest);
+  return STATUS_FAILED;
+}
+
+/* A word too many may be what --tree, which draws, does not take. */
+static bool
+check_words (const Command *command, const Options *options, GError **error)
+{
+  const guint wanted = command->word ? 1 : 0;
+
+  if (options->words->len < wanted)
+    return error_set (error, EINVAL, "%s of what?  Write qemu-checkpoint %s "
+                      "%s", command->name, command->name, command->word);
+  if (options->words->len == wanted)
+    return true;
+  const char *word = g_ptr_array_index (options->words, wanted);
+  if (options->draw)
+    return error_set (error, EINVAL, "--tree alone draws, and takes no %s; "
+                      "for documents write --tree=%s", word, word);
+  return error_set (error, EINVAL, "%s takes no further word, and is given %s",
+                    command->name, word);
+}
+
+static Status
+run_command (const Command *command, char **arguments, GError **error)
+{
+  Options options;
+  Status status = STATUS_FAILED;
+
+  options_init (&options);
+  if (options_parse (&options, command->options, arguments, error)) {
+    if (options.help) {
+      print_command_help (command);
+      status = STATUS_FINE;
+    }
+    else if (check_words (command, &options, error))
+      status = command->run (&options, error);
+  }
+  options_clear (&options);
+  return status;
+}
+
+static Status
+run (char **arguments, GError **error)
+{
+  const char *first = arguments[0];
+  const Command *command = first ? command_lookup (first) : NULL;
+
+  if (command)
+    return run_command (command, arguments + 1, error);
+  if (!first || (strcmp (first, "--help") != 0
+                 && strcmp (first, "--version") != 0
+                 && strcmp (first, "--complete") != 0))
+    return unknown_command (first, error);
+  if (first[2] == 'h')
+    print_help ();
+  else if (first[2] == 'v')
+    puts ("qemu-checkpoint " PACKAGE_VERSION);
+  else
+    complete (arguments + 1);
+  return STATUS_FINE;
+}
+
+int
+main (int argc G_GNUC_UNUSED, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+
+  setlocale (LC_CTYPE, "");
+  /* A program of ours that ends, or a reader that has enough, is told of by the
+   * call that writes.
+   */
+  signal (SIGPIPE, SIG_IGN);
+  Status status = run (argv + 1, &error);
+  if (error)
+    reporter_warn_error (&tool_reporter, error);
+  errno = 0;
+  if (fflush (stdout) != 0 || ferror (stdout)) {
+    if (errno != EPIPE)
+      fprintf (stderr, "qemu-checkpoint: cannot write: %s\n",
+               g_strerror (errno));
+    status = STATUS_FAILED;
+  }
+  return (int) status;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "tool/options.h"
+
+#define NAMES_SHOWN 8
+
+static bool
+set_flag (void *member, const char *value G_GNUC_UNUSED,
+          GError **error G_GNUC_UNUSED)
+{
+  *(bool *) member = true;
+  return true;
+}
+
+static bool
+set_text (void *member, const char *value, GError **error G_GNUC_UNUSED)
+{
+  *(char **) member = g_strdup (value);
+  return true;
+}
+
+static bool
+add_text (void *member, const char *value, GError **error G_GNUC_UNUSED)
+{
+  g_ptr_array_add (*(GPtrArray **) member, g_strdup (value));
+  return true;
+}
+
+static bool
+add_file (void *member, const char *value, GError **error)
+{
+  return requested_file_add (*(GPtrArray **) member, value, error);
+}
+
+static bool
+add_word (void *member, const char *value, GError **error)
+{
+  return requested_word_add (*(GPtrArray **) member, value, error);
+}
+
+static bool
+add_format (void *member, const char *value, GError **error)
+{
+  return requested_format_add (*(GPtrArray **) member, value, error);
+}
+
+static bool
+add_secret (void *member, const char *value, GError **error)
+{
+  return requested_secret_add (*(GPtrArray **) member, value, error);
+}
+
+/* What libvirt is told goes in XML. */
+static bool
+set_utf8 (void *member, const char *value, GError **error)
+{
+  return g_utf8_validate (value, -1, NULL)
+    ? set_text (member, value, error)
+    : error_set (error, EINVAL, "%s is not valid UTF-8, which libvirt requires",
+                 value);
+}
+
+#define MEMBER(path) G_STRUCT_OFFSET (Options, path)
+#define FLAG(name, groups, path, help) \
+  { name, NULL, ARGUMENT_NONE, groups, MEMBER (path), set_flag, true, help }
+
+/* --tree draws, as virsh's does, and --tree=DIR says where documents are, as
+ * nbdkit's tree=DIR does: a command that has both tells them by the =.
+ */
+const Option all_options[] = {
+  { "file", "[TARGET:]IMG", ARGUMENT_FILE, OPTIONS_SOURCE,
+    MEMBER (request.files), add_file, true,
+    "A stopped guest's disk (repeat for more)" },
+  { "libvirt", "URI", ARGUMENT_TEXT, OPTIONS_SOURCE,
+    MEMBER (request.libvirt), set_utf8, false,
+    "A guest of this libvirt's, running or stopped (with --domain)" },
+  { "domain", "NAME|UUID", ARGUMENT_TEXT, OPTIONS_SOURCE,
+    MEMBER (request.domain), set_utf8, false,
+    "The guest, of --libvirt, or in --tree" },
+  { "tree", "DIR|FILE", ARGUMENT_FILE, OPTIONS_SOURCE,
+    MEMBER (tree), set_text, false,
+    "libvirt's checkpoint documents, alone or with --file" },
+  { "format", "[TARGET:]FORMAT", ARGUMENT_TEXT, OPTIONS_SOURCE,
+    MEMBER (request.formats), add_word, true,
+    "What an image is, if not qcow2" },
+  { "backing-format", "[NAME:]FORMAT", ARGUMENT_TEXT, OPTIONS_SOURCE,
+    MEMBER (request.backing_formats), add_format, true,
+    "What a backing file is, where that is not recorded" },
+  { "backing", "NAME", ARGUMENT_TEXT, OPTIONS_SOURCE,
+    MEMBER (request.backings), add_text, true,
+    "A backing file on a network that may be read" },
+  { "secret", "[TARGET:]FILE", ARGUMENT_FILE, OPTIONS_SOURCE,
+    MEMBER (request.secrets), add_secret, true,
+    "The passphrase of encrypted images, or -FD" },
+
+  FLAG ("tree", OPTIONS_LIST, draw,
+        "Draw the forest"),
+  FLAG ("roots", OPTIONS_LIST, roots,
+        "Only checkpoints without a parent"),
+  FLAG ("leaves", OPTIONS_LIST, leaves,
+        "Only checkpoints without children"),
+  FLAG ("no-leaves", OPTIONS_LIST, no_leaves,
+        "Only checkpoints with children"),
+  FLAG ("topological", OPTIONS_LIST, topological,
+        "Parents before children, rather than by name"),
+  FLAG ("parent", OPTIONS_LIST, parent,
+        "Show each one's parent"),
+  { "from", "NAME", ARGUMENT_CHECKPOINT, OPTIONS_LIST,
+    MEMBER (from), set_text, false,
+    "Only the children of this checkpoint" },
+  FLAG ("descendants", OPTIONS_LIST, descendants,
+        "With --from, all its descendants"),
+  FLAG ("name", OPTIONS_LIST, name_only,
+        "Names only"),
+
+  FLAG ("no-domain", OPTIONS_SHOW, no_domain,
+        "Leave the guest's definition out"),
+  FLAG ("security-info", OPTIONS_SHOW, security_info,
+        "With --libvirt, passwords in the definition, too"),
+
+  FLAG ("size", OPTIONS_LIST | OPTIONS_SHOW, size,
+        "How many bytes are dirty since the checkpoint"),
+  FLAG ("json", OPTIONS_ALL, json,
+        "Print JSON, for programs"),
+  FLAG ("help", OPTIONS_ALL, help,
+        "Print this, and leave"),
+  { .name = NULL }
+};
+
+void
+options_init (Options *options)
+{
+  *options = (Options) {
+    .words = g_ptr_array_new_with_free_func (g_free),
+  };
+  source_request_init (&options->request);
+}
+
+void
+options_clear (Options *options)
+{
+  source_request_clear (&options->request);
+  g_ptr_array_unref (options->words);
+  g_free (options->tree);
+  g_free (options->from);
+}
+
+const Option *
+option_lookup (const char *argument, guint groups, const char **value)
+{
+  const char *equals = strchr (argument, '=');
+  const gsize length = equals ? (gsize) (equals - argument) : strlen (argument);
+  const Option *found = NULL;
+
+  *value = equals ? equals + 1 : NULL;
+  for (const Option *row = all_options; row->name; row++) {
+    if (!(row->groups & groups) || length != strlen (row->name) + 2
+        || strncmp (row->name, argument + 2, length - 2) != 0)
+      continue;
+    if (!found || !row->argument == !equals)
+      found = row;
+  }
+  return found;
+}
+
+static bool
+unknown_option (const char *argument, guint groups, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+
+  for (const Option *row = all_options; row->name; row++)
+    if (row->groups & groups)
+      g_ptr_array_add (names, g_strdup_printf ("--%s", row->name));
+  g_autofree char *name = g_strndup (argument, strcspn (argument, "="));
+  g_autofree char *nearest = nearest_names (name, names, NAMES_SHOWN);
+  return error_set (error, EINVAL, "there is no option %s; there are: %s",
+                    name, nearest);
+}
+
+/* *arguments: at the option; left at the last word that was read. */
+static bool
+read_option (Options *options, guint groups, GHashTable *given,
+             char ***arguments, GError **error)
+{
+  const char *argument = **arguments;
+  const char *value;
+  const Option *row = g_str_has_prefix (argument, "--")
+    ? option_lookup (argument, groups, &value) : NULL;
+
+  if (!row)
+    return unknown_option (argument, groups, error);
+  if (value && !row->argument)
+    return error_set (error, EINVAL, "--%s takes no value, and is given %s",
+                      row->name, value);
+  if (row->argument && !value)
+    value = *++*arguments;
+  if (row->argument && (!value || !*value))
+    return error_set (error, EINVAL, "--%s has no value; write --%s=%s",
+                      row->name, row->name, row->argument);
+  if (!g_hash_table_add (given, (gpointer) row) && !row->repeats)
+    return error_set (error, EINVAL, "--%s is given twice", row->name);
+  if (row->set (G_STRUCT_MEMBER_P (options, row->member), value, error))
+    return true;
+  g_prefix_error (error, "--%s=", row->name);
+  return false;
+}
+
+bool
+options_parse (Options *options, guint groups, char **arguments,
+               GError **error)
+{
+  g_autoptr (GHashTable) given = g_hash_table_new (NULL, NULL);
+  bool only_words = false;
+
+  for (; *arguments; arguments++) {
+    const char *argument = *arguments;
+    if (!only_words && strcmp (argument, "--") == 0)
+      only_words = true;
+    else if (only_words || argument[0] != '-' || !argument[1])
+      g_ptr_array_add (options->words, g_strdup (argument));
+    else if (!read_option (options, groups, given, &arguments, error))
+      return false;
+  }
+  return true;
+}

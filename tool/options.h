@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The one table of options: how they are read, what --help says of them, and
+ * what the shell completes.
+ */
+#pragma once
+
+#include "source/request.h"
+
+/* Which commands take an option. */
+typedef enum {
+  OPTIONS_ALL    = 1 << 0,
+  OPTIONS_SOURCE = 1 << 1,      /* whose checkpoints are meant */
+  OPTIONS_LIST   = 1 << 2,
+  OPTIONS_SHOW   = 1 << 3,
+} OptionGroup;
+
+typedef struct {
+  SourceRequest request;
+  char *tree;                   /* where libvirt's documents are; NULL */
+  bool help, json;
+  /* What a list, or a document, has */
+  bool draw, roots, leaves, no_leaves, topological, parent, descendants, size,
+    name_only, no_domain, security_info;
+  char *from;
+  GPtrArray *words;             /* of char *: what is no option */
+} Options;
+
+/* What an option's argument is, for the shell. */
+typedef enum {
+  ARGUMENT_NONE,                /* it takes none */
+  ARGUMENT_TEXT,
+  ARGUMENT_FILE,
+  ARGUMENT_CHECKPOINT,
+} ArgumentKind;
+
+typedef struct {
+  const char *name;             /* without the dashes */
+  const char *argument;         /* "NAME"; NULL: it takes none */
+  ArgumentKind kind;
+  guint groups;
+  glong member;                 /* of Options */
+  bool (*set) (void *member, const char *value, GError **error);
+  bool repeats;
+  const char *help;
+} Option;
+
+/* All of them, up to one without a name. */
+extern const Option all_options[];
+
+void options_init (Options *options);
+void options_clear (Options *options);
+
+/* Read what follows a command that takes options of these groups.  EINVAL, and
+ * what is wrong with which.
+ */
+bool options_parse (Options *options, guint groups, char **arguments,
+                    GError **error);
+
+/* "--from" or "--from=NAME" → its row; *value: what follows the =, borrowed,
+ * or NULL.  NULL: these groups have none of that name.
+ */
+const Option *option_lookup (const char *argument, guint groups,
+                             const char **value);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The one place that knows which option of the tool's helps against what.
+ * Where none does, since a backup is needed, nbdkit's plugin makes one.
+ */
+#include <config.h>
+
+#include "tool/say.h"
+
+/* Without -U, nbdkit would listen on all networks. */
+#define NBDKIT "nbdkit -U ./nbd.sock "
+
+const char *const tool_remedies[REMEDY_COUNT] = {
+  [REMEDY_NAME_SOURCE]
+    = "add --file=IMG for a stopped guest's disk, --libvirt=URI for a guest of "
+      "libvirt's, or --tree=DIR for its documents",
+  [REMEDY_ONE_SOURCE]
+    = "leave out one of --file and --libvirt",
+  [REMEDY_NAME_GUEST]
+    = "add --domain= with the name or, where they share it, the UUID of one: "
+      "{0}",
+  [REMEDY_NAME_TARGET]
+    = "write --file=TARGET:{q0}",
+  [REMEDY_NO_TARGET]
+    = "for the file {0} write --file=./{q0}",
+  [REMEDY_ASK_FOR_DISK]
+    = "name the checkpoint, and disk {0}",
+  [REMEDY_CHOOSE_DISK]
+    = "name one of {0}",
+  [REMEDY_CHOOSE_REST]
+    = "for what is left, name disk {0}; {1}",
+  [REMEDY_CHOOSE_CHECKPOINT]
+    = "name one of disk {0}",
+  [REMEDY_OTHER_BASE]
+    = "for another, end the backup and begin one since {0}",
+  [REMEDY_UNITE]
+    = "to read it, start " NBDKIT "--filter=bitmap-merge checkpoint{0}",
+  [REMEDY_LEAVE_TREE_OUT]
+    = "without --tree, it is a checkpoint by itself",
+  [REMEDY_GIVE_TREE]
+    = "add --tree=DIR if there is a checkpoint tree, else make a full backup",
+
+  [REMEDY_NAME_BITMAP]
+    = "if the job was begun since {1}, its bitmap is {0}",
+  [REMEDY_CHOOSE_BITMAP]
+    = "choose another, or export it (qemu-nbd -B {q0})",
+  [REMEDY_EXPORT_LAYER]
+    = "export it there, too (qemu-nbd -B {q0}), or leave out the layer if it "
+      "was in no use any more when the bitmap was made",
+  [REMEDY_CERTIFICATES]
+    = "put it there",
+  [REMEDY_START_AGAIN]
+    = "try again",
+  [REMEDY_LET_US_BEGIN]
+    = "nbdkit's checkpoint plugin begins a backup itself, and ends it before "
+      "it leaves",
+
+  [REMEDY_FULL_BACKUP]
+    = "make a full backup{0}",
+  [REMEDY_READ_AS]
+    = "make a full backup of it, with a new checkpoint, or, once no guest runs "
+      "from it, look at it as {0}: qemu-checkpoint list --size "
+      "--file={q0}:{q1} --from={q2}",
+  [REMEDY_BACKING_FORMAT]
+    = "say it with --backing-format=FORMAT (mostly qcow2 or raw), or to record "
+      "it, {0}",
+  [REMEDY_NAME_BACKING]
+    = "if it may, add --backing={q0}",
+  [REMEDY_GIVE_SECRET]
+    = "name the file that holds its passphrase: --secret={0}:FILE",
+  [REMEDY_EXPORT_DISK]
+    = "export the disk with qemu-storage-daemon",
+  [REMEDY_NOT_QCOW2]
+    = "name the guest's qcow2 disk; others hold no checkpoints",
+  [REMEDY_GUEST_RUNS]
+    = "use --libvirt for a running guest, or stop it",
+  [REMEDY_GUEST_OR_BITMAP]
+    = "if a guest runs, use --libvirt; if not, make a full backup, and then, "
+      "to remove the bitmap, {0}",
+
+  [REMEDY_BEGIN_BACKUP]
+    = "to read, begin a backup: " NBDKIT "checkpoint libvirt=URI domain=GUEST "
+      "checkpoint=NAME",
+  [REMEDY_FIRST_CHECKPOINT]
+    = "virsh checkpoint-create-as GUEST NAME makes the first",
+  [REMEDY_RECORD_DISK]
+    = "make a full backup with a new checkpoint, which records it from then on "
+      "if it is qcow2",
+  [REMEDY_UNRECORDED]
+    = "a backup since {0} has none of its changes",
+  [REMEDY_FULL_VIEW]
+    = "make a full backup",
+  [REMEDY_FULL_ALONE]
+    = "make a full backup{0}",
+  [REMEDY_SERVE_WHOLE]
+    = "a backup has it whole, or not at all",
+  [REMEDY_OTHER_NAME]
+    = "choose another name, or {0}",
+  [REMEDY_NO_CHECKPOINT]
+    = "start it, or make none",
+  [REMEDY_SOCKET_DIR]
+    = "choose another folder for the socket",
+  [REMEDY_SOCKET_DIR_BY_GROUP]
+    = "be root, or choose a folder whose group both users have, and that hands "
+      "it down (chmod g+s)",
+  [REMEDY_SCRATCH_DIR]
+    = "choose another folder for scratch files",
+  [REMEDY_CONFINEMENT]
+    = "if AppArmor or SELinux confine QEMU, they must allow it both folders",
+  [REMEDY_NO_TLS]
+    = "ask for no encryption",
+  [REMEDY_SAY_TLS]
+    = "say whether the data is to be encrypted",
+  [REMEDY_TAKE_OVER]
+    = "end it with: {0} && rm -r {q1}",
+  [REMEDY_SEE_OTHERS]
+    = "to see it, type pgrep -a nbdkit",
+};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include <stdio.h>
+
+#include "tool/say.h"
+
+static void
+warn (const char *line)
+{
+  fprintf (stderr, "qemu-checkpoint: %s\n", line);
+}
+
+const Reporter tool_reporter = {
+  .name     = "qemu-checkpoint",
+  .warn     = warn,
+  .remedies = tool_remedies,
+};
+
+static void
+keep_quiet (const char *line G_GNUC_UNUSED)
+{
+}
+
+const Reporter silent_reporter = {
+  .name = "qemu-checkpoint",
+  .warn = keep_quiet,
+};

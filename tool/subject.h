@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What a command looks at: checkpoints, and disks where they can be looked at,
+ * too.
+ */
+#pragma once
+
+#include "source/catalogue.h"
+#include "tool/options.h"
+
+typedef struct {
+  const Forest *forest;
+  Forest *loaded;               /* the same, if no source has it */
+  Source *source;               /* NULL: there are no disks to look at */
+  Catalogue *catalogue;         /* of source */
+  const char *no_sizes;         /* why there is none; static */
+} Subject;
+
+/* with_disks: more than the checkpoints is wanted. */
+bool subject_open (Subject *subject, const Options *options, bool with_disks,
+                   const Reporter *reporter, GError **error);
+void subject_clear (Subject *subject);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Subject, subject_clear)
+
+/* The checkpoint of that name; NULL with ENOENT and those there are. */
+const Checkpoint *subject_checkpoint (const Subject *subject,
+                                      const char *name, GError **error);
+
+/* What is dirty on one disk. */
+typedef struct {
+  char *target;
+  guint64 bytes;
+  char *why;                    /* it cannot be told; NULL: it is */
+} DiskSize;
+
+/* Of the disks that the checkpoint covers: a new array of DiskSize.  *total:
+ * the sum.  *known: it is, for each of them.
+ */
+GPtrArray *subject_sizes (const Subject *subject,
+                          const Checkpoint *checkpoint, guint64 *total,
+                          bool *known);
