@@ -133,7 +133,9 @@ script_tests = \
 	tests/test-shared-map.sh \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
+	tests/test-tool-info.sh \
 	tests/test-tool-list.sh \
+	tests/test-tool-show.sh \
 	tests/test-tool-virsh.sh \
 	tests/test-tree.sh \
 	tests/test-uri-iothread.sh \

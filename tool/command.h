@@ -29,7 +29,11 @@ extern const Command all_commands[];
 /* NULL: there is none of that name. */
 const Command *command_lookup (const char *name);
 
+Status command_current (const Options *options, GError **error);
+Status command_info (const Options *options, GError **error);
 Status command_list (const Options *options, GError **error);
+Status command_parent (const Options *options, GError **error);
+Status command_show (const Options *options, GError **error);
 
 /* What could follow these words of a command line, of which the last is being
  * typed: one a line.

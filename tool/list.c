@@ -7,11 +7,9 @@
 #include <config.h>
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "base/printable.h"
 #include "tool/command.h"
 #include "tool/draw.h"
 #include "tool/json-print.h"
@@ -92,9 +90,7 @@ print_names (const GPtrArray *selected)
 {
   for (guint i = 0; i < selected->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (selected, i);
-    g_autofree char *name = g_strdup (checkpoint->name);
-    printable_make (name);
-    puts (name);
+    print_name (checkpoint->name);
   }
 }
 

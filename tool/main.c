@@ -22,6 +22,14 @@
 const Command all_commands[] = {
   { "list", NULL, "List checkpoints",
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_LIST, command_list },
+  { "show", "NAME", "Print a checkpoint's document",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_SHOW, command_show },
+  { "info", "NAME", "Tell of a checkpoint",
+    OPTIONS_ALL | OPTIONS_SOURCE, command_info },
+  { "parent", "NAME", "Name a checkpoint's parent",
+    OPTIONS_ALL | OPTIONS_SOURCE, command_parent },
+  { "current", NULL, "Name the current checkpoint",
+    OPTIONS_ALL | OPTIONS_SOURCE, command_current },
   { .name = NULL }
 };
 

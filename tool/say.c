@@ -5,7 +5,17 @@
 
 #include <stdio.h>
 
+#include "base/printable.h"
 #include "tool/say.h"
+
+void
+print_name (const char *name)
+{
+  g_autofree char *shown = g_strdup (name);
+
+  printable_make (shown);
+  puts (shown);
+}
 
 static void
 warn (const char *line)

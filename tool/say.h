@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What goes to the standard error: a line each, with what to type.
+ * What is said, a line each; errors with what to type.
  */
 #pragma once
 
@@ -10,6 +10,9 @@
 
 /* By Remedy. */
 extern const char *const tool_remedies[REMEDY_COUNT];
+
+/* On a line of the standard output; the name is made printable. */
+void print_name (const char *name);
 
 extern const Reporter tool_reporter;
 /* For who completes a word: nobody would see it. */

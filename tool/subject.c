@@ -83,6 +83,7 @@ subject_open (Subject *subject, const Options *options,
     g_propagate_error (error, failure);
     return false;
   }
+  subject->has_documents = tree || request->libvirt;
   if (!tree || request->files->len > 0)
     return open_source (subject, request, tree, reporter, error);
   subject->forest = subject->loaded = tree;
@@ -110,4 +111,11 @@ subject_checkpoint (const Subject *subject, const char *name, GError **error)
   if (!found)
     parts_unknown_checkpoint (subject->forest, name, error);
   return found;
+}
+
+const Checkpoint *
+subject_named (const Subject *subject, const Options *options, GError **error)
+{
+  return subject_checkpoint (subject, g_ptr_array_index (options->words, 0),
+                             error);
 }

@@ -15,6 +15,7 @@ typedef struct {
   Source *source;               /* NULL: there are no disks to look at */
   Catalogue *catalogue;         /* of source */
   const char *no_sizes;         /* why there is none; static */
+  bool has_documents;           /* not bitmaps alone */
 } Subject;
 
 /* with_disks: more than the checkpoints is wanted. */
@@ -26,6 +27,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Subject, subject_clear)
 /* The checkpoint of that name; NULL with ENOENT and those there are. */
 const Checkpoint *subject_checkpoint (const Subject *subject,
                                       const char *name, GError **error);
+
+/* The same for the word that a command was given. */
+const Checkpoint *subject_named (const Subject *subject,
+                                 const Options *options, GError **error);
 
 /* What is dirty on one disk. */
 typedef struct {

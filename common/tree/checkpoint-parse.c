@@ -309,3 +309,40 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
     return NULL;
   return g_steal_pointer (&checkpoint);
 }
+
+static void
+fill_size (xmlNode *node, const CheckpointDisk *disk)
+{
+  char digits[21];
+
+  xmlUnsetProp (node, (const xmlChar *) "size");
+  if (!disk->has_size)
+    return;
+  g_snprintf (digits, sizeof digits, "%" G_GUINT64_FORMAT, disk->size);
+  xmlSetProp (node, (const xmlChar *) "size", (const xmlChar *) digits);
+}
+
+/* The disks stand in the order of the elements that they were read from. */
+char *
+checkpoint_fill_sizes (const Checkpoint *checkpoint, const char *text,
+                       gsize length, GError **error)
+{
+  XmlRules all = rules;
+  all.domain_depth = 0;
+  const xmlNode *root;
+  g_autoptr (xmlDoc) doc = xml_parse (text, length, &all, &root, error);
+  const xmlNode *disks = doc ? xml_child (root, "disks") : NULL;
+  guint place = 0;
+
+  if (!doc)
+    return NULL;
+  for (xmlNode *node = disks ? disks->children : NULL; node; node = node->next)
+    if (xml_is_element (node, "disk") && place < checkpoint->disks->len)
+      fill_size (node, g_ptr_array_index (checkpoint->disks, place++));
+  xmlBuffer *buffer = xmlBufferCreate ();
+  xmlNodeDump (buffer, doc, (xmlNode *) root, 0, 0);
+  char *filled = g_strconcat ((const char *) xmlBufferContent (buffer), "\n",
+                              NULL);
+  xmlBufferFree (buffer);
+  return filled;
+}

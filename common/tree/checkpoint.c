@@ -43,6 +43,7 @@ checkpoint_free (Checkpoint *checkpoint)
   if (!checkpoint)
     return;
   g_ref_string_release (checkpoint->name);
+  g_free (checkpoint->file);
   g_free (checkpoint->description);
   g_clear_pointer (&checkpoint->parent_name, g_ref_string_release);
   g_ptr_array_unref (checkpoint->disks);

@@ -43,6 +43,8 @@ typedef struct DomainDisk {
 typedef struct Checkpoint Checkpoint;
 struct Checkpoint {
   GRefString *name;             /* never NULL */
+  char *file;                   /* the document that it was loaded from
+                                 * (load.h); NULL: none */
   char *description;            /* g_malloc'd, may be set; NULL if none */
   GRefString *parent_name;      /* NULL: a root */
   bool has_creation_time;
@@ -106,6 +108,12 @@ Checkpoint *checkpoint_parse (const char *text, gsize length,
  *
  * Returns a new string ending in a newline; g_free ().  Cannot fail. */
 char *checkpoint_format (const Checkpoint *checkpoint);
+
+/* The document text, which is the checkpoint's, with the sizes that the
+ * checkpoint has for its disks, and else as it is.  Returns a new string;
+ * g_free ().  NULL with an error as checkpoint_parse. */
+char *checkpoint_fill_sizes (const Checkpoint *checkpoint, const char *text,
+                             gsize length, GError **error);
 
 /* A new checkpoint that covers no disk, for trees that do not come from XML.
  * name: any string that is not empty, such as a QEMU bitmap name; copied. */

@@ -127,10 +127,11 @@ read_file (Loader *loader, int fd, gsize *length, GError **error)
                     "is it a checkpoint?", CHECKPOINT_MAX_BYTES);
 }
 
-/* Errors do not name the file yet. */
+/* Errors do not name the file yet.  path: taken. */
 static bool
-load_fd (Loader *loader, int fd, GError **error)
+load_fd (Loader *loader, int fd, char *path, GError **error)
 {
+  g_autofree char *file = path;
   g_autoptr (Checkpoint) checkpoint = NULL;
   gsize length = 0;
 
@@ -141,14 +142,15 @@ load_fd (Loader *loader, int fd, GError **error)
   if (!checkpoint || !check_guest (loader, checkpoint, error)
       || !forest_add (loader->forest, checkpoint, error))
     return false;
-  (void) g_steal_pointer (&checkpoint);
+  g_steal_pointer (&checkpoint)->file = g_steal_pointer (&file);
   return true;
 }
 
 /* Load one entry of a directory.  Other kinds of files are not even opened,
  * for opening a device can have effects. */
 static bool
-load_entry (Loader *loader, int directory, const char *name, GError **error)
+load_entry (Loader *loader, int directory, const char *path, const char *name,
+            GError **error)
 {
   struct stat status;
 
@@ -166,7 +168,7 @@ load_entry (Loader *loader, int directory, const char *name, GError **error)
   if (fd == -1)
     return error_set (error, errno, "cannot be opened: %s",
                       g_strerror (errno));
-  return load_fd (loader, fd, error);
+  return load_fd (loader, fd, g_build_filename (path, name, NULL), error);
 }
 
 static int
@@ -270,7 +272,7 @@ load_directory (Loader *loader, DIR *directory, const char *path,
 
     if (!check_bounds (loader, path, error))
       return false;
-    if (load_entry (loader, dirfd (directory), name, &reason))
+    if (load_entry (loader, dirfd (directory), path, name, &reason))
       continue;
     error_set (&line, reason->code, "%s/%s: %s", path, name,
                reason->message);
@@ -301,7 +303,7 @@ load_path (Loader *loader, const char *path, GError **error)
     return load_directory (loader, directory, path, error);
   }
   /* Not a directory. */
-  return load_fd (loader, fd, &reason)
+  return load_fd (loader, fd, g_strdup (path), &reason)
     || error_set (error, reason->code, "%s: %s", path,
                           reason->message);
 }
@@ -361,4 +363,29 @@ tree_load (const char *path, const char *domain, GPtrArray *skipped,
     return NULL;
   forest_link (forest);
   return g_steal_pointer (&forest);
+}
+
+char *
+tree_load_document (const Checkpoint *checkpoint, gsize *length,
+                    GError **error)
+{
+  g_autofree char *buffer = g_malloc (CHECKPOINT_MAX_BYTES + 2);
+  Loader loader = { .buffer = buffer };
+  const char *file = checkpoint->file;
+  auto_fd fd = open (file, OPEN_FLAGS);
+
+  if (fd == -1)
+    return error_null (error, errno, "cannot open %s: %s", file,
+                       g_strerror (errno));
+  g_autoptr (GError) reason = NULL;
+  if (!read_file (&loader, fd, length, &reason))
+    return error_null (error, reason->code, "%s: %s", file, reason->message);
+  g_autoptr (Checkpoint) now
+    = checkpoint_parse (buffer, *length, CHECKPOINT_PARSE_DEFAULT, NULL);
+  if (!now || strcmp (now->name, checkpoint->name) != 0)
+    return error_null (error, EAGAIN, "%s was changed meanwhile, and has "
+                       "checkpoint %s no more; try again", file,
+                       checkpoint->name);
+  buffer[*length] = '\0';
+  return g_steal_pointer (&buffer);
 }

@@ -49,3 +49,10 @@
  * Memory is about 1 KiB per checkpoint.  Any thread. */
 Forest *tree_load (const char *path, const char *domain, GPtrArray *skipped,
                    GError **error);
+
+/* The document of a checkpoint that was loaded, as it is now: length bytes, and
+ * a NUL; g_free ().  NULL with an error as of a single file above, or EAGAIN if
+ * it is another checkpoint's by now.  Any thread.
+ */
+char *tree_load_document (const Checkpoint *checkpoint, gsize *length,
+                          GError **error);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * show: virsh's checkpoint-dumpxml.
+ */
+#include <config.h>
+
+#include <stdio.h>
+
+#include "tool/command.h"
+#include "tool/json-print.h"
+#include "tool/say.h"
+#include "tree/load.h"
+
+/* A disk whose size cannot be told has none, as with libvirt. */
+static void
+set_sizes (const Subject *subject, const Checkpoint *checkpoint)
+{
+  guint64 total;
+  bool known;
+  g_autoptr (GPtrArray) sizes
+    = subject_sizes (subject, checkpoint, &total, &known);
+
+  for (guint i = 0; i < sizes->len; i++) {
+    const DiskSize *size = g_ptr_array_index (sizes, i);
+    CheckpointDisk *disk
+      = (CheckpointDisk *) checkpoint_disk (checkpoint, size->target);
+    if (size->why)
+      reporter_warn (&tool_reporter, "no size of disk %s: %s", size->target,
+                     size->why);
+    else if (disk) {
+      disk->has_size = true;
+      disk->size = size->bytes;
+    }
+  }
+}
+
+/* The document as it is to be shown. */
+static char *
+make_document (const Subject *subject, const Options *options,
+               const Checkpoint *checkpoint, GError **error)
+{
+  gsize length;
+
+  for (guint i = 0; i < checkpoint->disks->len; i++)
+    ((CheckpointDisk *) g_ptr_array_index (checkpoint->disks, i))->has_size
+      = false;
+  if (options->size)
+    set_sizes (subject, checkpoint);
+  if (options->no_domain || !checkpoint->file)
+    return checkpoint_format (checkpoint);
+  g_autofree char *text = tree_load_document (checkpoint, &length, error);
+  return text && options->size
+    ? checkpoint_fill_sizes (checkpoint, text, length, error)
+    : g_steal_pointer (&text);
+}
+
+static void
+print_json (const Checkpoint *checkpoint, const char *text)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  json_add_text (builder, "name", checkpoint->name);
+  json_add_text (builder, "xml", text);
+  json_builder_end_object (builder);
+  json_print (builder);
+}
+
+Status
+command_show (const Options *options, GError **error)
+{
+  g_auto (Subject) subject = { 0 };
+
+  if (!subject_open (&subject, options, options->size, &tool_reporter, error))
+    return STATUS_FAILED;
+  const Checkpoint *checkpoint = subject_named (&subject, options, error);
+  if (!checkpoint)
+    return STATUS_FOUND;
+  g_autofree char *text
+    = make_document (&subject, options, checkpoint, error);
+  if (!text)
+    return STATUS_FAILED;
+  if (options->json)
+    print_json (checkpoint, text);
+  else
+    fputs (text, stdout);
+  return STATUS_FINE;
+}
