@@ -32,7 +32,7 @@ offer_checkpoints (const Command *command, char **before, const char *typed)
 
   options_init (&options);
   if (options_parse (&options, command->options, before, NULL)
-      && subject_open (&subject, &options, false, &silent_reporter, NULL)) {
+      && subject_open (&subject, &options, NULL, &silent_reporter, NULL)) {
     g_autoptr (GPtrArray) names = forest_names (subject.forest);
     for (guint i = 0; i < names->len; i++) {
       g_autofree char *name = g_strdup (g_ptr_array_index (names, i));

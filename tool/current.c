@@ -40,7 +40,7 @@ command_current (const Options *options, GError **error)
 {
   g_auto (Subject) subject = { 0 };
 
-  if (!subject_open (&subject, options, false, &tool_reporter, error))
+  if (!subject_open (&subject, options, NULL, &tool_reporter, error))
     return STATUS_FAILED;
   const Checkpoint *current = forest_current (subject.forest);
   g_autofree char *why = current ? NULL : why_none (subject.forest);

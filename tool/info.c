@@ -92,7 +92,7 @@ command_info (const Options *options, GError **error)
 {
   g_auto (Subject) subject = { 0 };
 
-  if (!subject_open (&subject, options, false, &tool_reporter, error))
+  if (!subject_open (&subject, options, NULL, &tool_reporter, error))
     return STATUS_FAILED;
   const Checkpoint *checkpoint = subject_named (&subject, options, error);
   if (!checkpoint)

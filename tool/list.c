@@ -157,8 +157,7 @@ command_list (const Options *options, GError **error)
   g_auto (Subject) subject = { 0 };
 
   if (!check_options (options, error)
-      || !subject_open (&subject, options, options->size, &tool_reporter,
-                        error))
+      || !subject_open (&subject, options, NULL, &tool_reporter, error))
     return STATUS_FAILED;
   const Checkpoint *from = options->from
     ? subject_checkpoint (&subject, options->from, error) : NULL;

@@ -5,8 +5,11 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/error.h"
 #include "tool/command.h"
 #include "tool/json-print.h"
 #include "tool/say.h"
@@ -37,19 +40,26 @@ set_sizes (const Subject *subject, const Checkpoint *checkpoint)
 
 /* The document as it is to be shown. */
 static char *
-make_document (const Subject *subject, const Options *options,
+make_document (Subject *subject, const Options *options,
                const Checkpoint *checkpoint, GError **error)
 {
-  gsize length;
+  g_autofree char *text = g_steal_pointer (&subject->document);
+  gsize length = text ? strlen (text) : 0;
 
+  if (!text && options->request.libvirt)
+    return error_null (error, EAGAIN, "checkpoint %s was deleted meanwhile",
+                       checkpoint->name);
+  if (text && (!options->size || subject->has_sizes))
+    return g_steal_pointer (&text);
   for (guint i = 0; i < checkpoint->disks->len; i++)
     ((CheckpointDisk *) g_ptr_array_index (checkpoint->disks, i))->has_size
       = false;
   if (options->size)
     set_sizes (subject, checkpoint);
-  if (options->no_domain || !checkpoint->file)
+  if (!text && (options->no_domain || !checkpoint->file))
     return checkpoint_format (checkpoint);
-  g_autofree char *text = tree_load_document (checkpoint, &length, error);
+  if (!text)
+    text = tree_load_document (checkpoint, &length, error);
   return text && options->size
     ? checkpoint_fill_sizes (checkpoint, text, length, error)
     : g_steal_pointer (&text);
@@ -72,7 +82,8 @@ command_show (const Options *options, GError **error)
 {
   g_auto (Subject) subject = { 0 };
 
-  if (!subject_open (&subject, options, options->size, &tool_reporter, error))
+  if (!subject_open (&subject, options, g_ptr_array_index (options->words, 0),
+                     &tool_reporter, error))
     return STATUS_FAILED;
   const Checkpoint *checkpoint = subject_named (&subject, options, error);
   if (!checkpoint)

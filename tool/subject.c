@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "source/guest-tree.h"
 #include "tool/say.h"
 #include "tool/subject.h"
 #include "tree/load.h"
@@ -48,7 +49,7 @@ load_tree (const Options *options, const Reporter *reporter, GError **error)
   return tree;
 }
 
-/* tree: taken. */
+/* tree: taken; NULL: what the source knows. */
 static bool
 open_source (Subject *subject, const SourceRequest *request, Forest *tree,
              const Reporter *reporter, GError **error)
@@ -63,15 +64,59 @@ open_source (Subject *subject, const SourceRequest *request, Forest *tree,
   if (!subject->source)
     return false;
   subject->source->can_serve_whole = false; /* nothing is served here */
-  subject->forest = subject->source->offer->forest;
   subject->catalogue = catalogue_new (subject->source, request);
+  if (!subject->forest)
+    subject->forest = subject->source->offer->forest;
   return catalogue_start (subject->catalogue, error);
 }
 
+static void
+close_source (Subject *subject)
+{
+  if (subject->source && subject->source->ops->stop)
+    subject->source->ops->stop (subject->source);
+  g_clear_pointer (&subject->catalogue, catalogue_free);
+  if (subject->source)
+    subject->source->ops->free (subject->source);
+  subject->source = NULL;
+}
+
+/* libvirt's checkpoints are known, whatever is wrong with the images.  Those of
+ * a guest that runs are QEMU's.
+ */
+static bool
+ask_libvirt (Subject *subject, const Options *options, const char *document,
+             const Reporter *reporter, GError **error)
+{
+  const SourceRequest *request = &options->request;
+  const DocumentRequest wanted = {
+    .checkpoint = document, .no_domain = options->no_domain,
+    .size = options->size, .security_info = options->security_info,
+  };
+  g_auto (GuestTree) tree = { 0 };
+  g_autoptr (GError) why = NULL;
+
+  if (!guest_tree_load (request, &wanted, reporter, &tree, error))
+    return false;
+  subject->forest = subject->loaded = g_steal_pointer (&tree.forest);
+  subject->document = g_steal_pointer (&tree.document);
+  subject->has_sizes = tree.running && options->size;
+  if (!options->size)
+    return true;
+  if (tree.running)
+    subject->no_sizes = g_strdup ("the guest is running, and its QEMU has to "
+                                  "work for that: ask for one, with show "
+                                  "--size");
+  else if (!open_source (subject, request, NULL, reporter, &why)) {
+    close_source (subject);
+    subject->no_sizes = error_line (why, reporter->remedies);
+  }
+  return true;
+}
+
 bool
-subject_open (Subject *subject, const Options *options,
-              bool with_disks G_GNUC_UNUSED, const Reporter *reporter,
-              GError **error)
+subject_open (Subject *subject, const Options *options, const char *document,
+              const Reporter *reporter, GError **error)
 {
   const SourceRequest *request = &options->request;
   GError *failure = NULL;
@@ -84,22 +129,22 @@ subject_open (Subject *subject, const Options *options,
     return false;
   }
   subject->has_documents = tree || request->libvirt;
+  if (request->libvirt && request->files->len == 0)
+    return ask_libvirt (subject, options, document, reporter, error);
   if (!tree || request->files->len > 0)
     return open_source (subject, request, tree, reporter, error);
   subject->forest = subject->loaded = tree;
-  subject->no_sizes = "no disks were named, but documents only";
+  subject->no_sizes = g_strdup ("no disks were named, but documents only");
   return true;
 }
 
 void
 subject_clear (Subject *subject)
 {
-  if (subject->source && subject->source->ops->stop)
-    subject->source->ops->stop (subject->source);
-  g_clear_pointer (&subject->catalogue, catalogue_free);
-  if (subject->source)
-    subject->source->ops->free (subject->source);
+  close_source (subject);
   g_clear_pointer (&subject->loaded, forest_free);
+  g_free (subject->no_sizes);
+  g_free (subject->document);
   *subject = (Subject) { 0 };
 }
 

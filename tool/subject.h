@@ -11,16 +11,22 @@
 
 typedef struct {
   const Forest *forest;
-  Forest *loaded;               /* the same, if no source has it */
+  Forest *loaded;               /* the same, if it is not the source's */
   Source *source;               /* NULL: there are no disks to look at */
   Catalogue *catalogue;         /* of source */
-  const char *no_sizes;         /* why there is none; static */
+  char *no_sizes;               /* why there is none */
   bool has_documents;           /* not bitmaps alone */
+  char *document;               /* that was asked for, by libvirt's word; NULL:
+                                 * no libvirt, or it knows no such checkpoint */
+  bool has_sizes;               /* libvirt has put them in it */
 } Subject;
 
-/* with_disks: more than the checkpoints is wanted. */
-bool subject_open (Subject *subject, const Options *options, bool with_disks,
-                   const Reporter *reporter, GError **error);
+/* document: of which checkpoint libvirt's own is wanted; NULL: of none.  Disks
+ * are looked at if sizes are wanted, or nothing else tells of checkpoints.
+ */
+bool subject_open (Subject *subject, const Options *options,
+                   const char *document, const Reporter *reporter,
+                   GError **error);
 void subject_clear (Subject *subject);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Subject, subject_clear)
 

@@ -38,6 +38,8 @@ enum {
   KEEPER_SCRATCH,               /* bytes used, bytes left */
   KEEPER_PROOF,                 /* target, KeeperLife */
   KEEPER_ENDED,                 /* message, "" if all is well */
+  KEEPER_DOCUMENT,              /* as asked for with KEEPER_LOOK; before
+                                 * KEEPER_GUEST */
 };
 
 /* The life of a job. */

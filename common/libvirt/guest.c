@@ -28,6 +28,7 @@ guest_look_clear (GuestLook *look)
   g_clear_pointer (&look->tree, forest_free);
   g_clear_pointer (&look->volumes, g_ptr_array_unref);
   g_clear_pointer (&look->skipped, g_ptr_array_unref);
+  g_clear_pointer (&look->document, g_free);
 }
 
 static void
@@ -115,11 +116,25 @@ guest_split_uri (const char *text, bool *privileged)
   return host;
 }
 
-bool
-guest_look_at (Keeper *keeper, const char *uri, const char *domain,
-               bool writable, GuestLook *look, GError **error)
+/* In the order of kept.h's LOOK_ texts. */
+static bool
+ask_to_look (Keeper *keeper, const GuestQuestion *question, GError **error)
 {
-  const char *const texts[] = { uri, domain, writable ? "1" : "", NULL };
+  const char *const texts[] = {
+    question->uri, question->domain, question->writable ? "1" : "",
+    question->checkpoint ? question->checkpoint : "",
+    question->no_domain ? "1" : "", question->size ? "1" : "",
+    question->security_info ? "1" : "", NULL,
+  };
+
+  return keeper_ask (keeper, KEEPER_LOOK, texts, error);
+}
+
+bool
+guest_look_at (Keeper *keeper, const GuestQuestion *question,
+               GuestLook *look, GError **error)
+{
+  const char *uri = question->uri, *domain = question->domain;
   const KeeperWords words = {
     .where = g_strdup_printf ("guest %s (%s)", domain, uri),
     .look_at_job = error_virsh (uri, "domjobinfo", domain, NULL),
@@ -135,7 +150,7 @@ guest_look_at (Keeper *keeper, const char *uri, const char *domain,
     = g_ptr_array_new_with_free_func ((GDestroyNotify) g_strfreev);
   look->sizes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                        g_free);
-  if (!keeper_ask (keeper, KEEPER_LOOK, texts, error))
+  if (!ask_to_look (keeper, question, error))
     return false;
   for (;;) {
     if (!keeper_answer (keeper, "tell of it", &message, error))
@@ -146,6 +161,8 @@ guest_look_at (Keeper *keeper, const char *uri, const char *domain,
       add_checkpoint (look, domain, message_text (&message, 0));
     if (message.kind == KEEPER_VOLUME)
       add_volume (look, &message);
+    if (message.kind == KEEPER_DOCUMENT)
+      look->document = g_strdup (message_text (&message, 0));
   }
 }
 

@@ -17,6 +17,17 @@
 /* For keeper_start. */
 extern const JobOps libvirt_job_ops;
 
+/* What a look is to bring. */
+typedef struct {
+  const char *uri, *domain;     /* the guest's name or UUID */
+  bool writable;                /* a job is to begin */
+  const char *checkpoint;       /* whose document is wanted, too; NULL: none */
+  bool no_domain;               /* without the guest's definition */
+  bool size;                    /* with what is dirty, if the guest runs: QEMU
+                                 * merges bitmaps for that */
+  bool security_info;           /* with passwords; needs writable */
+} GuestQuestion;
+
 /* What libvirt says of a guest. */
 typedef struct {
   Guest *guest;
@@ -31,6 +42,8 @@ typedef struct {
   GPtrArray *volumes;           /* of GStrv, the texts of KEEPER_VOLUME: heard
                                  * of before the guest */
   GPtrArray *skipped;           /* of char *: documents left out, and why */
+  char *document;               /* the one that was asked for; NULL: there is
+                                 * no such checkpoint */
 } GuestLook;
 
 void guest_look_clear (GuestLook *look);
@@ -55,9 +68,9 @@ typedef struct {
  */
 char *guest_split_uri (const char *text, bool *privileged);
 
-/* Connect (writable: to begin a job), find the guest by name or UUID, look. */
-bool guest_look_at (Keeper *keeper, const char *uri, const char *domain,
-                    bool writable, GuestLook *look, GError **error);
+/* Connect, find the guest, look. */
+bool guest_look_at (Keeper *keeper, const GuestQuestion *question,
+                    GuestLook *look, GError **error);
 
 /* Begin the job.  *xml is libvirt's description of it; g_free ().  *broken: if
  * a broken checkpoint is why it failed, that checkpoint as libvirt sees it,

@@ -247,16 +247,53 @@ tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
   return tell (fd, KEEPER_GUEST, (const char *const *) texts, error);
 }
 
-bool
-hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
-                 const char *domain, bool writable, GError **error)
+/* One that is unknown is not told: it may be gone.  Of a guest that is off,
+ * libvirt knows no sizes, and would refuse all.
+ */
+static bool
+tell_document (const Hypervisor *hypervisor, int fd, const Message *message,
+               GError **error)
 {
+  const char *name = message_text (message, LOOK_CHECKPOINT);
+  virDomainPtr domain = hypervisor->domain;
+  guint flags = 0;
+
+  if (!*name)
+    return true;
+  if (*message_text (message, LOOK_NO_DOMAIN))
+    flags |= VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN;
+  if (*message_text (message, LOOK_SECURITY_INFO))
+    flags |= VIR_DOMAIN_CHECKPOINT_XML_SECURE;
+  if (*message_text (message, LOOK_SIZE) && virDomainIsActive (domain) == 1)
+    flags |= VIR_DOMAIN_CHECKPOINT_XML_SIZE;
+  g_autoptr (virDomainCheckpoint) checkpoint
+    = virDomainCheckpointLookupByName (domain, name, 0);
+  if (!checkpoint && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_CHECKPOINT)
+    return true;
+  g_autofree char *text
+    = checkpoint ? virDomainCheckpointGetXMLDesc (checkpoint, flags) : NULL;
+  if (!text)
+    return hypervisor_error (error, "guest %s: cannot read its checkpoint %s",
+                             hypervisor->domain_name, name);
+  const char *const texts[] = { text, NULL };
+  return tell (fd, KEEPER_DOCUMENT, texts, error);
+}
+
+bool
+hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
+                 GError **error)
+{
+  const char *uri = message_text (message, LOOK_URI);
+  const char *domain = message_text (message, LOOK_DOMAIN);
+  const bool writable = *message_text (message, LOOK_WRITABLE);
+
   alarm (LOOK_LIMIT_S);
   hypervisor->uri = g_strdup (uri);
   hypervisor->connection
     = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
   return hypervisor->connection && find_guest (hypervisor, domain, error)
     && hypervisor_checkpoints (hypervisor, tell_checkpoint, fd, error)
+    && tell_document (hypervisor, fd, message, error)
     && tell_guest (hypervisor, !writable, fd, error);
 }
 

@@ -92,10 +92,7 @@ look (void *opaque, const Message *message)
   KeptJob *kept = opaque;
   g_autoptr (GError) error = NULL;
   const bool ok
-    = hypervisor_look (&kept->hypervisor, kept->telling->fd,
-                       message_text (message, LOOK_URI),
-                       message_text (message, LOOK_DOMAIN),
-                       message_text (message, LOOK_WRITABLE)[0] != '\0',
+    = hypervisor_look (&kept->hypervisor, kept->telling->fd, message,
                        &error);
 
   if (!ok)

@@ -15,8 +15,11 @@
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomainCheckpoint, virDomainCheckpointFree)
 
-/* Texts of KEEPER_LOOK. */
-enum { LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS };
+/* Texts of KEEPER_LOOK.  The last may be missing: no document is wanted. */
+enum {
+  LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS,
+  LOOK_CHECKPOINT = LOOK_TEXTS, LOOK_NO_DOMAIN, LOOK_SIZE, LOOK_SECURITY_INFO
+};
 
 /* Texts of KEEPER_BEGIN. */
 enum {
@@ -75,15 +78,15 @@ bool hypervisor_error (GError **error, const char *format, ...)
 virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
                                GError **error);
 
-/* Connect, find the guest, and tell of it and its checkpoints on fd; of the sizes
- * of its disks only if not writable.  libvirt's calls have no limit, so an alarm
- * ends the process if there is nothing to tell for longer than anybody waits; the
- * caller stops it.  (With a job, all wait
+/* Connect, find the guest, and tell of it and its checkpoints on fd, as asked
+ * by the message; of the sizes of its disks only if not writable.  libvirt's
+ * calls have no limit, so an alarm ends the process if there is nothing to tell
+ * for longer than anybody waits; the caller stops it.  (With a job, all wait
  * until QEMU answers, or until QEMU or libvirt's daemon, which connect.c asks
  * for signs of life, is gone.)
  */
-bool hypervisor_look (Hypervisor *hypervisor, int fd, const char *uri,
-                      const char *domain, bool writable, GError **error);
+bool hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
+                      GError **error);
 
 /* Have each of the guest's checkpoint documents heeded, with fd, in no order that
  * means anything.  False with an error: not all can be had, or heed said so.

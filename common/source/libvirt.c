@@ -67,6 +67,15 @@ begins_job (const SourceRequest *request)
   return request->checkpoint || request->create || request->on_missing_full;
 }
 
+static GuestQuestion
+question_of (const SourceRequest *request)
+{
+  return (GuestQuestion) {
+    .uri = request->libvirt, .domain = request->domain,
+    .writable = begins_job (request),
+  };
+}
+
 /* With a keeper of its own, which ends here.  What lies on another machine is
  * not served at rest.
  */
@@ -75,6 +84,7 @@ libvirt_look (const SourceRequest *request, const Reporter *reporter,
               bool *at_rest, GError **error)
 {
   g_auto (GuestLook) look = { 0 };
+  const GuestQuestion question = question_of (request);
   bool privileged;
   g_autofree char *host = guest_split_uri (request->libvirt, &privileged);
 
@@ -84,9 +94,7 @@ libvirt_look (const SourceRequest *request, const Reporter *reporter,
   Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
   if (!keeper)
     return false;
-  const bool ok
-    = guest_look_at (keeper, request->libvirt, request->domain,
-                     begins_job (request), &look, error);
+  const bool ok = guest_look_at (keeper, &question, &look, error);
   g_autofree char *trouble = keeper_end (keeper);
   keeper_free (keeper);
   *at_rest = ok && !look.running;
@@ -98,6 +106,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
                  const Reporter *reporter, GError **error)
 {
   g_auto (GuestLook) look = { 0 };
+  const GuestQuestion question = question_of (request);
   LiveSource *self = live_new (&source_libvirt_ops, &libvirt_job_ops, request,
                                reporter, error);
   Source *source = NULL;
@@ -106,8 +115,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   if (!self)
     return NULL;
   self->source.can_serve_whole = true;
-  if (guest_look_at (self->keeper, request->libvirt, request->domain,
-                     begins_job (request), &look, error)) {
+  if (guest_look_at (self->keeper, &question, &look, error)) {
     self->who = g_strdup_printf ("guest %s (%s)", look.guest->name,
                                  request->libvirt);
     reporter_warn_all (reporter, look.skipped);
