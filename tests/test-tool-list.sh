@@ -180,6 +180,29 @@ qemu-img bitmap --add odd.qcow2 -- '--from'
 "$tool" list --file=odd.qcow2 --json \
   | jq -e --arg odd "$odd" '.checkpoints | map(.name) | contains ([$odd, "a/b@c"])'
 
+# ── Ten thousand, one the parent of the next ──
+"$python" - <<'END'
+import os
+os.mkdir("many")
+for i in range(10000):
+    parent = "<parent><name>c%05d</name></parent>" % (i - 1) if i else ""
+    with open("many/c%05d.xml" % i, "w") as f:
+        f.write("""<domaincheckpoint><name>c%05d</name>%s
+  <creationTime>%d</creationTime>
+  <disks><disk name='vda' checkpoint='bitmap' bitmap='%s'/></disks>
+</domaincheckpoint>
+""" % (i, parent, 1700000000 + i, "tuesday" if i == 7 else "c%05d" % i))
+END
+bounded "$tool" list --tree=many --file=top.qcow2 --size >list
+[ "$(wc -l <list)" -eq 10001 ] || fail "not ten thousand"
+[ "$(grep -vc ' -$' list)" -eq 2 ] || fail "not one size: $(grep -v ' -$' list)"
+grep -Eq '^c00007 .* 192.0 KiB$' list || fail "another size"
+[ "$("$tool" list --tree=many --from=c00000 --descendants --name | tail -n 1)" \
+  = c09999 ] || fail "not all descendants"
+bounded "$tool" list --tree=many --tree --from=c09997 --descendants >list
+printf '%s\n' c09997 '  |' '  +- c09998' '      |' '      +- c09999' '        ' \
+  | diff -u - list
+
 # ── On a terminal ──
 cat >terminal.py <<'END'
 import fcntl, os, pty, struct, sys, termios

@@ -52,11 +52,15 @@ static void
 add_sizes (JsonBuilder *builder, const Subject *subject,
            const Checkpoint *checkpoint)
 {
-  guint64 total;
-  bool known;
-  g_autoptr (GPtrArray) sizes
-    = subject_sizes (subject, checkpoint, &total, &known);
+  g_autoptr (GPtrArray) sizes = subject_sizes (subject, checkpoint);
+  guint64 total = 0;
+  bool known = sizes->len > 0;
 
+  for (guint i = 0; i < sizes->len; i++) {
+    const DiskSize *size = g_ptr_array_index (sizes, i);
+    total += size->bytes;
+    known = known && size->known;
+  }
   if (known)
     json_add_number (builder, "size", total);
   else
@@ -67,12 +71,12 @@ add_sizes (JsonBuilder *builder, const Subject *subject,
     const DiskSize *size = g_ptr_array_index (sizes, i);
     json_builder_begin_object (builder);
     json_add_text (builder, "target", size->target);
-    if (size->why) {
+    if (size->known)
+      json_add_number (builder, "size", size->bytes);
+    else {
       json_add_text (builder, "size", NULL);
       json_add_text (builder, "why", size->why);
     }
-    else
-      json_add_number (builder, "size", size->bytes);
     json_builder_end_object (builder);
   }
   json_builder_end_array (builder);

@@ -97,12 +97,9 @@ print_names (const GPtrArray *selected)
 static char *
 total_size (const Subject *subject, const Checkpoint *checkpoint)
 {
-  guint64 total;
-  bool known;
-  g_autoptr (GPtrArray) sizes
-    = subject_sizes (subject, checkpoint, &total, &known);
+  guint64 bytes;
 
-  return known ? table_size (total) : NULL;
+  return subject_size (subject, checkpoint, &bytes) ? table_size (bytes) : NULL;
 }
 
 static void

@@ -19,16 +19,13 @@
 static void
 set_sizes (const Subject *subject, const Checkpoint *checkpoint)
 {
-  guint64 total;
-  bool known;
-  g_autoptr (GPtrArray) sizes
-    = subject_sizes (subject, checkpoint, &total, &known);
+  g_autoptr (GPtrArray) sizes = subject_sizes (subject, checkpoint);
 
   for (guint i = 0; i < sizes->len; i++) {
     const DiskSize *size = g_ptr_array_index (sizes, i);
     CheckpointDisk *disk
       = (CheckpointDisk *) checkpoint_disk (checkpoint, size->target);
-    if (size->why)
+    if (!size->known)
       reporter_warn (&tool_reporter, "no size of disk %s: %s", size->target,
                      size->why);
     else if (disk) {

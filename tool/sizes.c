@@ -4,7 +4,6 @@
 #include <config.h>
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/error.h"
 #include "source/view-size.h"
@@ -21,61 +20,68 @@ disk_size_free (gpointer data)
   g_free (size);
 }
 
-/* why: taken; NULL: the number is known. */
-static void
-add_size (GPtrArray *sizes, const char *target, guint64 bytes, GError *why)
+/* error: why it is not known; NULL: nobody asks. */
+static bool
+disk_size (const Subject *subject, const char *target,
+           const Checkpoint *checkpoint, guint64 *bytes, GError **error)
 {
-  DiskSize *size = g_new0 (DiskSize, 1);
-
-  size->target = g_strdup (target);
-  size->bytes = bytes;
-  size->why = why ? error_line (why, tool_remedies) : NULL;
-  g_clear_error (&why);
-  g_ptr_array_add (sizes, size);
-}
-
-static void
-look_at_disk (const Subject *subject, const char *target,
-              const Checkpoint *checkpoint, GPtrArray *sizes)
-{
-  guint64 bytes = 0;
-  GError *why = NULL;
-
   if (!subject->source)
-    error_set (&why, ENOTSUP, "%s", subject->no_sizes);
-  else {
-    const DiskView *view = catalogue_lookup (subject->catalogue, target,
-                                             checkpoint->name, &why);
-    if (view)
-      view_dirty_bytes (subject->source, view, &bytes, &why);
-  }
-  add_size (sizes, target, bytes, why);
+    return error_set (error, ENOTSUP, "%s", subject->no_sizes);
+  const DiskView *view = catalogue_lookup (subject->catalogue, target,
+                                           checkpoint->name, error);
+  return view && view_dirty_bytes (subject->source, view, bytes, error);
 }
 
-GPtrArray *
-subject_sizes (const Subject *subject, const Checkpoint *checkpoint,
-               guint64 *total, bool *known)
+/* The targets that it covers, borrowed.  Documents that do not say mean all. */
+static GPtrArray *
+covered (const Subject *subject, const Checkpoint *checkpoint)
 {
-  GPtrArray *sizes = g_ptr_array_new_with_free_func (disk_size_free);
-  const GPtrArray *disks = subject->source ? subject->source->disks : NULL;
+  GPtrArray *targets = g_ptr_array_new ();
+  const GPtrArray *disks = checkpoint->covers_any_disk && subject->source
+    ? subject->source->disks : NULL;
 
-  /* Of documents that do not say, all disks are meant. */
-  for (guint i = 0; checkpoint->covers_any_disk && disks && i < disks->len;
-       i++) {
-    const Disk *disk = g_ptr_array_index (disks, i);
-    look_at_disk (subject, disk->target, checkpoint, sizes);
-  }
+  for (guint i = 0; disks && i < disks->len; i++)
+    g_ptr_array_add (targets, ((Disk *) g_ptr_array_index (disks, i))->target);
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
     if (disk->bitmap)
-      look_at_disk (subject, disk->name, checkpoint, sizes);
+      g_ptr_array_add (targets, disk->name);
   }
-  *total = 0;
-  *known = sizes->len > 0;
-  for (guint i = 0; i < sizes->len; i++) {
-    const DiskSize *size = g_ptr_array_index (sizes, i);
-    *total += size->bytes;
-    *known = *known && !size->why;
+  return targets;
+}
+
+GPtrArray *
+subject_sizes (const Subject *subject, const Checkpoint *checkpoint)
+{
+  GPtrArray *sizes = g_ptr_array_new_with_free_func (disk_size_free);
+  g_autoptr (GPtrArray) targets = covered (subject, checkpoint);
+
+  for (guint i = 0; i < targets->len; i++) {
+    DiskSize *size = g_new0 (DiskSize, 1);
+    g_autoptr (GError) why = NULL;
+    size->target = g_strdup (g_ptr_array_index (targets, i));
+    size->known = disk_size (subject, size->target, checkpoint, &size->bytes,
+                             &why);
+    if (!size->known)
+      size->why = error_line (why, tool_remedies);
+    g_ptr_array_add (sizes, size);
   }
   return sizes;
+}
+
+bool
+subject_size (const Subject *subject, const Checkpoint *checkpoint,
+              guint64 *bytes)
+{
+  g_autoptr (GPtrArray) targets = covered (subject, checkpoint);
+
+  *bytes = 0;
+  for (guint i = 0; i < targets->len; i++) {
+    guint64 more;
+    if (!disk_size (subject, g_ptr_array_index (targets, i), checkpoint, &more,
+                    NULL))
+      return false;
+    *bytes += more;
+  }
+  return targets->len > 0;
 }

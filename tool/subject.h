@@ -41,13 +41,17 @@ const Checkpoint *subject_named (const Subject *subject,
 /* What is dirty on one disk. */
 typedef struct {
   char *target;
+  bool known;
   guint64 bytes;
-  char *why;                    /* it cannot be told; NULL: it is */
+  char *why;                    /* it is not known */
 } DiskSize;
 
-/* Of the disks that the checkpoint covers: a new array of DiskSize.  *total:
- * the sum.  *known: it is, for each of them.
- */
+/* Of the disks that the checkpoint covers: a new array of DiskSize. */
 GPtrArray *subject_sizes (const Subject *subject,
-                          const Checkpoint *checkpoint, guint64 *total,
-                          bool *known);
+                          const Checkpoint *checkpoint);
+
+/* All of them together.  False if that is not known: why is not looked for,
+ * which can take longer.
+ */
+bool subject_size (const Subject *subject, const Checkpoint *checkpoint,
+                   guint64 *bytes);
