@@ -199,6 +199,9 @@ bounded "$tool" list --tree=many --file=top.qcow2 --size >list
 grep -Eq '^c00007 .* 192.0 KiB$' list || fail "another size"
 [ "$("$tool" list --tree=many --from=c00000 --descendants --name | tail -n 1)" \
   = c09999 ] || fail "not all descendants"
+# Who reads has enough.
+{ "$tool" list --tree=many --name 2>log || :; } | head -n 1 | grep -x c00000
+[ ! -s log ] || fail "it says: $(cat log)"
 bounded "$tool" list --tree=many --tree --from=c09997 --descendants >list
 printf '%s\n' c09997 '  |' '  +- c09998' '      |' '      +- c09999' '        ' \
   | diff -u - list

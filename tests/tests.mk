@@ -137,6 +137,7 @@ script_tests = \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-manual.sh \
+	tests/test-tool-remedies.sh \
 	tests/test-tool-show.sh \
 	tests/test-tool-virsh.sh \
 	tests/test-tree.sh \

@@ -60,8 +60,8 @@ const char *const tool_remedies[REMEDY_COUNT] = {
     = "make a full backup{0}",
   [REMEDY_READ_AS]
     = "make a full backup of it, with a new checkpoint, or, once no guest runs "
-      "from it, look at it as {0}: qemu-checkpoint list --size "
-      "--file={q0}:{q1} --from={q2}",
+      "from it, look at it as {0}: qemu-checkpoint show --size "
+      "--file={q0}:{q1} -- {q2}",
   [REMEDY_BACKING_FORMAT]
     = "say it with --backing-format=FORMAT (mostly qcow2 or raw), or to record "
       "it, {0}",

@@ -264,6 +264,35 @@ test_unreadable (Fixture *f, const void *data G_GNUC_UNUSED)
   g_assert_cmpint (g_chmod (directory, 0700), ==, 0);
 }
 
+/* Between loading and showing, files change. */
+static void
+test_document (Fixture *f, const void *data G_GNUC_UNUSED)
+{
+  g_autofree char *path = g_build_filename (f->path, "d/any", NULL);
+  gsize length;
+
+  put (f, "d/any", "monday", NULL, "web1", UUID1);
+  const Checkpoint *monday = forest_lookup (load_ok (f, "d", NULL), "monday");
+  g_assert_cmpstr (monday->file, ==, path);
+  g_autofree char *text = tree_load_document (monday, &length, &f->error);
+  g_assert_no_error (f->error);
+  g_assert_true (g_str_has_prefix (text, "<!-- WARNING -->\n"));
+  g_assert_cmpuint (length, ==, strlen (text));
+
+  put (f, "d/any", "tuesday", NULL, "web1", UUID1);
+  g_assert_null (tree_load_document (monday, &length, &f->error));
+  g_assert_error (f->error, CHECKPOINT_ERROR, EAGAIN);
+  g_clear_error (&f->error);
+  put_text (f, "d/any", "x", -1);
+  g_assert_null (tree_load_document (monday, &length, &f->error));
+  g_assert_error (f->error, CHECKPOINT_ERROR, EAGAIN);
+  g_clear_error (&f->error);
+  g_assert_cmpint (g_unlink (path), ==, 0);
+  g_assert_null (tree_load_document (monday, &length, &f->error));
+  g_assert_error (f->error, CHECKPOINT_ERROR, ENOENT);
+  g_clear_error (&f->error);
+}
+
 static void
 load_many (Fixture *f, guint from, guint to)
 {
@@ -304,6 +333,7 @@ main (int argc, char **argv)
   ADD ("nothing", test_nothing);
   ADD ("guests", test_guests);
   ADD ("unreadable", test_unreadable);
+  ADD ("document", test_document);
   ADD ("many", test_many);
   return g_test_run ();
 }
