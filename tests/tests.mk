@@ -134,6 +134,7 @@ script_tests = \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
 	tests/test-tool-info.sh \
+	tests/test-tool-killed.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-manual.sh \
