@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What a shell offers is asked of the tool itself (docs/completion), so that it
+ * What a shell offers is asked of the tool itself (completion/), so that it
  * knows all that this one does, and the checkpoints that are there.
  */
 #include <config.h>
@@ -55,31 +55,41 @@ offer_options (const Command *command, const char *typed)
   }
 }
 
-/* last: its index in words, which belong to command. */
+/* The option whose value is the last word, or in it; *value: the value so far.
+ * NULL: the word is none.
+ */
+static const Option *
+option_typed (const Command *command, char **words, guint last,
+              const char **value)
+{
+  const guint groups = command->options;
+  const Option *row = g_str_has_prefix (words[last], "--")
+    ? option_lookup (words[last], groups, value) : NULL;
+
+  if (row && *value)
+    return row;
+  row = last > 0 && g_str_has_prefix (words[last - 1], "--")
+    ? option_lookup (words[last - 1], groups, value) : NULL;
+  if (!row || !row->argument || *value)
+    return NULL;
+  *value = words[last];
+  return row;
+}
+
+/* words: of command; last: the index of the one that is typed. */
 static void
 complete_word (const Command *command, char **words, guint last)
 {
-  g_autofree char *typed = g_strdup (words[last]);
   const char *value = NULL;
-  const Option *row = g_str_has_prefix (typed, "--")
-    ? option_lookup (typed, command->options, &value) : NULL;
-  const char *own_value = value;
+  const Option *row = option_typed (command, words, last, &value);
+  g_autofree char *typed = g_strdup (row ? value : words[last]);
+  const guint complete = row && value == words[last] ? last - 1 : last;
 
-  g_clear_pointer (&words[last], g_free);
-  /* "--from NAME" */
-  if (!own_value && last > 0 && g_str_has_prefix (words[last - 1], "--")) {
-    row = option_lookup (words[last - 1], command->options, &value);
-    own_value = row && row->argument && !value ? typed : NULL;
-    if (own_value)
-      g_clear_pointer (&words[last - 1], g_free);
-  }
-  if (own_value) {
-    if (row && row->kind == ARGUMENT_CHECKPOINT)
-      offer_checkpoints (command, words, own_value);
-  }
-  else if (g_str_has_prefix (typed, "-"))
+  for (guint i = complete; i <= last; i++)
+    g_clear_pointer (&words[i], g_free);
+  if (!row && g_str_has_prefix (typed, "-"))
     offer_options (command, typed);
-  else if (command->word)
+  else if (row ? row->names_checkpoint : command->word != NULL)
     offer_checkpoints (command, words, typed);
 }
 

@@ -39,16 +39,15 @@ print_help (void)
         "--version of this one's version.");
 }
 
+/* Those of these groups. */
 static void
-print_options (const char *title, guint all, guint groups)
+print_options (const char *title, guint groups)
 {
-  if (!(all & groups))
-    return;
   printf ("\n%s:\n", title);
   for (const Option *row = all_options; row->name; row++) {
     g_autofree char *usage
-      = g_strdup_printf ("--%s%s%s", row->name, row->argument ? "=" : "",
-                         row->argument ? row->argument : "");
+      = g_strconcat ("--", row->name, row->argument ? "=" : NULL,
+                     row->argument, NULL);
     if (row->groups & groups)
       print_row (usage, row->help);
   }
@@ -60,7 +59,6 @@ print_command_help (const Command *command)
   printf ("Usage: qemu-checkpoint %s%s%s OPTIONS\n\n%s.\n", command->name,
           command->word ? " " : "", command->word ? command->word : "",
           command->help);
-  print_options ("Options", command->options,
-                 command->options & ~(guint) OPTIONS_SOURCE);
-  print_options ("Whose checkpoints", command->options, OPTIONS_SOURCE);
+  print_options ("Options", command->options & ~(guint) OPTIONS_SOURCE);
+  print_options ("Whose checkpoints", command->options & OPTIONS_SOURCE);
 }

@@ -70,35 +70,35 @@ set_utf8 (void *member, const char *value, GError **error)
 
 #define MEMBER(path) G_STRUCT_OFFSET (Options, path)
 #define FLAG(name, groups, path, help) \
-  { name, NULL, ARGUMENT_NONE, groups, MEMBER (path), set_flag, true, help }
+  { name, NULL, groups, MEMBER (path), set_flag, true, false, help }
 
 /* --tree draws, as virsh's does, and --tree=DIR says where documents are, as
  * nbdkit's tree=DIR does: a command that has both tells them by the =.
  */
 const Option all_options[] = {
-  { "file", "[TARGET:]IMG", ARGUMENT_FILE, OPTIONS_SOURCE,
-    MEMBER (request.files), add_file, true,
+  { "file", "[TARGET:]IMG", OPTIONS_SOURCE,
+    MEMBER (request.files), add_file, true, false,
     "A stopped guest's disk (repeat for more)" },
-  { "libvirt", "URI", ARGUMENT_TEXT, OPTIONS_SOURCE,
-    MEMBER (request.libvirt), set_utf8, false,
+  { "libvirt", "URI", OPTIONS_SOURCE,
+    MEMBER (request.libvirt), set_utf8, false, false,
     "A guest of this libvirt's, running or stopped (with --domain)" },
-  { "domain", "NAME|UUID", ARGUMENT_TEXT, OPTIONS_SOURCE,
-    MEMBER (request.domain), set_utf8, false,
+  { "domain", "NAME|UUID", OPTIONS_SOURCE,
+    MEMBER (request.domain), set_utf8, false, false,
     "The guest, of --libvirt, or in --tree" },
-  { "tree", "DIR|FILE", ARGUMENT_FILE, OPTIONS_SOURCE,
-    MEMBER (tree), set_text, false,
+  { "tree", "DIR|FILE", OPTIONS_SOURCE,
+    MEMBER (tree), set_text, false, false,
     "libvirt's checkpoint documents, alone or with --file" },
-  { "format", "[TARGET:]FORMAT", ARGUMENT_TEXT, OPTIONS_SOURCE,
-    MEMBER (request.formats), add_word, true,
+  { "format", "[TARGET:]FORMAT", OPTIONS_SOURCE,
+    MEMBER (request.formats), add_word, true, false,
     "What an image is, if not qcow2" },
-  { "backing-format", "[NAME:]FORMAT", ARGUMENT_TEXT, OPTIONS_SOURCE,
-    MEMBER (request.backing_formats), add_format, true,
+  { "backing-format", "[NAME:]FORMAT", OPTIONS_SOURCE,
+    MEMBER (request.backing_formats), add_format, true, false,
     "What a backing file is, where that is not recorded" },
-  { "backing", "NAME", ARGUMENT_TEXT, OPTIONS_SOURCE,
-    MEMBER (request.backings), add_text, true,
+  { "backing", "NAME", OPTIONS_SOURCE,
+    MEMBER (request.backings), add_text, true, false,
     "A backing file on a network that may be read" },
-  { "secret", "[TARGET:]FILE", ARGUMENT_FILE, OPTIONS_SOURCE,
-    MEMBER (request.secrets), add_secret, true,
+  { "secret", "[TARGET:]FILE", OPTIONS_SOURCE,
+    MEMBER (request.secrets), add_secret, true, false,
     "The passphrase of encrypted images, or -FD" },
 
   FLAG ("tree", OPTIONS_LIST, draw,
@@ -113,8 +113,8 @@ const Option all_options[] = {
         "Parents before children, rather than by name"),
   FLAG ("parent", OPTIONS_LIST, parent,
         "Show each one's parent"),
-  { "from", "NAME", ARGUMENT_CHECKPOINT, OPTIONS_LIST,
-    MEMBER (from), set_text, false,
+  { "from", "NAME", OPTIONS_LIST,
+    MEMBER (from), set_text, false, true,
     "Only the children of this checkpoint" },
   FLAG ("descendants", OPTIONS_LIST, descendants,
         "With --from, all its descendants"),

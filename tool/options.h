@@ -27,22 +27,14 @@ typedef struct {
   GPtrArray *words;             /* of char *: what is no option */
 } Options;
 
-/* What an option's argument is, for the shell. */
-typedef enum {
-  ARGUMENT_NONE,                /* it takes none */
-  ARGUMENT_TEXT,
-  ARGUMENT_FILE,
-  ARGUMENT_CHECKPOINT,
-} ArgumentKind;
-
 typedef struct {
   const char *name;             /* without the dashes */
   const char *argument;         /* "NAME"; NULL: it takes none */
-  ArgumentKind kind;
   guint groups;
   glong member;                 /* of Options */
   bool (*set) (void *member, const char *value, GError **error);
   bool repeats;
+  bool names_checkpoint;        /* the argument does */
   const char *help;
 } Option;
 

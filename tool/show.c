@@ -15,23 +15,29 @@
 #include "tool/say.h"
 #include "tree/load.h"
 
-/* A disk whose size cannot be told has none, as with libvirt. */
-static void
-set_sizes (const Subject *subject, const Checkpoint *checkpoint)
+static const DiskSize *
+size_of (const GPtrArray *sizes, const char *target)
 {
-  g_autoptr (GPtrArray) sizes = subject_sizes (subject, checkpoint);
-
-  for (guint i = 0; i < sizes->len; i++) {
+  for (guint i = 0; sizes && i < sizes->len; i++) {
     const DiskSize *size = g_ptr_array_index (sizes, i);
-    CheckpointDisk *disk
-      = (CheckpointDisk *) checkpoint_disk (checkpoint, size->target);
-    if (!size->known)
-      reporter_warn (&tool_reporter, "no size of disk %s: %s", size->target,
+    if (strcmp (size->target, target) == 0)
+      return size;
+  }
+  return NULL;
+}
+
+/* A disk whose size is not wanted, or cannot be told, has none. */
+static void
+set_sizes (const Checkpoint *checkpoint, const GPtrArray *sizes)
+{
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    const DiskSize *size = size_of (sizes, disk->name);
+    disk->has_size = size && size->known;
+    disk->size = disk->has_size ? size->bytes : 0;
+    if (size && !size->known)
+      reporter_warn (&tool_reporter, "no size of disk %s: %s", disk->name,
                      size->why);
-    else if (disk) {
-      disk->has_size = true;
-      disk->size = size->bytes;
-    }
   }
 }
 
@@ -48,11 +54,9 @@ make_document (Subject *subject, const Options *options,
                        checkpoint->name);
   if (text && (!options->size || subject->has_sizes))
     return g_steal_pointer (&text);
-  for (guint i = 0; i < checkpoint->disks->len; i++)
-    ((CheckpointDisk *) g_ptr_array_index (checkpoint->disks, i))->has_size
-      = false;
-  if (options->size)
-    set_sizes (subject, checkpoint);
+  g_autoptr (GPtrArray) sizes
+    = options->size ? subject_sizes (subject, checkpoint) : NULL;
+  set_sizes (checkpoint, sizes);
   if (!text && (options->no_domain || !checkpoint->file))
     return checkpoint_format (checkpoint);
   if (!text)

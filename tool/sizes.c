@@ -77,7 +77,7 @@ subject_size (const Subject *subject, const Checkpoint *checkpoint,
 
   *bytes = 0;
   for (guint i = 0; i < targets->len; i++) {
-    guint64 more;
+    guint64 more = 0;
     if (!disk_size (subject, g_ptr_array_index (targets, i), checkpoint, &more,
                     NULL))
       return false;

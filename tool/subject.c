@@ -64,6 +64,10 @@ open_source (Subject *subject, const SourceRequest *request, Forest *tree,
   if (!subject->source)
     return false;
   subject->source->can_serve_whole = false; /* nothing is served here */
+  if (subject->source->look_only) {
+    g_propagate_error (error, g_error_copy (subject->source->look_only));
+    return false;
+  }
   subject->catalogue = catalogue_new (subject->source, request);
   if (!subject->forest)
     subject->forest = subject->source->offer->forest;
@@ -81,8 +85,8 @@ close_source (Subject *subject)
   subject->source = NULL;
 }
 
-/* libvirt's checkpoints are known, whatever is wrong with the images.  Those of
- * a guest that runs are QEMU's.
+/* libvirt's checkpoints are known, whatever is wrong with the images, which is
+ * said where their sizes would be.  Those of a guest that runs are QEMU's.
  */
 static bool
 ask_libvirt (Subject *subject, const Options *options, const char *document,
@@ -105,11 +109,11 @@ ask_libvirt (Subject *subject, const Options *options, const char *document,
     return true;
   if (tree.running)
     subject->no_sizes = g_strdup ("the guest is running, and its QEMU has to "
-                                  "work for that: ask for one, with show "
+                                  "work for that; ask for one with show "
                                   "--size");
-  else if (!open_source (subject, request, NULL, reporter, &why)) {
+  else if (!open_source (subject, request, NULL, &silent_reporter, &why)) {
     close_source (subject);
-    subject->no_sizes = error_line (why, reporter->remedies);
+    subject->no_sizes = error_line (why, tool_remedies);
   }
   return true;
 }
