@@ -180,6 +180,20 @@ qemu-img bitmap --add odd.qcow2 -- '--from'
 "$tool" list --file=odd.qcow2 --json \
   | jq -e --arg odd "$odd" '.checkpoints | map(.name) | contains ([$odd, "a/b@c"])'
 
+# A path need not be UTF-8; what is printed is.
+folder=$'r\xe9pertoire'
+if mkdir "$folder" 2>/dev/null; then
+  cp -r tree vdb.qcow2 "$folder"
+  [ "$("$tool" list --file="$folder/vdb.qcow2" --name)" = tuesday ] \
+    || fail "a path that is not UTF-8"
+  "$tool" list --tree="$folder/tree" --file=vdb:"$folder/vdb.qcow2" --size --json \
+    >list
+  iconv -f UTF-8 -t UTF-8 list | jq -e \
+    '.checkpoints[1].sizes[1].why | test ("bitmap monday is not in .*pertoire")'
+fi
+[ "$libvirt" = yes ] || tool_says 2 'this build has no libvirt' \
+  list --libvirt=qemu:///system --domain=web1
+
 # ── Ten thousand, one the parent of the next ──
 "$python" - <<'END'
 import os
