@@ -37,9 +37,9 @@ same ()
   "$tool" list --tree="$documents" "$@" | diff -u want - \
     || fail "list $* of libvirt's folder"
 }
-documents=$(find "${XDG_CONFIG_HOME:-/var/lib}/libvirt" -type d \
-  -path '*checkpoint/web1')
-[ -n "$documents" ] || fail "libvirt's folder is not found"
+documents=/var/lib/libvirt/qemu/checkpoint/web1
+[ "$connect" = qemu:///system ] \
+  || documents=$XDG_CONFIG_HOME/libvirt/qemu/checkpoint/web1
 all_the_same ()
 {
   local words name
