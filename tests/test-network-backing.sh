@@ -171,6 +171,17 @@ follows "json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"nbd\",\"server\":{\"t
   qcow2
 follows "json:{\"driver\":\"raw\",\"file.driver\":\"nbd\",\"file.host\":\"127.0.0.1\",\"file.port\":\"$nbd_tcp\",\"file.export\":\"an export/1\"}" \
   raw
+# A server that is read in whole blocks only, as iSCSI's disks are.
+for format in raw qcow2; do
+  nbdkit -f -U "$PWD/blocks-$format.sock" --filter=blocksize-policy file \
+    base.$format blocksize-minimum=4096 blocksize-error-policy=error &
+  pids+=($!)
+  blocks="nbd+unix:///?socket=$PWD/blocks-$format.sock"
+  wait_until 20 nbdinfo --size "$blocks"
+  ! nbdsh -u "$blocks" -c 'h.set_strict_mode(0); h.pread(512, 0)' 2>/dev/null \
+    || fail "the server reads a part of a block"
+  follows "$blocks" $format
+done
 follows "http://127.0.0.1:$http/base.raw" raw
 follows "http://127.0.0.1:$http/base.qcow2" qcow2
 follows "json:{\"driver\":\"raw\",\"file\":{\"driver\":\"https\",\"url\":\"https://127.0.0.1:$https/base.raw\",\"sslverify\":\"off\"}}" \

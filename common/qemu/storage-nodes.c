@@ -23,6 +23,9 @@
  */
 #define L2_CACHE_SIZE (1024 * 1024)
 
+/* A disk of iSCSI's is read in whole sectors, of 4096 bytes at most. */
+#define LOOK_BYTES 4096
+
 char *
 storage_node_name (const Disk *disk, guint layer)
 {
@@ -104,11 +107,11 @@ look_at_remote (const StorageNodes *nodes, Layer *layer, const char *name,
 {
   g_autofree guint8 *bytes = g_malloc (QCOW2_HEADER_MOST);
   g_autoptr (GError) refusal = NULL;
-  gsize length = 128, needed;
+  gsize length = LOOK_BYTES, needed;
   bool ok = nodes->read (nodes->opaque, name, bytes, &length, &refusal);
 
   if (ok && qcow2_header_begins (bytes, length, &needed)) {
-    length = needed;
+    length = MAX (LOOK_BYTES, needed);
     ok = nodes->read (nodes->opaque, name, bytes, &length, &refusal);
   }
   return ok ? image_layer_heed_bytes (layer, bytes, length, role, error)
