@@ -7,8 +7,8 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-120}
-else rounds=${ROUNDS:-30}; fi
+if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-80}
+else rounds=${ROUNDS:-20}; fi
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 
 half=$(((rounds + 1) / 2))

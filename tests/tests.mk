@@ -11,6 +11,15 @@ script_tests = \
 	tests/test-rogue-handshake.sh \
 	tests/test-rogue-reads.sh \
 	tests/test-rogue-tls.sh \
+	tests/test-property-views.sh \
+	tests/test-base-formats.sh \
+	tests/test-network-backing.sh \
+	tests/test-luks.sh \
+	tests/test-data-file.sh \
+	tests/test-killed.sh \
+	tests/test-far-server.sh \
+	tests/test-slow-server.sh \
+	tests/test-libvirt-killed.sh \
 	tests/test-libvirt-aborted.sh \
 	tests/test-stalled-daemon.sh \
 	tests/test-libvirt-lost.sh \
@@ -31,7 +40,6 @@ script_tests = \
 	tests/test-libvirt-luks.sh \
 	tests/test-libvirt-monitor.sh \
 	tests/test-property-merge.sh \
-	tests/test-property-views.sh \
 	tests/test-idle-client.sh \
 	tests/test-map-ahead.sh \
 	tests/test-merge-many-parts.sh \
@@ -40,7 +48,6 @@ script_tests = \
 	tests/test-short-answers.sh \
 	tests/test-refuses-uri.sh \
 	tests/test-disks-renamed.sh \
-	tests/test-base-formats.sh \
 	tests/test-cache-none.sh \
 	tests/test-bitmap-by-name.sh \
 	tests/test-chain-surgery.sh \
@@ -51,24 +58,20 @@ script_tests = \
 	tests/test-client-vanishes.sh \
 	tests/test-coalesce.sh \
 	tests/test-convert.sh \
-	tests/test-data-file.sh \
 	tests/test-descriptors.sh \
 	tests/test-empty-disk.sh \
 	tests/test-export-cache.sh \
 	tests/test-far-question.sh \
 	tests/test-far-connections.sh \
-	tests/test-far-server.sh \
 	tests/test-thread-model.sh \
 	tests/test-read-orders.sh \
 	tests/test-folders-left.sh \
-	tests/test-killed.sh \
 	tests/test-huge-disk.sh \
 	tests/test-libvirt-block.sh \
 	tests/test-libvirt-chain.sh \
 	tests/test-libvirt-crash-left.sh \
 	tests/test-libvirt-folders.sh \
 	tests/test-libvirt-forgotten.sh \
-	tests/test-libvirt-killed.sh \
 	tests/test-libvirt-killed-connecting.sh \
 	tests/test-libvirt-lab.sh \
 	tests/test-libvirt-keeper-words.sh \
@@ -93,14 +96,12 @@ script_tests = \
 	tests/test-locks.sh \
 	tests/test-lying-server.sh \
 	tests/test-log-lines.sh \
-	tests/test-luks.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
 	tests/test-many-checkpoints.sh \
 	tests/test-merge-exports.sh \
 	tests/test-merge-gaps.sh \
 	tests/test-merge.sh \
-	tests/test-network-backing.sh \
 	tests/test-no-leaks.sh \
 	tests/test-nothing-contacted.sh \
 	tests/test-odd-names.sh \
@@ -125,7 +126,6 @@ script_tests = \
 	tests/test-server-gone-uri.sh \
 	tests/test-secret-memory.sh \
 	tests/test-server-beside.sh \
-	tests/test-slow-server.sh \
 	tests/test-disks-without-files.sh \
 	tests/test-server-replaced.sh \
 	tests/test-run-command.sh \
@@ -200,7 +200,6 @@ threaded_tests = \
 	tests/test-libvirt-many-checkpoints.sh \
 	tests/test-libvirt-merge.sh \
 	tests/test-property-merge.sh \
-	tests/test-property-views.sh \
 	tests/test-idle-client.sh \
 	tests/test-map-ahead.sh \
 	tests/test-read-ahead.sh \
@@ -209,7 +208,6 @@ threaded_tests = \
 	tests/test-client-vanishes.sh \
 	tests/test-far-question.sh \
 	tests/test-far-connections.sh \
-	tests/test-far-server.sh \
 	tests/test-read-orders.sh \
 	tests/test-libvirt-aborted.sh \
 	tests/test-libvirt-monitor.sh \
