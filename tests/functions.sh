@@ -401,3 +401,5 @@ join_ranges ()
        { start = $1; end = $1 + $2 }
        END { if (NR) printf "%.0f %.0f\n", start, end - start }'
 }
+
+. "$srcdir/tests/scenes.sh"

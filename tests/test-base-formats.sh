@@ -143,17 +143,7 @@ do
 done
 
 # What leads further.  A server notes who comes.
-"$python" - <<'EOF' &
-import socket
-s = socket.socket(socket.AF_UNIX)
-s.bind("remote.sock")
-s.listen()
-while True:
-    s.accept()[0].close()
-    open("contacted", "w").close()
-EOF
-pids+=($!)
-wait_until 10 test -S remote.sock
+note_who_comes remote.sock
 nbd="\"driver\":\"nbd\",\"server\":{\"type\":\"unix\",\"path\":\"$PWD/remote.sock\"}"
 
 # leads_away REGEX BACKING FORMAT: to other files or servers.
@@ -266,12 +256,7 @@ leads_away "$PWD/cut.vmdk" cut.vmdk vmdk
 
 # A base whose format is not recorded is told.
 over base.vdi vdi
-"$python" - top.qcow2 <<'EOF'
-import sys
-with open(sys.argv[1], "r+b") as f:
-    f.seek(f.read(65536).index(b"\xe2\x79\x2a\xca"))
-    f.write(b"\x12\x34\x56\x78")
-EOF
+forget_format top.qcow2
 refuses 'top.qcow2 does not record the format.*base.vdi' top.qcow2
 right "backing-format=" backing-format=vdi
 refuses "$PWD/base.vdi" top.qcow2 backing-format=vmdk

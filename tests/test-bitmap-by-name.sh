@@ -103,13 +103,7 @@ refuses 'all bitmaps of .*/void.qcow2 are void' above.qcow2 bitmap=copy
 qemu-img bitmap --add above.qcow2 new
 refuses 'all bitmaps of .*/void.qcow2 are void' above.qcow2 bitmap=new bitmap=copy
 cp other.qcow2 killed.qcow2
-qemu-nbd -f qcow2 -t -k "$PWD/killed.sock" killed.qcow2 &
-killed=$!
-wait_until 10 test -S killed.sock
-nbdsh -u "nbd+unix:///?socket=$PWD/killed.sock" \
-  -c 'h.pwrite(b"new" * 1024, 65536)' -c 'h.flush()'
-kill -9 $killed
-wait $killed 2>/dev/null || :
+kill_writer killed.qcow2
 refuses 'bitmap tuesday in .* is inconsistent' killed.qcow2 bitmap=tuesday
 
 # With documents, what the view is called must be known, and the disk be the same.

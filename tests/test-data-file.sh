@@ -218,18 +218,8 @@ for raw in on off; do
 done
 
 # A server that notes who comes.
-"$python" - <<'EOF' &
-import socket
-s = socket.socket(socket.AF_UNIX)
-s.bind("server.sock")
-s.listen()
-while True:
-    s.accept()[0].close()
-    open("contacted", "w").close()
-EOF
-pids+=($!)
 rm -f server.sock
-wait_until 10 test -S server.sock
+note_who_comes server.sock
 disk away file off
 for data in "nbd+unix:///?socket=$PWD/server.sock" \
             "nbd:unix:$PWD/server.sock" \
@@ -280,17 +270,7 @@ for data in base.raw base.qcow2 base.data; do
 done
 
 # Changed between our look and QEMU's, by a storage daemon that lets us.
-mkdir slow
-cat >slow/qemu-storage-daemon <<'EOF'
-#!/bin/bash
-PATH=${PATH#*:}
-sleep 0.5
-(cd "$image_folder" && eval "$change") </dev/null >/dev/null
-exec qemu-storage-daemon "$@"
-EOF
-chmod +x slow/qemu-storage-daemon
-export image_folder=$PWD
-slowly=$PWD/slow:$PATH
+make_slow_daemon
 disk late file off
 cp late.data spare.data
 touch -d '1 hour ago' late.data spare.data

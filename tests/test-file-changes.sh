@@ -15,17 +15,7 @@ cp disk.qcow2 spare.qcow2
 touch -d '1 hour ago' disk.qcow2
 
 # A storage daemon that lets us change something before it looks.
-mkdir slow
-cat >slow/qemu-storage-daemon <<'END'
-#!/bin/bash
-PATH=${PATH#*:}
-sleep 0.5
-(cd "$image_folder" && eval "$change") </dev/null >/dev/null
-exec qemu-storage-daemon "$@"
-END
-chmod +x slow/qemu-storage-daemon
-export image_folder=$PWD
-slowly=$PWD/slow:$PATH
+make_slow_daemon
 
 PATH=$slowly change=: serve disk.qcow2 -- 'nbdinfo --size "$uri"'
 

@@ -7,19 +7,6 @@
 # libvirt has QEMU open what the definition names.
 . "$(dirname "$0")/libvirt-lab.sh"
 
-# forget_format FILE: QEMU 7.2 makes no image without the format of its backing file
-# any more.
-forget_format ()
-{
-  "$python" - "$1" <<'END'
-import sys
-with open(sys.argv[1], "r+b") as f:
-    at = f.read(65536).index(b"\xe2\x79\x2a\xca")
-    f.seek(at)
-    f.write(b"\x12\x34\x56\x78")
-END
-}
-
 guest_disk base.qcow2 16M
 lab_start
 guest_define web1 base.qcow2

@@ -195,18 +195,7 @@ refuses 'untrusted.qcow2: .*https://127.0.0.1:.* cannot be read: CURL: Error ope
   "backing=https://127.0.0.1:$https/base.raw"
 
 # An image there that leads on is refused, and what it names is let alone.
-cat >listen.py <<'END'
-import socket
-s = socket.socket(socket.AF_UNIX)
-s.bind("further.sock")
-s.listen()
-while True:
-    s.accept()[0].close()
-    open("contacted", "w").close()
-END
-"$python" listen.py &
-pids+=($!)
-wait_until 10 test -S further.sock
+note_who_comes further.sock
 mkfifo further.fifo
 # A FIFO that is opened for reading lets this writer on.
 (echo >further.fifo; touch opened) &

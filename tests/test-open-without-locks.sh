@@ -46,12 +46,7 @@ type_printed ', type: '
 serve corrupt.qcow2 -- true
 qemu-img create -q -f qcow2 -b ../disk.qcow2 -F qcow2 top.qcow2
 qemu-img create -q -f qcow2 -b ../disk.qcow2 -F qcow2 noformat.qcow2
-"$python" - noformat.qcow2 <<'END'
-import sys
-with open(sys.argv[1], "r+b") as f:
-    f.seek(f.read(65536).index(b"\xe2\x79\x2a\xca"))
-    f.write(b"\x12\x34\x56\x78")
-END
+forget_format noformat.qcow2
 warned "does not record the format" \
   "qemu-img rebase -u -f qcow2 -b ../disk.qcow2 -F FORMAT '$PWD/noformat.qcow2'$" \
   noformat.qcow2

@@ -8,15 +8,7 @@
 # another, whatever a guest writes to its beginning.
 . "$(dirname "$0")/functions.sh"
 
-# map_of URI: where it reads as zero is one thing, allocated or not.
-cat >map_of <<'END'
-nbdinfo --map "$1" | awk '
-  { zero = $3 == 2 || $3 == 3
-    if (NR > 1 && zero == last) { length_of += $2; next }
-    if (NR > 1) print start, length_of, last
-    start = $1; length_of = $2; last = zero }
-  END { print start, length_of, last }'
-END
+make_map_of
 # qemu_map FILE: that of a raw disk, by QEMU's own server.
 qemu_map ()
 {

@@ -29,18 +29,6 @@ refuses "backing file of $PWD/top.qcow2: .*$PWD/base.qcow2: No such file or dire
 grep -q ';' refused.log || fail "no remedy"
 mv away.qcow2 base.qcow2
 
-# QEMU 7.2 makes no image without the format of its backing file any more,
-# but there are old ones: rename the header extension that tells it.
-forget_format ()
-{
-  "$python" - "$1" <<'END'
-import sys
-with open(sys.argv[1], "r+b") as f:
-    at = f.read(65536).index(b"\xe2\x79\x2a\xca")
-    f.seek(at)
-    f.write(b"\x12\x34\x56\x78")
-END
-}
 cp top.qcow2 unknown.qcow2
 forget_format unknown.qcow2
 ! qemu-img info --output=json unknown.qcow2 \
@@ -114,17 +102,7 @@ refuses "$PWD/top.qcow2: the backing chain comes back to $PWD/top.qcow2; ." \
   top.qcow2
 
 # Remote: a server that notes who comes.
-"$python" - <<'END' &
-import socket
-s = socket.socket(socket.AF_UNIX)
-s.bind("server.sock")
-s.listen()
-while True:
-    s.accept()[0].close()
-    open("contacted", "w").close()
-END
-pids+=($!)
-wait_until 10 test -S server.sock
+note_who_comes server.sock
 for backing in "nbd+unix:///?socket=$PWD/server.sock" \
                "nbd:unix:$PWD/server.sock" \
                "json:{\"driver\":\"nbd\",\"server\":{\"type\":\"unix\",\"path\":\"$PWD/server.sock\"}}"

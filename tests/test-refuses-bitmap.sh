@@ -42,13 +42,7 @@ refuses "bitmap monday is not in $PWD/none.qcow2.*; make a full backup" \
 
 # Inconsistent: QEMU is killed while it has the image open.
 cp disk.qcow2 killed.qcow2
-qemu-nbd -f qcow2 -t -k "$PWD/killed.sock" killed.qcow2 &
-killed=$!
-wait_until 10 test -S killed.sock
-nbdsh -u "nbd+unix:///?socket=$PWD/killed.sock" \
-  -c 'h.pwrite(b"new" * 1024, 65536)' -c 'h.flush()'
-kill -9 $killed
-wait $killed 2>/dev/null || :
+kill_writer killed.qcow2
 qemu-img info killed.qcow2 | grep -q in-use || fail "QEMU left no trace"
 broken="bitmap tuesday in $PWD/killed.qcow2 is inconsistent .in-use.*make a full backup.*qemu-img bitmap --remove $PWD/killed.qcow2 tuesday"
 refuses "$broken" killed.qcow2

@@ -64,12 +64,7 @@ grep "vda.*size='131072'" typed || fail "it does not help: $(cat typed)"
 # ── What an overlay does not record, or has elsewhere; passphrases ──
 qemu-img create -q -f qcow2 -b "the disk.qcow2" -F qcow2 top.qcow2
 qemu-img bitmap --add top.qcow2 monday
-"$python" - top.qcow2 <<'END'
-import sys
-with open(sys.argv[1], "r+b") as f:
-    f.seek(f.read(65536).index(b"\xe2\x79\x2a\xca"))
-    f.write(b"\x12\x34\x56\x78")
-END
+forget_format top.qcow2
 tool_says 2 'say it with --backing-format=FORMAT' list --file=top.qcow2
 "$tool" list --file=top.qcow2 --backing-format=qcow2 | grep monday
 

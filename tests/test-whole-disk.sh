@@ -16,15 +16,7 @@ qemu-img bitmap --add disk.qcow2 monday
 qemu-io -f qcow2 -c 'write -q -P 3 1M 64k' -c 'write -q -z 2M 64k' \
   -c 'discard -q 20M 64k' -c 'write -q -P 4 70M 256k' disk.qcow2
 
-# map_of URI: where it reads as zero is one thing, allocated or not.
-cat >map_of <<'END'
-nbdinfo --map "$1" | awk '
-  { zero = $3 == 2 || $3 == 3
-    if (NR > 1 && zero == last) { length_of += $2; next }
-    if (NR > 1) print start, length_of, last
-    start = $1; length_of = $2; last = zero }
-  END { print start, length_of, last }'
-END
+make_map_of
 
 # As QEMU's own server has it.
 qemu-nbd -t -r -f qcow2 -k "$PWD/q.sock" disk.qcow2 &

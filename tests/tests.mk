@@ -255,6 +255,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
+	tests/scenes.sh \
 	tests/lab-boot.sh \
 	tests/lab-guest.sh \
 	tests/libvirt-lab.sh \

@@ -91,12 +91,12 @@ Status
 command_info (const Options *options, GError **error)
 {
   g_auto (Subject) subject = { 0 };
+  const Checkpoint *checkpoint;
+  const Status status
+    = subject_open_named (&subject, options, NULL, &checkpoint, error);
 
-  if (!subject_open (&subject, options, NULL, &tool_reporter, error))
-    return STATUS_FAILED;
-  const Checkpoint *checkpoint = subject_named (&subject, options, error);
-  if (!checkpoint)
-    return STATUS_FOUND;
+  if (status != STATUS_FINE)
+    return status;
   g_autoptr (GPtrArray) children
     = forest_children (subject.forest, checkpoint);
   (options->json ? print_json : print_info) (&subject, options, checkpoint,

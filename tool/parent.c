@@ -16,12 +16,12 @@ Status
 command_parent (const Options *options, GError **error)
 {
   g_auto (Subject) subject = { 0 };
+  const Checkpoint *checkpoint;
+  const Status status
+    = subject_open_named (&subject, options, NULL, &checkpoint, error);
 
-  if (!subject_open (&subject, options, NULL, &tool_reporter, error))
-    return STATUS_FAILED;
-  const Checkpoint *checkpoint = subject_named (&subject, options, error);
-  if (!checkpoint)
-    return STATUS_FOUND;
+  if (status != STATUS_FINE)
+    return status;
   const char *parent = checkpoint->parent ? checkpoint->parent->name : NULL;
   if (options->json) {
     g_autoptr (JsonBuilder) builder = json_builder_new ();

@@ -82,13 +82,13 @@ Status
 command_show (const Options *options, GError **error)
 {
   g_auto (Subject) subject = { 0 };
+  const Checkpoint *checkpoint;
+  const Status status = subject_open_named (
+    &subject, options, g_ptr_array_index (options->words, 0), &checkpoint,
+    error);
 
-  if (!subject_open (&subject, options, g_ptr_array_index (options->words, 0),
-                     &tool_reporter, error))
-    return STATUS_FAILED;
-  const Checkpoint *checkpoint = subject_named (&subject, options, error);
-  if (!checkpoint)
-    return STATUS_FOUND;
+  if (status != STATUS_FINE)
+    return status;
   g_autofree char *text
     = make_document (&subject, options, checkpoint, error);
   if (!text)

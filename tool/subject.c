@@ -162,9 +162,14 @@ subject_checkpoint (const Subject *subject, const char *name, GError **error)
   return found;
 }
 
-const Checkpoint *
-subject_named (const Subject *subject, const Options *options, GError **error)
+Status
+subject_open_named (Subject *subject, const Options *options,
+                    const char *document, const Checkpoint **checkpoint,
+                    GError **error)
 {
-  return subject_checkpoint (subject, g_ptr_array_index (options->words, 0),
-                             error);
+  if (!subject_open (subject, options, document, &tool_reporter, error))
+    return STATUS_FAILED;
+  *checkpoint = subject_checkpoint (
+    subject, g_ptr_array_index (options->words, 0), error);
+  return *checkpoint ? STATUS_FINE : STATUS_FOUND;
 }

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "source/catalogue.h"
-#include "tool/options.h"
+#include "tool/command.h"
 
 typedef struct {
   const Forest *forest;
@@ -34,9 +34,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Subject, subject_clear)
 const Checkpoint *subject_checkpoint (const Subject *subject,
                                       const char *name, GError **error);
 
-/* The same for the word that a command was given. */
-const Checkpoint *subject_named (const Subject *subject,
-                                 const Options *options, GError **error);
+/* Open it, and find the checkpoint that the command was given.  What the command
+ * ends with if that is not STATUS_FINE.
+ */
+Status subject_open_named (Subject *subject, const Options *options,
+                           const char *document,
+                           const Checkpoint **checkpoint, GError **error);
 
 /* What is dirty on one disk. */
 typedef struct {

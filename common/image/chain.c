@@ -48,9 +48,8 @@ local_path (const char *path, const char *name)
 static bool
 is_same_remote (const char *a, const char *b)
 {
-  g_autofree char *format_a = NULL, *format_b = NULL;
-  g_autoptr (JsonObject) first = remote_name_options (a, &format_a, NULL);
-  g_autoptr (JsonObject) second = remote_name_options (b, &format_b, NULL);
+  g_autoptr (JsonObject) first = remote_name_options (a, NULL, NULL);
+  g_autoptr (JsonObject) second = remote_name_options (b, NULL, NULL);
   g_autoptr (JsonNode) left = json_node_new (JSON_NODE_OBJECT);
   g_autoptr (JsonNode) right = json_node_new (JSON_NODE_OBJECT);
 
@@ -115,9 +114,7 @@ refuse_unknown_format (const Layer *layer, const Below *below, GError **error)
 
   error_set (error, EINVAL, "%s does not record the format of its backing file "
              "%s, and guessing it is unsafe", layer->path, below->path);
-  g_autofree char *path = error_shell_word (layer->path);
-  g_autofree char *whole = g_strdup_printf ("qemu-img %s %s", command, path);
-  g_autofree char *advice = error_change_images (whole);
+  g_autofree char *advice = image_change_advice (command, layer->path);
   return error_advise (error, REMEDY_BACKING_FORMAT, advice, NULL);
 }
 
@@ -193,7 +190,7 @@ find_below (const ChainRequest *request, const Layer *layer,
                         layer->path, name)
         || error_advise (error, REMEDY_NAME_BACKING, name, NULL);
   }
-  else if (g_str_has_prefix (name, "json:"))
+  else if (json_name_is (name))
     below->path = json_name_local (name, &in_name, error);
   else
     below->path = local_path (layer->path, name);
@@ -218,22 +215,38 @@ open_layer (const Below *at, LayerRole role, GError **error)
   return layer;
 }
 
-/* Two layers may not share a file. */
+static bool
+is_same_layer (const Layer *a, const Layer *b)
+{
+  return a->file && b->file && image_file_is_same (a->file, b->file);
+}
+
+static bool
+is_file_of (const ImageFile *data, const Layer *layer)
+{
+  return data && ((layer->file && image_file_is_same (data, layer->file))
+                  || (layer->data && image_file_is_same (data, layer->data)));
+}
+
+/* The data file of one that is a file of the other, or NULL. */
+static const ImageFile *
+shared_data (const Layer *a, const Layer *b)
+{
+  return is_file_of (a->data, b) ? a->data
+    : is_file_of (b->data, a) ? b->data : NULL;
+}
+
+/* Two layers of a chain may not share a file. */
 static const Layer *
 find_shared (const GPtrArray *layers, const Layer *layer)
 {
-  const ImageFile *ours[] = { layer->file, layer->data };
-
   if (layer->file && layer->data
       && image_file_is_same (layer->file, layer->data))
     return layer;
   for (guint i = 0; i < layers->len; i++) {
     const Layer *other = g_ptr_array_index (layers, i);
-    const ImageFile *theirs[] = { other->file, other->data };
-    for (guint j = 0; j < 4; j++)
-      if (ours[j / 2] && theirs[j % 2]
-          && image_file_is_same (ours[j / 2], theirs[j % 2]))
-        return other;
+    if (is_same_layer (layer, other) || shared_data (layer, other))
+      return other;
   }
   return NULL;
 }
@@ -317,29 +330,15 @@ image_chain_inspect (const ChainRequest *request, GError **error)
   return ok ? g_steal_pointer (&layers) : NULL;
 }
 
-static bool
-is_file_of (const ImageFile *data, const Layer *layer)
-{
-  return data && ((layer->file && image_file_is_same (data, layer->file))
-                  || (layer->data && image_file_is_same (data, layer->data)));
-}
-
-static bool
-is_same_layer (const Layer *a, const Layer *b)
-{
-  return a->file && b->file && image_file_is_same (a->file, b->file);
-}
-
 const char *
 image_chains_share_data (const GPtrArray *one, const GPtrArray *other)
 {
   for (guint i = 0; i < one->len * other->len; i++) {
     const Layer *a = g_ptr_array_index (one, i / other->len);
     const Layer *b = g_ptr_array_index (other, i % other->len);
-    if (!is_same_layer (a, b) && is_file_of (a->data, b))
-      return a->data->path;
-    if (!is_same_layer (a, b) && is_file_of (b->data, a))
-      return b->data->path;
+    const ImageFile *data = is_same_layer (a, b) ? NULL : shared_data (a, b);
+    if (data)
+      return data->path;
   }
   return NULL;
 }

@@ -47,14 +47,20 @@ image_format_driver (const char *format)
   return NULL;
 }
 
+char *
+image_change_advice (const char *command, const char *path)
+{
+  g_autofree char *word = error_shell_word (path);
+  g_autofree char *whole = g_strdup_printf ("qemu-img %s %s", command, word);
+
+  return error_change_images (whole);
+}
+
 bool
 image_refuse_with (GError **error, int errnum, const char *command,
                    const char *path, const char *format, ...)
 {
-  g_autofree char *word = error_shell_word (path);
-  g_autofree char *whole
-    = g_strdup_printf ("qemu-img %s %s", command, word);
-  g_autofree char *advice = error_change_images (whole);
+  g_autofree char *advice = image_change_advice (command, path);
   va_list arguments;
 
   va_start (arguments, format);
@@ -109,10 +115,8 @@ check_data_name (const Qcow2Header *header, const char *path, GError **error)
   g_autofree char *doubled = g_strjoinv (",,", parts);
   g_autofree char *image = g_strconcat (
     "driver=qcow2,data-file.filename=PATH,file.filename=", doubled, NULL);
-  g_autofree char *word = error_shell_word (image);
-  g_autofree char *whole = g_strdup_printf (
-    "qemu-img amend -o data_file=PATH --image-opts %s", word);
-  g_autofree char *advice = error_change_images (whole);
+  g_autofree char *advice
+    = image_change_advice ("amend -o data_file=PATH --image-opts", image);
   return error_set (error, EINVAL, "%s keeps its data in an external data file, "
                     "\"%s\", and QEMU looks for that in the folder in which it "
                     "runs, not beside the image, unless it has an absolute "

@@ -42,6 +42,11 @@ bool image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
  */
 bool image_layer_check_unchanged (const Layer *layer, GError **error);
 
+/* What to type so that a command of qemu-img's changes the image at path.  A new
+ * string; g_free ().
+ */
+char *image_change_advice (const char *command, const char *path);
+
 /* The error of an image that a command of qemu-img's mends.  Returns false. */
 bool image_refuse_with (GError **error, int errnum, const char *command,
                         const char *path, const char *format, ...)

@@ -166,6 +166,20 @@ guest_look_at (Keeper *keeper, const GuestQuestion *question,
   }
 }
 
+bool
+guest_look_once (const GuestQuestion *question, const Reporter *reporter,
+                 GuestLook *look, GError **error)
+{
+  Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
+
+  if (!keeper)
+    return false;
+  const bool ok = guest_look_at (keeper, question, look, error);
+  g_autofree char *trouble = keeper_end (keeper);
+  keeper_free (keeper);
+  return ok;
+}
+
 /* In the order of kept.h's BEGIN_ texts. */
 static bool
 ask_to_begin (Keeper *keeper, const JobRequest *request, GError **error)

@@ -72,6 +72,10 @@ char *guest_split_uri (const char *text, bool *privileged);
 bool guest_look_at (Keeper *keeper, const GuestQuestion *question,
                     GuestLook *look, GError **error);
 
+/* The same with a keeper of its own, which ends here: nothing is begun. */
+bool guest_look_once (const GuestQuestion *question, const Reporter *reporter,
+                      GuestLook *look, GError **error);
+
 /* Begin the job.  *xml is libvirt's description of it; g_free ().  *broken: if
  * a broken checkpoint is why it failed, that checkpoint as libvirt sees it,
  * where a disk without a size has no usable bitmap; checkpoint_free ().

@@ -50,13 +50,20 @@ add_node (const StorageNodes *nodes, JsonObject *node, const char *name,
   return qmp_execute (nodes->qmp, "blockdev-add", node, NULL, error);
 }
 
+/* By what name the daemon opens a file that it has as that descriptor. */
+static char *
+passed_path (int daemon_fd)
+{
+  return g_strdup_printf ("/proc/self/fd/%d", daemon_fd);
+}
+
 static bool
 add_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
           bool uncached, GError **error)
 {
   JsonObject *node = json_object_new ();
-  g_autofree char *passed = file->daemon_fd
-    ? g_strdup_printf ("/proc/self/fd/%d", file->daemon_fd) : NULL;
+  g_autofree char *passed
+    = file->daemon_fd ? passed_path (file->daemon_fd) : NULL;
 
   json_object_set_string_member (node, "driver",
                                  S_ISBLK (file->stamp.st_mode)
@@ -122,9 +129,8 @@ static bool
 open_remote (const StorageNodes *nodes, Layer *layer, const char *name,
              LayerRole role, GError **error)
 {
-  g_autofree char *format = NULL;
   g_autoptr (GError) refusal = NULL;
-  JsonObject *node = remote_name_options (layer->path, &format, error);
+  JsonObject *node = remote_name_options (layer->path, NULL, error);
 
   if (!node)
     return false;
@@ -133,22 +139,26 @@ open_remote (const StorageNodes *nodes, Layer *layer, const char *name,
     : refuse_remote (layer, refusal, error);
 }
 
-/* Returns the name of QEMU's object, a new string. */
+/* The name of QEMU's object, a new string. */
 static char *
+secret_name (const StorageNodes *nodes, guint index)
+{
+  return g_strdup_printf ("s%" G_GINTPTR_MODIFIER "x-%u", (gsize) nodes->disk,
+                          index);
+}
+
+static bool
 add_secret (const StorageNodes *nodes, guint index, GError **error)
 {
   const Secret *secret = g_ptr_array_index (nodes->disk->secrets, index);
   JsonObject *object = json_object_new ();
-  g_autofree char *name = g_strdup_printf (
-    "s%" G_GINTPTR_MODIFIER "x-%u", (gsize) nodes->disk, index);
-  g_autofree char *path
-    = g_strdup_printf ("/proc/self/fd/%d", secret_daemon_fd (secret));
+  g_autofree char *name = secret_name (nodes, index);
+  g_autofree char *path = passed_path (secret_daemon_fd (secret));
 
   json_object_set_string_member (object, "qom-type", "secret");
   json_object_set_string_member (object, "id", name);
   json_object_set_string_member (object, "file", path);
-  return qmp_execute (nodes->qmp, "object-add", object, NULL, error)
-    ? g_steal_pointer (&name) : NULL;
+  return qmp_execute (nodes->qmp, "object-add", object, NULL, error);
 }
 
 static bool
@@ -156,11 +166,9 @@ add_secrets (const StorageNodes *nodes, GError **error)
 {
   const GPtrArray *secrets = nodes->disk->secrets;
 
-  for (guint i = 0; secrets && i < secrets->len; i++) {
-    g_autofree char *name = add_secret (nodes, i, error);
-    if (!name)
+  for (guint i = 0; secrets && i < secrets->len; i++)
+    if (!add_secret (nodes, i, error))
       return false;
-  }
   return true;
 }
 
@@ -168,8 +176,7 @@ static void
 set_secret (const StorageNodes *nodes, const Layer *layer, guint index,
             JsonObject *node)
 {
-  g_autofree char *name = g_strdup_printf (
-    "s%" G_GINTPTR_MODIFIER "x-%u", (gsize) nodes->disk, index);
+  g_autofree char *name = secret_name (nodes, index);
 
   if (strcmp (layer->format, "qcow2") != 0) {
     json_object_set_string_member (node, "key-secret", name);

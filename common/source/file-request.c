@@ -107,9 +107,9 @@ file_request_target (const SourceRequest *request, const Forest *tree,
   return error_advise_null (error, REMEDY_NAME_TARGET, file->path, NULL);
 }
 
-const char *
-file_request_format (const SourceRequest *request, const RequestedFile *file,
-                     const char *target)
+static const char *
+format_of (const SourceRequest *request, const RequestedFile *file,
+           const char *target)
 {
   const char *format = file->format;
 
@@ -119,6 +119,20 @@ file_request_format (const SourceRequest *request, const RequestedFile *file,
       format = word->value;
   }
   return format;
+}
+
+ChainRequest
+file_request_chain (const SourceRequest *request, const RequestedFile *file,
+                    const char *target)
+{
+  return (ChainRequest) {
+    .path = file->path,
+    .format = format_of (request, file, target),
+    .backing_formats = request->backing_formats,
+    .whole = request->on_missing_full,
+    .told = file->told,
+    .backings = request->backings,
+  };
 }
 
 /* Each is read once: it may come from a pipe. */

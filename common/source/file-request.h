@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "image/disk.h"
+#include "image/chain.h"
 #include "source/request.h"
 #include "tree/forest.h"
 
@@ -15,10 +15,10 @@
 char *file_request_target (const SourceRequest *request, const Forest *tree,
                            guint index, GError **error);
 
-/* Its format, or NULL: not said.  What is said of all disks goes for those of
- * which nothing is said.  Borrowed.
+/* How its chain is walked.  What is said of the format of all disks goes for
+ * those of which nothing is said.  All in it is borrowed.
  */
-const char *file_request_format (const SourceRequest *request,
+ChainRequest file_request_chain (const SourceRequest *request,
                                  const RequestedFile *file,
                                  const char *target);
 

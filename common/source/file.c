@@ -50,14 +50,7 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
 {
   Source *source = &self->source;
   const char *path = file->path;
-  const ChainRequest chain = {
-    .path = path,
-    .format = file_request_format (request, file, target),
-    .backing_formats = request->backing_formats,
-    .whole = request->on_missing_full,
-    .told = file->told,
-    .backings = request->backings,
-  };
+  const ChainRequest chain = file_request_chain (request, file, target);
 
   for (guint i = 0; i < source->disks->len; i++) {
     const Disk *other = g_ptr_array_index (source->disks, i);

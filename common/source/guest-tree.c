@@ -30,14 +30,8 @@ guest_tree_load (const SourceRequest *request, const DocumentRequest *wanted,
     .security_info = wanted->security_info,
   };
   g_auto (GuestLook) look = { 0 };
-  Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
 
-  if (!keeper)
-    return false;
-  const bool ok = guest_look_at (keeper, &question, &look, error);
-  g_autofree char *trouble = keeper_end (keeper);
-  keeper_free (keeper);
-  if (!ok)
+  if (!guest_look_once (&question, reporter, &look, error))
     return false;
   reporter_warn_all (reporter, look.skipped);
   reporter_warn_all (reporter, forest_problems (look.tree));

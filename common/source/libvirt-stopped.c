@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "image/chain.h"
+#include "source/file-request.h"
 #include "source/libvirt.h"
 #include "source/told-chain.h"
 
@@ -57,14 +58,8 @@ static GError *
 why_unreadable (const SourceRequest *request, const RequestedFile *file,
                 const GuestChain *chain, const char *edit)
 {
-  const ChainRequest wanted = {
-    .path = file->path,
-    .format = file->format,
-    .backing_formats = request->backing_formats,
-    .whole = request->on_missing_full,
-    .told = file->told,
-    .backings = request->backings,
-  };
+  const ChainRequest wanted
+    = file_request_chain (request, file, file->target);
   g_autoptr (GError) why = NULL;
   g_autoptr (GPtrArray) layers = image_chain_inspect (&wanted, &why);
 

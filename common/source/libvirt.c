@@ -91,12 +91,7 @@ libvirt_look (const SourceRequest *request, const Reporter *reporter,
   *at_rest = false;
   if (host)
     return true;
-  Keeper *keeper = keeper_start (&libvirt_job_ops, reporter, error);
-  if (!keeper)
-    return false;
-  const bool ok = guest_look_at (keeper, &question, &look, error);
-  g_autofree char *trouble = keeper_end (keeper);
-  keeper_free (keeper);
+  const bool ok = guest_look_once (&question, reporter, &look, error);
   *at_rest = ok && !look.running;
   return ok;
 }
