@@ -4,6 +4,28 @@
 # Sourced by functions.sh: odd images, servers and daemons that several tests
 # meet.
 
+# free_ports [COUNT]: ports of 127.0.0.1 on one line, for servers that cannot find one
+# themselves.  None is from where the system takes a connection's own port: any test
+# may get that one at any time, also between two lives of a server.
+free_ports ()
+{
+  "$python" -c '
+import random, socket, sys
+with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+    end = int(f.read().split()[0])
+found = []
+while len(found) < int(sys.argv[1]):
+    with socket.socket() as s:
+        port = random.randrange(end // 2, end)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        if port not in found:
+            found.append(port)
+print(*found)' "${1:-1}"
+}
+
 # forget_format IMAGE: rename the header extension that tells the format of its
 # backing file.  QEMU 7.2 makes no image without any more, but there are old ones.
 forget_format ()

@@ -13,16 +13,11 @@ qemu-img bitmap --add disk.qcow2 monday
 for i in {0..499}; do
   echo "write -q -P $((i % 255 + 1)) $((i * 24000 / 64 * 64))k 64k"
 done >commands
-qemu-io -f qcow2 --cache=unsafe disk.qcow2 <commands
+qemu-io -f qcow2 --cache=unsafe disk.qcow2 <commands >/dev/null
 cp disk.qcow2 larger.qcow2
 qemu-img resize -q larger.qcow2 13G
 
-read -r near far third < <("$python" -c '
-import socket
-held = [socket.socket() for i in range(3)]
-for s in held:
-    s.bind(("127.0.0.1", 0))
-print(*(s.getsockname()[1] for s in held))')
+read -r near far third < <(free_ports 3)
 # Without a connection, which would be the first one.
 listens ()
 {

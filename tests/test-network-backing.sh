@@ -28,26 +28,13 @@ start_qemu_nbd ()
   rm qemu-nbd.pid
 }
 
-# free_port: of 127.0.0.1; another might take it before it is used, so start_tcp
-# tries again.
-free_port ()
-{
-  "$python" -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
 start_tcp ()
 {
-  local i
-  for ((i = 0; i < 20; i++)); do
-    port=$(free_port)
-    if qemu-nbd -t -r -f raw -e 64 --fork --pid-file=tcp.pid -b 127.0.0.1 \
-      -p "$port" -x "$2" "$1" 2>tcp.log; then
-      server_pid=$(cat tcp.pid)
-      pids+=("$server_pid")
-      return
-    fi
-  done
-  fail "no port is free: $(cat tcp.log)"
+  port=$(free_ports)
+  qemu-nbd -t -r -f raw -e 64 --fork --pid-file=tcp.pid -b 127.0.0.1 \
+    -p "$port" -x "$2" "$1"
+  server_pid=$(cat tcp.pid)
+  pids+=("$server_pid")
 }
 
 # start_http NAME [CERTIFICATE KEY]: $server_pid, $port, log in NAME.log.

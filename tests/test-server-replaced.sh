@@ -67,6 +67,6 @@ try ()
 uri=uri=nbd+unix:///?socket=$PWD/qemu.sock
 try busy
 try idle
-port=$("$python" -c 'import socket; s = socket.socket(); s.bind (("127.0.0.1", 0)); print (s.getsockname ()[1])')
+port=$(free_ports)
 address=(-b 127.0.0.1 -p "$port") uri=uri=nbd://127.0.0.1:$port
 try idle

@@ -33,11 +33,7 @@ mkdir empty
 
 guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
-port=$("$python" -c '
-import socket
-s = socket.socket ()
-s.bind (("127.0.0.1", 0))
-print (s.getsockname ()[1])')
+port=$(free_ports)
 qemu-nbd -r -f qcow2 -t -e 20 -b 127.0.0.1 -p "$port" -B monday \
   --object "tls-creds-x509,id=tls0,endpoint=server,dir=$PWD/pki,verify-peer=no" \
   --tls-creds tls0 disk.qcow2 &

@@ -56,9 +56,8 @@ jq -r '.exports[0].description' list.json \
   || fail "$(cat list.json)"
 kill "$qemu_pid"
 
-# TCP, by a port that is free.
-port=$("$python" -c 'import socket; s = socket.socket()
-s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# TCP.
+port=$(free_ports)
 qemu-nbd -r -f qcow2 -t -e 20 -b 127.0.0.1 -p "$port" -x disk -B monday \
   disk.qcow2 &
 pids+=($!)

@@ -9,10 +9,7 @@
 . "$srcdir/tests/two-servers.sh"
 
 two_images 16M b0
-port=$("$python" -c 'import socket
-s = socket.socket ()
-s.bind (("127.0.0.1", 0))
-print (s.getsockname ()[1])')
+port=$(free_ports)
 address=(-b 127.0.0.1 -p "$port")
 cat >client.py <<'EOT'
 import nbd, sys
