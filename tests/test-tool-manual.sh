@@ -15,7 +15,7 @@ podchecker -warnings "$pod" 2>podchecker.log || { cat podchecker.log; exit 1; }
 
 # ── Commands ──
 sed -n 's/^  { "\([a-z]*\)", .*/\1/p' "$srcdir/tool/main.c" | sort >code
-[ "$(wc -l <code)" -eq 5 ] || fail "expected 5 commands in main.c"
+[ "$(wc -l <code)" -eq 10 ] || fail "expected 10 commands in main.c"
 "$tool" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | sort \
   | diff -u code - || fail "--help names other commands"
 sed -n '/^=head1 COMMANDS/,/^=head1 OPTIONS/s/^=head2 \([a-z]*\).*/\1/p' "$pod" \
@@ -44,7 +44,7 @@ done <code
 # Each option's name in the code is one of them.
 sed -n 's/^  { "\([a-z-]*\)", .*/\1/p; s/^  FLAG ("\([a-z-]*\)".*/\1/p' \
   "$srcdir/tool/options.c" | sort -u >code-options
-[ "$(wc -l <code-options)" -eq 21 ] || fail "expected 21 options in options.c"
+[ "$(wc -l <code-options)" -eq 35 ] || fail "expected 35 options in options.c"
 while read -r command; do "$tool" "$command" --help; done <code \
   | grep -Eo '^  --[a-z-]+' | tr -d ' ' | sed 's/^--//' | sort -u \
   | diff -u code-options - || fail "--help and options.c differ"

@@ -16,7 +16,8 @@ typedef enum {
 
 typedef struct {
   const char *name;
-  const char *word;             /* what must follow: "NAME"; NULL: nothing */
+  const char *word;             /* what must follow: "NAME"; "FILE…": one or
+                                 * more; "[NAME]": one, or none; NULL: nothing */
   const char *help;
   guint options;                /* groups */
   /* Prints to the standard output.  An error is printed by who calls. */
@@ -29,10 +30,15 @@ extern const Command all_commands[];
 /* NULL: there is none of that name. */
 const Command *command_lookup (const char *name);
 
+Status command_check (const Options *options, GError **error);
+Status command_create (const Options *options, GError **error);
 Status command_current (const Options *options, GError **error);
+Status command_delete (const Options *options, GError **error);
+Status command_edit (const Options *options, GError **error);
 Status command_info (const Options *options, GError **error);
 Status command_list (const Options *options, GError **error);
 Status command_parent (const Options *options, GError **error);
+Status command_redefine (const Options *options, GError **error);
 Status command_show (const Options *options, GError **error);
 
 /* What could follow these words of a command line, of which the last is being

@@ -13,8 +13,10 @@
 static void
 print_row (const char *what, const char *help)
 {
-  printf ("  %-*s", INDENT, what);
-  if (strlen (what) >= INDENT)
+  const glong width = g_utf8_strlen (what, -1);
+
+  printf ("  %s%*s", what, (int) MAX (INDENT - width, 0), "");
+  if (width >= INDENT)
     printf ("\n  %*s", INDENT, "");
   printf ("%s\n", help);
 }

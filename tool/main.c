@@ -30,6 +30,16 @@ const Command all_commands[] = {
     OPTIONS_ALL | OPTIONS_SOURCE, command_parent },
   { "current", NULL, "Name the current checkpoint",
     OPTIONS_ALL | OPTIONS_SOURCE, command_current },
+  { "create", "[NAME]", "Make a checkpoint",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_CREATE, command_create },
+  { "redefine", "FILE…", "Make documents of checkpoints known",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_REDEFINE, command_redefine },
+  { "edit", "NAME", "Change a checkpoint's description",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_EDIT, command_edit },
+  { "delete", "NAME", "Delete a checkpoint",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_DELETE, command_delete },
+  { "check", NULL, "Compare documents, bitmaps and libvirt",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_CHECK, command_check },
   { .name = NULL }
 };
 
@@ -60,12 +70,15 @@ unknown_command (const char *name, GError **error)
 static bool
 check_words (const Command *command, const Options *options, GError **error)
 {
+  const bool several = command->word && g_str_has_suffix (command->word, "…");
   const guint wanted = command->word ? 1 : 0;
 
+  if (command->word && command->word[0] == '[' && options->words->len == 0)
+    return true;
   if (options->words->len < wanted)
     return error_set (error, EINVAL, "%s of what?  Write qemu-checkpoint %s "
                       "%s", command->name, command->name, command->word);
-  if (options->words->len == wanted)
+  if (options->words->len == wanted || several)
     return true;
   const char *word = g_ptr_array_index (options->words, wanted);
   if (options->draw)

@@ -82,6 +82,12 @@ const Option all_options[] = {
   { "libvirt", "URI", OPTIONS_SOURCE,
     MEMBER (request.libvirt), set_utf8, false, false,
     "A guest of this libvirt's, running or stopped (with --domain)" },
+  { "qmp", "SOCKET", OPTIONS_SOURCE,
+    MEMBER (request.qmp), set_text, false, false,
+    "A QEMU that runs, by its monitor's socket" },
+  { "agent", "SOCKET", OPTIONS_CREATE,
+    MEMBER (request.agent), set_text, false, false,
+    "With --qmp and --quiesce, the guest agent's socket" },
   { "domain", "NAME|UUID", OPTIONS_SOURCE,
     MEMBER (request.domain), set_utf8, false, false,
     "The guest, of --libvirt, or in --tree" },
@@ -126,6 +132,34 @@ const Option all_options[] = {
   FLAG ("security-info", OPTIONS_SHOW, security_info,
         "With --libvirt, passwords in the definition, too"),
 
+  { "disk", "TARGET[,WORDS]", OPTIONS_CREATE,
+    MEMBER (disks), add_text, true, false,
+    "A disk, as virsh's --diskspec has it (repeat for more)" },
+  { "description", "TEXT", OPTIONS_CREATE | OPTIONS_EDIT,
+    MEMBER (description), set_utf8, false, false,
+    "What is to be known of it" },
+  { "xml", "FILE", OPTIONS_CREATE,
+    MEMBER (xml), set_text, false, false,
+    "A document that says it all" },
+  FLAG ("print-xml", OPTIONS_CREATE, print_xml,
+        "Print the document, and make nothing"),
+  FLAG ("quiesce", OPTIONS_CREATE, quiesce,
+        "Freeze the guest's file systems meanwhile"),
+  FLAG ("no-metadata", OPTIONS_CREATE, no_metadata,
+        "Make bitmaps, and keep no document"),
+  FLAG ("validate", OPTIONS_REDEFINE, validate,
+        "Refuse unless each disk has a bitmap that records"),
+  FLAG ("children", OPTIONS_DELETE, children,
+        "All its descendants, too"),
+  FLAG ("children-only", OPTIONS_DELETE, children_only,
+        "Its descendants, and not itself"),
+  FLAG ("metadata", OPTIONS_DELETE, metadata,
+        "The document only, and leave the bitmaps"),
+  FLAG ("fix", OPTIONS_CHECK, fix,
+        "Mend what can be mended safely, after asking"),
+  FLAG ("yes", OPTIONS_CHECK, yes,
+        "With --fix, do not ask"),
+
   FLAG ("size", OPTIONS_LIST | OPTIONS_SHOW, size,
         "How many bytes are dirty since the checkpoint"),
   FLAG ("json", OPTIONS_ALL, json,
@@ -140,6 +174,7 @@ options_init (Options *options)
 {
   *options = (Options) {
     .words = g_ptr_array_new_with_free_func (g_free),
+    .disks = g_ptr_array_new_with_free_func (g_free),
   };
   source_request_init (&options->request);
 }
@@ -149,6 +184,9 @@ options_clear (Options *options)
 {
   source_request_clear (&options->request);
   g_ptr_array_unref (options->words);
+  g_ptr_array_unref (options->disks);
+  g_free (options->description);
+  g_free (options->xml);
   g_free (options->tree);
   g_free (options->from);
 }

@@ -14,6 +14,11 @@ typedef enum {
   OPTIONS_SOURCE = 1 << 1,      /* whose checkpoints are meant */
   OPTIONS_LIST   = 1 << 2,
   OPTIONS_SHOW   = 1 << 3,
+  OPTIONS_CREATE = 1 << 4,
+  OPTIONS_REDEFINE = 1 << 5,
+  OPTIONS_EDIT   = 1 << 6,
+  OPTIONS_DELETE = 1 << 7,
+  OPTIONS_CHECK  = 1 << 8,
 } OptionGroup;
 
 typedef struct {
@@ -24,6 +29,11 @@ typedef struct {
   bool draw, roots, leaves, no_leaves, topological, parent, descendants, size,
     name_only, no_domain, security_info;
   char *from;
+  /* What is changed */
+  GPtrArray *disks;             /* of char *: virsh's --diskspec */
+  char *description, *xml;
+  bool print_xml, quiesce, no_metadata, validate, children, children_only,
+    metadata, fix, yes;
   GPtrArray *words;             /* of char *: what is no option */
 } Options;
 

@@ -61,6 +61,8 @@ source_request_clear (SourceRequest *request)
   g_ptr_array_unref (request->backing_formats);
   g_free (request->libvirt);
   g_free (request->domain);
+  g_free (request->qmp);
+  g_free (request->agent);
   g_free (request->checkpoint);
   g_free (request->disk);
   g_free (request->create);

@@ -34,6 +34,8 @@ typedef struct {
   GPtrArray *uris;              /* of char *: layers, top first */
   char *libvirt;                /* URI */
   char *domain;                 /* name or UUID */
+  char *qmp;                    /* a running QEMU's monitor: a socket's path */
+  char *agent;                  /* its guest's agent: a socket's path */
   char *checkpoint;             /* what changed since */
   char *disk;                   /* target */
   bool drops_cache;             /* of files, nothing stays in the page cache */

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Where bitmaps and documents are kept apart: a stopped guest's images, a running
+ * QEMU; a folder of documents, or a libvirt that knows a guest which is off.
+ */
+#pragma once
+
+#include "image/disk.h"
+#include "record/change.h"
+#include "record/record.h"
+
+typedef struct Bitmaps Bitmaps;
+
+typedef struct {
+  /* Do all of changes (of BitmapChange), in their order, or none.  What was
+   * looked at must still be so: EAGAIN if it is not.
+   */
+  bool (*apply) (Bitmaps *bitmaps, const GPtrArray *changes, GError **error);
+  /* Freeze and thaw the guest's file systems; NULL: nothing runs there. */
+  bool (*freeze) (Bitmaps *bitmaps, GError **error);
+  bool (*thaw) (Bitmaps *bitmaps, GError **error);
+  void (*free) (Bitmaps *bitmaps);
+} BitmapOps;
+
+/* The first member of each kind's own structure. */
+struct Bitmaps {
+  const BitmapOps *ops;
+  GPtrArray *disks;             /* of Disk, as they were looked at */
+};
+
+typedef struct Documents Documents;
+
+typedef struct {
+  /* Keep the checkpoint's document; text NULL: as checkpoint_format () makes it. */
+  bool (*put) (Documents *documents, const Checkpoint *checkpoint,
+               const char *text, gsize length, GError **error);
+  /* Give a checkpoint that has a document another parent (NULL: none), and leave
+   * the rest of it as it is.
+   */
+  bool (*move) (Documents *documents, const Checkpoint *checkpoint,
+                const char *parent, GError **error);
+  bool (*remove) (Documents *documents, const Checkpoint *checkpoint,
+                  GError **error);
+  void (*free) (Documents *documents);
+} DocumentOps;
+
+struct Documents {
+  const DocumentOps *ops;
+  Forest *forest;               /* as they were looked at */
+};
+
+/* Takes both; documents NULL: there are none, and bitmaps alone are a flat tree. */
+Record *apart_new (Bitmaps *bitmaps, Documents *documents,
+                   const Reporter *reporter);
+
+/* The kinds.  Each looks only. */
+Bitmaps *bitmaps_of_files (const SourceRequest *request, const Forest *tree,
+                           const Reporter *reporter, GError **error);
+Bitmaps *bitmaps_of_qemu (const SourceRequest *request, const Forest *tree,
+                          const Reporter *reporter, GError **error);
+/* path: a folder, which may be empty or not there yet. */
+Documents *documents_in_folder (const char *path, const char *domain,
+                                const Reporter *reporter, GError **error);
+/* Of a guest that is off, forest: what libvirt knows (taken). */
+Documents *documents_at_libvirt (const SourceRequest *request, Forest *forest,
+                                 GError **error);
+
+/* A guest that runs at libvirt's: libvirt does all of it. */
+Record *record_at_libvirt (const SourceRequest *request, Forest *forest,
+                           const Reporter *reporter, GError **error);
