@@ -314,6 +314,6 @@ serve vda:over-one.qcow2 vdb:over-two.qcow2 checkpoint=monday -- \
 
 # A word about a disk that there is not.
 for word in format=vdc:qcow2 secret=vdc:common.data; do
-  refuses "vdc:.*${word##*:} is said of a disk that there is not; disks are: .*vda" \
+  refuses "the ${word%%=*} .*${word##*:} is said of disk vdc, which is not there; disks are: .*vda" \
     vda:one.qcow2 $word
 done

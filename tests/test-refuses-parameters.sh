@@ -37,6 +37,15 @@ for pair in tree=/a,/b domain=a,b checkpoint=a,b \
     "$key=${values%,*}" "$key=${values#*,}"
 done
 
+# One word only of each disk, and of each image.
+for pair in format=vda:raw,vda:qcow2 format=raw,qcow2 format=vda:raw,vda:raw \
+            backing-format=raw,qcow2 backing-format=a:raw,a:qcow2; do
+  key=${pair%%=*} values=${pair#*=}
+  first=${values%,*} second=${values#*,}
+  refuses "error: $key=$second: ${first##*:} is said of the same (disk|image); leave" \
+    disk.qcow2 "$key=$first" "$key=$second"
+done
+
 # These may be repeated, but not with the same value.
 refuses 'error: uri=nbd://a/ is given twice' uri=nbd://a/ uri=nbd://a/
 refuses 'error: bitmap=a is given twice' uri=nbd://a/ bitmap=a bitmap=b bitmap=a

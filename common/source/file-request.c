@@ -165,7 +165,8 @@ file_request_secrets (const SourceRequest *request, GHashTable *read,
 }
 
 static bool
-check_words (const GPtrArray *words, const GPtrArray *targets, GError **error)
+check_words (const GPtrArray *words, const char *what,
+             const GPtrArray *targets, GError **error)
 {
   for (guint i = 0; i < words->len; i++) {
     const RequestedWord *word = g_ptr_array_index (words, i);
@@ -174,8 +175,9 @@ check_words (const GPtrArray *words, const GPtrArray *targets, GError **error)
                                              word->target, g_str_equal, NULL))
       continue;
     g_autofree char *nearest = nearest_names (word->target, targets, 8);
-    return error_set (error, EINVAL, "%s:%s is said of a disk that there is "
-                      "not; disks are: %s", word->target, word->value, nearest);
+    return error_set (error, EINVAL, "the %s %s is said of disk %s, which "
+                      "is not there; disks are: %s", what, word->value,
+                      word->target, nearest);
   }
   return true;
 }
@@ -189,6 +191,6 @@ file_request_check_words (const SourceRequest *request, const GPtrArray *disks,
   for (guint i = 0; i < disks->len; i++)
     g_ptr_array_add (targets, ((const Disk *) g_ptr_array_index (disks,
                                                                  i))->target);
-  return check_words (request->formats, targets, error)
-    && check_words (request->secrets, targets, error);
+  return check_words (request->formats, "format", targets, error)
+    && check_words (request->secrets, "secret", targets, error);
 }

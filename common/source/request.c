@@ -135,8 +135,8 @@ requested_file_add (GPtrArray *files, const char *value, GError **error)
   return true;
 }
 
-bool
-requested_word_add (GPtrArray *words, const char *value, GError **error)
+static bool
+add_word (GPtrArray *words, const char *value, GError **error)
 {
   RequestedWord *word = g_new0 (RequestedWord, 1);
   const char *rest = requested_target (value, &word->target);
@@ -148,6 +148,21 @@ requested_word_add (GPtrArray *words, const char *value, GError **error)
 }
 
 bool
+requested_word_add (GPtrArray *words, const char *value, GError **error)
+{
+  if (!add_word (words, value, error))
+    return false;
+  const RequestedWord *word = g_ptr_array_index (words, words->len - 1);
+  for (guint i = 0; i + 1 < words->len; i++) {
+    const RequestedWord *other = g_ptr_array_index (words, i);
+    if (g_strcmp0 (word->target, other->target) == 0)
+      return error_set (error, EINVAL, "%s: %s is said of the same disk; leave "
+                        "out one of the two", value, other->value);
+  }
+  return true;
+}
+
+bool
 requested_format_add (GPtrArray *formats, const char *value, GError **error)
 {
   const char *colon = strrchr (value, ':');
@@ -156,6 +171,12 @@ requested_format_add (GPtrArray *formats, const char *value, GError **error)
 
   if (colon && (!*name || !colon[1]))
     return error_set (error, EINVAL, "%s is not NAME:FORMAT", value);
+  for (guint i = 0; i < formats->len; i++) {
+    const ToldImage *other = g_ptr_array_index (formats, i);
+    if (g_strcmp0 (name, other->path) == 0)
+      return error_set (error, EINVAL, "%s: %s is said of the same image; "
+                        "leave out one of the two", value, other->format);
+  }
   g_ptr_array_add (formats, told_image_new (name, colon ? colon + 1 : value));
   return true;
 }
@@ -165,7 +186,8 @@ requested_secret_add (GPtrArray *words, const char *value, GError **error)
 {
   guint64 fd;
 
-  if (!requested_word_add (words, value, error))
+  /* A disk's layers may each have one. */
+  if (!add_word (words, value, error))
     return false;
   RequestedWord *word = g_ptr_array_index (words, words->len - 1);
   if (word->value[0] == '-')

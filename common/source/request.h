@@ -78,14 +78,16 @@ const char *requested_target (const char *value, char **target);
  */
 bool requested_file_add (GPtrArray *files, const char *value, GError **error);
 
-/* Add "[TARGET:]WORD" to words (of RequestedWord). */
+/* Add "[TARGET:]WORD" to words (of RequestedWord): one of each disk, and one of
+ * all others.
+ */
 bool requested_word_add (GPtrArray *words, const char *value, GError **error);
 
 /* Add "[NAME:]FORMAT" to formats (of ToldImage): of one image, or of all. */
 bool requested_format_add (GPtrArray *formats, const char *value,
                            GError **error);
 
-/* As requested_word_add, for "[TARGET:]FILE" or "[TARGET:]-FD".  The file is read once it is
+/* Add "[TARGET:]FILE" or "[TARGET:]-FD" to words.  The file is read once it is
  * known which disks there are.
  */
 bool requested_secret_add (GPtrArray *words, const char *value,
