@@ -9,7 +9,8 @@ BUILD_PACKAGES="autoconf automake gcc libc6-dev libglib2.0-dev
   nbdkit-plugin-dev perl pkgconf"
 RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
 TEST_PACKAGES="acl binutils e2fsprogs fuse2fs fuse3 gnutls-bin jq procps
-  python3 python3-libnbd qemu-block-extra socat strace util-linux-extra"
+  python3 python3-libnbd qemu-block-extra socat strace util-linux-extra
+  zsh"
 # For tests/libvirt-lab.sh.  Not libvirt-daemon-system: tests start daemons of
 # their own.  The kernel of the guests is not installed: see guest_kernel.
 LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon

@@ -141,6 +141,7 @@ script_tests = \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-show.sh \
 	tests/test-tool-virsh.sh \
+	tests/test-tool-zsh.sh \
 	tests/test-tree.sh \
 	tests/test-uri-iothread.sh \
 	tests/test-uri-layers.sh \
@@ -293,6 +294,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/short-answers-server.py \
 	tests/server-gone-clients.py \
 	tests/servers.py \
+	tests/complete.zsh \
 	tests/tool-virsh.py \
 	tests/two-servers.sh \
 	tests/vanishing-clients.sh
