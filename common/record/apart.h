@@ -27,6 +27,11 @@ typedef struct {
 struct Bitmaps {
   const BitmapOps *ops;
   GPtrArray *disks;             /* of Disk, as they were looked at */
+  const GPtrArray *left_out;    /* of LeftOut (source.h): disks of the guest that
+                                 * cannot be looked at; NULL: none are known;
+                                 * borrowed from what embeds this */
+  bool named_by_hand;           /* set by record_open: the guest may have more
+                                 * disks than those that were named */
 };
 
 typedef struct Documents Documents;
@@ -50,7 +55,9 @@ struct Documents {
   Forest *forest;               /* as they were looked at */
 };
 
-/* Takes both; documents NULL: there are none, and bitmaps alone are a flat tree. */
+/* Takes both; documents NULL: there are none, and bitmaps alone are a flat tree;
+ * bitmaps NULL: no disks were named, and documents alone can be changed.
+ */
 Record *apart_new (Bitmaps *bitmaps, Documents *documents,
                    const Reporter *reporter);
 

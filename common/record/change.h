@@ -20,7 +20,8 @@ typedef struct {
   const Disk *disk;             /* borrowed */
   guint layer;                  /* 0 on top */
   char *name;
-  char *from;                   /* MERGE: in the same layer */
+  char *from;                   /* MERGE: whose bits, in layer from_layer */
+  guint from_layer;             /* MERGE: mostly layer; else of the same size */
   guint64 granularity;          /* ADD: bytes; 0: as QEMU chooses */
   bool recording;               /* ADD */
 } BitmapChange;

@@ -42,7 +42,7 @@ typedef struct {
 
   /* Keep this document (length bytes, which are checkpoint's), in the place of
    * one of its name if there is.  validate: refuse unless each disk that it
-   * covers has a bitmap that records.
+   * covers has a bitmap that records.  forest has it then.
    */
   bool (*redefine) (Record *record, const Checkpoint *checkpoint,
                     const char *document, gsize length, bool validate,
@@ -54,10 +54,14 @@ typedef struct {
 struct Record {
   const RecordOps *ops;
   const Reporter *reporter;     /* borrowed */
-  const Forest *forest;         /* as it was when it was opened; borrowed from
-                                 * what embeds this */
+  const Forest *forest;         /* as it was when it was opened, and with what
+                                 * was redefined since; borrowed from what
+                                 * embeds this */
   const GPtrArray *disks;       /* of Disk; NULL: they are not looked at, since
                                  * libvirt knows them; borrowed likewise */
+  const GPtrArray *left_out;    /* of LeftOut (source.h): others of the guest
+                                 * that cannot be looked at; or NULL */
+  bool has_documents;           /* not bitmaps alone */
 };
 
 /* Look at what the request names, and at the documents in tree (a path; NULL: none,
@@ -70,8 +74,8 @@ void record_free (Record *record);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Record, record_free)
 
 /* Fill in what a checkpoint that is to be made does not say, by libvirt's rules
- * (virDomainCheckpointAlignDisks, qemuCheckpointPrepare): its name from the time,
- * its time, its parent, and the disks that it covers.  EINVAL, ENOENT, EEXIST: why
+ * (virDomainCheckpointAlignDisks, qemuCheckpointPrepare): its name, if that is
+ * empty, from the time, its time, its parent, and the disks that it covers.  EINVAL, ENOENT, EEXIST: why
  * there can be none such.  Not for a record whose disks are libvirt's to know
  * (disks is NULL): it completes names and times only.
  */
