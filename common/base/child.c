@@ -14,6 +14,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +31,8 @@
  */
 #define DEATH_MS 2000
 #define POLL_MS 5
+/* How soon a child that saves is told once more to end. */
+#define REMIND_MS 100
 
 char *
 child_says (Child *child)
@@ -48,20 +52,53 @@ child_says (Child *child)
   return *text ? g_steal_pointer (&text) : NULL;
 }
 
-/* Runs between fork and exec: only async-signal-safe calls.  SIGKILL, as QEMU
- * 7.2 may hang on a SIGTERM that comes just after a QMP command, and no second
- * one would come.
+/* Tell the child that it shall save and end, once the guard hangs up, until it has
+ * ended: QEMU 7.2 may sleep on after a SIGTERM that comes while it goes to sleep.
+ * Ends with the child, by the kernel.
+ */
+static G_NORETURN void
+remind (pid_t child)
+{
+  const struct timespec pause = { .tv_nsec = REMIND_MS * 1000000L };
+  struct pollfd guard = { .fd = GUARD_FD };
+  sigset_t all;
+
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, NULL);
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  /* What others wait for the end of: pipes, and images that are locked. */
+  close_range (0, GUARD_FD - 1, 0);
+  close_range (GUARD_FD + 1, ~0U, 0);
+  while (getppid () == child) {
+    if (poll (&guard, 1, -1) > 0)
+      kill (child, SIGTERM);
+    nanosleep (&pause, NULL);
+  }
+  _exit (EXIT_SUCCESS);
+}
+
+/* Runs between fork and exec: only async-signal-safe calls.  data: how it is
+ * ended.  SIGKILL where that does no harm, for the reason that remind has.
  */
 static void
-live_beside_us (gpointer data G_GNUC_UNUSED)
+live_beside_us (gpointer data)
 {
+  const bool saves = GPOINTER_TO_INT (data) == CHILD_SAVES;
   struct pollfd guard = { .fd = GUARD_FD };
 
   setpgid (0, 0);
   umask (077);
+  if (saves) {
+    const pid_t child = getpid ();
+    const pid_t reminder = fork ();
+    if (reminder == 0)
+      remind (child);
+    if (reminder < 0)
+      _exit (EXIT_FAILURE);
+  }
 #ifdef F_SETSIG
   fcntl (GUARD_FD, F_SETOWN, getpid ());
-  fcntl (GUARD_FD, F_SETSIG, SIGKILL);
+  fcntl (GUARD_FD, F_SETSIG, saves ? SIGTERM : SIGKILL);
   fcntl (GUARD_FD, F_SETFL, O_ASYNC);
 #endif
   /* The guard may have hung up before the line above, if descriptor 4 was our
@@ -107,7 +144,7 @@ child_environment (void)
 
 bool
 child_start (const char *const *argv, const int *pass_fds, guint count,
-             Child *child, GError **error)
+             ChildEnd end, Child *child, GError **error)
 {
   g_auto (GStrv) environment = child_environment ();
   g_autoptr (GError) spawn_error = NULL;
@@ -134,12 +171,13 @@ child_start (const char *const *argv, const int *pass_fds, guint count,
   targets[count] = GUARD_FD;
   const bool ok = g_spawn_async_with_pipes_and_fds (
     "/", argv, (const char *const *) environment, flags, live_beside_us,
-    NULL, -1, -1, err[1], sources, targets, count + 1,
+    GINT_TO_POINTER (end), -1, -1, err[1], sources, targets, count + 1,
     &child->pid, &child->in, &child->out, NULL, &spawn_error);
   close_fd (&guard[0]);
   close_fd (&err[1]);
   child->guard = guard[1];
   child->err = err[0];
+  child->saves = end == CHILD_SAVES;
   if (ok)
     return true;
   close_fd (&child->guard);
@@ -177,21 +215,41 @@ reap (const Child *child, gint64 deadline)
          && (g_usleep (POLL_MS * 1000), true));
 }
 
-void
+/* False if it saves still.  It is told again, as by remind, which may have been
+ * killed.
+ */
+static bool
+wait_for_saved (const Child *child, gint64 deadline)
+{
+  bool ended = wait_for_end (child, 0);
+
+  while (!ended && g_get_monotonic_time () < deadline) {
+    const gint64 again = g_get_monotonic_time () + REMIND_MS * 1000LL;
+    ended = wait_for_end (child, MIN (deadline, again));
+    if (!ended)
+      kill (child->pid, SIGTERM);
+  }
+  return ended;
+}
+
+bool
 child_stop (Child *child, unsigned grace_ms)
 {
   if (child->pid == 0)
-    return;
+    return true;
   const gint64 deadline = g_get_monotonic_time () + grace_ms * 1000LL;
   /* Once it has ended, its number may be another's, if others have reaped it. */
   if (!wait_for_end (child, 0))
     kill (child->pid, SIGTERM);
   close_fd (&child->in);
   close_fd (&child->out);
-  if (!wait_for_end (child, deadline))
+  const bool saved = !child->saves || wait_for_saved (child, deadline);
+  if (!child->saves && !wait_for_end (child, deadline))
     kill (child->pid, SIGKILL);
-  reap (child, MAX (deadline, g_get_monotonic_time ()) + DEATH_MS * 1000LL);
+  if (saved)
+    reap (child, MAX (deadline, g_get_monotonic_time ()) + DEATH_MS * 1000LL);
   child_disown (child);
+  return saved;
 }
 
 void

@@ -27,6 +27,7 @@ struct Qmp {
   int fd_out;
   const NbdLife *life;
   GByteArray *buffer;           /* read, not yet consumed */
+  guint patience_ms;
   gint64 id;                    /* of the last command */
   bool broken;                  /* an answer is missing */
 };
@@ -130,7 +131,7 @@ qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
              JsonNode **answer, GError **error)
 {
   const gint64 deadline
-    = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
+    = g_get_monotonic_time () + qmp->patience_ms * 1000LL;
 
   if (qmp->broken) {
     g_clear_pointer (&arguments, json_object_unref);
@@ -171,11 +172,18 @@ qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
   qmp->fd_in = fd_in;
   qmp->fd_out = fd_out;
   qmp->life = life;
+  qmp->patience_ms = ANSWER_TIMEOUT_MS;
   qmp->buffer = g_byte_array_new ();
   if (!read_message (qmp, parser, deadline, error)
       || !qmp_execute (qmp, "qmp_capabilities", NULL, NULL, error))
     return NULL;
   return g_steal_pointer (&qmp);
+}
+
+void
+qmp_set_patience (Qmp *qmp, guint seconds)
+{
+  qmp->patience_ms = seconds * 1000;
 }
 
 void

@@ -22,6 +22,8 @@ typedef struct Qmp Qmp;
 Qmp *qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
               GError **error);
 void qmp_free (Qmp *qmp);
+/* How long an answer may take from now on, instead of 30 seconds. */
+void qmp_set_patience (Qmp *qmp, guint seconds);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
 
 /* Execute a command.  arguments is taken, and may be NULL.  The answer's

@@ -155,7 +155,7 @@ storage_daemon_start (NbdLife *life, const GPtrArray *disks, GError **error)
   g_array_append_vals (fds, &fd, 1);
   pass_files (disks, fds);
   if (fd >= 0 && child_start (argv, &g_array_index (fds, int, 0), fds->len,
-                              &daemon->child, error))
+                              CHILD_KILLED, &daemon->child, error))
     return daemon;
   storage_daemon_stop (daemon);
   return NULL;

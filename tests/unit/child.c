@@ -46,7 +46,8 @@ start_shell (const char *script, int pass_fd, Child *child)
   const char *argv[] = { "/bin/sh", "-c", script, NULL };
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (child_start (argv, &pass_fd, pass_fd >= 0, child, &error));
+  g_assert_true (child_start (argv, &pass_fd, pass_fd >= 0,
+                              CHILD_KILLED, child, &error));
   g_assert_no_error (error);
   g_assert_cmpint (child->pid, >, 0);
 }
@@ -159,7 +160,7 @@ test_start_talk (void)
   Child child = CHILD_INIT;
   g_autoptr (GError) error = NULL;
 
-  g_assert_true (child_start (argv, NULL, 0, &child, &error));
+  g_assert_true (child_start (argv, NULL, 0, CHILD_KILLED, &child, &error));
   g_assert_no_error (error);
   const GPid pid = child.pid;
   tell (&child, "hello\n");
@@ -214,11 +215,11 @@ assert_cannot_start (const char *program, int expected)
   Child child = CHILD_INIT;
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (child_start (argv, NULL, 0, &child, &error));
+  g_assert_false (child_start (argv, NULL, 0, CHILD_KILLED, &child, &error));
   g_assert_error (error, CHECKPOINT_ERROR, expected);
   g_assert_nonnull (strstr (error->message, program));
   assert_stopped (&child);
-  g_assert_false (child_start (argv, NULL, 0, &child, NULL));
+  g_assert_false (child_start (argv, NULL, 0, CHILD_KILLED, &child, NULL));
   stop_quickly (&child);
   assert_no_children ();
 }
@@ -261,7 +262,7 @@ test_start_no_fds (void)
     g_autoptr (GError) error = NULL;
 
     g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &low), ==, 0);
-    const bool ok = child_start (argv, NULL, 0, &child, &error);
+    const bool ok = child_start (argv, NULL, 0, CHILD_KILLED, &child, &error);
     g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &limit), ==, 0);
     if (!ok) {
       failures++;
@@ -717,6 +718,7 @@ test_no_leak (void)
 
     g_assert_true (child_start (runs[which].argv,
                                 (const int[]) { STDERR_FILENO }, i % 3 != 0,
+                                CHILD_KILLED,
                                 &child, NULL) == runs[which].starts);
     g_free (child_says (&child));
     stop_quickly (&child);

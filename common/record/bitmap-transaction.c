@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Source: QEMU 7.2 qapi/transaction.json, qapi/block-core.json.
+ */
+#include <config.h>
+
+#include "record/bitmap-transaction.h"
+
+static void
+add_data (JsonObject *data, const BitmapChange *change)
+{
+  json_object_set_string_member (data, change->action == BITMAP_MERGE
+                                 ? "target" : "name", change->name);
+  if (change->action == BITMAP_MERGE) {
+    JsonArray *from = json_array_new ();
+    json_array_add_string_element (from, change->from);
+    json_object_set_array_member (data, "bitmaps", from);
+  }
+  if (change->action != BITMAP_ADD)
+    return;
+  json_object_set_boolean_member (data, "persistent", true);
+  if (change->granularity > 0)
+    json_object_set_int_member (data, "granularity",
+                                (gint64) change->granularity);
+  if (!change->recording)
+    json_object_set_boolean_member (data, "disabled", true);
+}
+
+static JsonObject *
+action_new (const BitmapChange *change, const char *node)
+{
+  static const char *const types[] = {
+    [BITMAP_ADD]    = "block-dirty-bitmap-add",
+    [BITMAP_MERGE]  = "block-dirty-bitmap-merge",
+    [BITMAP_ENABLE] = "block-dirty-bitmap-enable",
+    [BITMAP_REMOVE] = "block-dirty-bitmap-remove",
+  };
+  JsonObject *action = json_object_new ();
+  JsonObject *data = json_object_new ();
+
+  json_object_set_string_member (data, "node", node);
+  add_data (data, change);
+  json_object_set_string_member (action, "type", types[change->action]);
+  json_object_set_object_member (action, "data", data);
+  return action;
+}
+
+bool
+bitmap_transaction_run (Qmp *qmp, const GPtrArray *changes,
+                        BitmapNodeName name, void *opaque, GError **error)
+{
+  JsonObject *arguments = json_object_new ();
+  JsonArray *actions = json_array_new ();
+
+  for (guint i = 0; i < changes->len; i++) {
+    const BitmapChange *change = g_ptr_array_index (changes, i);
+    g_autofree char *node = name (opaque, change->disk, change->layer);
+    json_array_add_object_element (actions, action_new (change, node));
+  }
+  json_object_set_array_member (arguments, "actions", actions);
+  return qmp_execute (qmp, "transaction", arguments, NULL, error);
+}
