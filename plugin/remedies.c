@@ -126,4 +126,7 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "start with take-over=yes, or end it with: {0} && rm -r {q1}",
   [REMEDY_SEE_OTHERS]
     = "to see it, type pgrep -a nbdkit",
+
+  [REMEDY_MONITOR_HELD]
+    = "for a guest of libvirt's, use libvirt=URI domain=NAME",
 };

@@ -14,9 +14,10 @@
 const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_NAME_SOURCE]
     = "add --file=IMG for a stopped guest's disk, --libvirt=URI for a guest of "
-      "libvirt's, or --tree=DIR for its documents",
+      "libvirt's, --qmp=SOCKET for another QEMU that runs, or --tree=DIR for "
+      "documents",
   [REMEDY_ONE_SOURCE]
-    = "leave out one of --file and --libvirt",
+    = "leave out one of --file, --libvirt and --qmp",
   [REMEDY_NAME_GUEST]
     = "add --domain= with the name or, where they share it, the UUID of one: "
       "{0}",
@@ -74,9 +75,9 @@ const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_NOT_QCOW2]
     = "name the guest's qcow2 disk; others hold no checkpoints",
   [REMEDY_GUEST_RUNS]
-    = "use --libvirt for a running guest, or stop it",
+    = "use --libvirt or --qmp for a running guest, or stop it",
   [REMEDY_GUEST_OR_BITMAP]
-    = "if a guest runs, use --libvirt; if not, make a full backup, and then, "
+    = "if a guest runs, use --libvirt or --qmp; if not, make a full backup, and then, "
       "to remove the bitmap, {0}",
 
   [REMEDY_BEGIN_BACKUP]
@@ -116,4 +117,7 @@ const char *const tool_remedies[REMEDY_COUNT] = {
     = "end it with: {0} && rm -r {q1}",
   [REMEDY_SEE_OTHERS]
     = "to see it, type pgrep -a nbdkit",
+
+  [REMEDY_MONITOR_HELD]
+    = "for a guest of libvirt's, use --libvirt=URI --domain=NAME",
 };

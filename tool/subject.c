@@ -16,9 +16,13 @@ check_sources (const Options *options, GError **error)
 {
   const SourceRequest *request = &options->request;
 
+  if (request->qmp && (request->libvirt || request->files->len > 0))
+    return error_set (error, EINVAL, "two sources are given, --qmp and %s",
+                      request->libvirt ? "--libvirt" : "--file")
+      || error_advise (error, REMEDY_ONE_SOURCE, NULL);
   if (request->libvirt && options->tree)
-    return error_set (error, EINVAL, "--tree goes with --file, or alone; with "
-                      "--libvirt the tree is libvirt's");
+    return error_set (error, EINVAL, "--tree goes with --file or --qmp, or "
+                      "alone; with --libvirt the tree is libvirt's");
   if (request->domain && !request->libvirt && !options->tree)
     return error_set (error, EINVAL, "--domain says which guest is meant of "
                       "--libvirt, or of --tree; add one of them");
@@ -54,7 +58,8 @@ static bool
 open_source (Subject *subject, const SourceRequest *request, Forest *tree,
              const Reporter *reporter, GError **error)
 {
-  const SourceOps *ops = source_choose (request, error);
+  const SourceOps *ops = request->qmp ? &source_qmp_ops
+    : source_choose (request, error);
 
   if (!ops) {
     forest_free (tree);
@@ -135,7 +140,7 @@ subject_open (Subject *subject, const Options *options, const char *document,
   subject->has_documents = tree || request->libvirt;
   if (request->libvirt && request->files->len == 0)
     return ask_libvirt (subject, options, document, reporter, error);
-  if (!tree || request->files->len > 0)
+  if (!tree || request->files->len > 0 || request->qmp)
     return open_source (subject, request, tree, reporter, error);
   subject->forest = subject->loaded = tree;
   subject->no_sizes = g_strdup ("no disks were named, but documents only");

@@ -46,3 +46,69 @@ json_text_parse (JsonParser *parser, const char *text, gsize length)
   return root && JSON_NODE_HOLDS_OBJECT (root)
     ? json_node_get_object (root) : NULL;
 }
+
+static JsonNode *
+member (JsonObject *object, const char *name, GType type)
+{
+  JsonNode *node = object && json_object_has_member (object, name)
+    ? json_object_get_member (object, name) : NULL;
+
+  return node && JSON_NODE_HOLDS_VALUE (node)
+    && json_node_get_value_type (node) == type ? node : NULL;
+}
+
+JsonObject *
+json_text_object (JsonObject *object, const char *name)
+{
+  JsonNode *node = object && json_object_has_member (object, name)
+    ? json_object_get_member (object, name) : NULL;
+
+  return node && JSON_NODE_HOLDS_OBJECT (node)
+    ? json_node_get_object (node) : NULL;
+}
+
+JsonArray *
+json_text_array (JsonObject *object, const char *name)
+{
+  return object && json_object_has_member (object, name)
+    ? json_text_node_array (json_object_get_member (object, name)) : NULL;
+}
+
+const char *
+json_text_string (JsonObject *object, const char *name, const char *otherwise)
+{
+  JsonNode *node = member (object, name, G_TYPE_STRING);
+
+  return node ? json_node_get_string (node) : otherwise;
+}
+
+bool
+json_text_true (JsonObject *object, const char *name)
+{
+  JsonNode *node = member (object, name, G_TYPE_BOOLEAN);
+
+  return node && json_node_get_boolean (node);
+}
+
+gint64
+json_text_int (JsonObject *object, const char *name)
+{
+  JsonNode *node = member (object, name, G_TYPE_INT64);
+
+  return node ? json_node_get_int (node) : 0;
+}
+
+JsonObject *
+json_text_element (JsonArray *array, guint index)
+{
+  JsonNode *node = json_array_get_element (array, index);
+
+  return JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
+}
+
+JsonArray *
+json_text_node_array (JsonNode *node)
+{
+  return node && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node)
+    : NULL;
+}

@@ -71,6 +71,9 @@ typedef enum {
   REMEDY_TAKE_OVER,             /* the job; or end it: {0}, and remove {1} */
   REMEDY_SEE_OTHERS,            /* see who serves it */
 
+  /* Of a running QEMU */
+  REMEDY_MONITOR_HELD,          /* ask its libvirt, if that holds it */
+
   REMEDY_COUNT
 } Remedy;
 

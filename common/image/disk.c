@@ -47,6 +47,7 @@ layer_free (Layer *layer)
   g_free (layer->backing_path);
   g_free (layer->backing_name);
   g_free (layer->backing_format);
+  g_free (layer->node);
   g_ptr_array_unref (layer->bitmaps);
   g_clear_pointer (&layer->void_names, g_ptr_array_unref);
   image_file_free (layer->file);
@@ -93,6 +94,7 @@ disk_free (Disk *disk)
   g_clear_pointer (&disk->also, g_ptr_array_unref);
   g_clear_pointer (&disk->secrets, g_ptr_array_unref);
   g_free (disk->libvirt_uri);
+  g_free (disk->job);
   g_free (disk);
 }
 

@@ -19,6 +19,8 @@ typedef struct {
   bool counted;
   bool recording;               /* QEMU's "recording", qcow2's "auto" */
   bool inconsistent;            /* qcow2's "in-use": lost in a crash */
+  bool busy;                    /* a job or an export of a running QEMU's uses
+                                 * it */
 } Bitmap;
 
 typedef struct {
@@ -44,6 +46,9 @@ typedef struct {
   char *backing_format;         /* NULL: not recorded in the image */
   ImageFile *file;              /* NULL: it is elsewhere */
   ImageFile *data;              /* where its data are, if not in file; or NULL */
+  char *node;                   /* its name in the QEMU that runs on it; NULL:
+                                 * none is asked */
+  bool read_only;               /* that one has it open so */
 } Layer;
 
 /* An image of which somebody else than the images tells: libvirt. */
@@ -75,6 +80,8 @@ typedef struct {
   bool as_it_stood;             /* its bitmaps were named by hand: one that is
                                  * disabled needs none that goes on, and tells
                                  * what it tells */
+  char *job;                    /* which job of a running QEMU's works on it,
+                                 * as a message says it; NULL: none */
 } Disk;
 
 Bitmap *bitmap_new (const char *name);

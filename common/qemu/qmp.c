@@ -20,6 +20,8 @@
 /* How soon it is noticed that we are told to end. */
 #define TICK_MS 100
 #define LINE_LIMIT (128 * 1024 * 1024)
+/* Commands of one connection are counted from here by the second who speaks. */
+#define JOINED_ID (1LL << 40)
 
 struct Qmp {
   const char *peer;
@@ -135,8 +137,8 @@ qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
 
   if (qmp->broken) {
     g_clear_pointer (&arguments, json_object_unref);
-    return error_set (error, EIO, "%s left a command unanswered before; start "
-                      "the server again", qmp->peer);
+    return error_set (error, EIO, "%s left a command unanswered before; "
+                      "start again", qmp->peer);
   }
   qmp->broken = true;
   if (!send_command (qmp, command, arguments, error))
@@ -159,14 +161,10 @@ qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
   return true;
 }
 
-Qmp *
-qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
-         GError **error)
+static Qmp *
+make (const char *peer, int fd_in, int fd_out, const NbdLife *life)
 {
-  const gint64 deadline
-    = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
-  g_autoptr (JsonParser) parser = json_parser_new ();
-  g_autoptr (Qmp) qmp = g_new0 (Qmp, 1);
+  Qmp *qmp = g_new0 (Qmp, 1);
 
   qmp->peer = peer;
   qmp->fd_in = fd_in;
@@ -174,10 +172,35 @@ qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
   qmp->life = life;
   qmp->patience_ms = ANSWER_TIMEOUT_MS;
   qmp->buffer = g_byte_array_new ();
-  if (!read_message (qmp, parser, deadline, error)
-      || !qmp_execute (qmp, "qmp_capabilities", NULL, NULL, error))
+  return qmp;
+}
+
+Qmp *
+qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
+         GError **error)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + ANSWER_TIMEOUT_MS * 1000LL;
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (Qmp) qmp = make (peer, fd_in, fd_out, life);
+  JsonObject *greeting = read_message (qmp, parser, deadline, error);
+
+  if (!greeting)
     return NULL;
-  return g_steal_pointer (&qmp);
+  if (!json_object_has_member (greeting, "QMP"))
+    return error_null (error, EPROTO, "%s does not greet as QEMU's monitor does",
+                       peer);
+  return qmp_execute (qmp, "qmp_capabilities", NULL, NULL, error)
+    ? g_steal_pointer (&qmp) : NULL;
+}
+
+Qmp *
+qmp_new_joined (const char *peer, int fd, const NbdLife *life)
+{
+  Qmp *qmp = make (peer, fd, fd, life);
+
+  qmp->id = JOINED_ID;
+  return qmp;
 }
 
 void

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * QEMU's machine protocol over a pair of pipes: one command, one answer.
+ * QEMU's machine protocol over a pair of pipes, or a socket: one command, one
+ * answer.
  * Source: docs/interop/qmp-spec of QEMU 7.2.
  */
 #pragma once
@@ -21,6 +22,10 @@ typedef struct Qmp Qmp;
  */
 Qmp *qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
               GError **error);
+/* Where another process, which may have been killed in the middle, has negotiated
+ * already, and maybe waits for answers still.
+ */
+Qmp *qmp_new_joined (const char *peer, int fd, const NbdLife *life);
 void qmp_free (Qmp *qmp);
 /* How long an answer may take from now on, instead of 30 seconds. */
 void qmp_set_patience (Qmp *qmp, guint seconds);

@@ -13,12 +13,11 @@
 #include "base/nearest.h"
 #include "source/file-request.h"
 
-/* The target that the last document that knows the path gives it, or knows
- * what the path leads to.  The documents' own paths are not looked up: they
- * may lead anywhere.
+/* By the last document that knows the path, or what the path leads to.  The
+ * documents' own paths are not looked up: they may lead anywhere.
  */
-static const char *
-target_by_path (const Forest *tree, const char *path)
+const char *
+file_request_known_target (const Forest *tree, const char *path)
 {
   const GPtrArray *all = forest_all (tree);
   char *resolved = realpath (path, NULL);
@@ -92,7 +91,7 @@ file_request_target (const SourceRequest *request, const Forest *tree,
     return single && request->disk
       ? g_strdup (request->disk) : nth_target (index);
 
-  const char *target = target_by_path (tree, file->path);
+  const char *target = file_request_known_target (tree, file->path);
   if (target)
     return g_strdup (target);
   if (single && request->disk)

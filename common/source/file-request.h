@@ -15,6 +15,11 @@
 char *file_request_target (const SourceRequest *request, const Forest *tree,
                            guint index, GError **error);
 
+/* The target that the newest document of tree that knows the path gives it; NULL:
+ * none does.  Borrowed.
+ */
+const char *file_request_known_target (const Forest *tree, const char *path);
+
 /* How its chain is walked.  What is said of the format of all disks goes for
  * those of which nothing is said.  All in it is borrowed.
  */
