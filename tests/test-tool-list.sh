@@ -141,7 +141,7 @@ qemu-storage-daemon --blockdev \
   --export type=nbd,id=a,node-name=a,writable=on --pidfile used.pid &
 pids+=($!)
 wait_until 10 test -s used.pid
-tool_says 2 'use --libvirt for a running guest' list --file=used.qcow2
+tool_says 2 'use --libvirt or --qmp for a running guest' list --file=used.qcow2
 for full in list '--help' 'list --help'; do
   # shellcheck disable=SC2086
   ! "$tool" $full --tree=tree >/dev/full 2>refused.log || fail "$full to a full disk"
