@@ -104,6 +104,12 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "on-missing=full serves it whole",
   [REMEDY_OTHER_NAME]
     = "choose another name with create=, or {0}",
+  [REMEDY_LEAVE_DISK_OUT]
+    = "make one of the others, {0}, with virsh",
+  [REMEDY_FORGET]
+    = "to forget it, type: virsh -c {q0} checkpoint-delete --metadata {q1} {q2}",
+  [REMEDY_NO_QUIESCE]
+    = "have qemu-guest-agent running in it",
   [REMEDY_NO_CHECKPOINT]
     = "start it, or leave create= out",
   [REMEDY_SOCKET_DIR]

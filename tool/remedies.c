@@ -98,6 +98,15 @@ const char *const tool_remedies[REMEDY_COUNT] = {
     = "a backup has it whole, or not at all",
   [REMEDY_OTHER_NAME]
     = "choose another name, or {0}",
+  [REMEDY_LEAVE_DISK_OUT]
+    = "name those that can have one, {0}, each with --disk=TARGET",
+  [REMEDY_FORGET]
+    = "nothing records it any more there; to forget it, and leave what bitmaps "
+      "other disks have, type: qemu-checkpoint delete --metadata "
+      "--libvirt={q0} --domain={q1} -- {q2}",
+  [REMEDY_NO_QUIESCE]
+    = "it needs a channel org.qemu.guest_agent.0, and qemu-guest-agent running in "
+      "it; or leave --quiesce out",
   [REMEDY_NO_CHECKPOINT]
     = "start it, or make none",
   [REMEDY_SOCKET_DIR]

@@ -61,6 +61,10 @@ typedef enum {
   REMEDY_FULL_ALONE,            /* and make no checkpoint; {0}: or what */
   REMEDY_SERVE_WHOLE,           /* what one disk's refusal says in brackets */
   REMEDY_OTHER_NAME,            /* for the new checkpoint, or {0} */
+  REMEDY_LEAVE_DISK_OUT,        /* of the checkpoint: it can have {0} */
+  REMEDY_FORGET,                /* of libvirt {0}, guest {1}, the checkpoint {2},
+                                 * whose bitmaps are gone */
+  REMEDY_NO_QUIESCE,            /* or have its agent running */
   REMEDY_NO_CHECKPOINT,         /* start the guest, or make none */
   REMEDY_SOCKET_DIR,            /* choose another place */
   REMEDY_SOCKET_DIR_BY_GROUP,   /* one that both users share, or be root */

@@ -57,7 +57,7 @@ struct Held {
   bool adopted;
   GMutex lock;                  /* guards what follows */
   GCond news;
-  bool has_begun;               /* a job, or is about to */
+  bool has_begun;               /* a job or a change, or is about to */
   bool heard_all;               /* there will be no connections but these */
   guint unsettled;
 };

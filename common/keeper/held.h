@@ -13,7 +13,7 @@ typedef struct Held Held;
  */
 Held *held_start (int server_fd);
 
-/* A job is about to begin.  Until then the process ends where its server does,
+/* A job is about to begin, or a change.  Until then the process ends where its server does,
  * whatever it waits for.
  */
 void held_begin (Held *held);

@@ -15,7 +15,8 @@ typedef void (*KeeperCallback) (void *opaque);
 
 struct JobOps {
   const char *peer;             /* who is asked: "libvirt" */
-  guint look_texts, begin_texts; /* how many their messages have, at least */
+  /* how many their messages have, at least */
+  guint look_texts, begin_texts, change_texts;
 
   /* Returns a job that is not begun, for the life of the process; NULL if none
    * can be kept.  Borrows telling.
@@ -65,4 +66,10 @@ struct JobOps {
    */
   bool (*end) (void *job, bool keep_checkpoint, GError **error);
   bool (*is_left) (const void *job);
+
+  /* Change something for good (KEEPER_CHANGE), and begin no job; NULL: nothing
+   * can be changed.  It is finished even if the server ends meanwhile.  What it
+   * has to undo if it fails, end () undoes.
+   */
+  bool (*change) (void *job, const Message *message, GError **error);
 };

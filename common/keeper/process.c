@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,12 +67,22 @@ heed_begin (Process *process, const Message *message)
     telling_say_failed (&process->telling, error);
 }
 
-static bool
-is_gone (int fd)
+/* One that is gone before it is begun is not wanted any more; one that is begun is
+ * finished, so that nothing is left half done.
+ */
+static void
+heed_change (Process *process, const Message *message)
 {
-  struct pollfd peer = { .fd = fd, .events = POLLRDHUP };
+  g_autoptr (GError) error = NULL;
+  Telling *telling = &process->telling;
 
-  return poll (&peer, 1, 0) == 1;
+  if (telling_server_is_gone (telling))
+    return;
+  held_begin (process->held);
+  if (process->ops->change (process->job, message, &error))
+    telling_say (telling, KEEPER_CHANGED, NULL, NULL);
+  else
+    telling_say_failed (telling, error);
 }
 
 /* Whether the job lives, said at once to the client's thread that waits for it.
@@ -87,7 +96,7 @@ heed_prove (Process *process, const Message *message)
   const char *target = message_text (message, 0);
   Telling *telling = &process->telling;
 
-  if (is_gone (telling->fd))
+  if (telling_server_is_gone (telling))
     return;
   const KeeperLife seen = telling_is_lost (telling) ? KEEPER_DEAD
     : process->ops->prove (process->job, target, &reason);
@@ -175,6 +184,7 @@ static const struct {
 } rules[] = {
   { KEEPER_LOOK,   AT (STAGE_NEW),     heed_look },
   { KEEPER_BEGIN,  AT (STAGE_LOOKED),  heed_begin },
+  { KEEPER_CHANGE, AT (STAGE_LOOKED),  heed_change },
   { KEEPER_ADOPT,  AT (STAGE_BEGUN),   heed_adopt },
   { KEEPER_SERVED, AT (STAGE_ADOPTED), heed_served },
   { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), heed_prove },
@@ -186,6 +196,7 @@ texts_of (const Process *process, guint kind)
 {
   return kind == KEEPER_LOOK ? process->ops->look_texts
     : kind == KEEPER_BEGIN ? process->ops->begin_texts
+    : kind == KEEPER_CHANGE ? process->ops->change_texts
     : kind == KEEPER_SERVED ? 0 : 1;
 }
 
@@ -197,6 +208,7 @@ heed (Process *process, const Message *message)
   for (guint i = 0; i < G_N_ELEMENTS (rules); i++)
     if (rules[i].kind == message->kind
         && (rules[i].stages & AT (process->stage))
+        && (message->kind != KEEPER_CHANGE || process->ops->change)
         && g_strv_length (message->texts)
            >= texts_of (process, message->kind)) {
       rules[i].heed (process, message);

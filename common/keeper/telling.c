@@ -3,6 +3,7 @@
  */
 #include <config.h>
 
+#include <poll.h>
 #include <stdlib.h>
 
 #include "base/error.h"
@@ -43,6 +44,14 @@ telling_take_failed (const Message *message, GError **error)
                        ? (Remedy) remedy : REMEDY_NONE,
                        message_text (message, 3), message_text (message, 4),
                        message_text (message, 5), NULL);
+}
+
+bool
+telling_server_is_gone (const Telling *telling)
+{
+  struct pollfd peer = { .fd = telling->fd, .events = POLLRDHUP };
+
+  return telling->is_over || poll (&peer, 1, 0) == 1;
 }
 
 void

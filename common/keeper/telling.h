@@ -19,6 +19,7 @@ enum {
   KEEPER_ADOPT,                 /* process ID */
   KEEPER_SERVED,
   KEEPER_PROVE,                 /* target */
+  KEEPER_CHANGE,                /* as its JobOps say */
   /* to the keeper, on the socket for connections; KEEPER_ADOPT, too */
   KEEPER_HOLD,                  /* ID, encrypted ("1", ""); with a descriptor */
   KEEPER_SETTLE,                /* ID */
@@ -40,6 +41,8 @@ enum {
   KEEPER_ENDED,                 /* message, "" if all is well */
   KEEPER_DOCUMENT,              /* as asked for with KEEPER_LOOK; before
                                  * KEEPER_GUEST */
+  KEEPER_CHANGING,              /* a part of it is done, and more is to come */
+  KEEPER_CHANGED,
 };
 
 /* The life of a job. */
@@ -78,6 +81,9 @@ void telling_say_failed (Telling *telling, const GError *error);
 
 /* For the server: what that told.  Returns false. */
 bool telling_take_failed (const Message *message, GError **error);
+
+/* It will hear nothing of what is begun now. */
+bool telling_server_is_gone (const Telling *telling);
 
 /* The job does not run any more, or nobody can know: say why, once. */
 void telling_lose (Telling *telling, const char *why);

@@ -124,7 +124,8 @@ ask_to_look (Keeper *keeper, const GuestQuestion *question, GError **error)
     question->uri, question->domain, question->writable ? "1" : "",
     question->checkpoint ? question->checkpoint : "",
     question->no_domain ? "1" : "", question->size ? "1" : "",
-    question->security_info ? "1" : "", NULL,
+    question->security_info ? "1" : "",
+    question->no_checkpoints ? "1" : "", NULL,
   };
 
   return keeper_ask (keeper, KEEPER_LOOK, texts, error);
@@ -216,5 +217,43 @@ guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
     return error_set (error, EIO, "%s", message_text (&message, 0));
   }
   *xml = g_strdup (message_text (&message, 0));
+  return true;
+}
+
+/* In the order of kept.h's CHANGE_ texts. */
+static bool
+ask_to_change (Keeper *keeper, const GuestChange *change, GError **error)
+{
+  g_autofree char *kind = g_strdup_printf ("%d", (int) change->kind);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  g_strv_builder_add_many (
+    builder, kind, change->document ? change->document : "",
+    change->quiesce ? "1" : "", change->validate ? "1" : "",
+    change->add_domain ? "1" : "", change->metadata_only ? "1" : "", NULL);
+  if (change->names)
+    g_strv_builder_addv (builder, (const char **) change->names);
+  g_auto (GStrv) texts = g_strv_builder_end (builder);
+  return keeper_ask (keeper, KEEPER_CHANGE, (const char *const *) texts,
+                     error);
+}
+
+bool
+guest_change (Keeper *keeper, const GuestChange *change, GError **error)
+{
+  static const char *const asked[] = {
+    [GUEST_CREATE] = "make the checkpoint",
+    [GUEST_REDEFINE] = "take the checkpoint's document",
+    [GUEST_MOVE] = "take the checkpoint's document",
+    [GUEST_DELETE] = "delete the checkpoint",
+  };
+  g_auto (Message) message = { 0 };
+
+  if (!ask_to_change (keeper, change, error))
+    return false;
+  do
+    if (!keeper_answer (keeper, asked[change->kind], &message, error))
+      return false;
+  while (message.kind == KEEPER_CHANGING);
   return true;
 }

@@ -26,6 +26,7 @@ typedef struct {
   bool size;                    /* with what is dirty, if the guest runs: QEMU
                                  * merges bitmaps for that */
   bool security_info;           /* with passwords; needs writable */
+  bool no_checkpoints;          /* none is told of */
 } GuestQuestion;
 
 /* What libvirt says of a guest. */
@@ -63,6 +64,27 @@ typedef struct {
   const char *const *scratch;   /* files we may find left over, and remove */
 } JobRequest;
 
+/* A change of a guest's checkpoints. */
+typedef enum {
+  GUEST_CREATE,
+  GUEST_REDEFINE,
+  GUEST_MOVE,                   /* give one another parent */
+  GUEST_DELETE,
+} GuestChangeKind;
+
+typedef struct {
+  GuestChangeKind kind;
+  const char *document;         /* CREATE, REDEFINE */
+  bool quiesce;                 /* CREATE: freeze its file systems meanwhile */
+  bool validate;                /* REDEFINE: refuse unless bitmaps record it */
+  bool add_domain;              /* REDEFINE: the document has no definition of
+                                 * the guest, and gets its present one */
+  bool metadata_only;           /* DELETE: leave the bitmaps */
+  const char *const *names;     /* NULL-terminated; DELETE: of checkpoints, in
+                                 * this order, until one fails; MOVE: of one,
+                                 * and of its new parent if it is to have one */
+} GuestChange;
+
 /* "qemu+tls://host/system" → host (without the brackets of IPv6; NULL: it is this
  * machine), and whether it is a system daemon.  g_free ().
  */
@@ -75,6 +97,13 @@ bool guest_look_at (Keeper *keeper, const GuestQuestion *question,
 /* The same with a keeper of its own, which ends here: nothing is begun. */
 bool guest_look_once (const GuestQuestion *question, const Reporter *reporter,
                       GuestLook *look, GError **error);
+
+/* Make a change.  Before this, guest_look_at with a question that is writable;
+ * after it, more of them.  Each document or name is done as a whole, even if the
+ * calling process is killed meanwhile, or not at all.  ETIMEDOUT: libvirt has not
+ * answered, and may do it yet.
+ */
+bool guest_change (Keeper *keeper, const GuestChange *change, GError **error);
 
 /* Begin the job.  *xml is libvirt's description of it; g_free ().  *broken: if
  * a broken checkpoint is why it failed, that checkpoint as libvirt sees it,

@@ -292,7 +292,8 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
   hypervisor->connection
     = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
   return hypervisor->connection && find_guest (hypervisor, domain, error)
-    && hypervisor_checkpoints (hypervisor, tell_checkpoint, fd, error)
+    && (*message_text (message, LOOK_NO_CHECKPOINTS)
+        || hypervisor_checkpoints (hypervisor, tell_checkpoint, fd, error))
     && tell_document (hypervisor, fd, message, error)
     && tell_guest (hypervisor, !writable, fd, error);
 }

@@ -18,16 +18,12 @@
 
 #include "base/error.h"
 #include "base/folder-access.h"
-#include "base/nearest.h"
 #include "libvirt/backup-xml.h"
 #include "libvirt/kept.h"
-#include "tree/checkpoint.h"
-#include "tree/redefine.h"
 
 #define SCRATCH_GONE_MS 2000
 #define SETTLE_MS 3000
 #define POLL_MS 10
-#define NAMES_SHOWN 8
 
 /* ── The folder for the socket ── */
 
@@ -108,37 +104,6 @@ add_hint (GError **error)
                 NULL);
 }
 
-/* libvirt has forgotten a checkpoint of that name, the disks have not. */
-static void
-add_way_out (const Hypervisor *hypervisor, const char *const *texts,
-             GError **error)
-{
-  const char *xml = texts[BEGIN_CHECKPOINT];
-  g_autoptr (Checkpoint) checkpoint = xml[0]
-    ? checkpoint_parse (xml, strlen (xml), CHECKPOINT_PARSE_DEFAULT, NULL)
-    : NULL;
-  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
-
-  if (!checkpoint || !strstr ((*error)->message, "Bitmap already exists"))
-    return;
-  for (guint i = 0; i < checkpoint->disks->len; i++) {
-    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
-    g_ptr_array_add (targets, (char *) disk->name);
-  }
-  g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
-  g_autofree char *command
-    = redefine_and_delete (hypervisor->uri, hypervisor->domain_name,
-                           checkpoint->name, targets);
-  g_autofree char *delete
-    = g_strconcat ("if nobody needs that record, delete it with: ", command,
-                   NULL);
-  g_autoptr (GError) refusal = g_steal_pointer (error);
-  error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap %s, of a "
-             "checkpoint that libvirt does not know any more, or of another "
-             "program's", refusal->message, disks, checkpoint->name);
-  error_advise (error, REMEDY_OTHER_NAME, delete, NULL);
-}
-
 static bool
 start_job (KeptJob *kept, const char *const *texts, char **broken,
            GError **error)
@@ -153,14 +118,15 @@ start_job (KeptJob *kept, const char *const *texts, char **broken,
   if (virDomainBackupBegin (hypervisor->domain, texts[BEGIN_BACKUP],
                             checkpoint[0] ? checkpoint : NULL, 0) == 0)
     return true;
-  const bool is_broken
-    = virGetLastErrorCode () == VIR_ERR_CHECKPOINT_INCONSISTENT;
+  const int code = virGetLastErrorCode ();
+  const bool is_broken = code == VIR_ERR_CHECKPOINT_INCONSISTENT;
   /* One that is broken may be left out, and the backup begin after all. */
   hypervisor_error (error, is_broken ? "guest %s"
                     : "guest %s: cannot begin the backup",
                     hypervisor->domain_name);
   add_hint (error);
-  add_way_out (hypervisor, texts, error);
+  if (checkpoint[0])
+    refusal_explain (hypervisor, code, texts[BEGIN_NAME], checkpoint, error);
   if (is_broken)
     *broken = what_is_broken (hypervisor->domain, texts);
   return false;

@@ -190,19 +190,28 @@ look_after (void *opaque)
     look_at_scratch (kept);
 }
 
+/* Of a job and of a change, of which there is one at most. */
+static bool
+end (void *opaque, bool keep_checkpoint, GError **error)
+{
+  return change_thaw (opaque, error)
+    && job_end (opaque, keep_checkpoint, error);
+}
+
 /* The folder stays until nothing is left that it tells of. */
 static bool
 is_left (const void *opaque)
 {
   const KeptJob *kept = opaque;
 
-  return kept->job.folder.path != NULL;
+  return kept->frozen || kept->job.folder.path != NULL;
 }
 
 const JobOps libvirt_job_ops = {
   .peer = "libvirt",
   .look_texts = LOOK_TEXTS,
   .begin_texts = BEGIN_SCRATCH,
+  .change_texts = CHANGE_NAMES,
   .new = kept_new,
   .add_fd = add_fd,
   .add_clock = add_clock,
@@ -213,6 +222,7 @@ const JobOps libvirt_job_ops = {
   .doubt = watch_doubt,
   .look_after = look_after,
   .notice_loss = watch_notice_loss,
-  .end = job_end,
+  .end = end,
   .is_left = is_left,
+  .change = change_make,
 };

@@ -18,7 +18,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomainCheckpoint, virDomainCheckpointFree)
 /* Texts of KEEPER_LOOK.  The last may be missing: no document is wanted. */
 enum {
   LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS,
-  LOOK_CHECKPOINT = LOOK_TEXTS, LOOK_NO_DOMAIN, LOOK_SIZE, LOOK_SECURITY_INFO
+  LOOK_CHECKPOINT = LOOK_TEXTS, LOOK_NO_DOMAIN, LOOK_SIZE, LOOK_SECURITY_INFO,
+  LOOK_NO_CHECKPOINTS
 };
 
 /* Texts of KEEPER_BEGIN. */
@@ -26,6 +27,13 @@ enum {
   BEGIN_BACKUP, BEGIN_CHECKPOINT, BEGIN_NAME, BEGIN_MARK, BEGIN_FOLDER,
   BEGIN_NEEDS_FOLDER, BEGIN_USER, BEGIN_GROUP, BEGIN_TAKE_OVER,
   BEGIN_SCRATCH                 /* and those that follow */
+};
+
+/* Texts of KEEPER_CHANGE. */
+enum {
+  CHANGE_KIND, CHANGE_DOCUMENT, CHANGE_QUIESCE, CHANGE_VALIDATE,
+  CHANGE_ADD_DOMAIN, CHANGE_METADATA_ONLY,
+  CHANGE_NAMES                  /* and those that follow */
 };
 
 /* Where the keeper is connected to. */
@@ -68,6 +76,7 @@ typedef struct {
   guint rechecks;               /* to come, whether the job still runs */
   char *doubt;                  /* why it may not, unless libvirt says; NULL */
   guint64 scratch_told;
+  bool frozen;                  /* the guest's file systems are, or may be */
 } KeptJob;
 
 /* Set "WHAT WAS TRIED: libvirt's last error".  Returns false. */
@@ -106,6 +115,20 @@ bool hypervisor_advise (GError **error, const char *advice,
 char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                         const char *name);
 
+/* libvirt did not do what was to be done to the checkpoint of that name (document:
+ * to be made by it; or NULL), for the reason of code, that *error tells: say what
+ * it means, and what to type.  Returns false.
+ */
+bool refusal_explain (const Hypervisor *hypervisor, int code,
+                      const char *name, const char *document,
+                      GError **error);
+
+/* JobOps.change. */
+bool change_make (void *kept, const Message *message, GError **error);
+
+/* Thaw the guest's file systems if they are frozen. */
+bool change_thaw (KeptJob *kept, GError **error);
+
 /* True if the guest is known to be off, or gone. */
 bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
 
@@ -137,7 +160,7 @@ bool job_begin (KeptJob *kept, const char *const *texts, char **xml,
 /* True if it still runs, and is ours. */
 bool job_is_running (const Job *job, virDomainPtr domain);
 
-/* JobOps.end: abort the job, wait until it is gone, remove our files, and the
+/* The job's part of JobOps.end: abort it, wait until it is gone, remove our files, and the
  * created checkpoint unless it is to stay.
  */
 bool job_end (void *kept, bool keep_checkpoint, GError **error);

@@ -71,7 +71,7 @@ Documents *documents_in_folder (const char *path, const char *domain,
                                 const Reporter *reporter, GError **error);
 /* Of a guest that is off, forest: what libvirt knows (taken). */
 Documents *documents_at_libvirt (const SourceRequest *request, Forest *forest,
-                                 GError **error);
+                                 const Reporter *reporter, GError **error);
 
 /* A guest that runs at libvirt's: libvirt does all of it. */
 Record *record_at_libvirt (const SourceRequest *request, Forest *forest,

@@ -1,19 +1,172 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A running guest of libvirt's, which keeps bitmaps and documents itself: each
+ * operation is a call of its own, or for several checkpoints one each.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "record/apart.h"
+#include "record/libvirt-keeper.h"
+#include "source/version-2.h"
+
+#define NAMES_SHOWN 12
+
+typedef struct {
+  Record record;
+  Forest *forest;
+  const SourceRequest *request; /* borrowed */
+  Keeper *keeper;               /* NULL: nothing was changed yet */
+  GuestLook look;               /* from then on */
+} AtLibvirt;
+
+static bool
+change (AtLibvirt *self, const GuestChange *what, GError **error)
+{
+  if (!self->keeper)
+    self->keeper = libvirt_keeper (self->request, self->record.reporter,
+                                   &self->look, error);
+  return self->keeper && guest_change (self->keeper, what, error);
+}
+
+/* Disks on which a bitmap can be, as far as can be seen from here. */
+static char *
+able_disks (const AtLibvirt *self)
+{
+  const Guest *guest = self->look.guest;
+  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
+
+  for (guint i = 0; i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    if (g_strcmp0 (disk->format, "qcow2") == 0
+        && (self->look.host || !version_2_is (disk)))
+      g_ptr_array_add (targets, disk->target);
+  }
+  return targets->len ? nearest_names (NULL, targets, NAMES_SHOWN) : NULL;
+}
+
+/* "disk vda is of version 2: …" of the first such; NULL: none is seen. */
+static char *
+what_to_amend (const AtLibvirt *self, const Checkpoint *checkpoint)
+{
+  const Guest *guest = self->look.guest;
+
+  for (guint i = 0; !self->look.host && i < guest->disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (guest->disks, i);
+    if (version_2_is (disk)
+        && (checkpoint->disks->len == 0
+            || checkpoint_bitmap (checkpoint, disk->target)))
+      return version_2_amend (disk);
+  }
+  return NULL;
+}
+
+/* libvirt and QEMU say which disk cannot have one, or why; not what to do. */
+static void
+explain_disks (const AtLibvirt *self, const Checkpoint *checkpoint,
+               GError **error)
+{
+  const bool is_old = strstr ((*error)->message, "qcow2 v2");
+
+  if (!is_old && !strstr ((*error)->message, "unsupported for storage type"))
+    return;
+  g_autofree char *able = able_disks (self);
+  g_autofree char *amend = is_old ? what_to_amend (self, checkpoint) : NULL;
+  g_autoptr (GError) refusal = g_steal_pointer (error);
+  error_set (error, ENOTSUP, "%s%s%s", refusal->message, amend ? "; " : "",
+             amend ? amend : "");
+  if (able)
+    error_advise (error, REMEDY_LEAVE_DISK_OUT, able, NULL);
+}
+
+static bool
+create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
+        GError **error)
+{
+  AtLibvirt *self = (AtLibvirt *) record;
+  const char *const names[] = { checkpoint->name, NULL };
+  const GuestChange forget = {
+    .kind = GUEST_DELETE, .names = names, .metadata_only = true,
+  };
+  g_autofree char *document = checkpoint_format (checkpoint);
+  const GuestChange make = {
+    .kind = GUEST_CREATE, .document = document, .quiesce = flags.quiesce,
+  };
+
+  if (change (self, &make, error))
+    return !flags.no_document || change (self, &forget, error);
+  if (self->keeper && error)
+    explain_disks (self, checkpoint, error);
+  return false;
+}
+
+/* Those below others first: none is left without its parent, whenever it ends. */
+static bool
+delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
+        bool document_only, GError **error)
+{
+  AtLibvirt *self = (AtLibvirt *) record;
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autoptr (GPtrArray) below
+    = scope == DELETE_ONE ? g_ptr_array_new ()
+    : forest_descendants (self->forest, checkpoint);
+
+  for (guint i = below->len; i-- > 0;)
+    g_ptr_array_add (names, ((const Checkpoint *) g_ptr_array_index (
+                               below, i))->name);
+  if (scope != DELETE_DESCENDANTS)
+    g_ptr_array_add (names, checkpoint->name);
+  g_ptr_array_add (names, NULL);
+  const GuestChange what = {
+    .kind = GUEST_DELETE, .names = (const char *const *) names->pdata,
+    .metadata_only = document_only,
+  };
+  return names->len == 1 || change (self, &what, error);
+}
+
+static bool
+redefine (Record *record, const Checkpoint *checkpoint G_GNUC_UNUSED,
+          const char *document, gsize length, bool validate, GError **error)
+{
+  g_autofree char *text = g_strndup (document, length);
+  const GuestChange what = {
+    .kind = GUEST_REDEFINE, .document = text, .validate = validate,
+  };
+
+  return change ((AtLibvirt *) record, &what, error);
+}
+
+static void
+at_libvirt_free (Record *record)
+{
+  AtLibvirt *self = (AtLibvirt *) record;
+
+  libvirt_keeper_free (self->keeper);
+  guest_look_clear (&self->look);
+  forest_free (self->forest);
+  g_free (self);
+}
+
+static const RecordOps ops = {
+  .create = create, .delete = delete, .redefine = redefine,
+  .free = at_libvirt_free,
+};
 
 Record *
-record_at_libvirt (const SourceRequest *request G_GNUC_UNUSED,
-                   Forest *forest, const Reporter *reporter G_GNUC_UNUSED,
-                   GError **error)
+record_at_libvirt (const SourceRequest *request, Forest *forest,
+                   const Reporter *reporter, GError **error G_GNUC_UNUSED)
 {
-  forest_free (forest);
-  error_set (error, ENOTSUP, "not built yet");
-  return NULL;
+  AtLibvirt *self = g_new0 (AtLibvirt, 1);
+
+  self->record = (Record) {
+    .ops = &ops, .reporter = reporter, .forest = forest,
+  };
+  self->forest = forest;
+  self->request = request;
+  return &self->record;
 }

@@ -16,11 +16,11 @@
 #include "base/error.h"
 #include "base/folder-access.h"
 #include "base/own-folder.h"
-#include "image/layer.h"
 #include "image/unlocked.h"
 #include "parts/parts.h"
 #include "source/libvirt.h"
 #include "source/live-plan.h"
+#include "source/version-2.h"
 
 #define SOCKET_DIR "/run"
 /* Where a remote QEMU listens: libvirt leaves the choice to us. */
@@ -139,7 +139,7 @@ static bool
 can_hold_bitmap (const GuestLook *look, const GuestDisk *disk)
 {
   return g_strcmp0 (disk->format, "qcow2") == 0
-    && (look->host || !disk->source || !image_is_version_2 (disk->source));
+    && (look->host || !version_2_is (disk));
 }
 
 static bool
@@ -273,13 +273,10 @@ what_to_amend (const LivePlan *plan)
   for (guint i = 0; !plan->look->host && i < plan->backup->disks->len; i++) {
     const BackupDisk *wanted = g_ptr_array_index (plan->backup->disks, i);
     const GuestDisk *disk = guest_disk (plan->look->guest, wanted->target);
-    if (!disk || g_strcmp0 (disk->format, "qcow2") != 0
-        || can_hold_bitmap (plan->look, disk))
+    if (!disk || !version_2_is (disk))
       continue;
-    g_autofree char *word = error_shell_word (disk->source);
-    return g_strdup_printf ("; disk %s is of version 2: to change that, once "
-                            "its guest is off, type: qemu-img "
-                            IMAGE_CHANGE_VERSION " %s", disk->target, word);
+    g_autofree char *amend = version_2_amend (disk);
+    return g_strconcat ("; ", amend, NULL);
   }
   return NULL;
 }

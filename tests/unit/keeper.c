@@ -165,10 +165,29 @@ job_is_left (const void *opaque)
   return false;
 }
 
+/* Takes its time: the file is there from its beginning, and renamed at its end. */
+static bool
+job_change (void *opaque, const Message *message, GError **error)
+{
+  const FileJob *job = opaque;
+  const char *file = message_text (message, 0);
+  g_autofree char *kept = g_strconcat (file, ".kept", NULL);
+
+  if (!file[0])
+    return error_set (error, EBUSY, "not now")
+      || error_advise (error, REMEDY_NO_QUIESCE, NULL);
+  if (!g_file_set_contents (file, "", 0, error))
+    return false;
+  telling_say (job->telling, KEEPER_CHANGING, NULL, NULL);
+  g_usleep (300000);
+  g_assert_cmpint (g_rename (file, kept), ==, 0);
+  return true;
+}
+
 static const JobOps ops = {
-  "a file", 1, 1, job_new, job_add_fd, job_add_clock, job_turn, job_look,
+  "a file", 1, 1, 1, job_new, job_add_fd, job_add_clock, job_turn, job_look,
   job_begin, job_prove, job_doubt, job_nothing, job_nothing, job_end,
-  job_is_left,
+  job_is_left, job_change,
 };
 
 /* ── The server ── */
@@ -373,6 +392,68 @@ test_killed (Fixture *fixture, gconstpointer data)
   g_assert_true (is_gone (fixture->file));
 }
 
+static bool
+is_there (const char *file)
+{
+  const gint64 deadline = g_get_monotonic_time () + ENDS_WITHIN_MS * 1000;
+
+  while (!g_file_test (file, G_FILE_TEST_EXISTS))
+    if (g_get_monotonic_time () > deadline)
+      return false;
+    else
+      g_usleep (10000);
+  return true;
+}
+
+/* One after another, and one that fails is no reason to end. */
+static void
+test_changed (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  (void) data;
+  g_assert_false (ask (fixture, KEEPER_CHANGE, fixture->file, 0, &error));
+  g_assert_cmpint (error->code, ==, EPERM);
+  g_clear_error (&error);
+  ask (fixture, KEEPER_LOOK, "what", KEEPER_GUEST, &error);
+  for (guint i = 0; i < 2; i++) {
+    g_auto (Message) message = { 0 };
+    ask (fixture, KEEPER_CHANGE, fixture->file, KEEPER_CHANGING, &error);
+    g_assert_no_error (error);
+    keeper_answer (fixture->keeper, "answer", &message, &error);
+    g_assert_cmpuint (message.kind, ==, KEEPER_CHANGED);
+    g_assert_true (is_there (fixture->kept));
+    g_unlink (fixture->kept);
+    g_assert_false (ask (fixture, KEEPER_CHANGE, "", 0, &error));
+    g_assert_cmpint (error->code, ==, EBUSY);
+    g_assert_cmpint (error_remedy (error, &(const char *const *) { NULL }),
+                     ==, REMEDY_NO_QUIESCE);
+    g_clear_error (&error);
+  }
+  g_assert_null (keeper_end (fixture->keeper));
+}
+
+/* What was begun is finished, whoever is killed meanwhile. */
+static void
+test_change_killed (Fixture *fixture, gconstpointer data)
+{
+  (void) data;
+  const pid_t server = fork ();
+  g_assert_cmpint (server, >=, 0);
+  if (server == 0) {
+    g_autoptr (GError) error = NULL;
+    ask (fixture, KEEPER_LOOK, "what", KEEPER_GUEST, &error);
+    ask (fixture, KEEPER_CHANGE, fixture->file, KEEPER_CHANGING, &error);
+    pause ();
+    _exit (0);
+  }
+  keeper_disown (fixture->keeper);
+  g_assert_true (is_there (fixture->file));
+  kill (server, SIGKILL);
+  g_assert_cmpint (waitpid (server, NULL, 0), ==, server);
+  g_assert_true (is_there (fixture->kept));
+}
+
 static void
 test_refused (Fixture *fixture, gconstpointer data)
 {
@@ -405,6 +486,8 @@ main (int argc, char **argv)
   } tests[] = {
     { "/keeper/ended", test_ended },   { "/keeper/served", test_served },
     { "/keeper/lost", test_lost },     { "/keeper/killed", test_killed },
+    { "/keeper/changed", test_changed },
+    { "/keeper/change-killed", test_change_killed },
     { "/keeper/refused", test_refused }, { "/keeper/calm", test_calm },
   };
 

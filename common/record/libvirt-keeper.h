@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A guest of libvirt's, to be changed.
+ */
+#pragma once
+
+#include "keeper/keeper.h"
+#include "libvirt/guest.h"
+#include "source/request.h"
+
+/* Start a process that is connected to the request's libvirt, and may change its
+ * guest.  look: of the guest; its tree is empty.  NULL: that cannot be had, and
+ * nothing was changed.  Free it with libvirt_keeper_free.
+ */
+Keeper *libvirt_keeper (const SourceRequest *request, const Reporter *reporter,
+                        GuestLook *look, GError **error);
+void libvirt_keeper_free (Keeper *keeper);
