@@ -278,7 +278,8 @@ storage_daemon_open (StorageDaemon *daemon, Disk *disk, bool uncached,
     daemon->qmp = qmp_new ("the private qemu-storage-daemon",
                            daemon->child.out, daemon->child.in, daemon->life,
                            &refusal);
-  StorageNodes nodes = { daemon->qmp, disk, uncached, read_node, daemon };
+  StorageNodes nodes = { .qmp = daemon->qmp, .disk = disk, .uncached = uncached,
+                         .read = read_node, .opaque = daemon };
   if (daemon->qmp && storage_nodes_open (&nodes, &refusal))
     return true;
   return with_last_words (daemon, refusal, error);

@@ -16,6 +16,7 @@
 #include "image/layer.h"
 #include "image/qcow2-header.h"
 #include "image/remote-name.h"
+#include "qemu/storage-describe.h"
 #include "qemu/storage-nodes.h"
 
 /* Per layer, instead of QEMU's up to 32 MiB (qcow2's l2-cache-size): 8 GiB of
@@ -40,13 +41,13 @@ no_answer (const char *path, const GError *refusal, GError **error)
                     refusal->message);
 }
 
-/* Takes node, the options of a file's. */
+/* Takes node, its options. */
 static bool
 add_node (const StorageNodes *nodes, JsonObject *node, const char *name,
-          GError **error)
+          bool read_only, GError **error)
 {
   json_object_set_string_member (node, "node-name", name);
-  json_object_set_boolean_member (node, "read-only", true);
+  json_object_set_boolean_member (node, "read-only", read_only);
   return qmp_execute (nodes->qmp, "blockdev-add", node, NULL, error);
 }
 
@@ -75,7 +76,7 @@ add_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
     json_object_set_boolean_member (cache, "direct", true);
     json_object_set_object_member (node, "cache", cache);
   }
-  return add_node (nodes, node, name, error);
+  return add_node (nodes, node, name, !nodes->apart, error);
 }
 
 /* A file that cannot be read past the page cache is read through it: tmpfs, of
@@ -94,8 +95,9 @@ open_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
     return no_answer (file->path, refusal, error);
   g_autofree char *user = error_user ();
   return error_set (error, refusal->code, "the private qemu-storage-daemon "
-                    "cannot open %s: %s; may %s read it, also under a "
-                    "security profile?", file->path, refusal->message, user);
+                    "cannot open %s: %s; may %s %s it, also under a "
+                    "security profile?", file->path, refusal->message, user,
+                    nodes->apart ? "write to" : "read");
 }
 
 static bool
@@ -134,7 +136,7 @@ open_remote (const StorageNodes *nodes, Layer *layer, const char *name,
 
   if (!node)
     return false;
-  return add_node (nodes, node, name, &refusal)
+  return add_node (nodes, node, name, true, &refusal)
     ? look_at_remote (nodes, layer, name, role, error)
     : refuse_remote (layer, refusal, error);
 }
@@ -161,8 +163,8 @@ add_secret (const StorageNodes *nodes, guint index, GError **error)
   return qmp_execute (nodes->qmp, "object-add", object, NULL, error);
 }
 
-static bool
-add_secrets (const StorageNodes *nodes, GError **error)
+bool
+storage_nodes_add_secrets (const StorageNodes *nodes, GError **error)
 {
   const GPtrArray *secrets = nodes->disk->secrets;
 
@@ -204,7 +206,7 @@ image_options (const StorageNodes *nodes, guint index, const char *file,
     json_object_set_string_member (node, "data-file", data);
   if (strcmp (layer->format, "qcow2") == 0)
     json_object_set_int_member (node, "l2-cache-size", L2_CACHE_SIZE);
-  if (layer->backing_path) {
+  if (layer->backing_path && !nodes->apart) {
     g_autofree char *below = storage_node_name (disk, index + 1);
     json_object_set_string_member (node, "backing", below);
   }
@@ -264,8 +266,10 @@ is_of_secret (const GError *refusal)
     || strstr (refusal->message, "secret");
 }
 
-/* Which secret is whose, QEMU finds out. */
-static bool
+/* Which secret is whose, QEMU finds out.  Returns the options that it took;
+ * json_object_unref ().
+ */
+static JsonObject *
 open_image (const StorageNodes *nodes, guint index, const char *name,
             const char *file, const char *data, GError **error)
 {
@@ -275,171 +279,47 @@ open_image (const StorageNodes *nodes, guint index, const char *name,
   g_autoptr (GError) refusal = NULL;
 
   for (guint i = 0; i < tries; i++) {
-    JsonObject *node = image_options (nodes, index, file, data);
+    g_autoptr (JsonObject) node = image_options (nodes, index, file, data);
     if (layer->encryption)
       set_secret (nodes, layer, i, node);
     g_clear_error (&refusal);
-    if (add_node (nodes, node, name, &refusal))
-      return true;
+    if (add_node (nodes, json_object_ref (node), name, true, &refusal))
+      return g_steal_pointer (&node);
     if (refusal->code == EIO)
-      return no_answer (layer->path, refusal, error);
-    if (!layer->encryption || !is_of_secret (refusal))
-      return refuse_image (layer, refusal, error);
+      no_answer (layer->path, refusal, error);
+    else if (!layer->encryption || !is_of_secret (refusal))
+      refuse_image (layer, refusal, error);
+    else
+      continue;
+    return NULL;
   }
-  return refuse_secrets (nodes->disk, layer, refusal, error);
+  refuse_secrets (nodes->disk, layer, refusal, error);
+  return NULL;
 }
 
-static bool
+static JsonObject *
 open_layer (const StorageNodes *nodes, guint index, GError **error)
 {
   Layer *layer = g_ptr_array_index (nodes->disk->layers, index);
   g_autofree char *name = storage_node_name (nodes->disk, index);
   g_autofree char *file = g_strconcat ("f", name, NULL);
   g_autofree char *data = g_strconcat ("x", name, NULL);
+  const bool opened = layer->file ? open_file (nodes, layer->file, file, error)
+    : open_remote (nodes, layer, file,
+                   index == 0 ? LAYER_RECORDS : LAYER_BELOW, error);
+  g_autoptr (JsonObject) options
+    = opened && (!layer->data || open_file (nodes, layer->data, data, error))
+    ? open_image (nodes, index, name, file, data, error) : NULL;
 
-  return (layer->file ? open_file (nodes, layer->file, file, error)
-          : open_remote (nodes, layer, file,
-                         index == 0 ? LAYER_RECORDS : LAYER_BELOW, error))
-    && (!layer->data || open_file (nodes, layer->data, data, error))
-    && open_image (nodes, index, name, file, data, error)
-    && (!layer->file || image_layer_check_unchanged (layer, error));
+  return options && (!layer->file || image_layer_check_unchanged (layer, error))
+    ? g_steal_pointer (&options) : NULL;
 }
 
-/* One entry of query-named-block-nodes' "dirty-bitmaps" (BlockDirtyInfo). */
-static Bitmap *
-bitmap_from_qmp (JsonObject *object)
+JsonObject *
+storage_nodes_open_apart (const StorageNodes *nodes, guint layer,
+                          GError **error)
 {
-  Bitmap *bitmap = bitmap_new (
-    json_object_get_string_member_with_default (object, "name", ""));
-
-  bitmap->granularity = (guint64)
-    json_object_get_int_member_with_default (object, "granularity", 0);
-  bitmap->dirty_bytes = (guint64)
-    json_object_get_int_member_with_default (object, "count", 0);
-  bitmap->counted = true;
-  bitmap->recording
-    = json_object_get_boolean_member_with_default (object, "recording", FALSE);
-  bitmap->inconsistent
-    = json_object_get_boolean_member_with_default (object, "inconsistent",
-                                                   FALSE);
-  return bitmap;
-}
-
-static JsonObject *
-find_node (JsonArray *nodes, const char *wanted)
-{
-  for (guint i = 0; i < json_array_get_length (nodes); i++) {
-    JsonObject *object = json_array_get_object_element (nodes, i);
-    const char *name = json_object_get_string_member_with_default (
-      object, "node-name", "");
-    if (strcmp (name, wanted) == 0)
-      return object;
-  }
-  return NULL;
-}
-
-/* ImageInfoSpecificQCow2; "data-file" is there also if it is of no use. */
-static bool
-tells_data_file (JsonObject *image)
-{
-  JsonObject *specific = json_object_has_member (image, "format-specific")
-    ? json_object_get_object_member (image, "format-specific") : NULL;
-  JsonObject *data = specific && json_object_has_member (specific, "data")
-    ? json_object_get_object_member (specific, "data") : NULL;
-
-  return data && json_object_has_member (data, "data-file-raw");
-}
-
-/* QEMU reads the image, too: both must find the same names in it. */
-static bool
-check_names (const Layer *layer, JsonObject *image, GError **error)
-{
-  const bool backing = !layer->backing_path
-    && json_object_has_member (image, "backing-filename");
-
-  if (!backing && (layer->data || !tells_data_file (image)))
-    return true;
-  if (backing && strcmp (layer->format, "qcow2") != 0)
-    return error_set (error, ENOTSUP, "%s has a parent, %s, which is not "
-                      "followed from a %s image", layer->path,
-                      json_object_get_string_member_with_default (
-                        image, "backing-filename", ""), layer->format)
-      || error_advise (error, REMEDY_EXPORT_DISK, NULL);
-  g_autofree char *word = error_shell_word (layer->path);
-  return error_set (error, EINVAL, "%s: QEMU finds a %s file where this plugin "
-                    "finds none; check it with: qemu-img info %s", layer->path,
-                    backing ? "backing" : "data", word);
-}
-
-/* node is a BlockDeviceInfo, its "image" an ImageInfo. */
-static bool
-describe_layer (Layer *layer, JsonObject *node, GError **error)
-{
-  JsonObject *image = node && json_object_has_member (node, "image")
-    ? json_object_get_object_member (node, "image") : NULL;
-  const gint64 size = image
-    ? json_object_get_int_member_with_default (image, "virtual-size", -1) : -1;
-
-  if (size < 0)
-    return error_set (error, EIO, "%s: the private qemu-storage-daemon does "
-                      "not say how large it is; is it QEMU 7.2 or later?",
-                      layer->path);
-  if (!check_names (layer, image, error))
-    return false;
-  layer->size = (guint64) size;
-  g_ptr_array_set_size (layer->bitmaps, 0);
-  if (!json_object_has_member (node, "dirty-bitmaps"))
-    return true;
-  JsonArray *bitmaps = json_object_get_array_member (node, "dirty-bitmaps");
-  for (guint i = 0; i < json_array_get_length (bitmaps); i++) {
-    Bitmap *bitmap
-      = bitmap_from_qmp (json_array_get_object_element (bitmaps, i));
-    bitmap->dirty_bytes = MIN (bitmap->dirty_bytes, layer->size);
-    g_ptr_array_add (layer->bitmaps, bitmap);
-  }
-  return true;
-}
-
-/* We name all that we have QEMU open, so it has named the others by itself.  A
- * server may answer QEMU's driver with other bytes than us: with a vmdk or
- * qcow2 that names a file.
- */
-static bool
-check_all_ours (const Disk *disk, JsonArray *all, GError **error)
-{
-  for (guint i = 0; i < json_array_get_length (all); i++) {
-    JsonObject *object = json_array_get_object_element (all, i);
-    const char *name = json_object_get_string_member_with_default (
-      object, "node-name", "");
-    if (*name == '#')
-      return error_set (error, EINVAL, "disk %s: QEMU has opened %s, which "
-                        "nobody has named; one of the disk's images must have "
-                        "changed while it was being opened", disk->target,
-                        json_object_get_string_member_with_default (
-                          object, "file", "a file"));
-  }
-  return true;
-}
-
-static bool
-describe_layers (const StorageNodes *nodes, GError **error)
-{
-  const Disk *disk = nodes->disk;
-  g_autoptr (JsonNode) answer = NULL;
-  JsonObject *arguments = json_object_new ();
-
-  json_object_set_boolean_member (arguments, "flat", true);
-  if (!qmp_execute (nodes->qmp, "query-named-block-nodes", arguments, &answer,
-                    error))
-    return false;
-  JsonArray *all = json_node_get_array (answer);
-  for (guint i = 0; i < disk->layers->len; i++) {
-    g_autofree char *name = storage_node_name (disk, i);
-    JsonObject *node = find_node (all, name);
-    if (!describe_layer (g_ptr_array_index (disk->layers, i), node, error))
-      return false;
-  }
-  return check_all_ours (disk, all, error);
+  return open_layer (nodes, layer, error);
 }
 
 bool
@@ -447,15 +327,16 @@ storage_nodes_open (const StorageNodes *nodes, GError **error)
 {
   const Disk *disk = nodes->disk;
 
-  if (!add_secrets (nodes, error))
+  if (!storage_nodes_add_secrets (nodes, error))
     return false;
   for (guint i = disk->layers->len; i > 0; i--) {
-    if (open_layer (nodes, i - 1, error))
+    g_autoptr (JsonObject) options = open_layer (nodes, i - 1, error);
+    if (options)
       continue;
     if (i > 1)
       g_prefix_error (error, "backing file of %s: ",
                       disk_layer (disk, i - 2)->path);
     return false;
   }
-  return describe_layers (nodes, error);
+  return storage_nodes_describe (nodes->qmp, nodes->disk, error);
 }

@@ -7,16 +7,33 @@
 
 #include "record/bitmap-transaction.h"
 
+typedef struct {
+  BitmapNodeName name;
+  void *opaque;
+} Names;
+
+/* BlockDirtyBitmapOrStr: in another node, too. */
 static void
-add_data (JsonObject *data, const BitmapChange *change)
+add_source (JsonObject *data, const BitmapChange *change, const Names *names)
+{
+  g_autofree char *node
+    = names->name (names->opaque, change->disk, change->from_layer);
+  JsonArray *sources = json_array_new ();
+  JsonObject *source = json_object_new ();
+
+  json_object_set_string_member (source, "node", node);
+  json_object_set_string_member (source, "name", change->from);
+  json_array_add_object_element (sources, source);
+  json_object_set_array_member (data, "bitmaps", sources);
+}
+
+static void
+add_data (JsonObject *data, const BitmapChange *change, const Names *names)
 {
   json_object_set_string_member (data, change->action == BITMAP_MERGE
                                  ? "target" : "name", change->name);
-  if (change->action == BITMAP_MERGE) {
-    JsonArray *from = json_array_new ();
-    json_array_add_string_element (from, change->from);
-    json_object_set_array_member (data, "bitmaps", from);
-  }
+  if (change->action == BITMAP_MERGE)
+    add_source (data, change, names);
   if (change->action != BITMAP_ADD)
     return;
   json_object_set_boolean_member (data, "persistent", true);
@@ -28,7 +45,7 @@ add_data (JsonObject *data, const BitmapChange *change)
 }
 
 static JsonObject *
-action_new (const BitmapChange *change, const char *node)
+action_new (const BitmapChange *change, const Names *names)
 {
   static const char *const types[] = {
     [BITMAP_ADD]    = "block-dirty-bitmap-add",
@@ -36,11 +53,13 @@ action_new (const BitmapChange *change, const char *node)
     [BITMAP_ENABLE] = "block-dirty-bitmap-enable",
     [BITMAP_REMOVE] = "block-dirty-bitmap-remove",
   };
+  g_autofree char *node
+    = names->name (names->opaque, change->disk, change->layer);
   JsonObject *action = json_object_new ();
   JsonObject *data = json_object_new ();
 
   json_object_set_string_member (data, "node", node);
-  add_data (data, change);
+  add_data (data, change, names);
   json_object_set_string_member (action, "type", types[change->action]);
   json_object_set_object_member (action, "data", data);
   return action;
@@ -50,14 +69,13 @@ bool
 bitmap_transaction_run (Qmp *qmp, const GPtrArray *changes,
                         BitmapNodeName name, void *opaque, GError **error)
 {
+  const Names names = { name, opaque };
   JsonObject *arguments = json_object_new ();
   JsonArray *actions = json_array_new ();
 
-  for (guint i = 0; i < changes->len; i++) {
-    const BitmapChange *change = g_ptr_array_index (changes, i);
-    g_autofree char *node = name (opaque, change->disk, change->layer);
-    json_array_add_object_element (actions, action_new (change, node));
-  }
+  for (guint i = 0; i < changes->len; i++)
+    json_array_add_object_element (
+      actions, action_new (g_ptr_array_index (changes, i), &names));
   json_object_set_array_member (arguments, "actions", actions);
   return qmp_execute (qmp, "transaction", arguments, NULL, error);
 }
