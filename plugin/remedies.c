@@ -135,4 +135,6 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
 
   [REMEDY_MONITOR_HELD]
     = "for a guest of libvirt's, use libvirt=URI domain=NAME",
+  [REMEDY_NAME_AGENT]
+    = "name its socket",
 };

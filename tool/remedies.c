@@ -129,4 +129,7 @@ const char *const tool_remedies[REMEDY_COUNT] = {
 
   [REMEDY_MONITOR_HELD]
     = "for a guest of libvirt's, use --libvirt=URI --domain=NAME",
+  [REMEDY_NAME_AGENT]
+    = "add --agent=SOCKET, of the -chardev of the virtserialport "
+      "org.qemu.guest_agent.0",
 };

@@ -77,6 +77,7 @@ typedef enum {
 
   /* Of a running QEMU */
   REMEDY_MONITOR_HELD,          /* ask its libvirt, if that holds it */
+  REMEDY_NAME_AGENT,            /* say where its guest's agent is */
 
   REMEDY_COUNT
 } Remedy;

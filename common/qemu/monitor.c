@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ struct Monitor {
   int fd;
   const NbdLife *life;
   Qmp *qmp;
+  guint turn;
 };
 
 /* What it sends first must be an object; an HMP monitor begins with words. */
@@ -89,8 +91,24 @@ Qmp *
 monitor_qmp_anew (Monitor *monitor)
 {
   qmp_free (monitor->qmp);
-  monitor->qmp = qmp_new_joined (monitor->peer, monitor->fd, monitor->life);
+  monitor->qmp = qmp_new_joined (monitor->peer, monitor->fd, ++monitor->turn,
+                                 monitor->life);
   return monitor->qmp;
+}
+
+bool
+monitor_is_gone (const Monitor *monitor)
+{
+  struct pollfd pollfd = { .fd = monitor->fd, .events = POLLRDHUP };
+
+  return poll (&pollfd, 1, 0) > 0
+    && (pollfd.revents & (POLLHUP | POLLRDHUP | POLLERR));
+}
+
+int
+monitor_fd (const Monitor *monitor)
+{
+  return monitor->fd;
 }
 
 /* Who listens, if it is a QEMU: it may have been started by another, which

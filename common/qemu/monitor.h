@@ -26,6 +26,12 @@ Qmp *monitor_qmp (const Monitor *monitor);
  */
 Qmp *monitor_qmp_anew (Monitor *monitor);
 
+/* Has it hung up, so that QEMU has ended, or we were thrown out? */
+bool monitor_is_gone (const Monitor *monitor);
+
+/* Borrowed. */
+int monitor_fd (const Monitor *monitor);
+
 /* What QEMU calls path, seen from here: its relative paths are its folder's.  A
  * new string.
  */

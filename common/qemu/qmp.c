@@ -20,8 +20,8 @@
 /* How soon it is noticed that we are told to end. */
 #define TICK_MS 100
 #define LINE_LIMIT (128 * 1024 * 1024)
-/* Commands of one connection are counted from here by the second who speaks. */
-#define JOINED_ID (1LL << 40)
+/* So many commands has each who speaks on one connection, one after another. */
+#define COMMANDS_A_TURN (1LL << 32)
 
 struct Qmp {
   const char *peer;
@@ -195,11 +195,11 @@ qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
 }
 
 Qmp *
-qmp_new_joined (const char *peer, int fd, const NbdLife *life)
+qmp_new_joined (const char *peer, int fd, guint turn, const NbdLife *life)
 {
   Qmp *qmp = make (peer, fd, fd, life);
 
-  qmp->id = JOINED_ID;
+  qmp->id = turn * COMMANDS_A_TURN;
   return qmp;
 }
 

@@ -22,10 +22,11 @@ typedef struct Qmp Qmp;
  */
 Qmp *qmp_new (const char *peer, int fd_in, int fd_out, const NbdLife *life,
               GError **error);
-/* Where another process, which may have been killed in the middle, has negotiated
- * already, and maybe waits for answers still.
+/* Where others have negotiated already, such as a process that was killed in the
+ * middle, and maybe wait for answers still.  turn: which of them we are, from 1.
  */
-Qmp *qmp_new_joined (const char *peer, int fd, const NbdLife *life);
+Qmp *qmp_new_joined (const char *peer, int fd, guint turn,
+                     const NbdLife *life);
 void qmp_free (Qmp *qmp);
 /* How long an answer may take from now on, instead of 30 seconds. */
 void qmp_set_patience (Qmp *qmp, guint seconds);
