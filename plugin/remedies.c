@@ -137,4 +137,19 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "for a guest of libvirt's, use libvirt=URI domain=NAME",
   [REMEDY_NAME_AGENT]
     = "name its socket",
+
+
+  /* nbdkit's plugin changes nothing. */
+  [REMEDY_STRAY_BITMAP]
+    = "choose another name",
+  [REMEDY_DOCUMENT_ONLY]
+    = "delete the document",
+  [REMEDY_NAME_DISKS]
+    = "name a source",
+  [REMEDY_NAME_ALL_DISKS]
+    = "name disk {0}, too",
+  [REMEDY_NAME_TREE]
+    = "add tree=DIR",
+  [REMEDY_COVER_OTHERS]
+    = "name the others alone",
 };

@@ -186,6 +186,7 @@ unit_tests = \
 	tests/unit/parts \
 	tests/unit/parts-legacy \
 	tests/unit/parts-simulation \
+	tests/unit/plan \
 	tests/unit/qcow2-bitmaps \
 	tests/unit/qcow2-header \
 	tests/unit/remedy \
@@ -305,6 +306,9 @@ tests_unit_parts_SOURCES = tests/unit/parts.c $(parts_models)
 tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
 tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
 	$(parts_models)
+tests_unit_plan_SOURCES = tests/unit/plan.c $(parts_models)
+tests_unit_plan_LDADD = librecord.la libsource.la libremedies.la \
+	$(common_libs) $(LIBVIRT_LIBS)
 EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h
 tests_unit_remedy_SOURCES = tests/unit/remedy.c tool/remedies.c
 tests_unit_told_chain_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)

@@ -132,4 +132,22 @@ const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_NAME_AGENT]
     = "add --agent=SOCKET, of the -chardev of the virtserialport "
       "org.qemu.guest_agent.0",
+
+
+  [REMEDY_STRAY_BITMAP]
+    = "choose another name, or type qemu-checkpoint check with the same "
+      "options, which says how bitmap {0} is made known or removed",
+  [REMEDY_DOCUMENT_ONLY]
+    = "to delete what documents say alone, add --metadata",
+  [REMEDY_NAME_DISKS]
+    = "add --file=IMG for each of a stopped guest's disks, or --qmp=SOCKET for "
+      "a running QEMU (delete --metadata and redefine need none)",
+  [REMEDY_NAME_ALL_DISKS]
+    = "add --file={q0}:IMG; if that disk is gone for good, delete the bitmaps "
+      "alone first, without --tree, and then the document with --metadata",
+  [REMEDY_NAME_TREE]
+    = "add --tree=DIR, the folder where documents are kept",
+  [REMEDY_COVER_OTHERS]
+    = "to make a checkpoint of the others alone, name each of them with "
+      "--disk=TARGET",
 };

@@ -79,6 +79,14 @@ typedef enum {
   REMEDY_MONITOR_HELD,          /* ask its libvirt, if that holds it */
   REMEDY_NAME_AGENT,            /* say where its guest's agent is */
 
+  /* Of what is to be changed */
+  REMEDY_STRAY_BITMAP,          /* choose another name, or remove bitmap {0} */
+  REMEDY_DOCUMENT_ONLY,         /* of checkpoint {0}, delete that alone */
+  REMEDY_NAME_DISKS,            /* or say that documents alone are meant */
+  REMEDY_NAME_ALL_DISKS,        /* disk {0}, too; or, if it is gone, do without */
+  REMEDY_NAME_TREE,             /* where documents are kept */
+  REMEDY_COVER_OTHERS,          /* all but disk {0} */
+
   REMEDY_COUNT
 } Remedy;
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * The order of things: what is made is there as bitmaps before its document says
+ * so, and what is deleted goes as bitmaps first, as in libvirt.  Killed between
+ * the two, there are bitmaps that no document tells of, or a document whose
+ * bitmaps are gone.
  */
 #include <config.h>
 
@@ -7,11 +12,286 @@
 
 #include "base/error.h"
 #include "record/apart.h"
+#include "record/plan.h"
+#include "record/redefine.h"
+
+typedef struct {
+  Record record;
+  Bitmaps *bitmaps;             /* NULL: no_bitmaps tells why */
+  GError *no_bitmaps;
+  Documents *documents;         /* NULL: there are none */
+  Forest *flat;                 /* without documents, what bitmaps tell */
+} Apart;
+
+static bool
+need_bitmaps (const Apart *self, GError **error)
+{
+  if (self->bitmaps)
+    return true;
+  g_propagate_error (error, g_error_copy (self->no_bitmaps));
+  return false;
+}
+
+static bool
+need_documents (const Apart *self, GError **error)
+{
+  if (self->documents)
+    return true;
+  error_set (error, EINVAL, "there are bitmaps, and no documents are kept of "
+             "them");
+  return error_advise (error, REMEDY_NAME_TREE, NULL);
+}
+
+/* A guest that stays frozen hangs, so that is never left unsaid. */
+static bool
+apply_frozen (Bitmaps *bitmaps, const GPtrArray *changes, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+
+  if (!bitmaps->ops->freeze)
+    return error_set (error, ENOTSUP, "there are no file systems to freeze, as "
+                      "no guest runs");
+  if (!bitmaps->ops->freeze (bitmaps, error))
+    return false;
+  const bool done = bitmaps->ops->apply (bitmaps, changes, error);
+  if (bitmaps->ops->thaw (bitmaps, &why))
+    return done;
+  if (!done)
+    g_prefix_error (error, "the guest's file systems are still frozen (%s), "
+                    "and: ", why->message);
+  else {
+    g_prefix_error (&why, "the checkpoint's bitmaps are made, but the guest's "
+                    "file systems are still frozen: ");
+    g_propagate_error (error, g_steal_pointer (&why));
+  }
+  return false;
+}
+
+static bool
+apply (Bitmaps *bitmaps, const GPtrArray *changes, bool frozen,
+       GError **error)
+{
+  return frozen ? apply_frozen (bitmaps, changes, error)
+    : bitmaps->ops->apply (bitmaps, changes, error);
+}
+
+/* Its document could not be kept: remove what was made. */
+static void
+take_back (Bitmaps *bitmaps, const GPtrArray *made, GError **error)
+{
+  g_autoptr (GPtrArray) changes = bitmap_changes_new ();
+  g_autoptr (GError) why = NULL;
+
+  for (guint i = 0; i < made->len; i++) {
+    const BitmapChange *change = g_ptr_array_index (made, i);
+    bitmap_changes_add (changes, BITMAP_REMOVE, change->disk, change->layer,
+                        change->name);
+  }
+  if (!bitmaps->ops->apply (bitmaps, changes, &why))
+    g_prefix_error (error, "the bitmaps are made, and could not be removed "
+                    "again (%s), as there can be no document: ",
+                    why->message);
+}
+
+static bool
+apart_create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
+              GError **error)
+{
+  Apart *self = (Apart *) record;
+  Documents *documents = flags.no_document ? NULL : self->documents;
+
+  if (!need_bitmaps (self, error)
+      || (documents && documents->ops->fits
+          && !documents->ops->fits (documents, checkpoint, error)))
+    return false;
+  g_autoptr (GPtrArray) changes
+    = plan_create (self->bitmaps->disks, checkpoint, error);
+  if (!changes)
+    return false;
+  if (changes->len == 0)
+    return error_set (error, EINVAL, "checkpoint %s covers no disk",
+                      checkpoint->name);
+  if (!apply (self->bitmaps, changes, flags.quiesce, error))
+    return false;
+  if (!documents
+      || documents->ops->put (documents, checkpoint, NULL, 0, error))
+    return true;
+  take_back (self->bitmaps, changes, error);
+  return false;
+}
+
+static bool
+has_disk (const GPtrArray *disks, const char *target)
+{
+  for (guint i = 0; i < disks->len; i++)
+    if (g_str_equal (((const Disk *) g_ptr_array_index (disks, i))->target,
+                     target))
+      return true;
+  return false;
+}
+
+/* Its bitmap on a disk that was not named would stay, and nothing would tell of
+ * it.  Of a guest whose disks are all known, one that is missing was unplugged.
+ */
+static bool
+check_named (const Apart *self, const GPtrArray *doomed, GError **error)
+{
+  for (guint i = 0; self->bitmaps->named_by_hand && i < doomed->len; i++) {
+    const Checkpoint *gone = g_ptr_array_index (doomed, i);
+    for (guint j = 0; j < gone->disks->len; j++) {
+      const CheckpointDisk *disk = g_ptr_array_index (gone->disks, j);
+      if (!disk->bitmap || has_disk (self->bitmaps->disks, disk->name))
+        continue;
+      error_set (error, EINVAL, "checkpoint %s has a bitmap on disk %s, too, "
+                 "which is not named", gone->name, disk->name);
+      return error_advise (error, REMEDY_NAME_ALL_DISKS, disk->name, NULL);
+    }
+  }
+  return true;
+}
+
+static bool
+delete_bitmaps (const Apart *self, const GPtrArray *doomed, GError **error)
+{
+  if (!need_bitmaps (self, error) || !check_named (self, doomed, error))
+    return false;
+  g_autoptr (GPtrArray) changes = plan_delete (
+    self->record.forest, self->bitmaps->disks, doomed, error);
+  return changes
+    && (changes->len == 0
+        || self->bitmaps->ops->apply (self->bitmaps, changes, error));
+}
+
+static bool
+is_doomed (const GPtrArray *doomed, const Checkpoint *checkpoint)
+{
+  return g_ptr_array_find ((GPtrArray *) doomed, checkpoint, NULL);
+}
+
+/* Children first get the nearest ancestor that stays, so that no document ever
+ * names a parent that is gone; for the same reason leaves go first.
+ */
+static bool
+delete_documents (Documents *documents, const GPtrArray *doomed,
+                  GError **error)
+{
+  for (guint i = 0; i < doomed->len; i++) {
+    const Checkpoint *gone = g_ptr_array_index (doomed, i);
+    const Checkpoint *parent = gone->parent;
+    while (parent && is_doomed (doomed, parent))
+      parent = parent->parent;
+    for (const Checkpoint *child = gone->first_child; child;
+         child = child->next_sibling)
+      if (!is_doomed (doomed, child)
+          && !documents->ops->move (documents, child,
+                                    parent ? parent->name : NULL, error))
+        return false;
+  }
+  for (guint i = doomed->len; i > 0; i--)
+    if (!documents->ops->remove (documents, g_ptr_array_index (doomed, i - 1),
+                                 error))
+      return false;
+  return true;
+}
+
+static bool
+apart_delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
+              bool document_only, GError **error)
+{
+  Apart *self = (Apart *) record;
+  g_autoptr (GPtrArray) doomed
+    = plan_doomed (record->forest, checkpoint, scope);
+
+  if (document_only && !need_documents (self, error))
+    return false;
+  if (document_only && self->bitmaps
+      && !plan_forget (record->forest, self->bitmaps->disks, doomed, error))
+    return false;
+  if (!document_only && !delete_bitmaps (self, doomed, error))
+    return false;
+  if (!self->documents || delete_documents (self->documents, doomed, error))
+    return true;
+  if (!document_only)
+    g_prefix_error (error, "the bitmaps are deleted, but not all of the "
+                    "documents: ");
+  return error_advise (error, REMEDY_DOCUMENT_ONLY, checkpoint->name, NULL);
+}
+
+static bool
+apart_check (Record *record, const Checkpoint *checkpoint, bool validate,
+             GError **error)
+{
+  Apart *self = (Apart *) record;
+
+  if (!need_documents (self, error)
+      || (self->documents->ops->fits
+          && !self->documents->ops->fits (self->documents, checkpoint, error)))
+    return false;
+  return !validate
+    || (need_bitmaps (self, error)
+        && redefine_validate (checkpoint, self->bitmaps->disks, error));
+}
+
+static bool
+apart_redefine (Record *record, const Checkpoint *checkpoint,
+                const char *document, gsize length, bool validate,
+                GError **error)
+{
+  Apart *self = (Apart *) record;
+
+  if (!apart_check (record, checkpoint, validate, error)
+      || !redefine_check (record->forest, checkpoint, error))
+    return false;
+  g_autoptr (Checkpoint) copy
+    = checkpoint_parse (document, length, CHECKPOINT_PARSE_DEFAULT, error);
+  if (!copy
+      || !self->documents->ops->put (self->documents, checkpoint, document,
+                                     length, error))
+    return false;
+  const Checkpoint *before = forest_lookup (record->forest, copy->name);
+  copy->file = g_strdup (before ? before->file : NULL);
+  return forest_redefine (self->documents->forest, g_steal_pointer (&copy),
+                          error);
+}
+
+static void
+apart_free (Record *record)
+{
+  Apart *self = (Apart *) record;
+
+  if (self->bitmaps)
+    self->bitmaps->ops->free (self->bitmaps);
+  if (self->documents)
+    self->documents->ops->free (self->documents);
+  g_clear_error (&self->no_bitmaps);
+  forest_free (self->flat);
+  g_free (self);
+}
+
+static const RecordOps apart_ops = {
+  .create   = apart_create,
+  .delete   = apart_delete,
+  .check    = apart_check,
+  .redefine = apart_redefine,
+  .free     = apart_free,
+};
 
 Record *
-apart_new (Bitmaps *bitmaps G_GNUC_UNUSED,
-           Documents *documents G_GNUC_UNUSED,
-           const Reporter *reporter G_GNUC_UNUSED)
+apart_new (Bitmaps *bitmaps, GError *no_bitmaps, Documents *documents,
+           const Reporter *reporter)
 {
-  return NULL;
+  Apart *self = g_new0 (Apart, 1);
+
+  self->record.ops = &apart_ops;
+  self->record.reporter = reporter;
+  self->bitmaps = bitmaps;
+  self->no_bitmaps = no_bitmaps;
+  self->documents = documents;
+  if (!documents)
+    self->flat = parts_flat_tree (bitmaps->disks);
+  self->record.forest = documents ? documents->forest : self->flat;
+  self->record.has_documents = documents != NULL;
+  self->record.disks = bitmaps ? bitmaps->disks : NULL;
+  self->record.left_out = bitmaps ? bitmaps->left_out : NULL;
+  return &self->record;
 }

@@ -14,10 +14,13 @@ typedef struct Bitmaps Bitmaps;
 
 typedef struct {
   /* Do all of changes (of BitmapChange), in their order, or none.  What was
-   * looked at must still be so: EAGAIN if it is not.
+   * looked at must still be so: EAGAIN if it is not.  May be called again, to
+   * undo what it did (disks are as they were looked at, all the same).
    */
   bool (*apply) (Bitmaps *bitmaps, const GPtrArray *changes, GError **error);
-  /* Freeze and thaw the guest's file systems; NULL: nothing runs there. */
+  /* Freeze and thaw the guest's file systems; NULL: nothing runs there.  Where
+   * freezing fails, nothing stays frozen.
+   */
   bool (*freeze) (Bitmaps *bitmaps, GError **error);
   bool (*thaw) (Bitmaps *bitmaps, GError **error);
   void (*free) (Bitmaps *bitmaps);
@@ -47,18 +50,24 @@ typedef struct {
                 const char *parent, GError **error);
   bool (*remove) (Documents *documents, const Checkpoint *checkpoint,
                   GError **error);
+  /* Can a document be put there?  EINVAL if it is another guest's, say.  NULL:
+   * put finds out.
+   */
+  bool (*fits) (Documents *documents, const Checkpoint *checkpoint,
+                GError **error);
   void (*free) (Documents *documents);
 } DocumentOps;
 
 struct Documents {
   const DocumentOps *ops;
-  Forest *forest;               /* as they were looked at */
+  Forest *forest;               /* as they were looked at, and with what was
+                                 * redefined since */
 };
 
-/* Takes both; documents NULL: there are none, and bitmaps alone are a flat tree;
- * bitmaps NULL: no disks were named, and documents alone can be changed.
+/* Takes them.  documents NULL: there are none, and bitmaps alone are a flat tree;
+ * bitmaps NULL: documents alone can be changed, for this reason.
  */
-Record *apart_new (Bitmaps *bitmaps, Documents *documents,
+Record *apart_new (Bitmaps *bitmaps, GError *no_bitmaps, Documents *documents,
                    const Reporter *reporter);
 
 /* The kinds.  Each looks only. */

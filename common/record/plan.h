@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "parts/parts.h"
 #include "record/change.h"
 #include "record/record.h"
 
@@ -27,3 +28,7 @@ GPtrArray *plan_doomed (const Forest *forest, const Checkpoint *checkpoint,
  */
 GPtrArray *plan_delete (const Forest *forest, const GPtrArray *disks,
                         const GPtrArray *doomed, GError **error);
+
+/* May their documents go, and the bitmaps stay?  EIO as above. */
+bool plan_forget (const Forest *forest, const GPtrArray *disks,
+                  const GPtrArray *doomed, GError **error);

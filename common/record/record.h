@@ -40,6 +40,12 @@ typedef struct {
   bool (*delete) (Record *record, const Checkpoint *checkpoint,
                   DeleteScope scope, bool document_only, GError **error);
 
+  /* Could its document be kept, as redefine would, but for its parent?  NULL: that
+   * shows then.
+   */
+  bool (*check) (Record *record, const Checkpoint *checkpoint, bool validate,
+                 GError **error);
+
   /* Keep this document (length bytes, which are checkpoint's), in the place of
    * one of its name if there is.  validate: refuse unless each disk that it
    * covers has a bitmap that records.  forest has it then.

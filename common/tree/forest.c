@@ -14,19 +14,10 @@
 #include <glib.h>
 
 #include "base/error.h"
-#include "tree/forest.h"
+#include "tree/forest-internal.h"
 
 /* How many names of a loop its problem line shows. */
 #define LOOP_NAMES 4
-
-struct Forest {
-  GHashTable *by_name;          /* Checkpoint.name -> Checkpoint */
-  GPtrArray *added;             /* owns the checkpoints */
-  GPtrArray *all;               /* in topological order */
-  GPtrArray *problems;
-  guint roots;
-  guint leaves;
-};
 
 Forest *
 forest_new (void)
@@ -213,77 +204,6 @@ forest_link (Forest *forest)
   find_parents (forest, by_age);
   break_loops (forest, by_age);
   order_all (forest, link_children (forest, by_age));
-}
-
-/* As in libvirt (virDomainMomentCheckCycles).  All names of parents are
- * resolved but those of roots, so only the root above could name a checkpoint
- * that is not there yet. */
-static bool
-check_parent (const Forest *forest, const Checkpoint *checkpoint,
-              GError **error)
-{
-  const char *name = checkpoint->name, *parent_name = checkpoint->parent_name;
-
-  if (!parent_name)
-    return true;
-  if (strcmp (parent_name, name) == 0)
-    return error_set (error, ELOOP, "checkpoint '%s' cannot be its own parent",
-                      name);
-  const Checkpoint *root = forest_lookup (forest, parent_name);
-  if (!root)
-    return error_set (error, ENOENT, "checkpoint '%s' cannot be added: its "
-                      "parent '%s' is missing; add that first", name,
-                      parent_name);
-  while (root->parent)
-    root = root->parent;
-  if (g_strcmp0 (root->parent_name, name) == 0)
-    return error_set (error, ELOOP, "checkpoint '%s' cannot have the parent "
-                      "'%s': it would be its own ancestor, as checkpoint '%s' "
-                      "names it as its parent", name, parent_name, root->name);
-  return true;
-}
-
-bool
-forest_insert (Forest *forest, Checkpoint *checkpoint, GError **error)
-{
-  if ((!forest_lookup (forest, checkpoint->name)
-       && !check_parent (forest, checkpoint, error))
-      || !forest_add (forest, checkpoint, error))
-    return false;
-  forest_link (forest);
-  return true;
-}
-
-/* Free those at these positions, and link the others again. */
-static void
-drop (Forest *forest, guint first, guint last)
-{
-  for (guint i = forest->added->len; i-- > 0; ) {
-    const Checkpoint *checkpoint = g_ptr_array_index (forest->added, i);
-
-    if (checkpoint->position < first || checkpoint->position > last)
-      continue;
-    g_hash_table_remove (forest->by_name, checkpoint->name);
-    g_ptr_array_remove_index_fast (forest->added, i);
-  }
-  forest_link (forest);
-}
-
-void
-forest_remove (Forest *forest, const Checkpoint *checkpoint)
-{
-  const Checkpoint *parent = checkpoint->parent;
-
-  for (Checkpoint *child = checkpoint->first_child; child;
-       child = child->next_sibling)
-    checkpoint_set_parent_name (child, parent ? parent->name : NULL);
-  drop (forest, checkpoint->position, checkpoint->position);
-}
-
-void
-forest_remove_with_descendants (Forest *forest, const Checkpoint *checkpoint)
-{
-  drop (forest, checkpoint->position, checkpoint->last_position);
 }
 
 const GPtrArray *

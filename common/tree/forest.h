@@ -99,3 +99,13 @@ void forest_remove (Forest *forest, const Checkpoint *checkpoint);
  * VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN. */
 void forest_remove_with_descendants (Forest *forest,
                                      const Checkpoint *checkpoint);
+
+/* May checkpoint be added, or take the place of the one of its name, as with
+ * VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE?  ENOENT: its parent is not there;
+ * ELOOP: that is itself, or comes from it. */
+bool forest_check_redefined (const Forest *forest,
+                             const Checkpoint *checkpoint, GError **error);
+
+/* Do so, and free the one before.  Its children are those of the new one.  On
+ * failure checkpoint stays the caller's and nothing is changed. */
+bool forest_redefine (Forest *forest, Checkpoint *checkpoint, GError **error);

@@ -70,6 +70,18 @@ canonical_uuid (const char *text)
   return g_string_free (uuid, FALSE);
 }
 
+bool
+tree_is_of_guest (const Checkpoint *checkpoint, const char *domain)
+{
+  const char *name = checkpoint->domain_name;
+  g_autofree char *uuid = checkpoint->domain_uuid
+    ? canonical_uuid (checkpoint->domain_uuid) : NULL;
+  g_autofree char *wanted = canonical_uuid (domain);
+
+  return (!name && !uuid) || g_strcmp0 (name, domain) == 0
+    || g_strcmp0 (uuid, wanted) == 0;
+}
+
 /* Is the document the wanted guest's?  Which guests were let in is kept: a
  * guest that was made anew has its predecessor's name, but not its disks.
  */
@@ -80,15 +92,11 @@ check_guest (Loader *loader, const Checkpoint *checkpoint, GError **error)
   g_autofree char *uuid = checkpoint->domain_uuid != NULL
     ? canonical_uuid (checkpoint->domain_uuid) : NULL;
 
-  if (loader->domain && (name || uuid)) {
-    g_autofree char *wanted = canonical_uuid (loader->domain);
-    if (g_strcmp0 (name, loader->domain) != 0
-        && g_strcmp0 (uuid, wanted) != 0)
-      return error_set (error, EINVAL, "is a checkpoint of the guest '%.64s' "
-                        "(%s), not of %s", name ? name : "?",
-                        uuid ? checkpoint->domain_uuid : "no UUID",
-                        loader->domain);
-  }
+  if (loader->domain && !tree_is_of_guest (checkpoint, loader->domain))
+    return error_set (error, EINVAL, "is a checkpoint of the guest '%.64s' "
+                      "(%s), not of %s", name ? name : "?",
+                      uuid ? checkpoint->domain_uuid : "no UUID",
+                      loader->domain);
   if (uuid && !g_hash_table_contains (loader->guests, uuid))
     g_hash_table_insert (loader->guests, g_steal_pointer (&uuid),
                          g_strdup_printf ("%s (%s)", name ? name : "?",

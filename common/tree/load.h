@@ -56,3 +56,8 @@ Forest *tree_load (const char *path, const char *domain, GPtrArray *skipped,
  */
 char *tree_load_document (const Checkpoint *checkpoint, gsize *length,
                           GError **error);
+
+/* True if the document is that guest's, by name or UUID, or does not name its
+ * guest.
+ */
+bool tree_is_of_guest (const Checkpoint *checkpoint, const char *domain);

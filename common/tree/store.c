@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "tree/store.h"
+
+#define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#define LOCK_SECONDS 5
+#define LOCK_PAUSE_US 20000
+
+struct Store {
+  char *outer;                  /* with inner in it; NULL: path is what was
+                                 * named */
+  char *path;
+  int fd;                       /* of path; -1: it is not there */
+};
+
+/* Locks that the file system has not do not keep us. */
+static bool
+lock (const Store *store, GError **error)
+{
+  const gint64 deadline
+    = g_get_monotonic_time () + LOCK_SECONDS * G_TIME_SPAN_SECOND;
+
+  while (flock (store->fd, LOCK_EX | LOCK_NB) == -1) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return true;
+    if (g_get_monotonic_time () > deadline)
+      return error_set (error, EBUSY, "another process is changing checkpoints "
+                        "in %s; try again when it has ended", store->path);
+    g_usleep (LOCK_PAUSE_US);
+  }
+  return true;
+}
+
+static bool
+open_folder (Store *store, int flags, GError **error)
+{
+  store->fd = open (store->path, FOLDER_FLAGS | flags);
+  if (store->fd != -1)
+    return lock (store, error);
+  return error_set (error, errno, "cannot open the folder of checkpoints %s: "
+                    "%s", store->path, g_strerror (errno));
+}
+
+Store *
+store_open (const char *path, const char *inner, GError **error)
+{
+  g_autoptr (Store) store = g_new0 (Store, 1);
+  g_autoptr (GError) reason = NULL;
+
+  store->fd = -1;
+  store->outer = inner ? g_strdup (path) : NULL;
+  store->path = inner ? g_build_filename (path, inner, NULL)
+    : g_strdup (path);
+  if (!open_folder (store, inner ? O_NOFOLLOW : 0, &reason)
+      && reason->code != ENOENT) {
+    g_propagate_error (error, g_steal_pointer (&reason));
+    return NULL;
+  }
+  return g_steal_pointer (&store);
+}
+
+void
+store_free (Store *store)
+{
+  if (!store)
+    return;
+  close_fd (&store->fd);
+  g_free (store->outer);
+  g_free (store->path);
+  g_free (store);
+}
+
+const char *
+store_path (const Store *store)
+{
+  return store->path;
+}
+
+static bool
+make_folder (const char *path, GError **error)
+{
+  return mkdir (path, 0700) == 0 || errno == EEXIST
+    || error_set (error, errno, "cannot make the folder %s: %s", path,
+                  g_strerror (errno));
+}
+
+static bool
+need_folder (Store *store, GError **error)
+{
+  if (store->fd != -1)
+    return true;
+  return (!store->outer || make_folder (store->outer, error))
+    && make_folder (store->path, error)
+    && open_folder (store, store->outer ? O_NOFOLLOW : 0, error);
+}
+
+static bool
+fail (const Store *store, const char *file, const char *what, GError **error)
+{
+  const int failure = errno;
+  g_autofree char *user = error_user ();
+
+  if (failure == EACCES || failure == EPERM || failure == EROFS)
+    return error_set (error, failure, "cannot %s %s/%s: %s; check that %s may "
+                      "write to that folder", what, store->path, file,
+                      g_strerror (failure), user);
+  return error_set (error, failure, "cannot %s %s/%s: %s", what, store->path,
+                    file, g_strerror (failure));
+}
+
+/* A document that is a link is somebody's arrangement, which a new file in its
+ * place would end.
+ */
+static bool
+check_file (const Store *store, const char *file, GError **error)
+{
+  struct stat status;
+
+  if (fstatat (store->fd, file, &status, AT_SYMLINK_NOFOLLOW) == -1)
+    return fail (store, file, "examine", error);
+  if (S_ISREG (status.st_mode))
+    return true;
+  return error_set (error, S_ISLNK (status.st_mode) ? EMLINK : EINVAL,
+                    "%s/%s is %s, which is not changed; put the document there "
+                    "itself", store->path, file,
+                    S_ISLNK (status.st_mode) ? "a link" : "no regular file");
+}
+
+static bool
+write_all (int fd, const char *text, gsize length)
+{
+  while (length > 0) {
+    const ssize_t n = write (fd, text, length);
+    if (n == -1 && errno != EINTR)
+      return false;
+    if (n > 0) {
+      text += n;
+      length -= n;
+    }
+  }
+  return fsync (fd) == 0;
+}
+
+/* What is there by that name was left by a process that was killed, as we have
+ * the lock.
+ */
+static bool
+write_new (const Store *store, const char *new, const char *text,
+           gsize length, GError **error)
+{
+  unlinkat (store->fd, new, 0);
+  auto_fd fd = openat (store->fd, new, O_WRONLY | O_CREAT | O_EXCL
+                       | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd == -1)
+    return fail (store, new, "make", error);
+  if (write_all (fd, text, length))
+    return true;
+  fail (store, new, "write", error);
+  unlinkat (store->fd, new, 0);
+  return false;
+}
+
+/* RENAME_NOREPLACE is not everywhere: a second name is. */
+static bool
+move_into_place (const Store *store, const char *new, const char *file,
+                 bool replace)
+{
+  if (replace)
+    return renameat (store->fd, new, store->fd, file) == 0;
+  return renameat2 (store->fd, new, store->fd, file, RENAME_NOREPLACE) == 0
+    || (errno == EINVAL && linkat (store->fd, new, store->fd, file, 0) == 0
+        && unlinkat (store->fd, new, 0) == 0);
+}
+
+bool
+store_put (Store *store, const char *file, bool replace, const char *text,
+           gsize length, GError **error)
+{
+  g_autofree char *new = g_strconcat (file, ".new", NULL);
+
+  if (!need_folder (store, error)
+      || (replace && !check_file (store, file, error))
+      || !write_new (store, new, text, length, error))
+    return false;
+  if (!move_into_place (store, new, file, replace)) {
+    fail (store, file, "make", error);
+    unlinkat (store->fd, new, 0);
+    return false;
+  }
+  /* It is there, whatever becomes of the folder's own entry. */
+  fsync (store->fd);
+  return true;
+}
+
+bool
+store_remove (Store *store, const char *file, GError **error)
+{
+  if (!check_file (store, file, error))
+    return false;
+  if (unlinkat (store->fd, file, 0) == -1)
+    return fail (store, file, "remove", error);
+  fsync (store->fd);
+  return true;
+}
