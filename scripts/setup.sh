@@ -76,6 +76,29 @@ guest_kernel ()
   mv "$dir.new" "$dir"
 )
 
+# guest_agent DIR: QEMU's agent, for the tests' guests, into DIR unless it is there.
+# It is unpacked, not installed, and cannot be run: here it would serve whoever
+# asks it to freeze this machine's file systems.
+guest_agent ()
+(
+  dir=$1
+  if [ -s "$dir/qemu-ga" ]; then return; fi
+  mkdir -p "$dir.new"
+  cd "$dir.new"
+  if ! apt-get -q download qemu-guest-agent >log 2>&1; then
+    [ "$(id -u)" -eq 0 ] || sudo=sudo
+    ${sudo:-} apt-get -q update >/dev/null
+    apt-get -q download qemu-guest-agent >log 2>&1 \
+      || { cat log >&2; return 1; }
+  fi
+  dpkg-deb --fsys-tarfile qemu-guest-agent_*.deb | tar -x -O --wildcards \
+    '*/sbin/qemu-ga' >qemu-ga
+  rm -f log ./*.deb
+  chmod 644 qemu-ga
+  rm -rf "$dir"
+  mv "$dir.new" "$dir"
+)
+
 # copy_source FROM TO: a checkout, or what a tarball unpacks to, without what
 # was built in it.
 copy_source ()

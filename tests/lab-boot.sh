@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# Sourced by libvirt-lab.sh: guests that boot a real Linux, which writes.
+# Sourced by libvirt-lab.sh and qemu-lab.sh: guests that boot a real Linux, which
+# writes.
 
 # guest_ext4_disk FILE [SIZE]: a qcow2 disk with an empty ext4 in it.
 guest_ext4_disk ()
@@ -76,6 +77,26 @@ lab_kernel ()
   skip "there is no kernel for a guest; ./check fetches one"
 }
 
+# lab_agent: QEMU's agent for guests, as scripts/setup.sh has fetched it, and the
+# libraries that it needs, for the next guest_initramfs.  It must not run here.
+lab_agent ()
+{
+  local dir library
+  for dir in "$builddir" "$srcdir" "$srcdir/build"; do
+    [ ! -r "$dir/guest-agent/qemu-ga" ] || break
+  done
+  [ -r "$dir/guest-agent/qemu-ga" ] \
+    || skip "there is no agent for a guest; ./check fetches one"
+  mkdir -p "$lab/root/agent"
+  cp "$dir/guest-agent/qemu-ga" "$lab/root/agent"
+  for library in $(/lib64/ld-linux-x86-64.so.2 --list "$lab/root/agent/qemu-ga" \
+    | grep -o '/[^ ]*'); do
+    mkdir -p "$lab/root$(dirname "$library")"
+    cp -L "$library" "$lab/root$library"
+  done
+  guest_module_names+=" virtio_console"
+}
+
 # guest_initramfs FILE: busybox, the modules of virtio disks, and what writes.
 guest_initramfs ()
 {
@@ -103,6 +124,16 @@ for module in @modules@; do
   [ ! -e /modules/$module.ko ] || insmod /modules/$module.ko
 done
 disks=$(sed 's/.*disks=//' /proc/cmdline)
+export PATH=/bin
+
+# Once there is something that it can freeze.
+agent ()
+{
+  until [ -c /dev/vport*p1 ]; do sleep 0.1; done
+  mkdir -p /var/run
+  chmod 755 /agent/qemu-ga
+  /agent/qemu-ga -v -p /dev/vport*p1 -t /tmp -f /tmp/agent.pid -l /dev/ttyS0
+}
 
 # writer DISK: the numbers differ from round to round, but the sum of the
 # files' sizes is bounded.
@@ -140,6 +171,7 @@ done
 for file in $all; do
   until [ -e $file ]; do sleep 0.1; done
 done
+[ ! -e /agent ] || agent &
 echo "lab: writes"
 wait
 END

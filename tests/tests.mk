@@ -261,6 +261,9 @@ EXTRA_DIST += $(script_tests) \
 	tests/lab-boot.sh \
 	tests/lab-guest.sh \
 	tests/libvirt-lab.sh \
+	tests/qemu-lab.sh \
+	tests/qmp.py \
+	tests/line-relay.py \
 	tests/image-kinds.sh \
 	tests/images.py \
 	tests/property-merge.py \

@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <glib/gstdio.h>
 
 #include "base/afterwards.h"
 #include "base/error.h"
@@ -42,6 +43,7 @@ stand_aside (void)
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
     signal (signals[i], SIG_IGN);
   setsid ();
+  g_chdir ("/");
   prctl (PR_SET_NAME, "checkpoint-undo");
   for (int fd = 0; nothing >= 0 && fd < 3; fd++)
     dup2 (nothing, fd);
