@@ -248,7 +248,7 @@ tests/test-rogue-reads.log: tests/test-rogue-handshake.log
 tests/test-rogue-tls.log: tests/test-rogue-reads.log
 endif
 check_PROGRAMS = $(unit_tests) $(fuzz_programs) tests/print-map \
-	tests/delay-relay
+	tests/delay-relay tests/change-bitmaps
 # Without a sanitizer, which would be the longer way.
 tests_delay_relay_CFLAGS = -std=gnu11 $(WARN_CFLAGS) $(GLIB_CFLAGS)
 tests_delay_relay_LDFLAGS =
@@ -318,6 +318,8 @@ tests_unit_told_chain_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 tests_unit_offer_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 
 tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
+tests_change_bitmaps_LDADD = librecord.la libsource.la $(common_libs) \
+	$(LIBVIRT_LIBS)
 
 check_LTLIBRARIES = tests/late-ready.la
 tests_late_ready_la_SOURCES = tests/late-ready.c

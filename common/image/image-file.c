@@ -13,11 +13,17 @@
 #include "base/fd.h"
 #include "image/image-file.h"
 
+/* All bytes that QEMU locks: from RAW_LOCK_PERM_BASE to the last one after
+ * RAW_LOCK_SHARED_BASE.
+ */
+#define FIRST_LOCK 100
+#define LOCKS 200
+
 static bool
-is_locked (int fd, off_t byte)
+is_locked (int fd, off_t byte, off_t count)
 {
   struct flock flock = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
-                         .l_start = byte, .l_len = 1 };
+                         .l_start = byte, .l_len = count };
 
   return fcntl (fd, F_OFD_GETLK, &flock) == 0 && flock.l_type != F_UNLCK;
 }
@@ -48,7 +54,7 @@ lock (int fd)
                 || (errno != EAGAIN && errno != EACCES));
   }
   for (guint i = 0; i < G_N_ELEMENTS (bytes); i++)
-    ok = ok && !is_locked (fd, bytes[i].look);
+    ok = ok && !is_locked (fd, bytes[i].look, 1);
   return ok;
 }
 
@@ -117,6 +123,34 @@ image_file_check_lock (const ImageFile *file, GError **error)
   error_set (error, EBUSY, "%s is in use by another program, such as a running "
              "guest, whose bitmaps are in its memory, not in the file",
              file->path);
+  return error_advise (error, REMEDY_GUEST_RUNS, NULL);
+}
+
+void
+image_file_unlock (ImageFile *file)
+{
+  struct flock flock = { .l_type = F_UNLCK, .l_whence = SEEK_SET,
+                         .l_start = FIRST_LOCK, .l_len = LOCKS };
+
+  fcntl (file->fd, F_OFD_SETLK, &flock);
+  file->locked = false;
+}
+
+void
+image_file_lock_again (ImageFile *file)
+{
+  file->locked = lock (file->fd);
+  fstat (file->fd, &file->stamp);
+}
+
+bool
+image_file_check_alone (const ImageFile *file, GError **error)
+{
+  if (!is_locked (file->fd, FIRST_LOCK, LOCKS))
+    return true;
+  error_set (error, EBUSY, "%s is in use by another program, such as a running "
+             "guest, or one that reads it, and nothing may be written to it "
+             "meanwhile", file->path);
   return error_advise (error, REMEDY_GUEST_RUNS, NULL);
 }
 

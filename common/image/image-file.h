@@ -40,3 +40,12 @@ bool image_file_is_unchanged (const ImageFile *now, const ImageFile *before);
  * does not.
  */
 guint64 image_file_length (const ImageFile *file);
+
+/* For who has others write to it: release the lock; take it again, and what the
+ * file is then for what it was when it was opened.
+ */
+void image_file_unlock (ImageFile *file);
+void image_file_lock_again (ImageFile *file);
+
+/* False (EBUSY) if others use it in any way that QEMU's locks show. */
+bool image_file_check_alone (const ImageFile *file, GError **error);
