@@ -152,4 +152,14 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "add tree=DIR",
   [REMEDY_COVER_OTHERS]
     = "name the others alone",
+
+  [REMEDY_TYPE_DELETE]
+    = "qemu-checkpoint delete {0} -- {q1}",
+  [REMEDY_TYPE_FORGET]
+    = "qemu-checkpoint delete --metadata {0} -- {q1}",
+  [REMEDY_TYPE_REDEFINE]
+    = "qemu-checkpoint redefine {0} -- {q1}",
+  [REMEDY_TYPE_CHANGE]
+    = "qemu-checkpoint show {0} -- {q1} | sed -z {q2} | qemu-checkpoint redefine "
+      "{0} -- /dev/stdin",
 };

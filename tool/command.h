@@ -12,6 +12,8 @@ typedef enum {
   STATUS_FINE,
   STATUS_FOUND,                 /* it looked; what was asked for is not there */
   STATUS_FAILED,                /* it could not look */
+  STATUS_UNKNOWN,               /* the same, of check, whose status is as
+                                 * monitoring plugins have it */
 } Status;
 
 typedef struct {

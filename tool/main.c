@@ -92,7 +92,8 @@ static Status
 run_command (const Command *command, char **arguments, GError **error)
 {
   Options options;
-  Status status = STATUS_FAILED;
+  Status status
+    = command->run == command_check ? STATUS_UNKNOWN : STATUS_FAILED;
 
   options_init (&options);
   if (options_parse (&options, command->options, arguments, error)) {

@@ -150,4 +150,14 @@ const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_COVER_OTHERS]
     = "to make a checkpoint of the others alone, name each of them with "
       "--disk=TARGET",
+
+  [REMEDY_TYPE_DELETE]
+    = "qemu-checkpoint delete {0} -- {q1}",
+  [REMEDY_TYPE_FORGET]
+    = "qemu-checkpoint delete --metadata {0} -- {q1}",
+  [REMEDY_TYPE_REDEFINE]
+    = "qemu-checkpoint redefine {0} -- {q1}",
+  [REMEDY_TYPE_CHANGE]
+    = "qemu-checkpoint show {0} -- {q1} | sed -z {q2} | qemu-checkpoint redefine "
+      "{0} -- /dev/stdin",
 };

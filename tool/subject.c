@@ -11,8 +11,8 @@
 #include "tool/subject.h"
 #include "tree/load.h"
 
-static bool
-check_sources (const Options *options, GError **error)
+bool
+subject_check_words (const Options *options, GError **error)
 {
   const SourceRequest *request = &options->request;
 
@@ -20,9 +20,6 @@ check_sources (const Options *options, GError **error)
     return error_set (error, EINVAL, "two sources are given, --qmp and %s",
                       request->libvirt ? "--libvirt" : "--file")
       || error_advise (error, REMEDY_ONE_SOURCE, NULL);
-  if (request->libvirt && options->tree)
-    return error_set (error, EINVAL, "--tree goes with --file or --qmp, or "
-                      "alone; with --libvirt the tree is libvirt's");
   if (request->domain && !request->libvirt && !options->tree)
     return error_set (error, EINVAL, "--domain says which guest is meant of "
                       "--libvirt, or of --tree; add one of them");
@@ -130,7 +127,10 @@ subject_open (Subject *subject, const Options *options, const char *document,
   const SourceRequest *request = &options->request;
   GError *failure = NULL;
 
-  if (!check_sources (options, error))
+  if (request->libvirt && options->tree)
+    return error_set (error, EINVAL, "--tree goes with --file or --qmp, or "
+                      "alone; with --libvirt the tree is libvirt's");
+  if (!subject_check_words (options, error))
     return false;
   Forest *tree = load_tree (options, reporter, &failure);
   if (failure) {

@@ -21,6 +21,9 @@ typedef struct {
   bool has_sizes;               /* libvirt has put them in it */
 } Subject;
 
+/* Is it said whose checkpoints are meant?  EINVAL. */
+bool subject_check_words (const Options *options, GError **error);
+
 /* document: of which checkpoint libvirt's own is wanted; NULL: of none.  Disks
  * are looked at if sizes are wanted, or nothing else tells of checkpoints.
  */

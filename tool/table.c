@@ -21,10 +21,25 @@ typedef struct {
   guint width;
 } Column;
 
+typedef struct {
+  guint below;                  /* how many cells come before */
+  char *text;
+} Line;
+
 struct Table {
   GArray *columns;              /* of Column */
   GPtrArray *cells;             /* of char *, row by row */
+  GPtrArray *lines;             /* of Line, in the order of rows */
 };
+
+static void
+line_free (gpointer data)
+{
+  Line *line = data;
+
+  g_free (line->text);
+  g_free (line);
+}
 
 Table *
 table_new (void)
@@ -33,6 +48,7 @@ table_new (void)
 
   table->columns = g_array_new (FALSE, FALSE, sizeof (Column));
   table->cells = g_ptr_array_new_with_free_func (g_free);
+  table->lines = g_ptr_array_new_with_free_func (line_free);
   return table;
 }
 
@@ -43,6 +59,7 @@ table_free (Table *table)
     return;
   g_array_unref (table->columns);
   g_ptr_array_unref (table->cells);
+  g_ptr_array_unref (table->lines);
   g_free (table);
 }
 
@@ -85,6 +102,18 @@ table_add (Table *table, char *cell)
   printable_make (text);
   column->width = MAX (column->width, width_of (text));
   g_ptr_array_add (table->cells, text);
+}
+
+void
+table_add_line (Table *table, char *text)
+{
+  Line *line = g_new0 (Line, 1);
+
+  line->below = table->cells->len;
+  line->text = g_utf8_make_valid (text, -1);
+  g_free (text);
+  printable_make (line->text);
+  g_ptr_array_add (table->lines, line);
 }
 
 /* 0: there is no terminal. */
@@ -181,8 +210,15 @@ table_print (const Table *table)
   fputs (colours ? "\033[1m" : "", stdout);
   print_row (table, titles);
   fputs (colours ? "\033[0m" : "", stdout);
-  for (guint i = 0; i < table->cells->len; i += columns)
+  for (guint i = 0, next = 0; i < table->cells->len; i += columns) {
     print_row (table, (char *const *) table->cells->pdata + i);
+    for (; next < table->lines->len; next++) {
+      const Line *line = g_ptr_array_index (table->lines, next);
+      if (line->below > i + columns)
+        break;
+      puts (line->text);
+    }
+  }
 }
 
 char *

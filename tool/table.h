@@ -32,6 +32,9 @@ void table_add_column (Table *table, ColumnKind kind, const char *title);
  */
 void table_add (Table *table, char *cell);
 
+/* A line of its own below the last row, whole.  Takes it. */
+void table_add_line (Table *table, char *line);
+
 void table_print (const Table *table);
 
 /* "64.0 KiB", or bytes.  A new string; g_free (). */

@@ -18,12 +18,14 @@
 typedef struct {
   Remedy remedy;
   char *words[REMEDY_WORDS + 1];
+  Reason reason;
+  char *file;
 } CheckpointErrorPrivate;
 
 static void
 checkpoint_error_private_init (CheckpointErrorPrivate *self)
 {
-  *self = (CheckpointErrorPrivate) { REMEDY_NONE, { NULL } };
+  *self = (CheckpointErrorPrivate) { .remedy = REMEDY_NONE };
 }
 
 static void
@@ -33,6 +35,8 @@ checkpoint_error_private_copy (const CheckpointErrorPrivate *from,
   to->remedy = from->remedy;
   for (guint i = 0; i < REMEDY_WORDS; i++)
     to->words[i] = g_strdup (from->words[i]);
+  to->reason = from->reason;
+  to->file = g_strdup (from->file);
 }
 
 static void
@@ -40,6 +44,7 @@ checkpoint_error_private_clear (CheckpointErrorPrivate *self)
 {
   for (guint i = 0; i < REMEDY_WORDS; i++)
     g_free (self->words[i]);
+  g_free (self->file);
 }
 
 G_DEFINE_EXTENDED_ERROR (CheckpointError, checkpoint_error)
@@ -100,11 +105,40 @@ error_advise (GError **error, Remedy remedy, ...)
 }
 
 bool
+error_sort (GError **error, Reason reason, const char *file)
+{
+  CheckpointErrorPrivate *self = error ? private_of (*error) : NULL;
+
+  if (!self || self->reason != REASON_NONE)
+    return false;
+  self->reason = reason;
+  self->file = g_strdup (file);
+  return false;
+}
+
+Reason
+error_reason (const GError *error)
+{
+  const CheckpointErrorPrivate *self = private_of (error);
+
+  return self ? self->reason : REASON_NONE;
+}
+
+const char *
+error_file (const GError *error)
+{
+  const CheckpointErrorPrivate *self = private_of (error);
+
+  return self ? self->file : NULL;
+}
+
+bool
 error_advise_as (GError **error, const GError *other)
 {
   const char *const *words;
   const Remedy remedy = error_remedy (other, &words);
 
+  error_sort (error, error_reason (other), error_file (other));
   return error_advise (error, remedy, words[0], words[1], words[2], NULL);
 }
 

@@ -13,6 +13,7 @@
 
 #include <glib.h>
 
+#include "base/reason.h"
 #include "base/remedy.h"
 
 #define CHECKPOINT_ERROR (checkpoint_error_quark ())
@@ -45,7 +46,17 @@ bool error_advise (GError **error, Remedy remedy, ...) G_GNUC_NULL_TERMINATED;
 /* The same, always NULL. */
 #define error_advise_null(...) (error_advise (__VA_ARGS__), NULL)
 
-/* Its remedy goes over to *error, as error_advise. */
+/* Say what kind of trouble *error is, and in which file (NULL: in none).  An error
+ * that has a reason keeps it; else as error_advise.
+ */
+bool error_sort (GError **error, Reason reason, const char *file);
+
+Reason error_reason (const GError *error);
+
+/* The file of error_sort; borrowed. */
+const char *error_file (const GError *error);
+
+/* Its remedy and its reason go over to *error, as error_advise. */
 bool error_advise_as (GError **error, const GError *other);
 
 /* For who hands an error to another process: its remedy, and the words of it

@@ -126,8 +126,10 @@ is_in_use (int folder)
   return failure != ECONNREFUSED && failure != ENOENT;
 }
 
+/* visit NULL: remove it. */
 static void
-remove_if_dead (int parent, const char *name, uid_t also_user)
+heed_if_dead (int parent, const char *path, const char *name, uid_t also_user,
+              OwnFolderVisit visit, void *opaque)
 {
   auto_fd fd = open_locked (parent, name, 0);
   struct stat status;
@@ -135,16 +137,22 @@ remove_if_dead (int parent, const char *name, uid_t also_user)
   if (fd < 0)
     return;
   /* The lock was free: the maker is dead, and begins no job any more. */
-  if (fstat (fd, &status) == 0
-      && (status.st_uid == geteuid () || status.st_uid == also_user)
-      && !is_in_use (fd)) {
-    unlinkat (fd, OWN_SOCKET, 0);
-    unlinkat (parent, name, AT_REMOVEDIR);
+  if (fstat (fd, &status) < 0
+      || (status.st_uid != geteuid () && status.st_uid != also_user)
+      || is_in_use (fd))
+    return;
+  if (visit) {
+    g_autofree char *whole = g_build_filename (path, name, NULL);
+    visit (whole, opaque);
+    return;
   }
+  unlinkat (fd, OWN_SOCKET, 0);
+  unlinkat (parent, name, AT_REMOVEDIR);
 }
 
 void
-own_folder_sweep (const char *parent, uid_t also_user)
+own_folder_visit_dead (const char *parent, uid_t also_user,
+                       OwnFolderVisit visit, void *opaque)
 {
   DIR *entries = opendir (parent);
   const struct dirent *entry;
@@ -152,7 +160,14 @@ own_folder_sweep (const char *parent, uid_t also_user)
   for (int i = 0; entries && i < NAMES_MAX && (entry = readdir (entries)); i++)
     if (own_folder_is_name (entry->d_name)
         && (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN))
-      remove_if_dead (dirfd (entries), entry->d_name, also_user);
+      heed_if_dead (dirfd (entries), parent, entry->d_name, also_user, visit,
+                    opaque);
   if (entries)
     closedir (entries);
+}
+
+void
+own_folder_sweep (const char *parent, uid_t also_user)
+{
+  own_folder_visit_dead (parent, also_user, NULL, NULL);
 }

@@ -42,3 +42,8 @@ void own_folder_remove (OwnFolder *folder);
  * what another machine uses looks dead.
  */
 void own_folder_sweep (const char *parent, uid_t also_user);
+
+/* Tell of each that it would remove, and leave it. */
+typedef void (*OwnFolderVisit) (const char *path, void *opaque);
+void own_folder_visit_dead (const char *parent, uid_t also_user,
+                            OwnFolderVisit visit, void *opaque);

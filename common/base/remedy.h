@@ -87,6 +87,12 @@ typedef enum {
   REMEDY_NAME_TREE,             /* where documents are kept */
   REMEDY_COVER_OTHERS,          /* all but disk {0} */
 
+  /* What check says to type, alone: of which checkpoints is {0} */
+  REMEDY_TYPE_DELETE,           /* checkpoint {1} */
+  REMEDY_TYPE_FORGET,           /* its document only */
+  REMEDY_TYPE_REDEFINE,         /* what is in the file {1} */
+  REMEDY_TYPE_CHANGE,           /* the document of {1}, by sed -z {2} */
+
   REMEDY_COUNT
 } Remedy;
 

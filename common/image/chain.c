@@ -115,6 +115,7 @@ refuse_unknown_format (const Layer *layer, const Below *below, GError **error)
   error_set (error, EINVAL, "%s does not record the format of its backing file "
              "%s, and guessing it is unsafe", layer->path, below->path);
   g_autofree char *advice = image_change_advice (command, layer->path);
+  error_sort (error, REASON_NO_FORMAT, layer->path);
   return error_advise (error, REMEDY_BACKING_FORMAT, advice, NULL);
 }
 

@@ -123,6 +123,7 @@ image_file_check_lock (const ImageFile *file, GError **error)
   error_set (error, EBUSY, "%s is in use by another program, such as a running "
              "guest, whose bitmaps are in its memory, not in the file",
              file->path);
+  error_sort (error, REASON_IN_USE, file->path);
   return error_advise (error, REMEDY_GUEST_RUNS, NULL);
 }
 

@@ -86,14 +86,16 @@ check_header (const Qcow2Header *header, const char *path, LayerRole role,
     return image_refuse_with (error, EINVAL, IMAGE_CHANGE_VERSION, path,
                               "%s is qcow2 version 2, which cannot hold dirty "
                               "bitmaps; make a full backup, and to have "
-                              "bitmaps from then on,", path);
+                              "bitmaps from then on,", path)
+      || error_sort (error, REASON_VERSION_2, path);
   if (header->corrupt)
     return image_refuse_with (error, EINVAL, "check -r all", path,
                               "%s is marked corrupt, so its bitmaps prove "
                               "nothing; make a full backup, with a new "
                               "checkpoint, once it is repaired (no bitmap "
                               "records what that changes); to repair it,",
-                              path);
+                              path)
+      || error_sort (error, REASON_CORRUPT, path);
   return true;
 }
 
@@ -268,6 +270,7 @@ image_layer_heed_bytes (Layer *layer, const guint8 *bytes, gsize length,
                       "IMAGE", layer->path);
   return error_set (error, EINVAL, "%s is not a qcow2 image, and only qcow2 "
                     "can hold dirty bitmaps", layer->path)
+    || error_sort (error, REASON_NOT_QCOW2, layer->path)
     || error_advise (error, REMEDY_NOT_QCOW2, NULL);
 }
 

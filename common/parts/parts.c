@@ -207,7 +207,7 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
     return parts_not_recording (
       disk, checkpoint, layer, branch ? branch
       : "it is not known to lead to a current checkpoint whose bitmap goes on",
-      branch ? REMEDY_FULL_BACKUP : REMEDY_GIVE_TREE, error);
+      REASON_NO_WAY, branch ? REMEDY_FULL_BACKUP : REMEDY_GIVE_TREE, error);
   }
   for (guint i = way->len; i > 0 && first_end (disk, ends) >= 0; i--) {
     const Checkpoint *next = g_ptr_array_index (way, i - 1);
@@ -220,7 +220,7 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
   return left < 0
     || parts_not_recording (disk, checkpoint, (guint) left, "no later "
                             "checkpoint's bitmap is there, either",
-                            REMEDY_FULL_BACKUP, error);
+                            REASON_DISABLED, REMEDY_FULL_BACKUP, error);
 }
 
 /* NBD does not tell whether a bitmap still records, so whatever the server

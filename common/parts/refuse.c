@@ -79,6 +79,7 @@ parts_can_record (const Disk *disk, GError **error)
   error_set (error, ENOENT, "disk %s: %s is %s, and only qcow2 holds dirty "
              "bitmaps, so nothing was recorded", disk->target, top->path,
              top->format);
+  error_sort (error, REASON_NOT_QCOW2, top->path);
   return error_advise (error, REMEDY_SERVE_WHOLE, NULL);
 }
 
@@ -242,6 +243,7 @@ parts_missing (const Forest *forest, const Disk *disk,
              "(there are: %s), so what changed since checkpoint %s is lost%s%s",
              disk->target, bitmap, top_path (disk), nearest, checkpoint->name,
              branch ? ": " : "", branch ? branch : "");
+  error_sort (error, REASON_MISSING, top_path (disk));
   return error_advise (error, REMEDY_FULL_BACKUP, forget, NULL);
 }
 
@@ -254,10 +256,7 @@ may_be_lost (const Disk *disk, const char *bitmap)
   return false;
 }
 
-/* Remove the bitmap (NULL: all that may be lost) from every layer, the top one
- * first: without the lower ones, the rest would look complete, like a bitmap
- * that was made later.
- */
+/* bitmap NULL: all that may be lost. */
 static GString *
 removal (const Disk *disk, const char *bitmap)
 {
@@ -279,28 +278,20 @@ removal (const Disk *disk, const char *bitmap)
   return remedy;
 }
 
-static bool
-advise_removal (GError **error, const char *what, const GString *commands)
+char *
+parts_removal (const Disk *disk, const char *bitmap)
 {
-  g_autofree char *command = error_change_images (commands->str);
-  g_autofree char *more
-    = g_strdup_printf (", and then, to %s, %s", what, command);
-
-  return error_advise (error, REMEDY_FULL_BACKUP, more, NULL);
+  return g_string_free (removal (disk, bitmap), FALSE);
 }
 
 /* The bitmaps that are left may have gone on in the layer that lost those of
  * the same name, and look complete without the sign of the loss.  So they all
  * go, and then, if they went, the sign.
  */
-bool
-parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
-            GError **error)
+char *
+parts_void_removal (const Disk *disk)
 {
-  if (!error)
-    return false;
-
-  g_autoptr (GString) remedy = removal (disk, NULL);
+  GString *remedy = removal (disk, NULL);
 
   for (guint i = 0; i < disk->layers->len; i++) {
     const Layer *other = disk_layer (disk, i);
@@ -310,10 +301,33 @@ parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
     g_string_append_printf (remedy, "%sqemu-img check -r leaks %s",
                             remedy->len ? " && " : "", path);
   }
+  return g_string_free (remedy, FALSE);
+}
+
+static bool
+advise_removal (GError **error, const char *what, const char *commands)
+{
+  g_autofree char *command = error_change_images (commands);
+  g_autofree char *more
+    = g_strdup_printf (", and then, to %s, %s", what, command);
+
+  return error_advise (error, REMEDY_FULL_BACKUP, more, NULL);
+}
+
+bool
+parts_void (const Disk *disk, const Layer *layer, const char *bitmap,
+            GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autofree char *remedy = parts_void_removal (disk);
+
   error_set (error, EIO, "disk %s: all bitmaps of %s are void (%s), so what "
              "was written to it since %s%s is unknown", disk->target,
              layer->path, layer->void_bitmaps,
              bitmap ? "bitmap " : "any checkpoint", bitmap ? bitmap : "");
+  error_sort (error, REASON_VOID, layer->path);
   return advise_removal (error, "forget the lost record", remedy);
 }
 
@@ -321,11 +335,12 @@ bool
 parts_lost (const Disk *disk, const Layer *layer, const char *bitmap,
             GError **error)
 {
-  g_autoptr (GString) remedy = removal (disk, bitmap);
+  g_autofree char *remedy = parts_removal (disk, bitmap);
 
   error_set (error, ENOENT, "disk %s: bitmap %s is not in %s, which was the "
              "disk when the bitmap was made, so what was written to it since "
              "is lost", disk->target, bitmap, layer->path);
+  error_sort (error, REASON_LOST, layer->path);
   return advise_removal (error, "forget the rest", remedy);
 }
 
@@ -346,13 +361,14 @@ bool
 parts_inconsistent (const Disk *disk, const Layer *layer,
                     const char *bitmap, GError **error)
 {
-  g_autoptr (GString) remedy = removal (disk, bitmap);
-  g_autofree char *advice = error_change_images (remedy->str);
+  g_autofree char *remedy = parts_removal (disk, bitmap);
+  g_autofree char *advice = error_change_images (remedy);
 
   error_set (error, EIO, "disk %s: bitmap %s in %s is inconsistent (in-use): a "
              "guest is running from it, or it was not saved when QEMU ended, "
              "so blocks are missing from it", disk->target, bitmap,
              layer->path);
+  error_sort (error, REASON_INCONSISTENT, layer->path);
   return error_advise (error, REMEDY_GUEST_OR_BITMAP, advice, NULL);
 }
 
@@ -363,18 +379,21 @@ parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
   error_set (error, EILSEQ, "disk %s: the name of bitmap %s in %s is not "
              "UTF-8, and QEMU cannot be asked for it", disk->target, bitmap,
              layer->path);
+  error_sort (error, REASON_MISNAMED, layer->path);
   return error_advise (error, REMEDY_FULL_BACKUP, ", with a new checkpoint",
                        NULL);
 }
 
 bool
 parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
-                     guint layer, const char *why, Remedy remedy,
-                     GError **error)
+                     guint layer, const char *why, Reason reason,
+                     Remedy remedy, GError **error)
 {
+  const char *path = disk_layer (disk, layer)->path;
+
   error_set (error, EIO, "disk %s: the bitmap of checkpoint %s in %s is not "
              "recording (disabled), and %s; blocks written since are "
-             "unknown", disk->target, checkpoint->name,
-             disk_layer (disk, layer)->path, why);
+             "unknown", disk->target, checkpoint->name, path, why);
+  error_sort (error, reason, path);
   return error_advise (error, remedy, NULL);
 }

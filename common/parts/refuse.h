@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/reason.h"
 #include "base/remedy.h"
 #include "image/disk.h"
 #include "tree/forest.h"
@@ -36,10 +37,23 @@ bool parts_inconsistent (const Disk *disk, const Layer *layer,
 bool parts_misnamed (const Disk *disk, const Layer *layer,
                      const char *bitmap, GError **error);
 
-/* EIO: the record ends in a layer (its number).  why: nothing goes on there. */
+/* EIO: the record ends in a layer (its number).  why: nothing goes on there, or
+ * nothing is known to (REASON_DISABLED, REASON_NO_WAY).
+ */
 bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
-                          guint layer, const char *why, Remedy remedy,
-                          GError **error);
+                          guint layer, const char *why, Reason reason,
+                          Remedy remedy, GError **error);
+
+/* The commands of qemu-img that remove the bitmap from every layer, the top one
+ * first: without the lower ones, the rest would look complete, like a bitmap that
+ * was made later.  "" if no layer has it.  A new string; g_free ().
+ */
+char *parts_removal (const Disk *disk, const char *bitmap);
+
+/* Those that remove all bitmaps that may have gone on where others are void, and
+ * then the sign of that.  A new string; g_free ().
+ */
+char *parts_void_removal (const Disk *disk);
 
 /* Why it cannot be known what came after a checkpoint, if its tree has
  * branches; else NULL.  Returns a new string; g_free ().

@@ -27,6 +27,31 @@ redefine (const char *uri, const char *guest, const char *checkpoint,
 }
 
 char *
+redefine_document (const char *checkpoint, const char *parent,
+                   const GPtrArray *targets)
+{
+  g_autofree char *above = parent
+    ? g_markup_printf_escaped ("<parent><name>%s</name></parent>", parent)
+    : NULL;
+  g_autofree char *name
+    = g_markup_printf_escaped ("<name>%s</name>", checkpoint);
+  GString *text = g_string_new ("<domaincheckpoint>");
+
+  g_string_append_printf (text, "%s%s<creationTime>1</creationTime><disks>",
+                          name, above ? above : "");
+  for (guint i = 0; i < targets->len; i++) {
+    g_autofree char *disk
+      = g_markup_printf_escaped ("<disk name=\"%s\" checkpoint=\"bitmap\" "
+                                 "bitmap=\"%s\"/>",
+                                 (char *) g_ptr_array_index (targets, i),
+                                 checkpoint);
+    g_string_append (text, disk);
+  }
+  return g_string_free (g_string_append (text, "</disks></domaincheckpoint>"),
+                        FALSE);
+}
+
+char *
 redefine_command (const char *uri, const char *guest, const char *checkpoint,
                   const GPtrArray *targets, bool validate)
 {

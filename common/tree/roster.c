@@ -261,6 +261,7 @@ refuse_other (const Roster *roster, const Checkpoint *checkpoint,
     error_set (error, EIO, "disk %s is not the disk that it was at checkpoint "
                "%s: its %s was %s then, so what changed is recorded of another "
                "disk", chain->target, checkpoint->name, file->path, other);
+  error_sort (error, REASON_OTHER_DISK, file->path);
   if (advise)
     advise_read (roster, checkpoint, chain, other, error);
   return error_advise (error, REMEDY_FULL_BACKUP, is_new_name
@@ -289,6 +290,7 @@ check_one (const Roster *roster, const Checkpoint *since,
                         "checkpoint %s: it was %s then, which is %s now, so "
                         "what changed is recorded of another disk", target,
                         checkpoint->name, then, now->target)
+        || error_sort (error, REASON_OTHER_DISK, then)
         || error_advise (error, REMEDY_FULL_BACKUP, " of it", NULL);
   }
   return true;

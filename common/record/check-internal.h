@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Between the files check-*.c, each of which asks one kind of question.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "record/check.h"
+#include "source/catalogue.h"
+
+typedef struct {
+  const CheckRequest *asked;
+  CheckResult *result;
+  const Forest *forest;         /* what is known of checkpoints */
+  Forest *loaded;               /* the same, if it is not the source's */
+  bool has_documents;           /* not bitmaps alone */
+  Source *source;               /* NULL: disks are not looked at */
+  Catalogue *catalogue;
+  GHashTable *unseen;           /* targets that could not be looked at */
+  /* Of a guest of libvirt's */
+  char *guest;                  /* its name; NULL: it is none */
+  Forest *saved;                /* documents that are kept elsewhere, too; or
+                                 * NULL */
+  GPtrArray *told;              /* of char *: what is no error of looking */
+} Check;
+
+/* Add a finding (taken), or what it has more to the one that is there. */
+void check_add (Check *check, Finding *finding);
+
+/* ── check-open.c ── */
+
+/* Look at documents and disks, and find what cannot be looked at. */
+bool check_open (Check *check, GError **error);
+void check_close (Check *check);
+/* A disk (NULL: that is not known) whose image cannot be looked at. */
+void check_unseen (Check *check, const char *target, const GError *error);
+/* Which kind of finding such an error is; kind: if it tells of none. */
+FindingKind check_kind (const GError *error, FindingKind kind);
+
+/* ── check-views.c ── */
+
+/* Each disk since each checkpoint that covers it. */
+void check_views (Check *check);
+/* Note whether it can be had. */
+void check_note_view (Check *check, const char *disk, const char *checkpoint,
+                      bool usable);
+/* Is it usable, as far as was noted?  checkpoint NULL: since any. */
+bool check_is_usable (const Check *check, const char *disk,
+                      const char *checkpoint);
+
+/* ── check-bitmaps.c ── */
+
+/* Bitmaps of which no checkpoint is known. */
+void check_orphans (Check *check);
+
+/* ── check-layers.c ── */
+
+/* Layers of views that can be had. */
+void check_layers (Check *check, const DiskView *view);
+/* Void bitmaps that no view needs. */
+void check_void (Check *check);
+
+/* ── check-tree.c ── */
+
+void check_tree (Check *check);
+
+/* ── check-left.c ── */
+
+/* Files in the folder of documents. */
+void check_documents (Check *check, const GPtrArray *skipped);
+/* What a killed backup left beside disks, and where its sockets were. */
+void check_left (Check *check);
+
+/* ── check-guest.c ── */
+
+/* A guest of libvirt's that runs.  *running: else nothing was found. */
+bool check_guest (Check *check, bool *running, GError **error);
+
+/* ── check-mend.c: what to type, new strings; g_free () ── */
+
+/* Rid the checkpoint's record of what is left of it on that disk (NULL: not one
+ * of those looked at).  NULL: that could spoil what is usable.
+ */
+char *mend_record (const Check *check, const Disk *disk, const char *target,
+                   const Checkpoint *checkpoint, bool *is_safe);
+/* Delete it, bitmaps and all. */
+char *mend_delete (const Check *check, const char *checkpoint);
+/* Change its document, by this program of sed -z. */
+char *mend_document (const Check *check, const char *checkpoint,
+                     const char *program);
+/* Make the checkpoint known that disks (char *) have bitmaps of. */
+char *mend_forgotten (const Check *check, const char *checkpoint,
+                      const char *parent, const GPtrArray *targets);
+/* Give the disks of target and other their names back. */
+char *mend_exchanged (const Check *check, const char *target,
+                      const char *other);
+/* "qemu-img COMMAND FILE". */
+char *mend_image (const char *command, const char *path);

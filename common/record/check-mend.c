@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * What to type.  Of a guest of libvirt's, virsh changes documents.
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "parts/refuse.h"
+#include "record/check-internal.h"
+#include "tree/redefine.h"
+
+#define DUMP "checkpoint-dumpxml --security-info"
+#define REDEFINE "checkpoint-create --redefine"
+
+static char *
+virsh (const Check *check, const char *command, const char *name)
+{
+  return error_virsh (check->asked->request->libvirt, command, check->guest,
+                      name);
+}
+
+/* What the front end has to say of a checkpoint or file. */
+static char *
+own_command (const Check *check, Remedy remedy, const char *name,
+             const char *more)
+{
+  const char *const words[] = { check->asked->whose, name, more, NULL };
+
+  return remedy_text (check->asked->reporter->remedies, remedy, words);
+}
+
+char *
+mend_image (const char *command, const char *path)
+{
+  g_autofree char *word = error_shell_word (path);
+
+  return g_strdup_printf ("qemu-img %s %s", command, word);
+}
+
+char *
+mend_delete (const Check *check, const char *checkpoint)
+{
+  return check->guest && !check->source
+    ? virsh (check, "checkpoint-delete", checkpoint)
+    : own_command (check, REMEDY_TYPE_DELETE, checkpoint, NULL);
+}
+
+char *
+mend_document (const Check *check, const char *checkpoint,
+               const char *program)
+{
+  if (!check->guest)
+    return own_command (check, REMEDY_TYPE_CHANGE, checkpoint, program);
+
+  g_autofree char *word = error_shell_word (program);
+  g_autofree char *dump = virsh (check, DUMP, checkpoint);
+  g_autofree char *redefine = virsh (check, REDEFINE, "/dev/stdin");
+  return g_strdup_printf ("%s | sed -z %s | %s", dump, word, redefine);
+}
+
+char *
+mend_forgotten (const Check *check, const char *checkpoint,
+                const char *parent, const GPtrArray *targets)
+{
+  const Checkpoint *saved
+    = check->saved ? forest_lookup (check->saved, checkpoint) : NULL;
+
+  if (saved)
+    return virsh (check, REDEFINE, saved->file);
+  g_autofree char *text = redefine_document (checkpoint, parent, targets);
+  g_autofree char *word = error_shell_word (text);
+  g_autofree char *redefine = check->guest
+    ? virsh (check, REDEFINE, "/dev/stdin")
+    : own_command (check, REMEDY_TYPE_REDEFINE, "/dev/stdin", NULL);
+  return g_strdup_printf ("printf %%s %s | %s", word, redefine);
+}
+
+/* Twice the same is nothing, so it is the same whichever disk is looked at. */
+char *
+mend_exchanged (const Check *check, const char *target, const char *other)
+{
+  if (!check->guest || !other)
+    return NULL;
+
+  const bool ordered = strcmp (target, other) < 0;
+  const char *one = ordered ? target : other;
+  const char *two = ordered ? other : target;
+  g_autofree char *dump
+    = virsh (check, "dumpxml --inactive --security-info", NULL);
+  g_autofree char *define = error_virsh (check->asked->request->libvirt,
+                                         "define /dev/stdin", NULL, NULL);
+  return g_strdup_printf ("%s | sed \"s/<target dev='%s'/<target dev=@/; "
+                          "s/<target dev='%s'/<target dev='%s'/; "
+                          "s/<target dev=@/<target dev='%s'/\" | %s", dump,
+                          one, two, one, two, define);
+}
+
+/* Would a view look complete without this checkpoint, since a bitmap that ends is
+ * taken to go on in the next one that is known?
+ */
+static bool
+is_needed (const Check *check, const Disk *disk, const Checkpoint *checkpoint)
+{
+  g_autofree char *branch
+    = parts_branch_reason (check->forest, disk, checkpoint);
+  bool needed = branch != NULL;
+
+  for (const Checkpoint *at = checkpoint->parent; at && !needed;
+       at = at->parent) {
+    const char *name = checkpoint_bitmap (at, disk->target);
+    for (guint i = 0; name && i < disk->layers->len; i++) {
+      const Bitmap *bitmap = layer_bitmap (disk_layer (disk, i), name);
+      needed = needed || (bitmap && !bitmap->recording);
+    }
+  }
+  return needed;
+}
+
+/* Has it a record of another disk, as far as is known? */
+static bool
+is_of_use (const Check *check, const char *target,
+           const Checkpoint *checkpoint)
+{
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    bool looked_at = !check->source;
+    if (!disk->bitmap || strcmp (disk->name, target) == 0)
+      continue;
+    for (guint j = 0; check->source && j < check->source->disks->len; j++)
+      looked_at = looked_at
+        || strcmp (((Disk *) g_ptr_array_index (check->source->disks, j))
+                   ->target, disk->name) == 0;
+    if (!looked_at || check_is_usable (check, disk->name, checkpoint->name))
+      return true;
+  }
+  return false;
+}
+
+static char *
+forget (const Check *check, const char *checkpoint)
+{
+  g_autofree char *document = NULL;
+
+  if (!check->guest)
+    return own_command (check, REMEDY_TYPE_FORGET, checkpoint, NULL);
+  document = virsh (check, "checkpoint-delete --metadata", checkpoint);
+  if (check->source)
+    return g_steal_pointer (&document);
+  /* libvirt deletes only if each disk has a bitmap. */
+  g_autofree char *all = virsh (check, "checkpoint-delete", checkpoint);
+  return g_strdup_printf ("%s || %s", all, document);
+}
+
+char *
+mend_record (const Check *check, const Disk *disk, const char *target,
+             const Checkpoint *checkpoint, bool *is_safe)
+{
+  const char *strayed
+    = disk ? roster_strayed (disk->roster, checkpoint, target) : NULL;
+  g_autofree char *removal
+    = disk ? parts_removal (disk, checkpoint_bitmap (checkpoint, target))
+    : NULL;
+
+  *is_safe = !strayed;
+  if (removal && *removal)
+    return g_steal_pointer (&removal);
+  if (disk && is_needed (check, disk, checkpoint))
+    return NULL;
+  if (!is_of_use (check, target, checkpoint))
+    return forget (check, checkpoint->name);
+  g_autofree char *program
+    = g_strdup_printf ("s|<disk name=.%s. [^>]*>|<disk name='%s' "
+                       "checkpoint='no'/>|", target, target);
+  return mend_document (check, checkpoint->name, program);
+}

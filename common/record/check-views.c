@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Each disk since each checkpoint: can a backup have it?
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "parts/refuse.h"
+#include "record/check-internal.h"
+
+static const Disk *
+find_disk (const Source *source, const char *target)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    if (strcmp (disk->target, target) == 0)
+      return disk;
+  }
+  return NULL;
+}
+
+/* Which disk was the one that is called target today?  By the document. */
+static const char *
+name_then (const Disk *disk, const Checkpoint *checkpoint)
+{
+  const GPtrArray *disks = checkpoint->domain_disks;
+
+  for (guint i = 0; disks && i < disks->len; i++) {
+    const DomainDisk *then = g_ptr_array_index (disks, i);
+    if (then->source && strcmp (then->target, disk->target) != 0
+        && roster_has (disk->roster, disk->target, then->source))
+      return then->target;
+  }
+  return NULL;
+}
+
+static void
+mend_refusal (const Check *check, Finding *finding, const Disk *disk,
+              const Checkpoint *checkpoint, Reason reason)
+{
+  switch (reason) {
+  case REASON_MISSING:
+  case REASON_LOST:
+  case REASON_INCONSISTENT:
+  case REASON_DISABLED:
+  case REASON_MISNAMED:
+    finding->command = mend_record (check, disk, disk->target, checkpoint,
+                                    &finding->is_safe);
+    break;
+  case REASON_NO_WAY:
+    finding->command = parts_removal (disk, checkpoint_bitmap (checkpoint,
+                                                               disk->target));
+    break;
+  case REASON_VOID:
+    finding->command = parts_void_removal (disk);
+    finding->is_safe = true;
+    break;
+  case REASON_OTHER_DISK:
+    finding->command
+      = mend_exchanged (check, disk->target, name_then (disk, checkpoint));
+    break;
+  default:
+    break;
+  }
+  if (finding->command && !*finding->command)
+    g_clear_pointer (&finding->command, g_free);
+}
+
+static void
+add_refusal (Check *check, const Disk *disk, const Checkpoint *checkpoint,
+             const GError *error)
+{
+  const Reason reason = error_reason (error);
+  Finding *finding = finding_new (check_kind (error, FINDING_REFUSED));
+
+  finding->severity = SEVERITY_PROBLEM;
+  finding_add_disk (finding, disk->target);
+  finding_add_checkpoint (finding, checkpoint->name);
+  finding->file = g_strdup (error_file (error));
+  mend_refusal (check, finding, disk, checkpoint, reason);
+  finding->why = finding->command ? g_strdup (error->message)
+    : error_line (error, check->asked->reporter->remedies);
+  check_add (check, finding);
+}
+
+static void
+look_at_view (Check *check, const Disk *disk, const Checkpoint *checkpoint,
+              GPtrArray *refusals)
+{
+  GError *why = NULL;
+  const DiskView *view = catalogue_lookup (check->catalogue, disk->target,
+                                           checkpoint->name, &why);
+
+  check_note_view (check, disk->target, checkpoint->name, view != NULL);
+  g_ptr_array_add (refusals, why);
+  if (view)
+    check_layers (check, view);
+}
+
+/* Documents name disks that are not among these. */
+static void
+look_for_disks (Check *check, const Checkpoint *checkpoint)
+{
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *covered = g_ptr_array_index (checkpoint->disks, i);
+    const char *target = covered->name;
+    if (!covered->bitmap || find_disk (check->source, target)
+        || g_hash_table_contains (check->unseen, target)
+        || source_left_out (check->source, target))
+      continue;
+    Finding *finding
+      = finding_new (check->guest ? FINDING_NOT_THERE : FINDING_NOT_SEEN);
+    finding_add_disk (finding, target);
+    finding_add_checkpoint (finding, checkpoint->name);
+    finding->why = check->guest
+      ? g_strdup_printf ("guest %s has no disk %s any more", check->guest,
+                         target)
+      : g_strdup_printf ("disk %s is not among those that were named", target);
+    check_add (check, finding);
+  }
+}
+
+static bool
+is_covered (const Check *check, const Disk *disk)
+{
+  const GPtrArray *all = forest_all (check->forest);
+
+  for (guint i = 0; i < all->len; i++)
+    if (checkpoint_bitmap (g_ptr_array_index (all, i), disk->target))
+      return true;
+  return false;
+}
+
+/* What no checkpoint covers, and why. */
+static void
+look_for_uncovered (Check *check)
+{
+  const GPtrArray *left_out = check->source->left_out;
+
+  for (guint i = 0; i < check->source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (check->source->disks, i);
+    g_autoptr (GPtrArray) bitmaps = disk_bitmap_names (disk);
+    if (bitmaps->len > 0 || is_covered (check, disk)
+        || disk_void_layer (disk))
+      continue;
+    Finding *finding = finding_new (FINDING_NOT_QCOW2);
+    g_autoptr (GError) why = NULL;
+    finding_add_disk (finding, disk->target);
+    finding->file = g_strdup (disk_layer (disk, 0)->path);
+    parts_nothing_recorded (disk, &why);
+    finding->why = g_strdup (why->message);
+    check_add (check, finding);
+  }
+  for (guint i = 0; left_out && i < left_out->len; i++) {
+    const LeftOut *one = g_ptr_array_index (left_out, i);
+    if (one->belongs)
+      check_unseen (check, one->target, one->why);
+  }
+}
+
+void
+check_views (Check *check)
+{
+  const GPtrArray *all = forest_all (check->forest);
+  const GPtrArray *disks = check->source->disks;
+  g_autoptr (GPtrArray) refusals = g_ptr_array_new ();
+  guint next = 0;
+
+  /* What is typed against one depends on all. */
+  for (guint i = 0; i < all->len; i++)
+    for (guint j = 0; j < disks->len; j++)
+      if (checkpoint_bitmap (g_ptr_array_index (all, i),
+                             ((Disk *) g_ptr_array_index (disks, j))->target))
+        look_at_view (check, g_ptr_array_index (disks, j),
+                      g_ptr_array_index (all, i), refusals);
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *checkpoint = g_ptr_array_index (all, i);
+    for (guint j = 0; j < disks->len; j++) {
+      const Disk *disk = g_ptr_array_index (disks, j);
+      if (!checkpoint_bitmap (checkpoint, disk->target))
+        continue;
+      g_autoptr (GError) why = g_ptr_array_index (refusals, next);
+      next++;
+      if (why)
+        add_refusal (check, disk, checkpoint, why);
+    }
+    look_for_disks (check, checkpoint);
+  }
+  look_for_uncovered (check);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "record/check-internal.h"
+
+static void
+checked_view_free (gpointer data)
+{
+  CheckedView *view = data;
+
+  g_free (view->disk);
+  g_free (view->checkpoint);
+  g_free (view);
+}
+
+void
+check_note_view (Check *check, const char *disk, const char *checkpoint,
+                 bool usable)
+{
+  CheckedView *view = g_new0 (CheckedView, 1);
+
+  view->disk = g_strdup (disk);
+  view->checkpoint = g_strdup (checkpoint);
+  view->usable = usable;
+  g_ptr_array_add (check->result->views, view);
+}
+
+bool
+check_is_usable (const Check *check, const char *disk, const char *checkpoint)
+{
+  const GPtrArray *views = check->result->views;
+
+  for (guint i = 0; i < views->len; i++) {
+    const CheckedView *view = g_ptr_array_index (views, i);
+    if (view->usable && strcmp (view->disk, disk) == 0
+        && (!checkpoint || strcmp (view->checkpoint, checkpoint) == 0))
+      return true;
+  }
+  return false;
+}
+
+void
+check_add (Check *check, Finding *taken)
+{
+  g_autoptr (Finding) finding = taken;
+  GPtrArray *findings = check->result->findings;
+
+  for (guint i = 0; i < findings->len; i++) {
+    Finding *other = g_ptr_array_index (findings, i);
+    if (!finding_same (other, finding))
+      continue;
+    for (guint j = 0; j < finding->checkpoints->len; j++)
+      finding_add_checkpoint (other,
+                              g_ptr_array_index (finding->checkpoints, j));
+    return;
+  }
+  g_ptr_array_add (findings, g_steal_pointer (&finding));
+}
+
+/* Those that are equally bad stay in their order: parents first. */
+static int
+compare_findings (gconstpointer a, gconstpointer b)
+{
+  const Finding *left = *(Finding *const *) a, *right = *(Finding *const *) b;
+
+  return (int) right->severity - (int) left->severity;
+}
+
+Severity
+check_worst (const CheckResult *result)
+{
+  return result->findings->len == 0 ? SEVERITY_NOTE
+    : ((const Finding *) g_ptr_array_index (result->findings, 0))->severity;
+}
+
+void
+check_result_free (CheckResult *result)
+{
+  if (!result)
+    return;
+  g_ptr_array_unref (result->findings);
+  g_ptr_array_unref (result->views);
+  g_free (result);
+}
+
+static bool
+run (Check *check, GError **error)
+{
+  bool running = false;
+
+  if (check->asked->request->libvirt && !check_guest (check, &running, error))
+    return false;
+  if (!running && !check_open (check, error))
+    return false;
+  if (check->source)
+    check_views (check);
+  check_tree (check);
+  if (check->source) {
+    check_orphans (check);
+    check_void (check);
+    check_left (check);
+  }
+  check->result->checkpoints = forest_size (check->forest);
+  g_ptr_array_sort (check->result->findings, compare_findings);
+  return true;
+}
+
+CheckResult *
+check_run (const CheckRequest *request, GError **error)
+{
+  g_autoptr (CheckResult) result = g_new0 (CheckResult, 1);
+  Check check = { .asked = request, .result = result };
+
+  result->findings
+    = g_ptr_array_new_with_free_func ((GDestroyNotify) finding_free);
+  result->views = g_ptr_array_new_with_free_func (checked_view_free);
+  check.unseen
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  const bool ok = run (&check, error);
+  check_close (&check);
+  return ok ? g_steal_pointer (&result) : NULL;
+}

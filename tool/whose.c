@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include "base/error.h"
+#include "tool/whose.h"
+
+/* first NULL: it is said of all. */
+static void
+add (GString *text, const char *option, const char *first, const char *value)
+{
+  g_autofree char *whole
+    = g_strconcat (first ? first : "", first ? ":" : "", value, NULL);
+  g_autofree char *word = error_shell_word (whole);
+
+  g_string_append_printf (text, "%s--%s=%s", text->len ? " " : "", option,
+                          word);
+}
+
+static void
+add_path (GString *text, const char *option, const char *path)
+{
+  g_autofree char *whole = g_canonicalize_filename (path, NULL);
+
+  add (text, option, NULL, whole);
+}
+
+static void
+add_words (GString *text, const char *option, const GPtrArray *words)
+{
+  for (guint i = 0; i < words->len; i++) {
+    const RequestedWord *word = g_ptr_array_index (words, i);
+    add (text, option, word->target, word->value);
+  }
+}
+
+char *
+whose_text (const Options *options)
+{
+  const SourceRequest *request = &options->request;
+  GString *text = g_string_new (NULL);
+
+  for (guint i = 0; i < request->files->len; i++) {
+    const RequestedFile *file = g_ptr_array_index (request->files, i);
+    add (text, "file", file->target, file->path);
+  }
+  if (request->libvirt)
+    add (text, "libvirt", NULL, request->libvirt);
+  if (request->qmp)
+    add_path (text, "qmp", request->qmp);
+  if (request->domain)
+    add (text, "domain", NULL, request->domain);
+  if (options->tree && !request->libvirt)
+    add_path (text, "tree", options->tree);
+  add_words (text, "format", request->formats);
+  for (guint i = 0; i < request->backing_formats->len; i++) {
+    const ToldImage *image = g_ptr_array_index (request->backing_formats, i);
+    add (text, "backing-format", image->path, image->format);
+  }
+  for (guint i = 0; i < request->backings->len; i++)
+    add (text, "backing", NULL, g_ptr_array_index (request->backings, i));
+  add_words (text, "secret", request->secrets);
+  return g_string_free (text, FALSE);
+}
