@@ -126,16 +126,31 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
   append_as_it_stood (text, choice->view);
 }
 
-/* The disk itself can be served though no view of it can. */
+/* Of a disk without a record, the disk itself may be served all the same. */
+static bool
+has_whole (const Source *source, const char *target)
+{
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (source->disks, i);
+    g_autoptr (GPtrArray) parts = strcmp (disk->target, target) == 0
+      ? parts_disk (disk, NULL) : NULL;
+    if (parts)
+      return true;
+  }
+  return false;
+}
+
 static void
 append_left_out (GString *text, const Source *source,
                  const ExportChoice *choice)
 {
   const char *before = "; " SOURCE_LEFT_OUT ": disk ";
+  const bool is_whole = export_choice_part (choice)->kind == PART_DISK;
 
   for (guint i = 0; i < source->left_out->len; i++) {
     const LeftOut *one = g_ptr_array_index (source->left_out, i);
-    if (strcmp (one->target, choice->view->disk->target) == 0)
+    if (strcmp (one->target, choice->view->disk->target) == 0
+        || (is_whole && has_whole (source, one->target)))
       continue;
     g_string_append_printf (text, "%s%s", before, one->target);
     before = ", ";

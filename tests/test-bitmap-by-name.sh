@@ -87,6 +87,12 @@ serve base.qcow2 other.qcow2 bitmap=copy -- \
   'nbdinfo "nbd+unix:///vda?socket=$unixsocket"' 2>log >info
 grep -q "error: NOT in this backup: $gone" log || fail "$(cat log)"
 grep "$as_it_stood; NOT in this backup: disk vdb" info
+# It is there as it is, beside the other.
+serve base.qcow2 other.qcow2 bitmap=copy -- \
+  'nbdinfo "nbd+unix:///vda@?socket=$unixsocket"
+   nbdinfo "nbd+unix:///vdb@?socket=$unixsocket"' 2>log >info
+[ "$(grep -c 'the whole disk vd' info)" = 2 ] || fail "$(cat info log)"
+! grep 'NOT in this' info || fail "vdb@ is served"
 serve base.qcow2 other.qcow2 bitmap=copy on-missing=full -- \
   'nbdinfo "nbd+unix:///vdb@copy?socket=$unixsocket"' 2>log >info
 grep -q "error: disk vdb is served whole: ${gone#disk vdb: }" log || fail "$(cat log)"
