@@ -34,6 +34,7 @@ typedef struct {
   const char *encryption;       /* "luks": it needs a secret; NULL: none;
                                  * static */
   guint64 size;                 /* virtual size, bytes */
+  guint64 cluster_size;         /* bytes; 0: not known */
   GPtrArray *bitmaps;           /* of Bitmap */
   const char *void_bitmaps;     /* it had bitmaps that nobody can trust any
                                  * more, and this is why; NULL: no sign of

@@ -112,6 +112,8 @@ describe_layer (Layer *layer, JsonObject *node, GError **error)
   if (!check_names (layer, image, error))
     return false;
   layer->size = (guint64) size;
+  layer->cluster_size = (guint64)
+    json_object_get_int_member_with_default (image, "cluster-size", 0);
   add_bitmaps (layer, node);
   return true;
 }

@@ -18,13 +18,14 @@ typedef struct {
   Bitmaps bitmaps;
   GPtrArray *left_out;          /* of LeftOut */
   Roster *roster;               /* which the disks borrow */
+  const Reporter *reporter;
 } FileBitmaps;
 
 static bool
-files_apply (Bitmaps *bitmaps G_GNUC_UNUSED, const GPtrArray *changes,
-             GError **error)
+files_apply (Bitmaps *bitmaps, const GPtrArray *changes, GError **error)
 {
-  return image_changes_apply (changes, error);
+  return image_changes_apply (changes, ((FileBitmaps *) bitmaps)->reporter,
+                              error);
 }
 
 static void
@@ -54,6 +55,7 @@ take_disks (Source *source)
   self->left_out = g_steal_pointer (&source->left_out);
   self->bitmaps.left_out = self->left_out;
   self->roster = g_steal_pointer (&source->roster);
+  self->reporter = source->reporter;
   return &self->bitmaps;
 }
 

@@ -18,11 +18,15 @@
 #include "qemu/storage-nodes.h"
 #include "qemu/storage-writer.h"
 #include "record/bitmap-outcome.h"
-#include "record/bitmap-room.h"
+#include "record/bitmap-space.h"
 #include "record/bitmap-transaction.h"
 #include "record/image-changes.h"
 
+/* How long it is waited for room in a full file system. */
+#define ROOM_SECONDS 600
+
 typedef struct {
+  const Reporter *reporter;
   GPtrArray *places;            /* of StoragePlace */
   GPtrArray *changes;           /* of BitmapChange: each file's once */
   GPtrArray *before, *after;    /* of Layer, by place */
@@ -173,6 +177,22 @@ check_unchanged (const Work *work, GError **error)
   return true;
 }
 
+static bool
+check_space (const Work *work, GError **error)
+{
+  g_autoptr (GPtrArray) layers = g_ptr_array_new ();
+  g_autoptr (GPtrArray) after = g_ptr_array_new ();
+
+  for (guint i = 0; i < work->places->len; i++) {
+    const StoragePlace *place = g_ptr_array_index (work->places, i);
+    if (!place->writes)
+      continue;
+    g_ptr_array_add (layers, (gpointer) layer_of (place));
+    g_ptr_array_add (after, g_ptr_array_index (work->after, i));
+  }
+  return bitmap_space_check (layers, after, error);
+}
+
 static char *
 node_name (void *opaque G_GNUC_UNUSED, const Disk *disk, guint layer)
 {
@@ -186,22 +206,33 @@ run (const Work *work, const GPtrArray *changes, GError **error)
                                  node_name, NULL, error);
 }
 
+/* A full file system may have room again, and QEMU has the bitmaps in memory still;
+ * given up, all of the image are void.
+ */
 static bool
 store_firmly (const Work *work, StoragePlace *place, GError **error)
 {
-  Qmp *qmp = storage_writer_qmp (work->writer);
-  g_autoptr (GError) first = NULL;
-  g_autofree char *node = storage_node_name (place->disk, place->layer);
+  const gint64 deadline
+    = g_get_monotonic_time () + ROOM_SECONDS * G_TIME_SPAN_SECOND;
+  g_autoptr (GError) failure = NULL;
+  bool warned = false;
 
-  if (storage_writer_store (work->writer, place, &first))
-    return true;
-  g_autoptr (Layer) bitmaps = first->code == EIO ? NULL
-    : storage_nodes_bitmaps (qmp, place->disk, place->layer, NULL);
-  if (bitmaps && bitmap_room_make (qmp, node, bitmaps, NULL)
-      && storage_writer_store (work->writer, place, NULL))
-    return true;
-  g_propagate_error (error, g_steal_pointer (&first));
-  return false;
+  while (!storage_writer_store (work->writer, place,
+                                (g_clear_error (&failure), &failure))) {
+    if (failure->code != ENOSPC || g_get_monotonic_time () > deadline) {
+      g_propagate_error (error, g_steal_pointer (&failure));
+      return false;
+    }
+    if (!warned)
+      reporter_warn (work->reporter, "disk %s: %s: there is no space left for "
+                     "its bitmaps, which are in memory only, and lost if that "
+                     "is all; make room within %u seconds, and do not end this",
+                     place->disk->target, layer_of (place)->path,
+                     ROOM_SECONDS);
+    warned = true;
+    g_usleep (G_USEC_PER_SEC / 2);
+  }
+  return true;
 }
 
 /* Of all, also if one fails: the others are not to be lost. */
@@ -263,6 +294,7 @@ write_changes (Work *work, GError **error)
   if (!work->writer)
     return false;
   const bool ok = check_unchanged (work, &failure)
+    && check_space (work, &failure)
     && storage_writer_begin (work->writer, &failure)
     && write_all (work, &failure);
   const bool ended
@@ -330,9 +362,10 @@ tell_failure (const Work *work, const GError *failure, GError **error)
 }
 
 bool
-image_changes_apply (const GPtrArray *changes, GError **error)
+image_changes_apply (const GPtrArray *changes, const Reporter *reporter,
+                     GError **error)
 {
-  g_auto (Work) work = { 0 };
+  g_auto (Work) work = { .reporter = reporter };
   g_autoptr (GError) failure = NULL;
 
   if (!work_init (&work, changes, error))

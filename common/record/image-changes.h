@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/reporter.h"
 #include "record/change.h"
 
 /* Do all of changes (of BitmapChange) in layers of disks that have been looked at
@@ -15,4 +16,5 @@
  * ENOTSUP: it cannot hold bitmaps, or not be locked; ENOSPC: it is full; EIO: what
  * is there now is said.
  */
-bool image_changes_apply (const GPtrArray *changes, GError **error);
+bool image_changes_apply (const GPtrArray *changes, const Reporter *reporter,
+                          GError **error);
