@@ -6,16 +6,20 @@
  * Facts (libvirt 9.0 and 11.3, src/qemu/qemu_checkpoint.c): its QEMU driver does not
  * know VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE, so we freeze and thaw.  Deleting with
  * _CHILDREN, where one of them has lost its bitmap, leaves pointers to those that
- * are freed (qemuDomainMomentDiscardAll), so each is deleted by itself.
+ * are freed (qemuDomainMomentDiscardAll), and libvirtd crashes at the next look; so
+ * each is deleted by itself.  And one that cannot be deleted has lost its children
+ * to its parent by then (qemuCheckpointReparentChildren).
  */
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <libxml/tree.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "base/xml-text.h"
 #include "libvirt/guest.h"
 #include "libvirt/kept.h"
@@ -27,6 +31,7 @@
  */
 #define QUIESCE_LIMIT_S 900
 #define THAWS 3
+#define NAMES_SHOWN 8
 #define THAW_AGAIN_US (G_USEC_PER_SEC / 2)
 
 /* libvirt's last error, on what was tried.  If its daemon is gone, nobody has told
@@ -221,7 +226,7 @@ find (const Hypervisor *hypervisor, const char *name, GError **error)
   return found;
 }
 
-/* The document with that parent; ""; none. */
+/* The document with that parent ("": none). */
 static char *
 with_parent (const char *document, const char *parent, GError **error)
 {
@@ -252,23 +257,69 @@ with_parent (const char *document, const char *parent, GError **error)
 }
 
 static bool
-move (const Hypervisor *hypervisor, const Message *message, GError **error)
+move_to (const Hypervisor *hypervisor, virDomainCheckpointPtr checkpoint,
+         const char *parent, GError **error)
 {
-  const char *name = message_text (message, CHANGE_NAMES);
-  const char *parent = message_text (message, CHANGE_NAMES + 1);
-  g_autoptr (virDomainCheckpoint) checkpoint = find (hypervisor, name, error);
-  g_autofree char *document = checkpoint ? virDomainCheckpointGetXMLDesc (
-    checkpoint, VIR_DOMAIN_CHECKPOINT_XML_SECURE) : NULL;
+  g_autofree char *document = virDomainCheckpointGetXMLDesc (
+    checkpoint, VIR_DOMAIN_CHECKPOINT_XML_SECURE);
 
-  if (checkpoint && !document)
-    fail (hypervisor, name, NULL, error);
-  g_autofree char *moved
-    = document ? with_parent (document, parent, error) : NULL;
+  if (!document)
+    return fail (hypervisor, virDomainCheckpointGetName (checkpoint), NULL,
+                 error);
+  g_autofree char *moved = with_parent (document, parent, error);
   return moved && make (hypervisor, moved,
                         VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE, error);
 }
 
+static bool
+move (const Hypervisor *hypervisor, const Message *message, GError **error)
+{
+  g_autoptr (virDomainCheckpoint) checkpoint
+    = find (hypervisor, message_text (message, CHANGE_NAMES), error);
+
+  return checkpoint
+    && move_to (hypervisor, checkpoint,
+                message_text (message, CHANGE_NAMES + 1), error);
+}
+
 /* ── Deleting ── */
+
+/* If it fails, its children are its own again. */
+static bool
+delete_one (const Hypervisor *hypervisor, virDomainCheckpointPtr checkpoint,
+            guint flags, GError **error)
+{
+  const char *name = virDomainCheckpointGetName (checkpoint);
+  virDomainCheckpointPtr *children = NULL;
+  const int count
+    = virDomainCheckpointListAllChildren (checkpoint, &children, 0);
+  const bool ok = (count >= 0 && virDomainCheckpointDelete (checkpoint, flags) == 0)
+    || fail (hypervisor, name, NULL, error);
+
+  for (int i = 0; i < count; i++) {
+    if (!ok)
+      move_to (hypervisor, children[i], name, NULL);
+    virDomainCheckpointFree (children[i]);
+  }
+  free (children);
+  return ok;
+}
+
+/* It failed with the one before these, and those before that are deleted. */
+static void
+say_deleted (const Message *message, guint count, GError **error)
+{
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autoptr (GError) refusal = g_steal_pointer (error);
+
+  for (guint i = 0; i < count; i++)
+    g_ptr_array_add (names,
+                     (char *) message_text (message, CHANGE_NAMES + i));
+  g_autofree char *list = nearest_names (NULL, names, NAMES_SHOWN);
+  error_set (error, refusal->code, "%s; deleted before that: %s",
+             refusal->message, list);
+  error_advise_as (error, refusal);
+}
 
 static bool
 delete (const KeptJob *kept, const Message *message, GError **error)
@@ -278,13 +329,16 @@ delete (const KeptJob *kept, const Message *message, GError **error)
     ? VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY : 0;
 
   for (guint i = CHANGE_NAMES; *message_text (message, i); i++) {
-    const char *name = message_text (message, i);
+    g_autoptr (GError) refusal = NULL;
     g_autoptr (virDomainCheckpoint) checkpoint
-      = find (hypervisor, name, error);
-    if (!checkpoint)
+      = find (hypervisor, message_text (message, i), &refusal);
+    if (!checkpoint
+        || !delete_one (hypervisor, checkpoint, flags, &refusal)) {
+      if (i > CHANGE_NAMES)
+        say_deleted (message, i - CHANGE_NAMES, &refusal);
+      g_propagate_error (error, g_steal_pointer (&refusal));
       return false;
-    if (virDomainCheckpointDelete (checkpoint, flags) < 0)
-      return fail (hypervisor, name, NULL, error);
+    }
     alarm (CHANGE_LIMIT_S);
     telling_say (kept->telling, KEEPER_CHANGING, NULL, NULL);
   }

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# xml-rules.py TOOL URI GUEST UUID IMAGES TREE: documents with odd and hostile names
+# and contents, which virsh and qemu-checkpoint get, at libvirt and of a copy of
+# the guest's images (IMAGES: vda=PATH…): all take each of them, or all refuse it.
+# There are the checkpoints a, and its child b, everywhere.
+
+import subprocess
+import sys
+
+TOOL, URI, GUEST, UUID, IMAGES, TREE = sys.argv[1:7]
+
+AT_LIBVIRT = ["--libvirt=" + URI, "--domain=" + GUEST]
+OF_FILES = ["--file=" + image.replace("=", ":", 1)
+            for image in IMAGES.split()] + ["--tree=" + TREE]
+
+
+def name(text):
+    return "<name>%s</name>" % text
+
+
+def disk(target, more=""):
+    return "<disk name='%s' %s/>" % (target, more)
+
+
+TIME = "<creationTime>7</creationTime>"
+X = name("x")
+NAMES = ["plain", "1", "-dash", "_", "a.b", "a-b_c.", "n" * 200, "n" * 1000, "",
+         ".hidden", "..", "with blank", "slash/x", "/abs", "../x", "a:b", "a,b",
+         "a@b", "ä", "a'b", "a&amp;b", "a&#10;b", " lead", "trail ",
+         "$(touch x)", "`x`", "a;b", "%s%n", "NUL&#0;"]
+DISKS = {
+    "one disk": disk("vda"),
+    "both disks": disk("vda") + disk("vdb"),
+    "bitmap said": disk("vda", "checkpoint='bitmap' bitmap='x'"),
+    "another bitmap": disk("vda", "checkpoint='bitmap' bitmap='y'"),
+    "no and yes": disk("vda", "checkpoint='no'") + disk("vdb"),
+    "none at all": disk("vda", "checkpoint='no'")
+                   + disk("vdb", "checkpoint='no'"),
+    "no with bitmap": disk("vda", "checkpoint='no' bitmap='x'"),
+    "unknown disk": disk("vdz"),
+    "unknown disk, no": disk("vdz", "checkpoint='no'"),
+    "disk twice": disk("vda") + disk("vda"),
+    "disk twice, once no": disk("vda") + disk("vda", "checkpoint='no'"),
+    "a path": disk("@vda@"),
+    "a path and its target": disk("@vda@") + disk("vda"),
+    "an unknown path": disk("/nowhere/x.qcow2"),
+    "a relative path": disk("vda.qcow2"),
+    "no name": "<disk checkpoint='bitmap'/>",
+    "an empty name": disk(""),
+    "unknown checkpoint=": disk("vda", "checkpoint='internal'"),
+    "a size": disk("vda", "checkpoint='bitmap' bitmap='x' size='5'"),
+    "a size that is none": disk("vda", "checkpoint='bitmap' size='-5'"),
+    "an unknown attribute": disk("vda", "colour='blue'"),
+    "something else": "<drive name='vda'/>",
+    "nothing": "",
+    "three disks": disk("vda") + disk("vdb") + disk("vdc"),
+}
+# (what, XML within <domaincheckpoint>), for both.
+COMMON = (
+    [("name %r" % text[:12], name(text) + TIME) for text in NAMES]
+    + [(what, X + TIME + "<disks>%s</disks>" % text)
+       for what, text in DISKS.items()]
+    + [
+        ("two names", X + name("y") + TIME),
+        ("no name", TIME),
+        ("time is text", X + "<creationTime>soon</creationTime>"),
+        ("time is negative", X + "<creationTime>-1</creationTime>"),
+        ("time is huge", X + "<creationTime>%d</creationTime>" % 10 ** 30),
+        ("time is large", X + "<creationTime>%d</creationTime>" % (2 ** 63)),
+        ("time has blanks", X + "<creationTime> 7 </creationTime>"),
+        ("time is zero", X + "<creationTime>0</creationTime>"),
+        ("two times", X + TIME + TIME),
+        ("no time", X),
+        ("a description", X + TIME + "<description>a &amp; b</description>"),
+        ("two descriptions", X + TIME + "<description/><description/>"),
+        ("an unknown element", X + TIME + "<colour>blue</colour>"),
+        ("text", X + TIME + "text"),
+        ("a comment", X + TIME + "<!-- text -->"),
+        ("two <disks>", X + TIME + ("<disks>%s</disks>" % disk("vda")) * 2),
+        ("a parent", X + TIME + "<parent><name>b</name></parent>"),
+        ("a parent in between", X + TIME + "<parent><name>a</name></parent>"),
+        ("itself as parent", X + TIME + "<parent><name>x</name></parent>"),
+        ("an unknown parent", X + TIME + "<parent><name>q</name></parent>"),
+        ("an odd parent", X + TIME + "<parent><name>q q</name></parent>"),
+        ("a parent without a name", X + TIME + "<parent/>"),
+        ("two parents", X + TIME + "<parent><name>a</name></parent>" * 2),
+        ("an existing name", name("b") + TIME),
+    ])
+DOMAIN = ("<domain type='qemu'><name>%s</name><uuid>%s</uuid><memory>65536</memory>"
+          "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>%s"
+          "</devices></domain>")
+VDA = ("<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+       "<source file='@vda@'/><target dev='vda' bus='virtio'/></disk>")
+REDEFINE = [
+    ("a cycle", name("a") + TIME + "<parent><name>b</name></parent>"),
+    ("another parent", name("b") + TIME),
+    ("the guest", X + TIME + DOMAIN % (GUEST, UUID, VDA)),
+    ("the guest, and a disk of its", X + TIME + DOMAIN % (GUEST, UUID, VDA)
+     + "<disks>%s</disks>" % disk("vda")),
+    ("the guest, and a disk that it lacks", X + TIME
+     + DOMAIN % (GUEST, UUID, VDA) + "<disks>%s</disks>" % disk("vdb")),
+    ("the guest, without disks", X + TIME + DOMAIN % (GUEST, UUID, "")),
+    ("another guest", X + TIME + DOMAIN % (
+        GUEST, "11111111-2222-3333-4444-555555555555", VDA)),
+    ("a guest without UUID", X + TIME + "<domain type='qemu'><name>%s</name>"
+     "</domain>" % GUEST),
+]
+WHOLE = [
+    ("nothing", ""),
+    ("text", "hello"),
+    ("not closed", "<domaincheckpoint><name>x</name>"),
+    ("another document", "<domainsnapshot><name>x</name></domainsnapshot>"),
+    ("a namespace", "<d:domaincheckpoint xmlns:d='urn:x'><d:name>x</d:name>"
+     "</d:domaincheckpoint>"),
+    ("Latin-1", "<?xml version='1.0' encoding='ISO-8859-1'?><domaincheckpoint>"
+     "<name>x</name><creationTime>7</creationTime></domaincheckpoint>"),
+    ("an attribute of the root", "<domaincheckpoint colour='blue'>%s"
+     "</domaincheckpoint>" % (X + TIME)),
+    ("DOCTYPE", "<!DOCTYPE domaincheckpoint><domaincheckpoint>%s"
+     "</domaincheckpoint>" % (X + TIME)),
+    ("an entity", "<!DOCTYPE domaincheckpoint [<!ENTITY n 'x'>]>"
+     "<domaincheckpoint><name>&n;</name>%s</domaincheckpoint>" % TIME),
+]
+
+# Where ours differ, which is meant: (command, what) → why.
+MEANT = {
+}
+
+
+def run(words, text=None):
+    done = subprocess.run(words, input=text, text=True, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          encoding="utf-8", errors="replace")
+    return done.returncode, done.stdout.strip()
+
+
+def virsh(*words):
+    return run(["virsh", "-q", "-c", URI, *words])
+
+
+def names_at_libvirt():
+    return set(virsh("checkpoint-list", GUEST, "--name")[1].split())
+
+
+def names_of_files():
+    return set(run([TOOL, "list", "--name", "--tree=" + TREE])[1].split())
+
+
+def compare(command, what, text):
+    path = "document.xml"
+    with open(path, "w") as file:
+        file.write(text.replace("@vda@", dict(
+            image.split("=", 1) for image in IMAGES.split())["vda"]))
+    redefine = command == "redefine"
+    ways = {
+        "virsh": (["virsh", "-q", "-c", URI, "checkpoint-create", GUEST, path]
+                  + ["--redefine"] * redefine, AT_LIBVIRT, names_at_libvirt),
+    }
+    for way, of, names in (("at libvirt", AT_LIBVIRT, names_at_libvirt),
+                           ("of files", OF_FILES, names_of_files)):
+        ways[way] = ([TOOL, command, *([path] if redefine
+                                       else ["--xml=" + path]), *of],
+                     of, names)
+    took = {}
+    for way, (words, of, names) in ways.items():
+        before = names()
+        status, said = run(words)
+        new = names() - before
+        took[way] = status == 0
+        print("%s, %s, %s: %s" % (command, what, way,
+                                  "taken" if status == 0 else said))
+        assert status in (0, 1, 2), (status, said)
+        assert status == 0 or not new, "refused, but there: %s" % new
+        if status == 0 and way != "virsh":
+            assert "\n" not in said, said
+        put_back(way, of, new, redefine)
+    return took
+
+
+def put_back(way, of, new, redefine):
+    for created in new:
+        if way == "virsh":
+            status, said = virsh("checkpoint-delete", GUEST, created,
+                                 *["--metadata"] * redefine)
+        else:
+            status, said = run([TOOL, "delete", *of,
+                                *["--metadata"] * redefine, "--", created])
+        assert status == 0, said
+
+
+def main():
+    bad = []
+    cases = [(command, what, "<domaincheckpoint>%s</domaincheckpoint>" % text)
+             for command in ("create", "redefine") for what, text in COMMON]
+    cases += [("redefine", what,
+               "<domaincheckpoint>%s</domaincheckpoint>" % text)
+              for what, text in REDEFINE]
+    cases += [(command, "whole: " + what, text)
+              for command in ("create", "redefine") for what, text in WHOLE]
+    for command, what, text in cases:
+        took = compare(command, what, text)
+        differs = len(set(took.values())) > 1
+        if differs != ((command, what) in MEANT):
+            bad.append((command, what, took))
+    for case in bad:
+        print("DIFFERENT: %s, %s: %s" % case)
+    return 1 if bad else 0
+
+
+sys.exit(main())
