@@ -15,14 +15,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <libxml/tree.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/nearest.h"
-#include "base/xml-text.h"
 #include "libvirt/guest.h"
 #include "libvirt/kept.h"
+#include "tree/amend.h"
 #include "tree/checkpoint.h"
 
 #define CHANGE_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
@@ -226,36 +225,7 @@ find (const Hypervisor *hypervisor, const char *name, GError **error)
   return found;
 }
 
-/* The document with that parent ("": none). */
-static char *
-with_parent (const char *document, const char *parent, GError **error)
-{
-  static const XmlRules rules = {
-    .what = "checkpoint XML", .kind = "checkpoint", .root = "domaincheckpoint",
-    .max_bytes = CHECKPOINT_MAX_BYTES,
-  };
-  const xmlNode *root;
-  xmlChar *text = NULL;
-  g_autoptr (xmlDoc) doc
-    = xml_parse (document, strlen (document), &rules, &root, error);
-
-  if (!doc)
-    return NULL;
-  xmlNode *top = xmlDocGetRootElement (doc);
-  xmlNode *old = (xmlNode *) xml_child (root, "parent");
-  if (old) {
-    xmlUnlinkNode (old);
-    xmlFreeNode (old);
-  }
-  if (*parent)
-    xmlNewTextChild (xmlNewChild (top, NULL, BAD_CAST "parent", NULL), NULL,
-                     BAD_CAST "name", BAD_CAST parent);
-  xmlDocDumpMemory (doc, &text, NULL);
-  char *copy = g_strdup ((char *) text);
-  xmlFree (text);
-  return copy;
-}
-
+/* "": no parent. */
 static bool
 move_to (const Hypervisor *hypervisor, virDomainCheckpointPtr checkpoint,
          const char *parent, GError **error)
@@ -266,7 +236,10 @@ move_to (const Hypervisor *hypervisor, virDomainCheckpointPtr checkpoint,
   if (!document)
     return fail (hypervisor, virDomainCheckpointGetName (checkpoint), NULL,
                  error);
-  g_autofree char *moved = with_parent (document, parent, error);
+  gsize length;
+  g_autofree char *moved = amend_parent (document, strlen (document),
+                                         *parent ? parent : NULL, &length,
+                                         error);
   return moved && make (hypervisor, moved,
                         VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE, error);
 }

@@ -26,12 +26,18 @@ typedef struct {
 } AtLibvirt;
 
 static bool
-change (AtLibvirt *self, const GuestChange *what, GError **error)
+connect (AtLibvirt *self, GError **error)
 {
   if (!self->keeper)
     self->keeper = libvirt_keeper (self->request, self->record.reporter,
                                    &self->look, error);
-  return self->keeper && guest_change (self->keeper, what, error);
+  return self->keeper != NULL;
+}
+
+static bool
+change (AtLibvirt *self, const GuestChange *what, GError **error)
+{
+  return connect (self, error) && guest_change (self->keeper, what, error);
 }
 
 /* Disks on which a bitmap can be, as far as can be seen from here. */
@@ -98,9 +104,12 @@ create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
     .kind = GUEST_CREATE, .document = document, .quiesce = flags.quiesce,
   };
 
+  if (!connect (self, error)
+      || !libvirt_keeper_fits (&self->look, checkpoint, error))
+    return false;
   if (change (self, &make, error))
     return !flags.no_document || change (self, &forget, error);
-  if (self->keeper && error)
+  if (error)
     explain_disks (self, checkpoint, error);
   return false;
 }
@@ -129,16 +138,34 @@ delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
   return names->len == 1 || change (self, &what, error);
 }
 
+/* Bitmaps are looked at when it is redefined. */
+static bool
+check (Record *record, const Checkpoint *checkpoint,
+       bool validate G_GNUC_UNUSED, GError **error)
+{
+  AtLibvirt *self = (AtLibvirt *) record;
+
+  return connect (self, error)
+    && libvirt_keeper_fits (&self->look, checkpoint, error);
+}
+
 static bool
 redefine (Record *record, const Checkpoint *checkpoint G_GNUC_UNUSED,
           const char *document, gsize length, bool validate, GError **error)
 {
+  AtLibvirt *self = (AtLibvirt *) record;
   g_autofree char *text = g_strndup (document, length);
   const GuestChange what = {
     .kind = GUEST_REDEFINE, .document = text, .validate = validate,
   };
+  g_autoptr (Checkpoint) copy
+    = checkpoint_parse (document, length, CHECKPOINT_PARSE_DEFAULT, error);
 
-  return change ((AtLibvirt *) record, &what, error);
+  if (!copy || !change (self, &what, error)
+      || !forest_redefine (self->forest, copy, error))
+    return false;
+  g_steal_pointer (&copy);
+  return true;
 }
 
 static void
@@ -153,7 +180,7 @@ at_libvirt_free (Record *record)
 }
 
 static const RecordOps ops = {
-  .create = create, .delete = delete, .redefine = redefine,
+  .create = create, .delete = delete, .check = check, .redefine = redefine,
   .free = at_libvirt_free,
 };
 
@@ -164,7 +191,7 @@ record_at_libvirt (const SourceRequest *request, Forest *forest,
   AtLibvirt *self = g_new0 (AtLibvirt, 1);
 
   self->record = (Record) {
-    .ops = &ops, .reporter = reporter, .forest = forest,
+    .ops = &ops, .reporter = reporter, .forest = forest, .has_documents = true,
   };
   self->forest = forest;
   self->request = request;

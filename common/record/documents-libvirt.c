@@ -54,6 +54,14 @@ forget (Documents *documents, const Checkpoint *checkpoint, GError **error)
   return guest_change (self->keeper, &change, error);
 }
 
+static bool
+fits (Documents *documents, const Checkpoint *checkpoint, GError **error)
+{
+  const AtLibvirt *self = (AtLibvirt *) documents;
+
+  return libvirt_keeper_fits (&self->look, checkpoint, error);
+}
+
 static void
 at_libvirt_free (Documents *documents)
 {
@@ -66,7 +74,8 @@ at_libvirt_free (Documents *documents)
 }
 
 static const DocumentOps ops = {
-  .put = put, .move = move, .remove = forget, .free = at_libvirt_free,
+  .put = put, .move = move, .remove = forget, .fits = fits,
+  .free = at_libvirt_free,
 };
 
 /* Connected at once: what libvirt refuses, it refuses before a bitmap is changed.

@@ -3,7 +3,15 @@
  */
 #include <config.h>
 
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/error.h"
 #include "record/libvirt-keeper.h"
+
+/* libvirt writes NAME.xml.new first (virFileRewrite). */
+#define NAME_MAX_BYTES (NAME_MAX - sizeof ".xml.new" + 1)
 
 Keeper *
 libvirt_keeper (const SourceRequest *request, const Reporter *reporter,
@@ -28,4 +36,22 @@ libvirt_keeper_free (Keeper *keeper)
     return;
   g_autofree char *trouble = keeper_end (keeper); /* told with what failed */
   keeper_free (keeper);
+}
+
+bool
+libvirt_keeper_fits (const GuestLook *look, const Checkpoint *checkpoint,
+                     GError **error)
+{
+  const Guest *guest = look->guest;
+
+  if (strlen (checkpoint->name) > NAME_MAX_BYTES)
+    return error_set (error, ENAMETOOLONG, "checkpoint %.20s…: its name has %zu "
+                      "bytes, and libvirt can keep a document under one of %zu "
+                      "at most", checkpoint->name, strlen (checkpoint->name),
+                      NAME_MAX_BYTES);
+  return !checkpoint->domain_uuid || !guest->uuid
+    || strcmp (checkpoint->domain_uuid, guest->uuid) == 0
+    || error_set (error, EINVAL, "definition for checkpoint %s must use uuid %s, "
+                  "that of the guest %s, and not %s", checkpoint->name,
+                  guest->uuid, guest->name, checkpoint->domain_uuid);
 }

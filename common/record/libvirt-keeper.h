@@ -16,3 +16,9 @@
 Keeper *libvirt_keeper (const SourceRequest *request, const Reporter *reporter,
                         GuestLook *look, GError **error);
 void libvirt_keeper_free (Keeper *keeper);
+
+/* Could libvirt keep that checkpoint's document?  It fails half-way where its name
+ * makes no file's, and refuses another guest's.
+ */
+bool libvirt_keeper_fits (const GuestLook *look, const Checkpoint *checkpoint,
+                          GError **error);
