@@ -1,16 +1,90 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * delete: virsh's checkpoint-delete.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/error.h"
-#include "tool/command.h"
+#include "base/printable.h"
+#include "tool/change.h"
+#include "tool/json-print.h"
+
+/* Their names, while they are there. */
+static GPtrArray *
+find_doomed (const Record *record, const Checkpoint *checkpoint,
+             DeleteScope scope)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) below
+    = forest_descendants (record->forest, checkpoint);
+
+  if (scope != DELETE_DESCENDANTS)
+    g_ptr_array_add (names, g_strdup (checkpoint->name));
+  for (guint i = 0; scope != DELETE_ONE && i < below->len; i++)
+    g_ptr_array_add (names, g_strdup (
+      ((const Checkpoint *) g_ptr_array_index (below, i))->name));
+  return names;
+}
+
+static void
+print_json (const Options *options, const GPtrArray *names)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  json_builder_set_member_name (builder, "deleted");
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < names->len; i++) {
+    g_autofree char *valid
+      = g_utf8_make_valid (g_ptr_array_index (names, i), -1);
+    json_builder_add_string_value (builder, valid);
+  }
+  json_builder_end_array (builder);
+  json_add_bool (builder, "metadata", options->metadata);
+  json_builder_end_object (builder);
+  json_print (builder);
+}
+
+static void
+print_deleted (const Options *options, const char *name,
+               const GPtrArray *names)
+{
+  g_autofree char *shown = g_strdup (name);
+
+  printable_make (shown);
+  if (options->json)
+    print_json (options, names);
+  else
+    printf ("Domain checkpoint %s%s deleted\n", shown,
+            options->children_only ? " children" : "");
+}
 
 Status
-command_delete (const Options *options G_GNUC_UNUSED, GError **error)
+command_delete (const Options *options, GError **error)
 {
-  error_set (error, ENOTSUP, "not built yet");
-  return STATUS_FAILED;
+  const char *name = g_ptr_array_index (options->words, 0);
+  const DeleteScope scope = options->children ? DELETE_WITH_DESCENDANTS
+    : options->children_only ? DELETE_DESCENDANTS : DELETE_ONE;
+
+  if (options->children && options->children_only) {
+    error_set (error, EINVAL, "--children and --children-only exclude each "
+               "other: leave out one");
+    return STATUS_FAILED;
+  }
+  g_autoptr (Record) record = change_open (options, error);
+  if (!record)
+    return STATUS_FAILED;
+  const Checkpoint *checkpoint = change_checkpoint (record, name, error);
+  if (!checkpoint)
+    return STATUS_FOUND;
+  g_autoptr (GPtrArray) names = find_doomed (record, checkpoint, scope);
+  if (!record->ops->delete (record, checkpoint, scope, options->metadata,
+                            error))
+    return STATUS_FAILED;
+  print_deleted (options, name, names);
+  return STATUS_FINE;
 }

@@ -33,8 +33,8 @@ json_add_bool (JsonBuilder *builder, const char *name, bool value)
   json_builder_add_boolean_value (builder, value);
 }
 
-static void
-add_disks (JsonBuilder *builder, const Checkpoint *checkpoint)
+void
+json_add_disks (JsonBuilder *builder, const Checkpoint *checkpoint)
 {
   json_builder_set_member_name (builder, "disks");
   json_builder_begin_array (builder);
@@ -97,7 +97,7 @@ json_add_checkpoint (JsonBuilder *builder, const Subject *subject,
     json_add_text (builder, "creationTime", NULL);
   json_add_bool (builder, "current",
                  checkpoint == forest_current (subject->forest));
-  add_disks (builder, checkpoint);
+  json_add_disks (builder, checkpoint);
   if (with_sizes)
     add_sizes (builder, subject, checkpoint);
 }
@@ -112,4 +112,16 @@ json_print (JsonBuilder *builder)
   json_generator_set_pretty (generator, TRUE);
   g_autofree char *text = json_generator_to_data (generator, NULL);
   puts (text);
+}
+
+void
+json_print_document (const char *name, const char *text)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  json_add_text (builder, "name", name);
+  json_add_text (builder, "xml", text);
+  json_builder_end_object (builder);
+  json_print (builder);
 }

@@ -22,5 +22,11 @@ void json_add_bool (JsonBuilder *builder, const char *name, bool value);
 void json_add_checkpoint (JsonBuilder *builder, const Subject *subject,
                           const Checkpoint *checkpoint, bool with_sizes);
 
+/* The member that tells which disks the checkpoint has bitmaps of. */
+void json_add_disks (JsonBuilder *builder, const Checkpoint *checkpoint);
+
+/* What --json prints of a document. */
+void json_print_document (const char *name, const char *text);
+
 /* All of it. */
 void json_print (JsonBuilder *builder);

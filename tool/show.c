@@ -66,18 +66,6 @@ make_document (Subject *subject, const Options *options,
     : g_steal_pointer (&text);
 }
 
-static void
-print_json (const Checkpoint *checkpoint, const char *text)
-{
-  g_autoptr (JsonBuilder) builder = json_builder_new ();
-
-  json_builder_begin_object (builder);
-  json_add_text (builder, "name", checkpoint->name);
-  json_add_text (builder, "xml", text);
-  json_builder_end_object (builder);
-  json_print (builder);
-}
-
 Status
 command_show (const Options *options, GError **error)
 {
@@ -94,7 +82,7 @@ command_show (const Options *options, GError **error)
   if (!text)
     return STATUS_FAILED;
   if (options->json)
-    print_json (checkpoint, text);
+    json_print_document (checkpoint->name, text);
   else
     fputs (text, stdout);
   return STATUS_FINE;

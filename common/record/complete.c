@@ -17,14 +17,9 @@
 #define NAMES_SHOWN 8
 
 static bool
-complete_name (const Record *record, Checkpoint *checkpoint, GError **error)
+check_name (const Record *record, const Checkpoint *checkpoint,
+            GError **error)
 {
-  if (!*checkpoint->name) {
-    g_autofree char *name = g_strdup_printf ("%" G_GUINT64_FORMAT,
-                                             checkpoint->creation_time);
-    g_ref_string_release (checkpoint->name);
-    checkpoint->name = g_ref_string_new_intern (name);
-  }
   if (!checkpoint_name_valid (checkpoint->name))
     return error_set (error, EINVAL, "'%.64s' cannot be the name of a "
                       "checkpoint: letters, digits, _ - and . (not first) are "
@@ -157,11 +152,6 @@ complete_disks (const Record *record, Checkpoint *checkpoint, GError **error)
 
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
-    /* Its name was not known when the disk was read. */
-    if (disk->bitmap && !*disk->bitmap) {
-      g_ref_string_release (disk->bitmap);
-      disk->bitmap = g_ref_string_acquire (checkpoint->name);
-    }
     if (!check_listed (record, checkpoint, disk, error))
       return false;
   }
@@ -178,9 +168,7 @@ record_complete (const Record *record, Checkpoint *checkpoint, GError **error)
   const Checkpoint *current
     = record->has_documents ? forest_current (record->forest) : NULL;
 
-  checkpoint->creation_time = (guint64) g_get_real_time () / G_USEC_PER_SEC;
-  checkpoint->has_creation_time = true;
-  if (!complete_name (record, checkpoint, error))
+  if (!check_name (record, checkpoint, error))
     return false;
   if (!record->disks)
     return true;

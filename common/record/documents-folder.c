@@ -91,7 +91,7 @@ folder_fits (Documents *documents, const Checkpoint *checkpoint,
                       : "no UUID", self->domain);
   for (guint i = 0; checkpoint->domain_uuid && i < all->len; i++) {
     const Checkpoint *other = g_ptr_array_index (all, i);
-    if (other->domain_uuid
+    if (other->domain_uuid && strcmp (other->name, checkpoint->name) != 0
         && !tree_is_of_guest (checkpoint, other->domain_uuid))
       return error_set (error, EINVAL, "definition for checkpoint %s must use "
                         "uuid %s, as that of checkpoint %s does, and not %s",

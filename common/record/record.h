@@ -71,19 +71,18 @@ struct Record {
 };
 
 /* Look at what the request names, and at the documents in tree (a path; NULL: none,
- * or libvirt's).  Nothing is changed yet.  guest: which of several guests'
- * documents in tree.
+ * or libvirt's).  Nothing is changed yet.
  */
 Record *record_open (const SourceRequest *request, const char *tree,
                      const Reporter *reporter, GError **error);
 void record_free (Record *record);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Record, record_free)
 
-/* Fill in what a checkpoint that is to be made does not say, by libvirt's rules
- * (virDomainCheckpointAlignDisks, qemuCheckpointPrepare): its name, if that is
- * empty, from the time, its time, its parent, and the disks that it covers.  EINVAL, ENOENT, EEXIST: why
- * there can be none such.  Not for a record whose disks are libvirt's to know
- * (disks is NULL): it completes names and times only.
+/* Fill in what a checkpoint that is to be made (checkpoint_new_now) does not say,
+ * by libvirt's rules (virDomainCheckpointAlignDisks, qemuCheckpointPrepare): its
+ * parent, and the disks that it covers.  EINVAL, ENOENT, EEXIST: why there can be
+ * none such.  For a record whose disks are libvirt's to know (disks is NULL), only
+ * the name is looked at.
  */
 bool record_complete (const Record *record, Checkpoint *checkpoint,
                       GError **error);

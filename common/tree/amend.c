@@ -249,3 +249,50 @@ amend_description (const char *text, gsize length, const char *description,
   return amend (text, length, "description", description ? element->str : NULL,
                 description, amended_length, error);
 }
+
+static bool
+is_blank (const char *text, const char *end)
+{
+  for (; text < end; text++)
+    if (!strchr (" \t\r\n", *text))
+      return false;
+  return true;
+}
+
+/* The markup and the texts; NULL: it is no XML. */
+static char *
+squeeze (const char *text, gsize length)
+{
+  Walk walk = { .at = text, .end = text + length };
+  g_autoptr (GString) out = g_string_new (NULL);
+  const char *next;
+  Kind kind;
+
+  for (; walk.at < walk.end; walk.at = next) {
+    if (!look (&walk, &kind, &next))
+      return NULL;
+    if (kind != TEXT || !is_blank (walk.at, next))
+      g_string_append_len (out, walk.at, next - walk.at);
+  }
+  return g_string_free (g_steal_pointer (&out), FALSE);
+}
+
+static char *
+squeeze_rest (const char *text, gsize length)
+{
+  gsize rest_length;
+  g_autofree char *rest = put_element (text, length, "description", NULL,
+                                       &rest_length);
+
+  return rest ? squeeze (rest, rest_length) : NULL;
+}
+
+bool
+amend_same_rest (const char *text, gsize length, const char *other,
+                 gsize other_length)
+{
+  g_autofree char *one = squeeze_rest (text, length);
+  g_autofree char *two = squeeze_rest (other, other_length);
+
+  return one && two && strcmp (one, two) == 0;
+}

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include <glib.h>
 
 /* The document with another parent, or (NULL) none.  Returns a new string, of
@@ -18,3 +20,9 @@ char *amend_parent (const char *text, gsize length, const char *parent,
 char *amend_description (const char *text, gsize length,
                          const char *description, gsize *amended_length,
                          GError **error);
+
+/* Do both say the same but for the description?  White space between elements
+ * does not count.  Both are documents of checkpoints.
+ */
+bool amend_same_rest (const char *text, gsize length, const char *other,
+                      gsize other_length);

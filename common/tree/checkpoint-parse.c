@@ -254,23 +254,32 @@ parse_name (const xmlNode *parent, const char *whose, char **name,
 }
 
 static bool
-parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
+parse_description (const xmlNode *root, Checkpoint *checkpoint,
+                   GError **error)
 {
-  const xmlNode *description, *parent, *created;
-  g_autofree char *text = NULL;
-  g_autofree char *parent_name = NULL;
+  const xmlNode *description;
 
-  if (!sole_child (root, "description", &description, error)
-      || !sole_child (root, "parent", &parent, error)
-      || !sole_child (root, "creationTime", &created, error))
+  if (!sole_child (root, "description", &description, error))
     return false;
-
   /* virXPathString: an empty string is none. */
   if (description) {
     checkpoint->description = xml_text (description);
     if (*checkpoint->description == '\0')
       g_clear_pointer (&checkpoint->description, g_free);
   }
+  return true;
+}
+
+static bool
+parse_moment (const xmlNode *root, Checkpoint *checkpoint, GError **error)
+{
+  const xmlNode *parent, *created;
+  g_autofree char *text = NULL;
+  g_autofree char *parent_name = NULL;
+
+  if (!sole_child (root, "parent", &parent, error)
+      || !sole_child (root, "creationTime", &created, error))
+    return false;
   if (parent) {
     if (!parse_name (parent, "parent", &parent_name, error))
       return false;
@@ -300,12 +309,17 @@ checkpoint_parse (const char *text, gsize length, CheckpointParseFlags flags,
 
   if (!doc)
     return NULL;
-  if (!parse_name (root, "checkpoint", &name, error))
+  const bool to_create = flags & CHECKPOINT_PARSE_TO_CREATE;
+  if (!(to_create && !xml_child (root, "name"))
+      && !parse_name (root, "checkpoint", &name, error))
     return NULL;
-  checkpoint = checkpoint_new (name);
-  if (!parse_moment (root, checkpoint, error)
-      || !parse_domain (root, checkpoint, error)
-      || !parse_disks (root, checkpoint, error))
+  checkpoint = to_create ? checkpoint_new_now (name) : checkpoint_new (name);
+  if (!parse_description (root, checkpoint, error))
+    return NULL;
+  if (!to_create && (!parse_moment (root, checkpoint, error)
+                     || !parse_domain (root, checkpoint, error)))
+    return NULL;
+  if (!parse_disks (root, checkpoint, error))
     return NULL;
   return g_steal_pointer (&checkpoint);
 }

@@ -37,6 +37,18 @@ checkpoint_new (const char *name)
   return checkpoint;
 }
 
+Checkpoint *
+checkpoint_new_now (const char *name)
+{
+  const guint64 now = (guint64) g_get_real_time () / G_USEC_PER_SEC;
+  g_autofree char *by_time = g_strdup_printf ("%" G_GUINT64_FORMAT, now);
+  Checkpoint *checkpoint = checkpoint_new (name ? name : by_time);
+
+  checkpoint->has_creation_time = true;
+  checkpoint->creation_time = now;
+  return checkpoint;
+}
+
 void
 checkpoint_free (Checkpoint *checkpoint)
 {

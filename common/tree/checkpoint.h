@@ -80,6 +80,11 @@ typedef enum {
   CHECKPOINT_PARSE_WHOLE_DOMAIN = 1 << 0, /* build a tree of all of <domain>;
                                            * gives the same, but slower (for
                                            * tests) */
+  CHECKPOINT_PARSE_TO_CREATE = 1 << 1,    /* it is to be made: as
+                                           * checkpoint_new_now, with the
+                                           * document's description and disks;
+                                           * what it says of its parent, its
+                                           * time and the guest is ignored */
 } CheckpointParseFlags;
 
 /* Parse a stored <domaincheckpoint> document and apply libvirt's defaults
@@ -88,8 +93,8 @@ typedef enum {
  *
  * text: length bytes of UTF-8, need not end in NUL.
  *
- * Unknown elements and attributes are ignored.  The name is required: only
- * documents not yet stored may lack it.  A document with a DOCTYPE, nested
+ * Unknown elements and attributes are ignored.  The name is required, but for
+ * CHECKPOINT_PARSE_TO_CREATE.  A document with a DOCTYPE, nested
  * too deeply (libxml2's own limit: 256 levels, 2048 from 2.13) or in another
  * encoding than UTF-8 is refused; nothing outside text is ever read.
  *
@@ -118,6 +123,10 @@ char *checkpoint_fill_sizes (const Checkpoint *checkpoint, const char *text,
 /* A new checkpoint that covers no disk, for trees that do not come from XML.
  * name: any string that is not empty, such as a QEMU bitmap name; copied. */
 Checkpoint *checkpoint_new (const char *name);
+
+/* A new checkpoint that is to be made now.  name: NULL: as libvirt has it, the
+ * time in seconds. */
+Checkpoint *checkpoint_new_now (const char *name);
 
 /* Add an entry to checkpoint->disks, which must not have that name.  Copies
  * both; bitmap NULL: not covered.  Returns the entry, borrowed. */
