@@ -45,7 +45,7 @@ jq -e '.checkpoints[] | select(.name == "sunday").sizes[]
 grep "<disk name='vda' checkpoint='bitmap' bitmap='monday' size='131072'/>" document
 "$tool" info monday --qmp=q.sock | grep '^Disks:  *vda, vdb$'
 ! "$tool" parent monday --qmp=q.sock || fail "a parent"
-[ "$("$tool" --complete list --qmp=q.sock --from=m)" = --from=monday ] \
+[ "$("$tool" --complete list --qmp=q.sock --from=m)" = monday ] \
   || fail "not completed"
 
 # ── With documents, whose targets win ──
@@ -63,8 +63,8 @@ cat >tree/monday.xml <<END
 </domaincheckpoint>
 END
 "$tool" show monday --qmp=q.sock --tree=tree --size >document
-grep "name='vdx'.* size='131072'" document
-grep "name='vda'.* size='65536'" document
+grep 'name="vdx".* size="131072"' document
+grep 'name="vda".* size="65536"' document
 
 # ── Nothing was changed ──
 qemu_state q | diff -u before - || fail "looking has changed something"

@@ -42,36 +42,30 @@ need_documents (const Apart *self, GError **error)
   return error_advise (error, REMEDY_NAME_TREE, NULL);
 }
 
-/* A guest that stays frozen hangs, so that is never left unsaid. */
+/* still_frozen: why the guest hangs, which is never left unsaid, and yet no reason
+ * to leave the checkpoint half made.
+ */
 static bool
-apply_frozen (Bitmaps *bitmaps, const GPtrArray *changes, GError **error)
+apply_frozen (Bitmaps *bitmaps, const GPtrArray *changes,
+              GError **still_frozen, GError **error)
 {
-  g_autoptr (GError) why = NULL;
-
   if (!bitmaps->ops->freeze)
     return error_set (error, ENOTSUP, "there are no file systems to freeze, as "
                       "no guest runs");
   if (!bitmaps->ops->freeze (bitmaps, error))
     return false;
   const bool done = bitmaps->ops->apply (bitmaps, changes, error);
-  if (bitmaps->ops->thaw (bitmaps, &why))
-    return done;
-  if (!done)
-    g_prefix_error (error, "the guest's file systems are still frozen (%s), "
-                    "and: ", why->message);
-  else {
-    g_prefix_error (&why, "the checkpoint's bitmaps are made, but the guest's "
-                    "file systems are still frozen: ");
-    g_propagate_error (error, g_steal_pointer (&why));
-  }
-  return false;
+  if (!bitmaps->ops->thaw (bitmaps, still_frozen) && !done)
+    g_prefix_error (error, "%s.  And no checkpoint was made: ",
+                    (*still_frozen)->message);
+  return done;
 }
 
 static bool
 apply (Bitmaps *bitmaps, const GPtrArray *changes, bool frozen,
-       GError **error)
+       GError **still_frozen, GError **error)
 {
-  return frozen ? apply_frozen (bitmaps, changes, error)
+  return frozen ? apply_frozen (bitmaps, changes, still_frozen, error)
     : bitmaps->ops->apply (bitmaps, changes, error);
 }
 
@@ -99,6 +93,7 @@ apart_create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
 {
   Apart *self = (Apart *) record;
   Documents *documents = flags.no_document ? NULL : self->documents;
+  g_autoptr (GError) still_frozen = NULL;
 
   if (!need_bitmaps (self, error)
       || (documents && documents->ops->fits
@@ -111,11 +106,15 @@ apart_create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
   if (changes->len == 0)
     return error_set (error, EINVAL, "checkpoint %s covers no disk",
                       checkpoint->name);
-  if (!apply (self->bitmaps, changes, flags.quiesce, error))
+  if (!apply (self->bitmaps, changes, flags.quiesce, &still_frozen, error))
     return false;
   if (!documents
       || documents->ops->put (documents, checkpoint, NULL, 0, error))
-    return true;
+    return !still_frozen
+      || error_set (error, still_frozen->code, "%s.  Checkpoint %s is made",
+                    still_frozen->message, checkpoint->name);
+  if (still_frozen)
+    g_prefix_error (error, "%s.  And: ", still_frozen->message);
   take_back (self->bitmaps, changes, error);
   return false;
 }

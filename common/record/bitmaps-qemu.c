@@ -22,6 +22,8 @@ typedef struct {
   const Reporter *reporter;     /* borrowed */
   NbdLife *life;
   Monitor *monitor;
+  GPtrArray *seen;              /* of Disk, as they are after what we changed;
+                                 * NULL: as in bitmaps */
   char *agent_path;
   Agent *agent;                 /* NULL: nothing is frozen */
 } QemuBitmaps;
@@ -31,8 +33,7 @@ typedef struct {
 static bool
 is_same_layer (const Layer *a, const Layer *b)
 {
-  if (g_strcmp0 (a->node, b->node) != 0 || a->read_only != b->read_only
-      || a->size != b->size || a->bitmaps->len != b->bitmaps->len)
+  if (a->read_only != b->read_only || a->size != b->size || a->bitmaps->len != b->bitmaps->len)
     return false;
   for (guint i = 0; i < a->bitmaps->len; i++) {
     const Bitmap *one = g_ptr_array_index (a->bitmaps, i);
@@ -47,21 +48,30 @@ is_same_layer (const Layer *a, const Layer *b)
 static bool
 is_same_disk (const Disk *a, const Disk *b)
 {
-  if (a->layers->len != b->layers->len)
-    return false;
   for (guint i = 0; i < a->layers->len; i++)
     if (!is_same_layer (disk_layer (a, i), disk_layer (b, i)))
       return false;
   return true;
 }
 
-/* The same disk as it is now, or NULL. */
-static const Disk *
-disk_now (const Disk *disk, const GPtrArray *now)
+static bool
+has_same_nodes (const Disk *a, const Disk *b)
 {
-  for (guint i = 0; i < now->len; i++)
-    if (is_same_disk (disk, g_ptr_array_index (now, i)))
-      return g_ptr_array_index (now, i);
+  if (a->layers->len != b->layers->len)
+    return false;
+  for (guint i = 0; i < a->layers->len; i++)
+    if (g_strcmp0 (disk_layer (a, i)->node, disk_layer (b, i)->node) != 0)
+      return false;
+  return true;
+}
+
+/* The disk that stands on the same nodes, or NULL. */
+static const Disk *
+find_disk (const GPtrArray *disks, const Disk *disk)
+{
+  for (guint i = 0; i < disks->len; i++)
+    if (has_same_nodes (disk, g_ptr_array_index (disks, i)))
+      return g_ptr_array_index (disks, i);
   return NULL;
 }
 
@@ -81,12 +91,15 @@ check_bitmap (const Disk *disk, const Disk *now, guint layer, const char *name,
 }
 
 static bool
-check_change (const BitmapChange *change, const GPtrArray *now, GError **error)
+check_change (const QemuBitmaps *self, const BitmapChange *change,
+              const GPtrArray *now, GError **error)
 {
   const Disk *disk = change->disk;
-  const Disk *found = disk_now (disk, now);
+  const Disk *seen = find_disk (self->seen ? self->seen : self->bitmaps.disks,
+                                disk);
+  const Disk *found = find_disk (now, disk);
 
-  if (!found)
+  if (!seen || !found || !is_same_disk (seen, found))
     return error_set (error, EAGAIN, "disk %s: its images or bitmaps have "
                       "changed since they were looked at, by a snapshot or by "
                       "another program; nothing was changed, try again",
@@ -108,7 +121,7 @@ check_unchanged (const QemuBitmaps *self, const GPtrArray *changes,
   g_autoptr (GPtrArray) now = guest_disks_look (self->monitor, error);
 
   for (guint i = 0; now && i < changes->len; i++)
-    if (!check_change (g_ptr_array_index (changes, i), now, error))
+    if (!check_change (self, g_ptr_array_index (changes, i), now, error))
       return false;
   return now != NULL;
 }
@@ -182,6 +195,9 @@ qemu_apply (Bitmaps *bitmaps, const GPtrArray *changes, GError **error)
                                           node_name, NULL, &why);
   if (!reopen_read_only (reopened, &left))
     reporter_warn_error (self->reporter, left);
+  g_clear_pointer (&self->seen, g_ptr_array_unref);
+  if (ok)
+    self->seen = guest_disks_look (self->monitor, NULL);
   return ok || refuse_transaction (why, error);
 }
 
@@ -222,6 +238,7 @@ qemu_free (Bitmaps *bitmaps)
   monitor_free (self->monitor);
   nbd_life_free (self->life);
   g_clear_pointer (&self->bitmaps.disks, g_ptr_array_unref);
+  g_clear_pointer (&self->seen, g_ptr_array_unref);
   g_free (self->agent_path);
   g_free (self);
 }
