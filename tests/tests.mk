@@ -137,6 +137,8 @@ script_tests = \
 	tests/test-tool-killed.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
+	tests/test-tool-qmp.sh \
+	tests/test-tool-qmp-refuses.sh \
 	tests/test-tool-manual.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-show.sh \
