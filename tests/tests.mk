@@ -133,6 +133,7 @@ script_tests = \
 	tests/test-shared-map.sh \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
+	tests/test-tool-create.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed.sh \
 	tests/test-tool-libvirt.sh \

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "tool/change.h"
 #include "tool/json-print.h"
+#include "tree/schema.h"
 
 /* As virsh has it: ",," is a comma that parts nothing. */
 static GPtrArray *
@@ -108,8 +109,9 @@ from_document (const Options *options, GError **error)
                        ? "the name" : options->disks->len > 0 ? "--disk"
                        : "--description");
   g_autofree char *text = change_read (options->xml, &length, error);
-  Checkpoint *checkpoint = text ? checkpoint_parse (
-    text, length, CHECKPOINT_PARSE_TO_CREATE, error) : NULL;
+  Checkpoint *checkpoint = text && schema_check (text, length, error)
+    ? checkpoint_parse (text, length, CHECKPOINT_PARSE_TO_CREATE, error)
+    : NULL;
   if (text && !checkpoint)
     g_prefix_error (error, "%s: ", options->xml);
   return checkpoint;

@@ -14,6 +14,7 @@
 #include "record/redefine.h"
 #include "tool/change.h"
 #include "tool/json-print.h"
+#include "tree/schema.h"
 
 typedef struct {
   const char *path;
@@ -56,8 +57,9 @@ read_document (Documents *documents, const char *path, GError **error)
   if (!document->text)
     return false;
   Checkpoint *checkpoint
-    = checkpoint_parse (document->text, document->length,
-                        CHECKPOINT_PARSE_DEFAULT, error);
+    = schema_check (document->text, document->length, error)
+    ? checkpoint_parse (document->text, document->length,
+                        CHECKPOINT_PARSE_DEFAULT, error) : NULL;
   if (!checkpoint) {
     g_prefix_error (error, "%s: ", path);
     return false;

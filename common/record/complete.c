@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
-#include "parts/parts.h"
+#include "record/plan.h"
 #include "record/record.h"
 #include "source/source.h"
 
@@ -120,8 +120,8 @@ add_others (const Record *record, Checkpoint *checkpoint, bool all,
     const Disk *disk = g_ptr_array_index (record->disks, i);
     if (checkpoint_disk (checkpoint, disk->target))
       continue;
-    if (all && !parts_can_record (disk, error))
-      return error_advise (error, REMEDY_COVER_OTHERS, disk->target, NULL);
+    if (all && !plan_can_record (disk, error))
+      return false;
     checkpoint_add_disk (checkpoint, disk->target,
                          all ? checkpoint->name : NULL);
   }

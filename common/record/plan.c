@@ -15,6 +15,19 @@
 #include "record/plan.h"
 #include "record/plan-model.h"
 
+bool
+plan_can_record (const Disk *disk, GError **error)
+{
+  const Layer *top = disk_layer (disk, 0);
+
+  if (parts_can_record (disk, NULL))
+    return true;
+  error_set (error, ENOTSUP, "checkpoint for disk %s unsupported for storage "
+             "type %s: only qcow2 holds dirty bitmaps, and %s is none",
+             disk->target, top->format ? top->format : "unknown", top->path);
+  return error_advise (error, REMEDY_COVER_OTHERS, disk->target, NULL);
+}
+
 static bool
 check_free (const Disk *disk, const char *name, GError **error)
 {
@@ -41,7 +54,7 @@ plan_create (const GPtrArray *disks, const Checkpoint *checkpoint,
     const char *name = checkpoint_bitmap (checkpoint, disk->target);
     if (!name)
       continue;
-    if (!parts_can_record (disk, error) || !check_free (disk, name, error))
+    if (!plan_can_record (disk, error) || !check_free (disk, name, error))
       return NULL;
     bitmap_changes_add (changes, BITMAP_ADD, disk, 0, name)->recording = true;
   }

@@ -9,6 +9,9 @@
 #include "record/change.h"
 #include "record/record.h"
 
+/* Can the disk's top image hold bitmaps?  ENOTSUP if not. */
+bool plan_can_record (const Disk *disk, GError **error);
+
 /* A bitmap on top of each disk that the checkpoint covers.  EEXIST: a layer has
  * one of that name already, of which no checkpoint is known.
  */
