@@ -337,8 +337,49 @@ type_it ()
   }
   export -f nbdkit
   export plugin filter
-  bounded bash -c "$1" </dev/null
+  PATH=$builddir/tool:$PATH bounded bash -c "$1" </dev/null
 )
+
+# finds CODE ARGS…: qemu-checkpoint check finds that, among what is in found.json.
+# $command is what it prints to mend it, if anything.
+finds ()
+{
+  local code=$1 status=0
+  shift
+  bounded "$tool" check --json "$@" >found.json || status=$?
+  jq -e --arg code "$code" '.findings[] | select(.code == $code)' found.json \
+    >found || fail "no $code: $(cat found.json)"
+  cat found
+  command=$(jq -rs '.[0].command // ""' found)
+  checked=$status
+}
+
+# finds_none CODE ARGS…: not any more.
+finds_none ()
+{
+  local code=$1
+  shift
+  bounded "$tool" check --json "$@" >found.json || :
+  ! jq -e --arg code "$code" '.findings[] | select(.code == $code)' found.json \
+    || fail "$code is still found"
+}
+
+# mends CODE ARGS…: what is printed against it is typed, and it is found no more.
+mends ()
+{
+  finds "$@"
+  [ -n "$command" ] || fail "nothing to type against $1"
+  type_it "$command" || fail "it fails: $command"
+  finds_none "$@"
+}
+
+# is_ok ARGS…: nothing is wrong.
+is_ok ()
+{
+  bounded "$tool" check "$@" >found || fail "check $*: $(cat found)"
+  head -n 1 found
+  grep -q '^CHECKPOINTS OK - ' found || fail "its first line: $(cat found)"
+}
 
 # guest_disk FILE [SIZE]: a qcow2 disk with data in it.
 guest_disk ()

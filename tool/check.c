@@ -224,10 +224,12 @@ static CheckResult *
 run (const Options *options, GError **error)
 {
   g_autofree char *whose = whose_text (options);
+  g_autofree char *bitmaps = whose_bitmaps_text (options);
   g_autofree char *tree
     = options->tree ? g_canonicalize_filename (options->tree, NULL) : NULL;
   const CheckRequest request = {
-    .request = &options->request, .tree = tree, .whose = whose,
+    .request = &options->request, .tree = tree,
+    .whose = whose, .whose_bitmaps = bitmaps,
     .reporter = &tool_reporter,
   };
   g_autoptr (GHashTable) typed

@@ -35,8 +35,8 @@ add_words (GString *text, const char *option, const GPtrArray *words)
   }
 }
 
-char *
-whose_text (const Options *options)
+static char *
+text_of (const Options *options, bool with_tree)
 {
   const SourceRequest *request = &options->request;
   GString *text = g_string_new (NULL);
@@ -49,9 +49,9 @@ whose_text (const Options *options)
     add (text, "libvirt", NULL, request->libvirt);
   if (request->qmp)
     add_path (text, "qmp", request->qmp);
-  if (request->domain)
+  if (request->domain && (with_tree || request->libvirt))
     add (text, "domain", NULL, request->domain);
-  if (options->tree && !request->libvirt)
+  if (with_tree && options->tree && !request->libvirt)
     add_path (text, "tree", options->tree);
   add_words (text, "format", request->formats);
   for (guint i = 0; i < request->backing_formats->len; i++) {
@@ -62,4 +62,16 @@ whose_text (const Options *options)
     add (text, "backing", NULL, g_ptr_array_index (request->backings, i));
   add_words (text, "secret", request->secrets);
   return g_string_free (text, FALSE);
+}
+
+char *
+whose_text (const Options *options)
+{
+  return text_of (options, true);
+}
+
+char *
+whose_bitmaps_text (const Options *options)
+{
+  return text_of (options, false);
 }

@@ -11,3 +11,6 @@
  * string; g_free ().
  */
 char *whose_text (const Options *options);
+
+/* The same without documents: each bitmap is a checkpoint. */
+char *whose_bitmaps_text (const Options *options);

@@ -28,6 +28,14 @@
 /* Somebody may have filled /tmp with names. */
 #define NAMES_MAX 100000
 
+const char *
+own_folder_place (void)
+{
+  const char *runtime = g_getenv ("XDG_RUNTIME_DIR");
+
+  return geteuid () == 0 ? "/run" : runtime ? runtime : g_get_tmp_dir ();
+}
+
 char *
 own_folder_name (void)
 {

@@ -23,6 +23,9 @@ typedef struct {
 
 #define OWN_FOLDER_INIT { NULL, -1 }
 
+/* Where they are, unless it is said otherwise.  Borrowed. */
+const char *own_folder_place (void);
+
 /* A new name that nothing has yet; g_free (). */
 char *own_folder_name (void);
 

@@ -66,15 +66,21 @@ image_is_version_2 (const char *path)
   return fd >= 0 && header.version == 2;
 }
 
-bool
-image_has_bitmap (const char *path, const char *bitmap)
+GPtrArray *
+image_bitmap_names (const char *path)
 {
   g_auto (Qcow2Header) header = { 0 };
   int unseen;
   auto_fd fd = open_qcow2 (path, &header, &unseen);
-  g_autoptr (GPtrArray) names
-    = fd >= 0 && header.bitmaps && !header.void_bitmaps
+
+  return fd >= 0 && header.bitmaps && !header.void_bitmaps
     ? qcow2_bitmap_names (fd, &header) : NULL;
+}
+
+bool
+image_has_bitmap (const char *path, const char *bitmap)
+{
+  g_autoptr (GPtrArray) names = image_bitmap_names (path);
 
   return names && !disk_names_lack (names, bitmap);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <glib.h>
 
 /* These lock nothing: of a running guest's image they tell what was there when
  * QEMU opened it.  The first two are false if it cannot be looked at.
@@ -14,6 +15,8 @@
 bool image_is_version_2 (const char *path);
 /* True if it has a bitmap of that name. */
 bool image_has_bitmap (const char *path, const char *bitmap);
+/* What its bitmaps are called (char *); NULL: none can be told. */
+GPtrArray *image_bitmap_names (const char *path);
 /* Why its bitmap of that name says nothing any more (static), by its
  * header.  NULL if the bitmap is good, if there is none, or if the image cannot
  * be looked at: *unseen is the errno then, else 0.  needed: to have none is a

@@ -20,26 +20,38 @@ telling_say (Telling *telling, guint kind, const char *first,
   return !telling->is_over;
 }
 
-void
-telling_say_failed (Telling *telling, const GError *error)
+bool
+telling_send_error (int fd, guint kind, const GError *error)
 {
   const char *const *words;
   const Remedy remedy = error_remedy (error, &words);
   g_autofree char *number = g_strdup_printf ("%d", error->code);
   g_autofree char *advice = g_strdup_printf ("%d", (int) remedy);
-  const char *const texts[]
-    = { number, error->message, advice, words[0], words[1], words[2], NULL };
+  g_autofree char *reason = g_strdup_printf ("%d", (int) error_reason (error));
+  const char *texts[] = { number, error->message, advice, "", "", "", reason,
+                          NULL };
 
-  telling->is_over |= !message_send (telling->fd, KEEPER_FAILED, texts);
+  for (guint i = 0; words[i]; i++)
+    texts[3 + i] = words[i];
+  return message_send (fd, kind, texts);
+}
+
+void
+telling_say_failed (Telling *telling, const GError *error)
+{
+  telling->is_over |= !telling_send_error (telling->fd, KEEPER_FAILED, error);
 }
 
 bool
 telling_take_failed (const Message *message, GError **error)
 {
   const int remedy = atoi (message_text (message, 2));
+  const int reason = atoi (message_text (message, 6));
 
   error_set (error, atoi (message_text (message, 0)), "%s",
              message_text (message, 1));
+  if (reason > 0 && reason < REASON_COUNT)
+    error_sort (error, (Reason) reason, NULL);
   return error_advise (error, remedy > 0 && remedy < REMEDY_COUNT
                        ? (Remedy) remedy : REMEDY_NONE,
                        message_text (message, 3), message_text (message, 4),

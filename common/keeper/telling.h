@@ -26,7 +26,7 @@ enum {
   KEEPER_LET_GO,                /* ID */
   KEEPER_CALM,                  /* none negotiates any more, or will */
   /* from the keeper */
-  KEEPER_FAILED,                /* errno, message, remedy, its words */
+  KEEPER_FAILED,                /* errno, message, remedy, its words, reason */
   KEEPER_CHECKPOINT,            /* document */
   KEEPER_GUEST,                 /* document, host, connection, privileged, then
                                  * target and size of each disk */
@@ -42,6 +42,8 @@ enum {
   KEEPER_DOCUMENT,              /* as asked for with KEEPER_LOOK; before
                                  * KEEPER_GUEST */
   KEEPER_CHANGING,              /* a part of it is done, and more is to come */
+  KEEPER_JOB,                   /* of another, as KEEPER_FAILED; before
+                                 * KEEPER_GUEST */
   KEEPER_CHANGED,
 };
 
@@ -78,6 +80,9 @@ telling_is_lost (const Telling *telling)
 bool telling_say (Telling *telling, guint kind, const char *first,
                   const char *second);
 void telling_say_failed (Telling *telling, const GError *error);
+
+/* The same of something that is no failure; false if the server is gone. */
+bool telling_send_error (int fd, guint kind, const GError *error);
 
 /* For the server: what that told.  Returns false. */
 bool telling_take_failed (const Message *message, GError **error);

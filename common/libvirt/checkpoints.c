@@ -21,6 +21,7 @@
 
 typedef struct {
   const Hypervisor *hypervisor;
+  guint flags;
   virDomainCheckpointPtr *all;  /* of this part */
   int count;
   gint next;                    /* atomic */
@@ -39,7 +40,7 @@ read_next (gpointer data)
 
   while ((i = g_atomic_int_add (&reading->next, 1)) < reading->count) {
     reading->documents[i]
-      = virDomainCheckpointGetXMLDesc (reading->all[i], 0);
+      = virDomainCheckpointGetXMLDesc (reading->all[i], reading->flags);
     if (!reading->documents[i]
         && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_CHECKPOINT)
       hypervisor_error (&reading->failures[i],
@@ -82,8 +83,8 @@ heed_part (Reading *reading, CheckpointHeed heed, int fd, GError **error)
 }
 
 bool
-hypervisor_checkpoints (const Hypervisor *hypervisor, CheckpointHeed heed,
-                        int fd, GError **error)
+hypervisor_checkpoints (const Hypervisor *hypervisor, guint flags,
+                        CheckpointHeed heed, int fd, GError **error)
 {
   virDomainCheckpointPtr *all = NULL;
   const int count
@@ -93,7 +94,7 @@ hypervisor_checkpoints (const Hypervisor *hypervisor, CheckpointHeed heed,
                          hypervisor->domain_name);
 
   for (int begin = 0; ok && begin < count; begin += PART) {
-    Reading reading = { .hypervisor = hypervisor, .all = all + begin,
+    Reading reading = { .hypervisor = hypervisor, .flags = flags, .all = all + begin,
                         .count = MIN (PART, count - begin) };
     read_part (&reading);
     ok = heed_part (&reading, heed, fd, error);

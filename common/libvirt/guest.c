@@ -29,6 +29,7 @@ guest_look_clear (GuestLook *look)
   g_clear_pointer (&look->volumes, g_ptr_array_unref);
   g_clear_pointer (&look->skipped, g_ptr_array_unref);
   g_clear_pointer (&look->document, g_free);
+  g_clear_error (&look->job);
 }
 
 static void
@@ -125,7 +126,8 @@ ask_to_look (Keeper *keeper, const GuestQuestion *question, GError **error)
     question->checkpoint ? question->checkpoint : "",
     question->no_domain ? "1" : "", question->size ? "1" : "",
     question->security_info ? "1" : "",
-    question->no_checkpoints ? "1" : "", NULL,
+    question->no_checkpoints ? "1" : "", question->examine ? "1" : "",
+    question->socket_dir ? question->socket_dir : "", NULL,
   };
 
   return keeper_ask (keeper, KEEPER_LOOK, texts, error);
@@ -162,6 +164,8 @@ guest_look_at (Keeper *keeper, const GuestQuestion *question,
       add_checkpoint (look, domain, message_text (&message, 0));
     if (message.kind == KEEPER_VOLUME)
       add_volume (look, &message);
+    if (message.kind == KEEPER_JOB)
+      telling_take_failed (&message, &look->job);
     if (message.kind == KEEPER_DOCUMENT)
       look->document = g_strdup (message_text (&message, 0));
   }

@@ -27,6 +27,9 @@ typedef struct {
                                  * merges bitmaps for that */
   bool security_info;           /* with passwords; needs writable */
   bool no_checkpoints;          /* none is told of */
+  bool examine;                 /* which job runs; and if none does, of each
+                                 * checkpoint what is dirty */
+  const char *socket_dir;       /* where our jobs have theirs, to examine */
 } GuestQuestion;
 
 /* What libvirt says of a guest. */
@@ -45,6 +48,8 @@ typedef struct {
   GPtrArray *skipped;           /* of char *: documents left out, and why */
   char *document;               /* the one that was asked for; NULL: there is
                                  * no such checkpoint */
+  GError *job;                  /* no backup can begin, for a job runs
+                                 * (REASON_JOB_…); NULL: none, or not examined */
 } GuestLook;
 
 void guest_look_clear (GuestLook *look);

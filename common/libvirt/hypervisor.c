@@ -279,6 +279,54 @@ tell_document (const Hypervisor *hypervisor, int fd, const Message *message,
   return tell (fd, KEEPER_DOCUMENT, texts, error);
 }
 
+/* QEMU's user, to whom our folders may belong. */
+static uid_t
+qemu_user (virDomainPtr domain)
+{
+  g_autofree char *xml = virDomainGetXMLDesc (domain, 0);
+  g_autoptr (Guest) guest = xml ? guest_parse (xml, strlen (xml), NULL) : NULL;
+
+  return guest && guest->owner_known ? guest->owner : geteuid ();
+}
+
+/* True if none runs, as far as is known, so that QEMU can be asked for sizes. */
+static bool
+tell_job (const Hypervisor *hypervisor, int fd, const Message *message,
+          GError **error)
+{
+  virDomainJobInfo info;
+
+  if (owner_look (hypervisor, message_text (message, LOOK_SOCKET_DIR),
+                  qemu_user (hypervisor->domain), error)) {
+    if (virDomainGetJobInfo (hypervisor->domain, &info) < 0
+        || info.type == VIR_DOMAIN_JOB_NONE)
+      return true;
+    error_set (error, EBUSY, "guest %s has a job that is no backup (a "
+               "migration, or its state is saved)", hypervisor->domain_name);
+    error_sort (error, REASON_JOB_OTHER, NULL);
+  }
+  alarm (LOOK_LIMIT_S);
+  telling_send_error (fd, KEEPER_JOB, *error);
+  g_clear_error (error);
+  return false;
+}
+
+static bool
+tell_checkpoints (const Hypervisor *hypervisor, int fd,
+                  const Message *message, GError **error)
+{
+  guint flags = 0;
+
+  if (*message_text (message, LOOK_NO_CHECKPOINTS))
+    return true;
+  if (*message_text (message, LOOK_EXAMINE)
+      && virDomainIsActive (hypervisor->domain) == 1
+      && tell_job (hypervisor, fd, message, error))
+    flags = VIR_DOMAIN_CHECKPOINT_XML_SIZE;
+  return hypervisor_checkpoints (hypervisor, flags, tell_checkpoint, fd,
+                                 error);
+}
+
 bool
 hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
                  GError **error)
@@ -292,8 +340,7 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
   hypervisor->connection
     = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
   return hypervisor->connection && find_guest (hypervisor, domain, error)
-    && (*message_text (message, LOOK_NO_CHECKPOINTS)
-        || hypervisor_checkpoints (hypervisor, tell_checkpoint, fd, error))
+    && tell_checkpoints (hypervisor, fd, message, error)
     && tell_document (hypervisor, fd, message, error)
     && tell_guest (hypervisor, !writable, fd, error);
 }

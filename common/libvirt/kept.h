@@ -19,7 +19,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomainCheckpoint, virDomainCheckpointFree)
 enum {
   LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS,
   LOOK_CHECKPOINT = LOOK_TEXTS, LOOK_NO_DOMAIN, LOOK_SIZE, LOOK_SECURITY_INFO,
-  LOOK_NO_CHECKPOINTS
+  LOOK_NO_CHECKPOINTS, LOOK_EXAMINE, LOOK_SOCKET_DIR
 };
 
 /* Texts of KEEPER_BEGIN. */
@@ -98,10 +98,11 @@ bool hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
                       GError **error);
 
 /* Have each of the guest's checkpoint documents heeded, with fd, in no order that
- * means anything.  False with an error: not all can be had, or heed said so.
+ * means anything.  flags: of virDomainCheckpointGetXMLDesc.  False with an error:
+ * not all can be had, or heed said so.
  */
 typedef bool (*CheckpointHeed) (int fd, const char *document, GError **error);
-bool hypervisor_checkpoints (const Hypervisor *hypervisor,
+bool hypervisor_checkpoints (const Hypervisor *hypervisor, guint flags,
                              CheckpointHeed heed, int fd, GError **error);
 
 /* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
@@ -143,6 +144,10 @@ bool hypervisor_guest_answers (const Hypervisor *hypervisor);
  */
 bool owner_clear_way (const Hypervisor *hypervisor, const char *folder,
                       bool take_over, uid_t qemu_user, GError **error);
+
+/* The same without ending anything: false (EBUSY) if there is a job. */
+bool owner_look (const Hypervisor *hypervisor, const char *socket_dir,
+                 uid_t qemu_user, GError **error);
 
 /* Abort the job that bears the mark; true if there is none (any more).
  * Waits for JOB_GONE_MS at most.

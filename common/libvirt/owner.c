@@ -180,29 +180,31 @@ refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
                       "our servers (or one that libvirt did not answer is "
                       "still ending its job), which holds %s; wait until it "
                       "has ended", hypervisor->domain_name, folder)
+      || error_sort (error, REASON_JOB_SERVED, folder)
       || error_advise (error, REMEDY_SEE_OTHERS, NULL);
   if (owner == OWNER_UNKNOWN)
     return error_set (error, EBUSY, "guest %s has a backup job of one of our "
                       "servers that cannot be looked at from here (%s: %s), "
                       "so it may be alive; wait until it has ended, or if it "
                       "was killed: %s", hypervisor->domain_name, folder,
-                      claim->why, command);
+                      claim->why, command)
+      || error_sort (error, REASON_JOB_UNKNOWN, folder);
   error_set (error, EBUSY, "guest %s has a backup job that one of our servers "
              "left behind when it was killed", hypervisor->domain_name);
+  error_sort (error, REASON_JOB_LEFT, folder);
   return error_advise (error, REMEDY_TAKE_OVER, command, folder, NULL);
 }
 
 /* A job that is there already: take it over, or say whose it is. */
-bool
-owner_clear_way (const Hypervisor *hypervisor, const char *folder,
-                 bool take_over, uid_t qemu_user, GError **error)
+static bool
+clear_way (const Hypervisor *hypervisor, const char *socket_dir,
+           bool take_over, uid_t qemu_user, GError **error)
 {
   g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
 
   if (!xml)                     /* what else is wrong, beginning will tell */
     return true;
   g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
-  g_autofree char *socket_dir = g_path_get_dirname (folder);
   g_auto (Claim) claim = { .fd = -1 };
   read_claim (&claim, backup, socket_dir);
   if (!claim.mark) {
@@ -210,7 +212,8 @@ owner_clear_way (const Hypervisor *hypervisor, const char *folder,
       = hypervisor_virsh (hypervisor, "domjobinfo", NULL);
     return error_set (error, EBUSY, "guest %s has a backup job of another "
                       "program; wait until it has ended; to see, type %s",
-                      hypervisor->domain_name, command);
+                      hypervisor->domain_name, command)
+      || error_sort (error, REASON_JOB_OTHER, NULL);
   }
   const Owner owner = owner_of (&claim, socket_dir, qemu_user);
   if (owner != OWNER_DEAD || !take_over)
@@ -221,4 +224,20 @@ owner_clear_way (const Hypervisor *hypervisor, const char *folder,
     = { g_steal_pointer (&claim.folder), g_steal_fd (&claim.fd) };
   own_folder_remove (&dead);
   return true;
+}
+
+bool
+owner_clear_way (const Hypervisor *hypervisor, const char *folder,
+                 bool take_over, uid_t qemu_user, GError **error)
+{
+  g_autofree char *socket_dir = g_path_get_dirname (folder);
+
+  return clear_way (hypervisor, socket_dir, take_over, qemu_user, error);
+}
+
+bool
+owner_look (const Hypervisor *hypervisor, const char *socket_dir,
+            uid_t qemu_user, GError **error)
+{
+  return clear_way (hypervisor, socket_dir, false, qemu_user, error);
 }

@@ -59,7 +59,7 @@ add_temporary (Check *check, const Disk *disk, const char *name)
   finding->why = g_strdup_printf ("disk %s has the bitmap %s, as libvirt calls "
                                   "those of a job, and no job runs",
                                   disk->target, name);
-  finding->command = parts_removal (disk, name);
+  finding->command = mend_bitmap (check, disk, name);
   finding->is_safe = check->has_documents || name[0] == 'l';
   check_add (check, finding);
 }
@@ -81,7 +81,7 @@ add_useless (Check *check, const Disk *disk, const char *name,
   finding->why = g_strdup_printf ("no checkpoint %s is known, and %s", name,
                                   why->message);
   finding->command = reason == REASON_VOID ? parts_void_removal (disk)
-    : parts_removal (disk, name);
+    : mend_bitmap (check, disk, name);
   finding->is_safe = !ends && reason != REASON_NONE;
   check_add (check, finding);
 }

@@ -15,6 +15,7 @@ typedef struct {
   const Forest *forest;         /* what is known of checkpoints */
   Forest *loaded;               /* the same, if it is not the source's */
   bool has_documents;           /* not bitmaps alone */
+  bool runs;                    /* QEMU has the disks */
   Source *source;               /* NULL: disks are not looked at */
   Catalogue *catalogue;
   GHashTable *unseen;           /* targets that could not be looked at */
@@ -69,12 +70,14 @@ void check_tree (Check *check);
 
 /* Files in the folder of documents. */
 void check_documents (Check *check, const GPtrArray *skipped);
-/* What a killed backup left beside disks, and where its sockets were. */
-void check_left (Check *check);
+/* What a killed backup left beside the disk at that path. */
+void check_scratch (Check *check, const char *path);
+/* And where its sockets were. */
+void check_folders (Check *check);
 
 /* ── check-guest.c ── */
 
-/* A guest of libvirt's that runs.  *running: else nothing was found. */
+/* A guest of libvirt's.  *running: else nothing of it was looked at. */
 bool check_guest (Check *check, bool *running, GError **error);
 
 /* ── check-mend.c: what to type, new strings; g_free () ── */
@@ -84,6 +87,8 @@ bool check_guest (Check *check, bool *running, GError **error);
  */
 char *mend_record (const Check *check, const Disk *disk, const char *target,
                    const Checkpoint *checkpoint, bool *is_safe);
+/* Remove the disk's bitmap of that name; NULL: that cannot be typed. */
+char *mend_bitmap (const Check *check, const Disk *disk, const char *bitmap);
 /* Delete it, bitmaps and all. */
 char *mend_delete (const Check *check, const char *checkpoint);
 /* Change its document, by this program of sed -z. */

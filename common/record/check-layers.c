@@ -32,7 +32,7 @@ look_at_size (Check *check, const DiskView *view, const Layer *layer)
     "the bitmap in %s is of a disk of %" G_GUINT64_FORMAT " bytes, and %s has "
     "%" G_GUINT64_FORMAT ", so QEMU cannot unite them", layer->path,
     layer->size, top->path, top->size);
-  if (layer->size < top->size) {
+  if (layer->size < top->size && !check->runs) {
     g_autofree char *word = error_shell_word (layer->path);
     finding->command = g_strdup_printf (
       "qemu-img resize -f qcow2 %s %" G_GUINT64_FORMAT, word, top->size);

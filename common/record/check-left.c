@@ -5,15 +5,16 @@
  */
 #include <config.h>
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/own-folder.h"
 #include "image/image-file.h"
 #include "record/check-internal.h"
 
-/* Sockets' folders are there, unless told otherwise. */
-#define SOCKET_DIR "/run"
 /* How a document is called that is being written. */
 #define BEING_WRITTEN ".xml.new"
 
@@ -44,20 +45,60 @@ why_skipped (const GPtrArray *lines, const char *path)
   return NULL;
 }
 
+/* Is it whole, and the only document of its checkpoint? */
+static bool
+is_loaded (const Check *check, const char *path)
+{
+  const GPtrArray *all = forest_all (check->loaded);
+  bool is = false;
+
+  for (guint i = 0; i < all->len && !is; i++)
+    is = g_strcmp0 (((const Checkpoint *) g_ptr_array_index (all, i))->file,
+                    path) == 0;
+  return is;
+}
+
+static void
+look_at_left (Check *check, const char *path)
+{
+  const bool is_whole = is_loaded (check, path);
+  Finding *finding = finding_of (FINDING_LEFT_DOCUMENT, path,
+                                 is_whole ? "mv --" : "rm --");
+
+  if (is_whole) {
+    g_autofree char *name
+      = g_strndup (path, strlen (path) - strlen (BEING_WRITTEN));
+    g_autofree char *file = g_strconcat (name, ".xml", NULL);
+    g_autofree char *word = error_shell_word (file);
+    g_autofree char *move = finding->command;
+    finding->command = g_strdup_printf ("%s %s", move, word);
+  }
+  finding->why = g_strdup_printf ("%s was being written, and %s", path,
+                                  is_whole ? "is not in its place"
+                                  : "is not needed");
+  finding->is_safe = true;
+  check_add (check, finding);
+}
+
 static void
 look_at_document (Check *check, const char *path, const GPtrArray *skipped)
 {
-  const bool is_left = g_str_has_suffix (path, BEING_WRITTEN);
   const char *why = why_skipped (skipped, path);
 
-  if (!why && !is_left)
+  if (!why)
     return;
-  Finding *finding = finding_of (is_left ? FINDING_LEFT_DOCUMENT
-                                 : FINDING_DOCUMENT, path, "rm --");
-  finding->is_safe = is_left;
-  finding->why = g_strdup_printf ("%s %s", path, is_left
-                                  ? "is what was being written" : why);
+  Finding *finding = finding_of (FINDING_DOCUMENT, path, "rm --");
+  finding->why = g_strdup_printf ("%s %s", path, why);
   check_add (check, finding);
+}
+
+/* Who writes there holds a lock on the folder. */
+static bool
+is_at_rest (const char *path)
+{
+  auto_fd fd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  return fd >= 0 && flock (fd, LOCK_SH | LOCK_NB) == 0;
 }
 
 void
@@ -69,11 +110,15 @@ check_documents (Check *check, const GPtrArray *skipped)
   const char *path
     = inner && g_file_test (inner, G_FILE_TEST_IS_DIR) ? inner : tree;
   g_autoptr (GDir) folder = g_dir_open (path, 0, NULL);
+  const bool at_rest = folder && is_at_rest (path);
   const char *name;
 
   while (folder && (name = g_dir_read_name (folder))) {
     g_autofree char *file = g_build_filename (path, name, NULL);
-    look_at_document (check, file, skipped);
+    if (!g_str_has_suffix (name, BEING_WRITTEN))
+      look_at_document (check, file, skipped);
+    else if (at_rest)
+      look_at_left (check, file);
   }
 }
 
@@ -97,10 +142,10 @@ is_unused (const char *path)
   return file && file->locked;
 }
 
-static void
-look_for_scratch (Check *check, const Disk *disk)
+void
+check_scratch (Check *check, const char *disk)
 {
-  g_autofree char *path = g_path_get_dirname (disk_layer (disk, 0)->path);
+  g_autofree char *path = g_path_get_dirname (disk);
   g_autoptr (GDir) folder
     = *path == '/' ? g_dir_open (path, 0, NULL) : NULL;
   const char *name;
@@ -130,13 +175,7 @@ add_folder (const char *path, void *opaque)
 }
 
 void
-check_left (Check *check)
+check_folders (Check *check)
 {
-  const char *socket_dir = check->asked->request->socket_dir;
-
-  for (guint i = 0; i < check->source->disks->len; i++)
-    look_for_scratch (check, g_ptr_array_index (check->source->disks, i));
-  if (check->asked->request->libvirt)
-    own_folder_visit_dead (socket_dir ? socket_dir : SOCKET_DIR, geteuid (),
-                           add_folder, check);
+  own_folder_visit_dead (own_folder_place (), geteuid (), add_folder, check);
 }

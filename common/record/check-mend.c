@@ -23,12 +23,30 @@ virsh (const Check *check, const char *command, const char *name)
 
 /* What the front end has to say of a checkpoint or file. */
 static char *
+own_command_of (const Check *check, const char *whose, Remedy remedy,
+                const char *name, const char *more)
+{
+  const char *const words[] = { whose, name, more, NULL };
+
+  return remedy_text (check->asked->reporter->remedies, remedy, words);
+}
+
+static char *
 own_command (const Check *check, Remedy remedy, const char *name,
              const char *more)
 {
-  const char *const words[] = { check->asked->whose, name, more, NULL };
+  return own_command_of (check, check->asked->whose, remedy, name, more);
+}
 
-  return remedy_text (check->asked->reporter->remedies, remedy, words);
+/* libvirt's temporary ones are no checkpoints. */
+char *
+mend_bitmap (const Check *check, const Disk *disk, const char *bitmap)
+{
+  if (!check->runs)
+    return parts_removal (disk, bitmap);
+  return g_str_has_prefix (bitmap, "libvirt-tmp-") ? NULL
+    : own_command_of (check, check->asked->whose_bitmaps, REMEDY_TYPE_DELETE,
+                      bitmap, NULL);
 }
 
 char *
@@ -72,7 +90,8 @@ mend_forgotten (const Check *check, const char *checkpoint,
   g_autofree char *text = redefine_document (checkpoint, parent, targets);
   g_autofree char *word = error_shell_word (text);
   g_autofree char *redefine = check->guest
-    ? virsh (check, REDEFINE, "/dev/stdin")
+    ? virsh (check, check->runs ? REDEFINE " --redefine-validate" : REDEFINE,
+             "/dev/stdin")
     : own_command (check, REMEDY_TYPE_REDEFINE, "/dev/stdin", NULL);
   return g_strdup_printf ("printf %%s %s | %s", word, redefine);
 }
@@ -165,7 +184,7 @@ mend_record (const Check *check, const Disk *disk, const char *target,
 
   *is_safe = !strayed;
   if (removal && *removal)
-    return g_steal_pointer (&removal);
+    return mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, target));
   if (disk && is_needed (check, disk, checkpoint))
     return NULL;
   if (!is_of_use (check, target, checkpoint))

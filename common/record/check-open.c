@@ -154,6 +154,14 @@ open_files (Check *check, GError **error)
   return false;
 }
 
+static bool
+open_qemu (Check *check, GError **error)
+{
+  check->runs = true;
+  return inspect (check, &source_qmp_ops, check->asked->request,
+                  g_steal_pointer (&check->loaded), error);
+}
+
 static Forest *
 empty_forest (void)
 {
@@ -217,12 +225,14 @@ check_open (Check *check, GError **error)
     return false;
   check->has_documents = request->libvirt || check->loaded;
   check->forest = check->loaded;
-  if (request->files->len > 0 || !check->loaded) {
+  if (request->files->len > 0 || (!check->loaded && !request->qmp)) {
     ops = source_choose (request, error);
     if (!ops)
       return false;
   }
   if (ops == &source_file_ops && !open_files (check, error))
+    return false;
+  if (request->qmp && !open_qemu (check, error))
     return false;
   if (request->libvirt && !open_guest (check, error))
     return false;

@@ -70,7 +70,8 @@ look_at_branches (Check *check, const GPtrArray *leaves, bool is_branch)
   for (guint i = 0; i < leaves->len; i++)
     finding_add_checkpoint (finding, ((Checkpoint *) g_ptr_array_index (
                                         leaves, i))->name);
-  for (guint i = 0; check->source && i < MIN (leaves->len, NAMES_SHOWN); i++)
+  for (guint i = 0; check->result->views->len > 0
+         && i < MIN (leaves->len, NAMES_SHOWN); i++)
     describe_way (check, g_ptr_array_index (leaves, i), text);
   finding->why = g_string_free (text, FALSE);
   check_add (check, finding);

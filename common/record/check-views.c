@@ -50,11 +50,11 @@ mend_refusal (const Check *check, Finding *finding, const Disk *disk,
                                     &finding->is_safe);
     break;
   case REASON_NO_WAY:
-    finding->command = parts_removal (disk, checkpoint_bitmap (checkpoint,
-                                                               disk->target));
+    finding->command
+      = mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, disk->target));
     break;
   case REASON_VOID:
-    finding->command = parts_void_removal (disk);
+    finding->command = check->runs ? NULL : parts_void_removal (disk);
     finding->is_safe = true;
     break;
   case REASON_OTHER_DISK:

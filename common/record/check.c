@@ -102,8 +102,12 @@ run (Check *check, GError **error)
   if (check->source) {
     check_orphans (check);
     check_void (check);
-    check_left (check);
+    for (guint i = 0; i < check->source->disks->len; i++)
+      check_scratch (check, disk_layer (g_ptr_array_index (
+                                          check->source->disks, i), 0)->path);
   }
+  if (check->asked->request->libvirt)
+    check_folders (check);
   check->result->checkpoints = forest_size (check->forest);
   g_ptr_array_sort (check->result->findings, compare_findings);
   return true;

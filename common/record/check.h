@@ -17,8 +17,9 @@
 typedef struct {
   const SourceRequest *request;
   const char *tree;             /* a folder of documents; NULL: none */
-  const char *whose;            /* how the front end was told of these, to be
-                                 * put in what is typed: quoted */
+  /* How the front end was told of these, to be put in what is typed: quoted */
+  const char *whose;
+  const char *whose_bitmaps;    /* without the documents */
   const Reporter *reporter;
 } CheckRequest;
 

@@ -22,7 +22,6 @@
 #include "source/live-plan.h"
 #include "source/version-2.h"
 
-#define SOCKET_DIR "/run"
 /* Where a remote QEMU listens: libvirt leaves the choice to us. */
 #define FIRST_PORT 10809
 #define PORTS_TRIED 32
@@ -67,9 +66,8 @@ static bool
 choose_socket (LivePlan *plan, GError **error)
 {
   const SourceRequest *request = plan->request;
-  const char *runtime = getenv ("XDG_RUNTIME_DIR");
   const char *folder = request->socket_dir ? request->socket_dir
-    : geteuid () == 0 ? SOCKET_DIR : runtime ? runtime : g_get_tmp_dir ();
+    : own_folder_place ();
 
   plan->folder = g_build_filename (folder, plan->mark, NULL);
   if (plan->look->host)
@@ -220,10 +218,20 @@ check_backing (const LivePlan *plan, const Checkpoint *since,
                         "void (%s), so what was written there since "
                         "checkpoint %s is unknown", target, path, why,
                         since->name)
+        || error_sort (error, REASON_VOID, path)
         || error_advise (error, REMEDY_FULL_BACKUP, ", with a new checkpoint",
                          NULL);
   }
   return true;
+}
+
+bool
+live_plan_records (const LivePlan *plan, const Checkpoint *since,
+                   const char *target, GError **why)
+{
+  return roster_check (plan->roster, since, target, why)
+    && check_backing (plan, since, target, why)
+    && checkpoint_bitmap (since, target);
 }
 
 /* Is there a record of the disk since the checkpoint that can be believed? */
@@ -234,9 +242,10 @@ is_recorded (LivePlan *plan, const Checkpoint *since, GHashTable *broken,
   const GError *why = broken ? g_hash_table_lookup (broken, target) : NULL;
   GError *reason = why ? g_error_copy (why) : NULL;
 
-  if (!reason && roster_check (plan->roster, since, target, &reason)
-      && check_backing (plan, since, target, &reason))
-    return checkpoint_bitmap (since, target) != NULL;
+  if (!reason && live_plan_records (plan, since, target, &reason))
+    return true;
+  if (!reason)
+    return false;
   g_hash_table_insert (plan->useless, g_strdup (target), reason);
   return false;
 }
@@ -293,20 +302,26 @@ refuse_create (const LivePlan *plan, GError **error)
   return error_advise (error, REMEDY_FULL_ALONE, amend, NULL);
 }
 
+void
+live_plan_look (LivePlan *plan, GuestLook *look)
+{
+  plan->look = look;
+  plan->roster = roster_new (!look->host);
+  libvirt_add_chains (plan->roster, look->guest, NULL);
+  roster_learn (plan->roster, look->tree);
+  plan->unseen = g_ptr_array_new_with_free_func (g_free);
+}
+
 bool
 live_plan_make (LivePlan *plan, const SourceRequest *request, GuestLook *look,
                 GHashTable *broken, GError **error)
 {
   plan->request = request;
-  plan->look = look;
+  live_plan_look (plan, look);
   plan->mark = own_folder_name ();
   plan->backup = backup_new ();
   plan->unwanted = g_ptr_array_new_with_free_func (g_free);
   plan->refused = g_ptr_array_new_with_free_func (g_free);
-  plan->roster = roster_new (!look->host);
-  libvirt_add_chains (plan->roster, look->guest, NULL);
-  roster_learn (plan->roster, look->tree);
-  plan->unseen = g_ptr_array_new_with_free_func (g_free);
   plan->useless = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                          (GDestroyNotify) g_error_free);
   if (request->create) {

@@ -29,6 +29,16 @@ typedef struct {
 void live_plan_clear (LivePlan *plan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LivePlan, live_plan_clear)
 
+/* Look at what is recorded, for live_plan_records. */
+void live_plan_look (LivePlan *plan, GuestLook *look);
+
+/* Is there a record of the disk since the checkpoint that can be believed, if
+ * libvirt, which knows bitmaps, takes it?  False with why not, or with none: it
+ * does not cover the disk.
+ */
+bool live_plan_records (const LivePlan *plan, const Checkpoint *since,
+                        const char *target, GError **why);
+
 /* Decide, and make nothing yet.  broken: target → why its record since the
  * checkpoint is of no use (NULL: none is known); such disks are served whole if
  * the request allows that, else refused.  EACCES with path and user if QEMU's
