@@ -143,6 +143,8 @@ script_tests = \
 	tests/test-tool-manual.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-show.sh \
+	tests/test-tool-symptoms-disks.sh \
+	tests/test-tool-symptoms.sh \
 	tests/test-tool-virsh.sh \
 	tests/test-tool-zsh.sh \
 	tests/test-tree.sh \
@@ -260,6 +262,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 	export srcdir builddir;
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
+	tests/backups.sh \
 	tests/scenes.sh \
 	tests/lab-boot.sh \
 	tests/lab-guest.sh \

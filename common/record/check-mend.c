@@ -182,7 +182,8 @@ mend_record (const Check *check, const Disk *disk, const char *target,
     = disk ? parts_removal (disk, checkpoint_bitmap (checkpoint, target))
     : NULL;
 
-  *is_safe = !strayed;
+  /* Of a running guest it may be of use once that is off. */
+  *is_safe = disk && !strayed;
   if (removal && *removal)
     return mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, target));
   if (disk && is_needed (check, disk, checkpoint))
