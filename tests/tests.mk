@@ -53,6 +53,9 @@ script_tests = \
 	tests/test-chain-surgery.sh \
 	tests/test-clean-exit.sh \
 	tests/test-common-alone.sh \
+	tests/test-bitmaps-full.sh \
+	tests/test-bitmaps-killed.sh \
+	tests/test-bitmaps-written.sh \
 	tests/test-block-status-4g.sh \
 	tests/test-client-vanishes-busy.sh \
 	tests/test-client-vanishes.sh \
@@ -264,6 +267,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
 	tests/backups.sh \
 	tests/scenes.sh \
+	tests/bitmaps.sh \
 	tests/lab-boot.sh \
 	tests/lab-guest.sh \
 	tests/libvirt-lab.sh \

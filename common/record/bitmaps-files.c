@@ -24,8 +24,8 @@ typedef struct {
 static bool
 files_apply (Bitmaps *bitmaps, const GPtrArray *changes, GError **error)
 {
-  return image_changes_apply (changes, ((FileBitmaps *) bitmaps)->reporter,
-                              error);
+  return image_changes_apply (bitmaps->disks, changes,
+                              ((FileBitmaps *) bitmaps)->reporter, error);
 }
 
 static void

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Sourced after functions.sh by tests that change bitmaps in images.
+
+change=$builddir/tests/change-bitmaps
+
+# bitmaps IMAGE…: those of all their layers, "FILE NAME GRANULARITY FLAG…" a line.
+bitmaps ()
+{
+  local image
+  for image; do
+    qemu-img info --backing-chain --output=json "$image"
+  done | python3 -c '
+import json, os, sys
+text, decoder, at, seen = sys.stdin.read(), json.JSONDecoder(), 0, set()
+while at < len(text):
+    layers, at = decoder.raw_decode(text, at)
+    at += len(text) - at - len(text[at:].lstrip())
+    for layer in layers:
+        data = layer.get("format-specific", {}).get("data", {})
+        for bitmap in data.get("bitmaps", []):
+            seen.add("%s %s %d %s" % (
+                os.path.basename(layer["filename"]), bitmap["name"],
+                bitmap["granularity"], " ".join(sorted(bitmap["flags"]))))
+print(*sorted(seen), sep="\n")'
+}
+
+# has LINES IMAGE…: these are its bitmaps.
+has ()
+{
+  local lines=$1
+  shift
+  diff -u <(printf '%s' "$lines") <(bitmaps "$@" | sed '/^$/d') \
+    || fail "the bitmaps of $* are others"
+}
+
+# changed ARGS…: it is done.
+changed ()
+{
+  bounded "$change" "$@" 2>log || { cat log >&2; fail "not done: $*"; }
+  [ ! -s log ] || fail "it said: $(cat log)"
+  leaves_nothing
+}
+
+# refused ERRNO REGEX ARGS…: it is not, and why.
+refused ()
+{
+  local number=$1 regex=$2
+  shift 2
+  ! bounded "$change" "$@" 2>log || fail "done: $*"
+  cat log
+  tail -n 1 log | grep -q "^change-bitmaps: error $number: " \
+    || fail "not error $number for $*"
+  tail -n 1 log | grep -Eq -- "$regex" || fail "no '$regex' for $*"
+  leaves_nothing
+}

@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# Who changes bitmaps of two disks is killed at any instant, in any way: all that is
+# there then is what was before, or what was to be, on all layers of both disks;
+# nothing is inconsistent, locked or left.  SEED=n ROUNDS=m.
+. "$(dirname "$0")/functions.sh"
+. "$srcdir/tests/bitmaps.sh"
+mkdir tmp
+export TMPDIR=$PWD/tmp
+
+seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
+rounds=${ROUNDS:-50}
+echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
+RANDOM=$seed
+
+# Small grains, so that storing takes a while.
+for disk in a b; do
+  qemu-img create -q -f qcow2 $disk-base.qcow2 4G
+  qemu-img bitmap --add -g 512 $disk-base.qcow2 old
+  qemu-img bitmap --add $disk-base.qcow2 other
+  qemu-io -f qcow2 -c 'write -q -z 0 1G' -c 'write -q -z 2G 1G' \
+    $disk-base.qcow2
+  qemu-img create -q -f qcow2 -b $disk-base.qcow2 -F qcow2 $disk.qcow2
+  qemu-img bitmap --add -g 512 $disk.qcow2 old
+  qemu-img bitmap --add $disk.qcow2 other
+  qemu-io -f qcow2 -c 'write -q -P 1 1M 64k' $disk.qcow2
+done
+
+# Beside a daemon that writes, there is a process that tells it to end.
+no_reminder ()
+{
+  local pid
+  for pid in $(pgrep -x change-bitmaps || :); do
+    ! is_ours "$pid" || return 1
+  done
+}
+
+# What leads from one state to another; 0 is as it was made.
+to_1=(add,vda,0,new add,vdb,0,new)
+from_1=(remove,vda,0,new remove,vdb,0,new)
+to_2=(add,vda,0,new remove,vda,0,old remove,vda,1,old
+      remove,vdb,0,old remove,vdb,1,old add,vdb,0,new)
+from_2=(remove,vda,0,new add,vda,0,old add,vda,1,old
+        add,vdb,0,old add,vdb,1,old remove,vdb,0,new)
+
+bitmaps a.qcow2 b.qcow2 >state0
+for next in 1 2; do
+  declare -n there=to_$next back=from_$next
+  start=${EPOCHREALTIME/[.,]/}
+  "$change" a.qcow2 b.qcow2 -- "${there[@]}"
+  took=$((${EPOCHREALTIME/[.,]/} - start))
+  bitmaps a.qcow2 b.qcow2 >state$next
+  ! cmp -s state0 state$next || fail "nothing was changed: $(cat state0)"
+  "$change" a.qcow2 b.qcow2 -- "${back[@]}"
+  bitmaps a.qcow2 b.qcow2 | diff -u state0 -
+done
+
+signals=(KILL TERM INT HUP)
+state=0 died=0 done=0
+for ((round = 0; round < rounds; round++)); do
+  next=0
+  [ $state -ne 0 ] || next=$((round % 2 + 1))
+  declare -n what=$([ $state -eq 0 ] && echo to_$next || echo from_$state)
+  "$change" a.qcow2 b.qcow2 -- "${what[@]}" 2>log &
+  pid=$!
+  sleep "$(printf '0.%06d' $((RANDOM * took / 32768 % 1000000)))"
+  kill -"${signals[RANDOM % 4]}" $pid 2>/dev/null || :
+  status=0
+  wait $pid 2>/dev/null || status=$?
+  [ $status -eq 0 ] || died=$((died + 1))
+  [ $status -eq 0 ] || [ $status -gt 128 ] || fail "status $status: $(cat log)"
+  leaves_nothing
+  wait_until 10 no_reminder
+  bitmaps a.qcow2 b.qcow2 >now
+  if cmp -s now state$next; then
+    state=$next
+    [ $status -eq 0 ] || done=$((done + 1))
+  elif ! cmp -s now state$state; then
+    fail "round $round, status $status, ${what[*]}:" \
+      "$(diff -u state$state now) $(diff -u state$next now)"
+  elif [ $status -eq 0 ]; then
+    fail "it ended well, and nothing was changed"
+  fi
+done
+echo "$died of $rounds were killed, $done of them had what was to be stored"
+[ $died -gt 0 ] || fail "none was killed"
+[ -z "$(ls tmp)" ] || "$change" a.qcow2 -- # sweeps what SIGKILL has left
+[ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"
+for image in ./*.qcow2; do
+  qemu-img check -q -f qcow2 "$image" || fail "$image is damaged"
+done
