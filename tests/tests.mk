@@ -137,6 +137,8 @@ script_tests = \
 	tests/test-start-fails.sh \
 	tests/test-symbols.sh \
 	tests/test-tool-create.sh \
+	tests/test-tool-delete.sh \
+	tests/test-tool-legacy.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed.sh \
 	tests/test-tool-libvirt.sh \

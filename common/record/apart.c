@@ -193,6 +193,23 @@ delete_documents (Documents *documents, const GPtrArray *doomed,
   return true;
 }
 
+/* Could all of that be done?  Asked before a bitmap goes. */
+static bool
+check_documents (Documents *documents, const GPtrArray *doomed,
+                 GError **error)
+{
+  for (guint i = 0; documents->ops->can_change && i < doomed->len; i++) {
+    const Checkpoint *gone = g_ptr_array_index (doomed, i);
+    if (!documents->ops->can_change (documents, gone, error))
+      return false;
+    for (const Checkpoint *child = gone->first_child; child;
+         child = child->next_sibling)
+      if (!documents->ops->can_change (documents, child, error))
+        return false;
+  }
+  return true;
+}
+
 static bool
 apart_delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
               bool document_only, GError **error)
@@ -201,7 +218,9 @@ apart_delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
   g_autoptr (GPtrArray) doomed
     = plan_doomed (record->forest, checkpoint, scope);
 
-  if (document_only && !need_documents (self, error))
+  if ((document_only && !need_documents (self, error))
+      || (self->documents
+          && !check_documents (self->documents, doomed, error)))
     return false;
   if (document_only && self->bitmaps
       && !plan_forget (record->forest, self->bitmaps->disks, doomed, error))
@@ -210,9 +229,10 @@ apart_delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
     return false;
   if (!self->documents || delete_documents (self->documents, doomed, error))
     return true;
-  if (!document_only)
-    g_prefix_error (error, "the bitmaps are deleted, but not all of the "
-                    "documents: ");
+  if (document_only)
+    return false;
+  g_prefix_error (error, "the bitmaps are deleted, but not all of the "
+                  "documents: ");
   return error_advise (error, REMEDY_DOCUMENT_ONLY, checkpoint->name, NULL);
 }
 

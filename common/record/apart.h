@@ -55,6 +55,9 @@ typedef struct {
    */
   bool (*fits) (Documents *documents, const Checkpoint *checkpoint,
                 GError **error);
+  /* Can one that is there be changed, or removed?  NULL: that shows then. */
+  bool (*can_change) (Documents *documents, const Checkpoint *checkpoint,
+                      GError **error);
   void (*free) (Documents *documents);
 } DocumentOps;
 

@@ -75,6 +75,17 @@ folder_remove (Documents *documents, const Checkpoint *checkpoint,
   return store_remove (self->store, file, error);
 }
 
+static bool
+folder_can_change (Documents *documents, const Checkpoint *checkpoint,
+                   GError **error)
+{
+  Folder *self = (Folder *) documents;
+  bool known;
+  g_autofree char *file = file_of (self, checkpoint, &known);
+
+  return store_check (self->store, known ? file : NULL, error);
+}
+
 /* Once it is there, it must be read again together with the others. */
 static bool
 folder_fits (Documents *documents, const Checkpoint *checkpoint,
@@ -83,6 +94,8 @@ folder_fits (Documents *documents, const Checkpoint *checkpoint,
   Folder *self = (Folder *) documents;
   const GPtrArray *all = forest_all (documents->forest);
 
+  if (!folder_can_change (documents, checkpoint, error))
+    return false;
   if (self->domain && !tree_is_of_guest (checkpoint, self->domain))
     return error_set (error, EINVAL, "the document of checkpoint %s is of the "
                       "guest %s (%s), and not of %s", checkpoint->name,
@@ -118,6 +131,7 @@ static const DocumentOps folder_ops = {
   .remove = folder_remove,
   .fits   = folder_fits,
   .free   = folder_free,
+  .can_change = folder_can_change,
 };
 
 /* Is there a file in it that is no folder? */

@@ -139,6 +139,16 @@ check_file (const Store *store, const char *file, GError **error)
                     S_ISLNK (status.st_mode) ? "a link" : "no regular file");
 }
 
+bool
+store_check (const Store *store, const char *file, GError **error)
+{
+  if (store->fd == -1)          /* it is made when it is needed */
+    return true;
+  if (faccessat (store->fd, ".", W_OK | X_OK, AT_EACCESS) == -1)
+    return fail (store, file ? file : "", "change", error);
+  return !file || check_file (store, file, error);
+}
+
 static bool
 write_all (int fd, const char *text, gsize length)
 {

@@ -29,6 +29,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Store, store_free)
 /* Where it is.  Borrowed. */
 const char *store_path (const Store *store);
 
+/* Could a document be written, or removed?  file: that is there; NULL: a new one.
+ * Errors as of store_put.
+ */
+bool store_check (const Store *store, const char *file, GError **error);
+
 /* Write a document: all of it is there, and stays after a power cut, or it is as
  * before.
  *
