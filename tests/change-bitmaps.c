@@ -4,7 +4,7 @@
  * Change bitmaps in images, as checkpoints never would:
  *
  *   change-bitmaps [TARGET:]IMAGE… -- CHANGE…
- *   CHANGE: add|off|enable|remove|merge TARGET LAYER NAME [FROM LAYER]
+ *   CHANGE: add|off|enable|remove|merge TARGET LAYER NAME [FROM LAYER|GRANULARITY]
  *
  * CHANGE is one word, parted by commas.  With CHANGE_BITMAPS_WAIT, it says
  * when it has looked, and waits for a line of input; with CHANGE_BITMAPS_ROOM, all file systems
@@ -76,7 +76,10 @@ add_change (const Bitmaps *bitmaps, GPtrArray *changes, const char *text)
     changes, actions[which], find_disk (bitmaps, parts[1]),
     (guint) atoi (parts[2]), parts[3]);
   change->recording = strcmp (parts[0], "add") == 0;
-  change->from = parts[4] ? g_strdup (parts[4]) : NULL;
+  if (actions[which] == BITMAP_ADD)
+    change->granularity = parts[4] ? (guint64) atoi (parts[4]) : 0;
+  else
+    change->from = g_strdup (parts[4]);
   change->from_layer
     = parts[4] && parts[5] ? (guint) atoi (parts[5]) : change->layer;
 }

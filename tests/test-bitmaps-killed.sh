@@ -11,7 +11,7 @@ mkdir tmp
 export TMPDIR=$PWD/tmp
 
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-50}
+rounds=${ROUNDS:-40}
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 RANDOM=$seed
 
@@ -42,8 +42,8 @@ to_1=(add,vda,0,new add,vdb,0,new)
 from_1=(remove,vda,0,new remove,vdb,0,new)
 to_2=(add,vda,0,new remove,vda,0,old remove,vda,1,old
       remove,vdb,0,old remove,vdb,1,old add,vdb,0,new)
-from_2=(remove,vda,0,new add,vda,0,old add,vda,1,old
-        add,vdb,0,old add,vdb,1,old remove,vdb,0,new)
+from_2=(remove,vda,0,new add,vda,0,old,512 add,vda,1,old,512
+        add,vdb,0,old,512 add,vdb,1,old,512 remove,vdb,0,new)
 
 bitmaps a.qcow2 b.qcow2 >state0
 for next in 1 2; do
@@ -90,4 +90,40 @@ echo "$died of $rounds were killed, $done of them had what was to be stored"
 [ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"
 for image in ./*.qcow2; do
   qemu-img check -q -f qcow2 "$image" || fail "$image is damaged"
+done
+
+# The storage daemon killed: bitmaps of an image that was written to may be
+# inconsistent, and this is said; of no other, and no bitmap is half there.
+cp state$state before
+for ((round = 0; round < rounds / 5; round++)); do
+  rm -rf copies
+  mkdir copies
+  cp ./*.qcow2 copies
+  next=0
+  [ $state -ne 0 ] || next=$((round % 2 + 1))
+  declare -n what=$([ $state -eq 0 ] && echo to_$next || echo from_$state)
+  "$change" a.qcow2 b.qcow2 -- "${what[@]}" 2>log &
+  pid=$!
+  sleep "$(printf '0.%06d' $((RANDOM * took / 32768 % 1000000)))"
+  for daemon in $(pgrep -f '^qemu-storage-daemon --chardev stdio,id=qmp' || :); do
+    ! is_ours "$daemon" || kill -KILL "$daemon" 2>/dev/null || :
+  done
+  status=0
+  wait $pid || status=$?
+  leaves_nothing
+  wait_until 10 no_reminder
+  cat log
+  bitmaps a.qcow2 b.qcow2 >now 2>void
+  sed 's/ in-use$//' now | sort -u >plain
+  comm -23 plain <(sort -u before state$next) >strange
+  [ ! -s strange ] || fail "there is $(cat strange)"
+  if grep -q ' in-use' now; then
+    [ $status -eq 1 ] || fail "it ended well, and $(cat now)"
+    grep -Eq 'is inconsistent|all bitmaps are void' log || fail "it is not said that $(cat now)"
+  elif grep -q 'all bitmaps are now' void; then
+    grep -q 'all bitmaps are void' log || fail "it is not said what is void"
+  elif [ $status -eq 0 ]; then
+    cmp now state$next
+  fi
+  cp copies/*.qcow2 .
 done

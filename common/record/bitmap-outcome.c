@@ -7,6 +7,8 @@
 
 #include "record/bitmap-outcome.h"
 
+#define DIFFERENCES_SHOWN 6
+
 static Bitmap *
 find (const Layer *layer, const char *name)
 {
@@ -83,19 +85,34 @@ how_different (const Bitmap *expected, const Bitmap *found)
   return NULL;
 }
 
+/* One more for the text, or for the count of those that it leaves out. */
+static void
+add_word (GString *text, guint *count, const char *name, const char *how)
+{
+  if ((*count)++ < DIFFERENCES_SHOWN)
+    g_string_append_printf (text, "%sbitmap %s %s", text->len > 0 ? ", " : "",
+                            name, how);
+}
+
 char *
 bitmap_difference (const Layer *expected, const Layer *found)
 {
+  g_autoptr (GString) text = g_string_new (NULL);
+  guint count = 0;
+
   for (guint i = 0; i < expected->bitmaps->len; i++) {
     const Bitmap *bitmap = g_ptr_array_index (expected->bitmaps, i);
     const char *how = how_different (bitmap, find (found, bitmap->name));
     if (how)
-      return g_strdup_printf ("bitmap %s %s", bitmap->name, how);
+      add_word (text, &count, bitmap->name, how);
   }
   for (guint i = 0; i < found->bitmaps->len; i++) {
     const Bitmap *bitmap = g_ptr_array_index (found->bitmaps, i);
     if (!find (expected, bitmap->name))
-      return g_strdup_printf ("bitmap %s is there", bitmap->name);
+      add_word (text, &count, bitmap->name, "is there");
   }
-  return NULL;
+  if (count > DIFFERENCES_SHOWN)
+    g_string_append_printf (text, ", and %u more are not as they were to be",
+                            count - DIFFERENCES_SHOWN);
+  return count > 0 ? g_strdup (text->str) : NULL;
 }

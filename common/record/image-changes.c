@@ -172,9 +172,10 @@ write_changes (Work *work, GError **error)
   if (!work->writer)
     return false;
   work->begun = check_unchanged (work, &failure)
-    && check_space (work, &failure)
-    && storage_writer_begin (work->writer, &failure);
-  const bool ok = work->begun && write_all (work, &failure);
+    && check_space (work, &failure);
+  const bool ok = work->begun
+    && storage_writer_begin (work->writer, &failure)
+    && write_all (work, &failure);
   const bool ended
     = storage_writer_stop (work->writer, failure ? NULL : &failure);
   if (failure)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "image/unlocked.h"
 #include "record/bitmap-outcome.h"
 #include "record/image-work.h"
 
@@ -176,6 +177,24 @@ image_work_lock_twins (const ImageWork *work)
     image_file_lock_again (g_ptr_array_index (work->twins, i));
 }
 
+/* For who was interrupted may have left them so, and QEMU does not tell. */
+static char *
+difference_at (const StoragePlace *place, const Layer *expected)
+{
+  const Layer *found = image_work_layer (place);
+  char *difference = bitmap_difference (expected, found);
+  int unseen;
+  const char *why = difference && expected->bitmaps->len > 0
+    ? image_void_bitmap (found->path, ((const Bitmap *) g_ptr_array_index (
+                                         expected->bitmaps, 0))->name,
+                         false, &unseen) : NULL;
+
+  if (!why)
+    return difference;
+  g_free (difference);
+  return g_strdup_printf ("all bitmaps are void (%s)", why);
+}
+
 char *
 image_work_differences (const ImageWork *work, const GPtrArray *expected)
 {
@@ -183,12 +202,11 @@ image_work_differences (const ImageWork *work, const GPtrArray *expected)
 
   for (guint i = 0; i < work->places->len; i++) {
     const StoragePlace *place = g_ptr_array_index (work->places, i);
-    const Layer *found = image_work_layer (place);
     g_autofree char *difference
-      = bitmap_difference (g_ptr_array_index (expected, i), found);
+      = difference_at (place, g_ptr_array_index (expected, i));
     if (difference)
       g_string_append_printf (text, "%sin %s %s", text->len > 0 ? "; " : "",
-                              found->path, difference);
+                              image_work_layer (place)->path, difference);
   }
   return text->len > 0 ? g_strdup (text->str) : NULL;
 }
