@@ -139,6 +139,7 @@ script_tests = \
 	tests/test-tool-create.sh \
 	tests/test-tool-delete.sh \
 	tests/test-tool-legacy.sh \
+	tests/test-tool-edit.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed.sh \
 	tests/test-tool-libvirt.sh \
@@ -146,6 +147,7 @@ script_tests = \
 	tests/test-tool-qmp.sh \
 	tests/test-tool-qmp-refuses.sh \
 	tests/test-tool-manual.sh \
+	tests/test-tool-redefine.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-show.sh \
 	tests/test-tool-symptoms-disks.sh \

@@ -69,20 +69,27 @@ read_document (Documents *documents, const char *path, GError **error)
 }
 
 static bool
+check_stdin (const GPtrArray *paths, GError **error)
+{
+  guint times = 0;
+
+  for (guint i = 0; i < paths->len; i++)
+    times += strcmp (g_ptr_array_index (paths, i), "-") == 0;
+  return times < 2
+    || error_set (error, EINVAL, "- is the standard input, which can be read "
+                  "once only");
+}
+
+static bool
 read_documents (Documents *documents, const Options *options, GError **error)
 {
-  bool seen_stdin = false;
-
+  if (!check_stdin (options->words, error))
+    return false;
   documents->documents = g_ptr_array_new_with_free_func (document_free);
   documents->checkpoints
     = g_ptr_array_new_with_free_func ((GDestroyNotify) checkpoint_free);
   for (guint i = 0; i < options->words->len; i++) {
     const char *path = g_ptr_array_index (options->words, i);
-    const bool is_stdin = strcmp (path, "-") == 0;
-    if (is_stdin && seen_stdin)
-      return error_set (error, EINVAL, "- is the standard input, which can be "
-                        "read once only");
-    seen_stdin = seen_stdin || is_stdin;
     if (!read_document (documents, path, error))
       return false;
   }
