@@ -5,8 +5,9 @@
 #   line-relay.py SOCKET TARGET LOG [WORD]
 #
 # Stands between a client and a QEMU's socket, and logs what clients say, line by
-# line.  A line with WORD in it is held: the file SOCKET.held tells, and it is
-# passed on once SOCKET.go is there, or never, if the client is gone by then.
+# line.  A line with WORD in it is held: the file SOCKET.held tells, until there is
+# SOCKET.go, and it is passed on, or SOCKET.drop, or the client is gone, and it is
+# not.  One line only.
 
 import os
 import select
@@ -14,7 +15,7 @@ import socket
 import sys
 
 here, target, log_name = sys.argv[1:4]
-word = (sys.argv[4:] or [""])[0].encode()
+words = [word.encode() for word in sys.argv[4:]]
 log = open(log_name, "a", buffering=1)
 
 
@@ -27,7 +28,7 @@ def gone(client):
 def hold(client):
     open(here + ".held", "w").close()
     while not os.path.exists(here + ".go"):
-        if gone(client):
+        if os.path.exists(here + ".drop") or gone(client):
             return False
         select.select([], [], [], 0.05)
     return True
@@ -37,8 +38,10 @@ def pass_lines(client, server, pending):
     *lines, pending = pending.split(b"\n")
     for line in lines:
         log.write(line.decode(errors="replace") + "\n")
-        if word and word in line and not hold(client):
-            return None
+        if words and words[0] in line:
+            words.pop()
+            if not hold(client):
+                continue
         server.sendall(line + b"\n")
     return pending
 
@@ -57,8 +60,6 @@ def serve(client, server):
             if not data:
                 return
             pending = pass_lines(client, server, pending + data)
-            if pending is None:
-                return
 
 
 listener = socket.socket(socket.AF_UNIX)

@@ -145,6 +145,9 @@ script_tests = \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-qmp.sh \
+	tests/test-tool-qmp-busy.sh \
+	tests/test-tool-qmp-changes.sh \
+	tests/test-tool-qmp-killed.sh \
 	tests/test-tool-qmp-refuses.sh \
 	tests/test-tool-manual.sh \
 	tests/test-tool-redefine.sh \
