@@ -78,7 +78,8 @@ for name in monday monsoon tuesday 'a b'; do
   qemu-img bitmap --add disk.qcow2 "$name"
 done
 sha256sum disk.qcow2 >before
-completes 'list show info parent current --help --version' 'qemu-checkpoint '
+completes "list show info parent current create redefine edit delete check --help \
+--version" 'qemu-checkpoint '
 completes 'list' 'qemu-checkpoint li'
 completes '' 'qemu-checkpoint x'
 completes '--from=' 'qemu-checkpoint list --fr'
@@ -90,6 +91,12 @@ completes 'monday monsoon' 'qemu-checkpoint list --file disk.qcow2 --from mon'
 completes 'a\ b monday monsoon tuesday' \
   'qemu-checkpoint show --file disk.qcow2 '
 completes 'tuesday' 'qemu-checkpoint parent --file disk.qcow2 --json t'
+completes 'monday monsoon' 'qemu-checkpoint delete --file disk.qcow2 mon'
+completes '--children --children-only' \
+  'qemu-checkpoint delete --file disk.qcow2 --ch'
+# A new one's name, and a document's, it does not know.
+completes '' 'qemu-checkpoint create --file disk.qcow2 mon'
+completes '' 'qemu-checkpoint redefine --tree=tree mon'
 completes '' 'qemu-checkpoint show mon'
 completes '' 'qemu-checkpoint current --file disk.qcow2 mon'
 completes '' 'qemu-checkpoint list --file di'

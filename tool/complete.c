@@ -89,7 +89,8 @@ complete_word (const Command *command, char **words, guint last)
     g_clear_pointer (&words[i], g_free);
   if (!row && g_str_has_prefix (typed, "-"))
     offer_options (command, typed);
-  else if (row ? row->names_checkpoint : command->word != NULL)
+  else if (row ? row->names_checkpoint
+           : g_strcmp0 (command->word, "NAME") == 0)
     offer_checkpoints (command, words, typed);
 }
 
