@@ -55,3 +55,13 @@ refused ()
   tail -n 1 log | grep -Eq -- "$regex" || fail "no '$regex' for $*"
   leaves_nothing
 }
+
+# no_reminder PROGRAM: beside a daemon that writes, there is a process of its
+# starter's that tells it to end.
+no_reminder ()
+{
+  local pid
+  for pid in $(pgrep -x "$1" || :); do
+    ! is_ours "$pid" || return 1
+  done
+}

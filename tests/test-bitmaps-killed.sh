@@ -11,7 +11,7 @@ mkdir tmp
 export TMPDIR=$PWD/tmp
 
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-40}
+rounds=${ROUNDS:-32}
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 RANDOM=$seed
 
@@ -27,15 +27,6 @@ for disk in a b; do
   qemu-img bitmap --add $disk.qcow2 other
   qemu-io -f qcow2 -c 'write -q -P 1 1M 64k' $disk.qcow2
 done
-
-# Beside a daemon that writes, there is a process that tells it to end.
-no_reminder ()
-{
-  local pid
-  for pid in $(pgrep -x change-bitmaps || :); do
-    ! is_ours "$pid" || return 1
-  done
-}
 
 # What leads from one state to another; 0 is as it was made.
 to_1=(add,vda,0,new add,vdb,0,new)
@@ -63,7 +54,8 @@ for ((round = 0; round < rounds; round++)); do
   next=0
   [ $state -ne 0 ] || next=$((round % 2 + 1))
   declare -n what=$([ $state -eq 0 ] && echo to_$next || echo from_$state)
-  "$change" a.qcow2 b.qcow2 -- "${what[@]}" 2>log &
+  # A command in the background ignores SIGINT.
+  env --default-signal=INT "$change" a.qcow2 b.qcow2 -- "${what[@]}" 2>log &
   pid=$!
   sleep "$(printf '0.%06d' $((RANDOM * took / 32768 % 1000000)))"
   kill -"${signals[RANDOM % 4]}" $pid 2>/dev/null || :
@@ -72,7 +64,7 @@ for ((round = 0; round < rounds; round++)); do
   [ $status -eq 0 ] || died=$((died + 1))
   [ $status -eq 0 ] || [ $status -gt 128 ] || fail "status $status: $(cat log)"
   leaves_nothing
-  wait_until 10 no_reminder
+  wait_until 10 no_reminder change-bitmaps
   bitmaps a.qcow2 b.qcow2 >now
   if cmp -s now state$next; then
     state=$next
@@ -111,7 +103,7 @@ for ((round = 0; round < rounds / 5; round++)); do
   status=0
   wait $pid || status=$?
   leaves_nothing
-  wait_until 10 no_reminder
+  wait_until 10 no_reminder change-bitmaps
   cat log
   bitmaps a.qcow2 b.qcow2 >now 2>void
   sed 's/ in-use$//' now | sort -u >plain

@@ -141,6 +141,7 @@ script_tests = \
 	tests/test-tool-legacy.sh \
 	tests/test-tool-edit.sh \
 	tests/test-tool-info.sh \
+	tests/test-tool-killed-writing.sh \
 	tests/test-tool-killed.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
