@@ -150,6 +150,8 @@ script_tests = \
 	tests/test-tool-qmp-changes.sh \
 	tests/test-tool-qmp-killed.sh \
 	tests/test-tool-qmp-refuses.sh \
+	tests/test-tool-quiesce.sh \
+	tests/test-tool-quiesce-refuses.sh \
 	tests/test-tool-manual.sh \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-remedies.sh \
@@ -281,6 +283,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/libvirt-lab.sh \
 	tests/qemu-lab.sh \
 	tests/qmp.py \
+	tests/agent.py \
 	tests/line-relay.py \
 	tests/image-kinds.sh \
 	tests/images.py \

@@ -24,7 +24,7 @@
 #define FREEZE_MS 60000
 #define ANSWER_MS 10000
 /* How long we wait for the thaw, and how long it is tried. */
-#define THAW_MS 20000
+#define THAW_MS 10000
 #define THAW_AT_MOST_S 600
 #define THAW_PAUSE_MS 500
 #define LINE_LIMIT (64 * 1024)
