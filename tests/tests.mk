@@ -183,6 +183,7 @@ unit_tests = \
 	tests/unit/backup-xml \
 	tests/unit/checkpoint \
 	tests/unit/child \
+	tests/unit/child-saves \
 	tests/unit/direct-read \
 	tests/unit/dirty-map \
 	tests/unit/dirty-map-union \
