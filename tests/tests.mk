@@ -343,7 +343,11 @@ tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 tests_change_bitmaps_LDADD = librecord.la libsource.la $(common_libs) \
 	$(LIBVIRT_LIBS)
 
-check_LTLIBRARIES = tests/late-ready.la
+check_LTLIBRARIES = tests/late-ready.la tests/held-call.la
+tests_held_call_la_SOURCES = tests/held-call.c
+tests_held_call_la_LDFLAGS = -module -avoid-version -shared \
+	-rpath /nowhere $(AM_LDFLAGS)
+tests_held_call_la_LIBADD = -ldl
 tests_late_ready_la_SOURCES = tests/late-ready.c
 tests_late_ready_la_LDFLAGS = -module -avoid-version -shared \
 	-rpath /nowhere $(AM_LDFLAGS)

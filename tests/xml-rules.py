@@ -6,6 +6,7 @@
 # the guest's images (IMAGES: vda=PATH…): all take each of them, or all refuse it.
 # There are the checkpoints a, and its child b, everywhere.
 
+import shutil
 import subprocess
 import sys
 
@@ -176,7 +177,20 @@ def compare(command, what, text):
         if status == 0 and way != "virsh":
             assert "\n" not in said, said
         put_back(way, of, new, redefine)
+        if status == 0 and redefine and not new:
+            restore(way)
     return took
+
+
+def restore(way):
+    """The documents of a and b as they were."""
+    for old in ("a", "b"):
+        if way == "of files":
+            shutil.copy("%s.xml" % old, "%s/%s.xml" % (TREE, old))
+        else:
+            status, said = virsh("checkpoint-create", GUEST, "%s.xml" % old,
+                                 "--redefine")
+            assert status == 0, said
 
 
 def put_back(way, of, new, redefine):
