@@ -61,18 +61,22 @@ virsh checkpoint-list web1 --name | grep -x later
   || fail "no bitmaps"
 
 # ── What is refused ──
-as_before 2 'monday.*choose another name' create monday "${of[@]}"
+as_before 2 'checkpoint monday already exists' create monday "${of[@]}"
 as_before 2 'Bitmap already exists: alone; .*have a bitmap alone, of a checkpoint that libvirt does not know' \
-  create alone "${of[@]}" --disk=vda --disk=vdb
+  create alone "${of[@]}"
 as_before 2 "no disk .*vdc" create wednesday "${of[@]}" --disk=vdc
 as_before 2 "vda.*twice" create wednesday "${of[@]}" --disk=vda --disk=vda
 as_before 2 "cannot be the name of a checkpoint" create 'a b' "${of[@]}"
 as_before 2 "its name has 250 bytes, and libvirt can keep a document under one of 247" \
   create "$(printf 'n%.0s' {1..250})" "${of[@]}"
+as_before 2 "cannot be frozen, so nothing was made: .*domain is not running" \
+  create wednesday "${of[@]}" --quiesce
+virsh resume web1
 as_before 2 "agent is not configured; .*qemu-guest-agent" \
   create wednesday "${of[@]}" --quiesce
+virsh suspend web1
 # What is printed against a bitmap that is left is typed.
-tool_says 2 'delete it with: ' create alone "${of[@]}" --disk=vda --disk=vdb
+tool_says 2 'delete it with: ' create alone "${of[@]}"
 type_printed 'delete it with: ' ''
 "$tool" create alone "${of[@]}" --disk=vda --disk=vdb
 virsh checkpoint-list web1 --name | grep -x alone
@@ -83,8 +87,6 @@ qemu-img create -q -f qcow2 -o compat=0.10 vdd.qcow2 1M
 virsh attach-disk web1 "$PWD/vdc.raw" vdc --driver qemu --subdriver raw
 as_before 2 'disk vdc unsupported for storage type raw; name those that can have one, vda, vdb, each with --disk' \
   create thursday "${of[@]}"
-virsh detach-disk web1 vdc
-wait_until 10 eval '! virsh domblklist web1 | grep -q vdc' || :
 virsh destroy web1
 virsh attach-disk web1 "$PWD/vdd.qcow2" vdd --driver qemu --subdriver qcow2 --config
 guest_start web1
@@ -101,7 +103,7 @@ virsh checkpoint-dumpxml web1 friday --no-domain | grep "vdd.*bitmap='friday'"
 cat >backup.xml <<END
 <domainbackup mode='pull'><incremental>thursday</incremental>
   <server transport='unix' socket='$lab_sockets/b.sock'/>
-  <disks><disk name='vda' backup='yes'/><disk name='vdb' backup='no'/>
+  <disks><disk name='vda' backup='yes' type='file'><scratch file='$PWD/scratch'/></disk><disk name='vdb' backup='no'/>
     <disk name='vdd' backup='no'/></disks></domainbackup>
 END
 virsh backup-begin web1 backup.xml

@@ -143,6 +143,9 @@ script_tests = \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed-writing.sh \
 	tests/test-tool-killed.sh \
+	tests/test-tool-libvirt-create.sh \
+	tests/test-tool-libvirt-delete.sh \
+	tests/test-tool-libvirt-off.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-qmp.sh \
@@ -154,11 +157,14 @@ script_tests = \
 	tests/test-tool-quiesce-refuses.sh \
 	tests/test-tool-manual.sh \
 	tests/test-tool-redefine.sh \
+	tests/test-tool-property.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-show.sh \
 	tests/test-tool-symptoms-disks.sh \
 	tests/test-tool-symptoms.sh \
 	tests/test-tool-virsh.sh \
+	tests/test-tool-xml-create.sh \
+	tests/test-tool-xml-redefine.sh \
 	tests/test-tool-zsh.sh \
 	tests/test-tree.sh \
 	tests/test-uri-iothread.sh \
@@ -321,8 +327,12 @@ EXTRA_DIST += $(script_tests) \
 	tests/server-gone-clients.py \
 	tests/servers.py \
 	tests/complete.zsh \
+	tests/tool-property.py \
 	tests/tool-virsh.py \
 	tests/two-servers.sh \
+	tests/held-calls.sh \
+	tests/xml-rules.py \
+	tests/xml-rules.sh \
 	tests/vanishing-clients.sh
 
 # Each unit test is one file, tests/unit/NAME.c, but for these.

@@ -20,8 +20,8 @@
 #   has moved the children by then       and C never move them
 #   --children where one has no bitmap   is not done: libvirtd crashes after it
 #   (any more)                           (9.0), B has deleted those below, C none
-#   which is "current" where the tree    libvirtd remembers, and tells nobody; so it
-#   branches                             is restarted before a new one is made
+#   which is "current" once the tree     libvirtd remembers, and tells nobody; so it
+#   has branched                         is restarted before a new one is made
 
 import json
 import os
@@ -40,8 +40,8 @@ SIZE = 8 << 20
 STEPS = 9
 
 KINDS = [
+    ("left over", r"Bitmap already exists|a bitmap named \S+ is in .* already"),
     ("unknown", r"[Nn]o (domain )?checkpoint"),
-    ("left over", r"Bitmap already exists|has a bitmap|have a bitmap"),
     ("exists", r"already exists|there is a checkpoint|already"),
     ("parent", r"parent \S+ for moment|no parent|has no checkpoint|parent"),
     ("cycle", r"cycle|own parent|ancestor|loop"),
@@ -126,8 +126,8 @@ class Place:
 
     def create(self, name, disks, description):
         return self.tool("create", *["--disk=" + target for target in disks],
-                         *["--description=" + description] * (
-                             description is not None), "--", name)
+                         *([] if description is None
+                           else ["--description=" + description]), "--", name)
 
     def delete(self, name, flags):
         return self.tool("delete", *flags, "--", name)
@@ -314,9 +314,9 @@ class Virsh(Guest):
 
     def edit(self, name, description):
         with open("editor", "w") as file:
-            file.write("#!/bin/sh\nsed -i -e '/<description>/d' -e "
-                       "'s,</name>,&<description>%s</description>,;t done' "
-                       "-e b -e ':done' -e 'n;b done' \"$1\"\n" % description)
+            file.write("#!/bin/sh\nsed -i '/^  <description>/d' \"$1\"\n"
+                       "sed -i '0,/<.name>/s,</name>,&<description>%s"
+                       "</description>,' \"$1\"\n" % description)
         os.chmod("editor", 0o755)
         return self.virsh("checkpoint-edit", self.name, name, check=False,
                           env=dict(os.environ, EDITOR=os.getcwd() + "/editor"))
@@ -331,6 +331,7 @@ class Sequence:
         self.chance = chance
         self.places = [Virsh("A"), Guest("B"), Files("C")]
         self.log = []
+        self.branched = False       # at some time since libvirtd started
 
     def close(self):
         for place in self.places:
@@ -353,7 +354,10 @@ class Sequence:
                              for status, said in told])
 
     def compare(self):
-        self.same("forest", [place.forest() for place in self.places])
+        forest = self.same("forest", [place.forest()
+                                      for place in self.places])
+        parents = [told[0] for told in forest.values()]
+        self.branched |= len(parents) != len(set(parents))
         self.same("bitmaps", [place.layers() for place in self.places])
 
     # ── The operations ──
@@ -362,10 +366,8 @@ class Sequence:
         name = self.chance.choice(NAMES)
         disks = self.chance.choice([[], [], ["vda"], ["vdb"], TARGETS])
         description = self.chance.choice([None, "a & b <c>", "plain"])
-        forest = self.places[0].forest()
-        parents = [told[0] for told in forest.values()]
-        if len(parents) != len(set(parents)):
-            run(shlex.split(RESTART))
+        if self.branched:
+            self.restart_libvirtd()
         self.do("create %s %s %s" % (name, disks, description),
                 lambda place: place.create(name, disks, description))
 
@@ -444,6 +446,7 @@ class Sequence:
     def restart_libvirtd(self):
         self.log.append("restart of libvirtd")
         run(shlex.split(RESTART))
+        self.branched = False
 
     def off(self):
         self.log.append("B off")

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# xml-rules.py TOOL URI GUEST UUID IMAGES TREE: documents with odd and hostile names
+# xml-rules.py TOOL URI GUEST UUID DOCUMENTS TREE COMMAND: documents with odd and hostile names
 # and contents, which virsh and qemu-checkpoint get, at libvirt and of a copy of
-# the guest's images (IMAGES: vda=PATH…): all take each of them, or all refuse it.
-# There are the checkpoints a, and its child b, everywhere.
+# the guest's images (copy-vda.qcow2 of vda.qcow2…) and documents: all take each of
+# them, or all refuse it.  There are the checkpoints a, and its child b, everywhere.
+# DOCUMENTS: libvirt's folder of them; TREE: the copy.
 
+import os
 import shutil
 import subprocess
 import sys
 
-TOOL, URI, GUEST, UUID, IMAGES, TREE = sys.argv[1:7]
+TOOL, URI, GUEST, UUID, DOCUMENTS, TREE, COMMAND = sys.argv[1:8]
 
 AT_LIBVIRT = ["--libvirt=" + URI, "--domain=" + GUEST]
-OF_FILES = ["--file=" + image.replace("=", ":", 1)
-            for image in IMAGES.split()] + ["--tree=" + TREE]
+OF_FILES = ["--file=%s:%s/copy-%s.qcow2" % (target, os.getcwd(), target)
+            for target in ("vda", "vdb")] + ["--tree=" + TREE]
 
 
 def name(text):
@@ -126,8 +128,19 @@ WHOLE = [
 ]
 
 # Where ours differ, which is meant: (command, what) → why.
-MEANT = {
-}
+def twice(what):
+    return ("redefine", what), "which of the two counts, libvirt does not say"
+
+
+def doctype(command):
+    return ((command, "whole: DOCTYPE"),
+            "no document of libvirt's has one, all attacks by entities have")
+
+
+MEANT = dict([
+    twice("disk twice"), twice("disk twice, once no"),
+    doctype("create"), doctype("redefine"),
+])
 
 
 def run(words, text=None):
@@ -141,34 +154,31 @@ def virsh(*words):
     return run(["virsh", "-q", "-c", URI, *words])
 
 
-def names_at_libvirt():
-    return set(virsh("checkpoint-list", GUEST, "--name")[1].split())
-
-
-def names_of_files():
-    return set(run([TOOL, "list", "--name", "--tree=" + TREE])[1].split())
+def names_in(folder):
+    """Of the documents there, which are files of their names."""
+    return {entry[:-len(".xml")] for entry in os.listdir(folder)}
 
 
 def compare(command, what, text):
     path = "document.xml"
-    with open(path, "w") as file:
-        file.write(text.replace("@vda@", dict(
-            image.split("=", 1) for image in IMAGES.split())["vda"]))
     redefine = command == "redefine"
     ways = {
         "virsh": (["virsh", "-q", "-c", URI, "checkpoint-create", GUEST, path]
-                  + ["--redefine"] * redefine, AT_LIBVIRT, names_at_libvirt),
+                  + ["--redefine"] * redefine, AT_LIBVIRT, DOCUMENTS),
     }
-    for way, of, names in (("at libvirt", AT_LIBVIRT, names_at_libvirt),
-                           ("of files", OF_FILES, names_of_files)):
+    for way, of, folder in (("at libvirt", AT_LIBVIRT, DOCUMENTS),
+                            ("of files", OF_FILES, TREE)):
         ways[way] = ([TOOL, command, *([path] if redefine
                                        else ["--xml=" + path]), *of],
-                     of, names)
+                     of, folder)
     took = {}
-    for way, (words, of, names) in ways.items():
-        before = names()
+    for way, (words, of, folder) in ways.items():
+        before = names_in(folder)
+        with open(path, "w") as file:
+            file.write(text.replace("@vda@", "%s/%svda.qcow2" % (
+                os.getcwd(), "copy-" if way == "of files" else "")))
         status, said = run(words)
-        new = names() - before
+        new = names_in(folder) - before
         took[way] = status == 0
         print("%s, %s, %s: %s" % (command, what, way,
                                   "taken" if status == 0 else said))
@@ -214,6 +224,8 @@ def main():
     cases += [(command, "whole: " + what, text)
               for command in ("create", "redefine") for what, text in WHOLE]
     for command, what, text in cases:
+        if command != COMMAND:
+            continue
         took = compare(command, what, text)
         differs = len(set(took.values())) > 1
         if differs != ((command, what) in MEANT):

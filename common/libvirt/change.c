@@ -84,11 +84,8 @@ make (const Hypervisor *hypervisor, const char *document, guint flags,
 
 /* Its agent may have done what it was told, though nobody heard. */
 static bool
-may_be_frozen (const Hypervisor *hypervisor)
+may_be_frozen (const Hypervisor *hypervisor, const char *text)
 {
-  const virError *reason = virGetLastError ();
-  const char *text = reason && reason->message ? reason->message : "";
-
   return virConnectIsAlive (hypervisor->connection) != 1
     || strstr (text, "while executing command") || strstr (text, "timed out");
 }
@@ -98,19 +95,24 @@ freeze (KeptJob *kept, GError **error)
 {
   const Hypervisor *hypervisor = &kept->hypervisor;
 
+  g_autoptr (GError) refusal = NULL;
+
   kept->frozen = true;
   if (virDomainFSFreeze (hypervisor->domain, NULL, 0, 0) >= 0)
     return true;
   const bool is_silent = virGetLastErrorCode () == VIR_ERR_AGENT_UNRESPONSIVE;
-  kept->frozen = may_be_frozen (hypervisor);
-  hypervisor_error (error, "guest %s: its file systems cannot be frozen, so "
+  hypervisor_error (&refusal, "guest %s: its file systems cannot be frozen, so "
                     "nothing was made", hypervisor->domain_name);
+  kept->frozen = may_be_frozen (hypervisor, refusal->message);
   /* An agent that somebody gave a time limit (virsh guest-agent-timeout) may get
    * there later than that.
    */
   if (is_silent && !kept->frozen)
     virDomainFSThaw (hypervisor->domain, NULL, 0, 0);
-  return error_advise (error, REMEDY_NO_QUIESCE, NULL);
+  if (strstr (refusal->message, "agent"))
+    error_advise (&refusal, REMEDY_NO_QUIESCE, NULL);
+  g_propagate_error (error, g_steal_pointer (&refusal));
+  return false;
 }
 
 static bool

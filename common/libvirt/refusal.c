@@ -13,23 +13,35 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "libvirt/guest-xml.h"
 #include "libvirt/kept.h"
 #include "tree/checkpoint.h"
 #include "tree/redefine.h"
 
 #define NAMES_SHOWN 8
 
-/* The checkpoint's disks, of which libvirt does not say which it means. */
+/* The checkpoint's disks, of which libvirt does not say which it means: those that
+ * the document names, or all that the guest has.
+ */
 static GPtrArray *
-covered (const Checkpoint *checkpoint)
+covered (const Hypervisor *hypervisor, const char *document)
 {
-  GPtrArray *targets = g_ptr_array_new ();
+  GPtrArray *targets = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (Checkpoint) checkpoint = document
+    ? checkpoint_parse (document, strlen (document),
+                        CHECKPOINT_PARSE_DEFAULT, NULL) : NULL;
+  g_autofree char *xml = checkpoint && checkpoint->disks->len == 0
+    ? virDomainGetXMLDesc (hypervisor->domain, 0) : NULL;
+  g_autoptr (Guest) guest = xml ? guest_parse (xml, strlen (xml), NULL) : NULL;
 
-  for (guint i = 0; i < checkpoint->disks->len; i++) {
+  for (guint i = 0; checkpoint && i < checkpoint->disks->len; i++) {
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
     if (disk->bitmap)
-      g_ptr_array_add (targets, (char *) disk->name);
+      g_ptr_array_add (targets, g_strdup (disk->name));
   }
+  for (guint i = 0; guest && i < guest->disks->len; i++)
+    g_ptr_array_add (targets, g_strdup (((const GuestDisk *) g_ptr_array_index (
+                                           guest->disks, i))->target));
   return targets;
 }
 
@@ -38,20 +50,9 @@ static void
 explain_leftover (const Hypervisor *hypervisor, const char *name,
                   const char *document, GError **error)
 {
-  g_autoptr (Checkpoint) checkpoint = document
-    ? checkpoint_parse (document, strlen (document),
-                        CHECKPOINT_PARSE_DEFAULT, NULL) : NULL;
-  g_autoptr (GPtrArray) targets
-    = checkpoint ? covered (checkpoint) : g_ptr_array_new ();
+  g_autoptr (GPtrArray) targets = covered (hypervisor, document);
   g_autoptr (GError) refusal = g_steal_pointer (error);
 
-  if (targets->len == 0) {      /* all that the guest has */
-    error_set (error, EEXIST, "%s; one or more disks have a bitmap %s, of a "
-               "checkpoint that libvirt does not know any more, or of another "
-               "program's", refusal->message, name);
-    error_advise (error, REMEDY_OTHER_NAME, "delete the bitmap", NULL);
-    return;
-  }
   g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
   g_autofree char *command
     = redefine_and_delete (hypervisor->uri, hypervisor->domain_name, name,

@@ -103,10 +103,11 @@ apart_create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
     = plan_create (self->bitmaps->disks, checkpoint, error);
   if (!changes)
     return false;
-  if (changes->len == 0)
+  if (changes->len == 0 && !documents)
     return error_set (error, EINVAL, "checkpoint %s covers no disk",
                       checkpoint->name);
-  if (!apply (self->bitmaps, changes, flags.quiesce, &still_frozen, error))
+  if (changes->len > 0
+      && !apply (self->bitmaps, changes, flags.quiesce, &still_frozen, error))
     return false;
   if (!documents
       || documents->ops->put (documents, checkpoint, NULL, 0, error))

@@ -13,10 +13,49 @@
 static bool
 check_time (const Checkpoint *checkpoint, GError **error)
 {
-  return checkpoint->has_creation_time
-    || error_set (error, EINVAL, "the document of checkpoint %s has no "
+  if (!checkpoint->has_creation_time)
+    return error_set (error, EINVAL, "the document of checkpoint %s has no "
                   "<creationTime>, which one that is redefined must have",
                   checkpoint->name);
+  return checkpoint->creation_time <= G_MAXINT64
+    || error_set (error, EINVAL, "the document of checkpoint %s has a "
+                  "<creationTime> that libvirt cannot hold", checkpoint->name);
+}
+
+/* As virDomainCheckpointAlignDisks: the guest's definition in a document must
+ * have the disks that it lists.  (Without one, libvirt does not look.)
+ */
+static bool
+check_disks (const Checkpoint *checkpoint, GError **error)
+{
+  const GPtrArray *known = checkpoint->domain_disks;
+
+  if (known && known->len == 0)
+    return error_set (error, EINVAL, "the document of checkpoint %s has a "
+                      "<domain> without a disk", checkpoint->name);
+  for (guint i = 0; known && i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    const DomainDisk *found = NULL;
+    for (guint j = 0; !found && j < known->len; j++) {
+      const DomainDisk *other = g_ptr_array_index (known, j);
+      found = other->target == disk->name ? other : NULL;
+    }
+    if (!found)
+      return error_set (error, EINVAL, "the document of checkpoint %s lists disk "
+                        "%s, which its <domain> has not", checkpoint->name,
+                        disk->name);
+    if (disk->bitmap && (found->read_only || !found->source))
+      return error_set (error, EINVAL, "the document of checkpoint %s has a "
+                        "bitmap on disk %s, which is empty or readonly in its "
+                        "<domain>", checkpoint->name, disk->name);
+  }
+  return true;
+}
+
+static bool
+check_alone (const Checkpoint *checkpoint, GError **error)
+{
+  return check_time (checkpoint, error) && check_disks (checkpoint, error);
 }
 
 bool
@@ -25,7 +64,7 @@ redefine_check (const Forest *forest, const Checkpoint *checkpoint,
 {
   g_autoptr (GError) why = NULL;
 
-  if (!check_time (checkpoint, error))
+  if (!check_alone (checkpoint, error))
     return false;
   return forest_check_redefined (forest, checkpoint, &why)
     || error_set (error, EINVAL, "%s", why->message);
@@ -80,7 +119,7 @@ redefine_check_all (const Forest *forest, const GPtrArray *checkpoints,
 
   for (guint i = 0; i < checkpoints->len; i++) {
     const Checkpoint *checkpoint = g_ptr_array_index (checkpoints, i);
-    if (!check_time (checkpoint, error)
+    if (!check_alone (checkpoint, error)
         || !check_parent (parents, checkpoint, error))
       return false;
     g_hash_table_insert (parents, checkpoint->name,

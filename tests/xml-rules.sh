@@ -1,10 +1,8 @@
-#!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# The rules for names and documents are libvirt's: what virsh checkpoint-create takes,
-# qemu-checkpoint takes, at libvirt and without it; and what that refuses, it refuses.
-. "$(dirname "$0")/libvirt-lab.sh"
+# Sourced after libvirt-lab.sh by tests of documents, which virsh and
+# qemu-checkpoint get, with the command $rules_of: see xml-rules.py.
 
 guest_disk vda.qcow2
 guest_disk vdb.qcow2
@@ -25,7 +23,10 @@ for name in a b; do
   virsh checkpoint-dumpxml web1 $name >$name.xml
 done
 guest_start web1
+documents=/var/lib/libvirt/qemu/checkpoint/web1
+[ "$connect" = qemu:///system ] \
+  || documents=$XDG_CONFIG_HOME/libvirt/qemu/checkpoint/web1
 timeout 200 "$python" "$srcdir/tests/xml-rules.py" "$tool" "$connect" web1 \
   "$(virsh domuuid web1 | tr -d '\n')" \
-  "vda=$PWD/copy-vda.qcow2 vdb=$PWD/copy-vdb.qcow2" "$PWD/tree" >log \
+  "$documents" "$PWD/tree" "$rules_of" >log \
   || { grep -E 'DIFFERENT|Error' log; tail -n 5 log; fail "other rules"; }
