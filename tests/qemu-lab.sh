@@ -93,20 +93,23 @@ two_disks ()
 }
 
 # qemu_boot NAME FILE…: a real Linux that writes to the ext4 on each of these disks
-# without pause, with its agent at NAME.agent.  The disks are vda, vdb…
+# without pause, with its agent at NAME.agent.  The disks are vda, vdb…, and have an
+# iothread.
 qemu_boot ()
 {
   local name=$1 file options=() letters=abcdefgh
   shift
   for file; do
     guest_ext4_disk "$file"
-    options+=(-drive "file=$file,format=qcow2,if=virtio,id=vd${letters:0:1}")
+    options+=(-drive "file=$file,format=qcow2,if=none,id=vd${letters:0:1}"
+      -device "virtio-blk-pci,drive=vd${letters:0:1},iothread=thread")
     letters=${letters:1}
   done
   lab_kernel
   lab_agent
   guest_initramfs "$lab/initramfs"
-  qemu_runs=-no-reboot qemu_start "$name" -m 160 -no-reboot "${options[@]}" \
+  qemu_runs=-no-reboot qemu_start "$name" -m 160 -object iothread,id=thread \
+    "${options[@]}" \
     -kernel "$lab/vmlinuz" -initrd "$lab/initramfs" \
     -append "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check disks=$#" \
     -serial "file:$name.console" -device virtio-serial-pci \

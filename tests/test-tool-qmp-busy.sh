@@ -74,6 +74,12 @@ wait $other || :
 [ -z "$("$tool" list --name --qmp=q.sock)" ] || fail "a bitmap is left"
 qemu_end q
 
+# ── What ends with QEMU ──
+qemu_start q -snapshot -drive file=vda.qcow2,format=qcow2,if=none,id=vda \
+  -device virtio-blk-pci,drive=vda
+refused 'disk vda: QEMU was started with -snapshot.*lost' create sunday
+qemu_end q
+
 # ── In a storage daemon, options that it does not tell are not needed ──
 rm -f s.sock
 qemu-img bitmap --add vdb.qcow2 monday

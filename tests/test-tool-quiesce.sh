@@ -74,3 +74,14 @@ wait_until 10 no_job
 "$tool" create monday --qmp=q.sock --agent=q.agent --quiesce
 goes_on
 "$tool" list --qmp=q.sock --size
+
+# ── Below a snapshot, while the guest writes through an iothread ──
+qemu_snapshot q '{"device": "vda", "snapshot-file": "vda.1.qcow2"}'
+for name in sunday monday; do
+  "$tool" delete $name --qmp=q.sock
+  goes_on
+done
+qmp q query-named-block-nodes '{"flat": true}' | jq -e '.[]
+  | select(.drv == "qcow2" and .file == "vda.qcow2")
+  | .ro and (."dirty-bitmaps" // [] | length == 0)' || fail "not as it was"
+qmp q query-status | grep -q '"running"' || fail "the guest has stopped"
