@@ -185,6 +185,7 @@ script_tests = \
 	tests/test-view-sparse.sh
 
 unit_tests = \
+	tests/unit/afterwards \
 	tests/unit/collector \
 	tests/unit/backup-xml \
 	tests/unit/checkpoint \
