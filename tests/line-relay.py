@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-#   line-relay.py SOCKET TARGET LOG [WORD]
+#   line-relay.py SOCKET TARGET LOG [WORD…]
 #
 # Stands between a client and a QEMU's socket, and logs what clients say, line by
 # line.  A line with WORD in it is held: the file SOCKET.held tells, until there is
 # SOCKET.go, and it is passed on, or SOCKET.drop, or the client is gone, and it is
-# not.  One line only.
+# not.  One line only: of several WORDs, the last after all others were there.
 
 import os
 import select
@@ -39,8 +39,8 @@ def pass_lines(client, server, pending):
     for line in lines:
         log.write(line.decode(errors="replace") + "\n")
         if words and words[0] in line:
-            words.pop()
-            if not hold(client):
+            words.pop(0)
+            if not words and not hold(client):
                 continue
         server.sendall(line + b"\n")
     return pending

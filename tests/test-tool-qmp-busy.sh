@@ -74,6 +74,28 @@ wait $other || :
 [ -z "$("$tool" list --name --qmp=q.sock)" ] || fail "a bitmap is left"
 qemu_end q
 
+# ── What changes while it is looked at ──
+requires socat
+guest_disk vdc.qcow2
+qemu_start q -monitor unix:people.sock,server=on,wait=off \
+  -drive file=vdc.qcow2,format=qcow2,if=none,id=vdc -device virtio-blk-pci,drive=vdc
+"$python" "$srcdir/tests/line-relay.py" r.sock q.sock r.log query-block-jobs \
+  query-block-jobs &
+relay=$!
+pids+=($relay)
+wait_until 5 test -S r.sock
+"$tool" create sunday --qmp=r.sock >refused.log 2>&1 &
+creating=$!
+wait_until 10 test -e r.sock.held
+echo 'snapshot_blkdev vdc vdc.1.qcow2' | socat -t 2 - UNIX:people.sock >/dev/null
+[ -e vdc.1.qcow2 ] || fail "no snapshot was made"
+touch r.sock.go
+! wait $creating || fail "it was made"
+grep 'disk vdc: its images or bitmaps have changed' refused.log
+kill $relay
+[ -z "$("$tool" list --name --qmp=q.sock)" ] || fail "something was made"
+qemu_end q
+
 # ── What ends with QEMU ──
 qemu_start q -snapshot -drive file=vda.qcow2,format=qcow2,if=none,id=vda \
   -device virtio-blk-pci,drive=vda
