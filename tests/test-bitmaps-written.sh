@@ -140,6 +140,32 @@ changed crash.qcow2 -- add,vda,0,more remove,vda,0,good
 qemu-img snapshot -l crash.qcow2 | grep -q inside
 qemu-img check -q crash.qcow2
 
+# QEMU repairs what was not closed when it opens it for writing, but not when it
+# makes it writable later: it would store bitmaps over the guest's data.
+qemu-img create -q -f qcow2 -o lazy_refcounts=on unclean.qcow2 8M
+qemu-io -f qcow2 unclean.qcow2 <commands >/dev/null &
+pids+=($!)
+exec {hold}>commands
+printf 'write -P 5 0 4M\nflush\n' >&$hold
+wait_until 10 eval '[ $(stat -c %b unclean.qcow2) -gt 8192 ]'
+kill -9 $!
+wait $! || :
+exec {hold}>&-
+qemu-img info unclean.qcow2 | grep -q 'cleanly shut down: no' \
+  || fail "it was closed"
+md5sum unclean.qcow2 >unclean
+refused 22 "type: qemu-img check -f qcow2 -r all" unclean.qcow2 -- add,vda,0,m
+md5sum --quiet -c unclean
+qemu-img check -q -f qcow2 -r all unclean.qcow2 || :
+changed unclean.qcow2 -- add,vda,0,m
+qemu-img check -q unclean.qcow2
+qemu-io -f qcow2 -c 'read -q -P 5 0 4M' unclean.qcow2
+# A feature of the future.
+printf '\201' | dd of=unclean.qcow2 bs=1 seek=95 conv=notrunc status=none
+md5sum unclean.qcow2 >unclean
+refused 95 "feature that is unknown" unclean.qcow2 -- add,vda,0,n
+md5sum --quiet -c unclean
+
 # Data files, block devices.
 for kind in "${file_kinds[@]}"; do
   place "$kind" data-$kind 16M

@@ -42,6 +42,10 @@ typedef struct {
                                  * what it lists */
   GPtrArray *void_names;        /* of char *: what those were called; NULL:
                                  * not known */
+  bool unclean;                 /* it must be repaired before anybody writes to
+                                 * it */
+  bool unknown_autoclear;       /* it has a feature that ends with the next one
+                                 * who does not know it and writes */
   char *backing_path;           /* NULL: the chain ends here */
   char *backing_name;           /* the same as it is written there */
   char *backing_format;         /* NULL: not recorded in the image */

@@ -191,6 +191,8 @@ heed_qcow2 (Layer *layer, const guint8 *bytes, gsize length, LayerRole role,
     return refuse_aes (layer->path, error);
   layer->backing_name = g_steal_pointer (&header.backing_path);
   layer->backing_format = g_steal_pointer (&header.backing_format);
+  layer->unclean = header.unclean;
+  layer->unknown_autoclear = header.unknown_autoclear;
   layer->void_bitmaps = header.void_bitmaps;
   if (layer->void_bitmaps && layer->file)
     layer->void_names = qcow2_bitmap_names (layer->file->fd, &header);

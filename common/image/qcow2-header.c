@@ -10,6 +10,7 @@
 #include "image/qcow2-format.h"
 #include "image/qcow2-header.h"
 
+#define DIRTY 1
 #define CORRUPT 2
 #define EXTERNAL_DATA 4
 /* An autoclear bit: programs that do not know it clear it as they write. */
@@ -161,10 +162,12 @@ read_numbers (const guint8 *bytes, gsize length, Qcow2Header *header,
     if (length < QCOW2_LENGTH_3)
       return false;
     const guint64 features = qcow2_number (bytes + QCOW2_AT_INCOMPATIBLE, 8);
+    const guint64 autoclear = qcow2_number (bytes + QCOW2_AT_AUTOCLEAR, 8);
     header->corrupt = features & CORRUPT;
+    header->unclean = features & DIRTY;
+    header->unknown_autoclear = autoclear & ~(BITMAPS_KEPT | DATA_RAW);
     header->external_data = features & EXTERNAL_DATA;
-    header->data_raw
-      = qcow2_number (bytes + QCOW2_AT_AUTOCLEAR, 8) & DATA_RAW;
+    header->data_raw = autoclear & DATA_RAW;
     *header_length = (gsize) qcow2_number (bytes + QCOW2_AT_HEADER_LENGTH, 4);
   }
   *why = "how it is encrypted has no known name";

@@ -17,6 +17,10 @@ typedef struct {
   guint64 size;                 /* of the disk, bytes */
   guint64 cluster_size;         /* bytes */
   bool corrupt;                 /* marked so by QEMU */
+  bool unclean;                 /* whoever wrote to it has not closed it, and its
+                                 * refcounts are wrong until it is repaired */
+  bool unknown_autoclear;       /* a feature that must be given up by who writes
+                                 * to it and does not know it */
   bool external_data;           /* its data are in another file */
   bool data_raw;                /* which is a raw image of the disk */
   const char *encryption;       /* QEMU's name for how it is encrypted; NULL: it

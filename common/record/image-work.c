@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "image/layer.h"
 #include "image/unlocked.h"
 #include "record/bitmap-outcome.h"
 #include "record/image-work.h"
@@ -72,6 +73,28 @@ add_change (ImageWork *work, const BitmapChange *change)
     g_ptr_array_add (work->changes, g_ptr_array_steal_index (one, 0));
 }
 
+/* An image that is made writable again is not repaired, and QEMU would take
+ * clusters that are in use for the bitmaps (QEMU 7.2, qcow2_reopen_prepare beside
+ * qcow2_do_open), nor does it give up what it does not know.
+ */
+static bool
+check_closed (const StoragePlace *place, GError **error)
+{
+  const Layer *layer = image_work_layer (place);
+
+  if (layer->unclean) {
+    image_refuse_with (error, EINVAL, "check -f qcow2 -r all", layer->path,
+                       "disk %s: %s was not closed by who wrote to it last, so "
+                       "it must be repaired before its bitmaps are changed; to "
+                       "do that,", place->disk->target, layer->path);
+    return false;
+  }
+  return !layer->unknown_autoclear
+    || error_set (error, ENOTSUP, "disk %s: %s has a feature that is unknown "
+                  "here, and ends if it is written to", place->disk->target,
+                  layer->path);
+}
+
 /* QEMU forgets void bitmaps when it writes, and with them, that a record was lost.
  * A new one on top begins a new record.
  */
@@ -95,7 +118,7 @@ check_place (const ImageWork *work, const StoragePlace *place, GError **error)
                       "(%s), and QEMU would drop that sign if it wrote to the "
                       "image; make a full backup, with a new checkpoint",
                       place->disk->target, layer->path, layer->void_bitmaps);
-  return true;
+  return check_closed (place, error);
 }
 
 static void
