@@ -148,7 +148,7 @@ kept d 'cannot be merged.*another size'
 # Without its document, b's record would be missed by nobody.
 start base.qcow2
 kept b 'older checkpoint a.*would lose' --metadata
-kept d 'older checkpoint a.*would lose' --metadata
+kept d 'older checkpoint c.*would lose' --metadata
 "$tool" delete a --metadata --file=vda:$image --tree=tree
 # A bitmap that is lost must go on being missed.
 start base.qcow2

@@ -213,6 +213,7 @@ unit_tests = \
 	tests/unit/parts-legacy \
 	tests/unit/parts-simulation \
 	tests/unit/plan \
+	tests/unit/plan-simulation \
 	tests/unit/qcow2-bitmaps \
 	tests/unit/qcow2-header \
 	tests/unit/remedy \
@@ -340,8 +341,12 @@ EXTRA_DIST += $(script_tests) \
 parts_models = tests/unit/parts-models.c tests/unit/parts-models.h
 tests_unit_parts_SOURCES = tests/unit/parts.c $(parts_models)
 tests_unit_parts_legacy_SOURCES = tests/unit/parts-legacy.c $(parts_models)
+simulation = tests/unit/simulation.c tests/unit/simulation.h $(parts_models)
 tests_unit_parts_simulation_SOURCES = tests/unit/parts-simulation.c \
-	$(parts_models)
+	$(simulation)
+tests_unit_plan_simulation_SOURCES = tests/unit/plan-simulation.c $(simulation)
+tests_unit_plan_simulation_LDADD = librecord.la libsource.la libremedies.la \
+	$(common_libs) $(LIBVIRT_LIBS)
 tests_unit_plan_SOURCES = tests/unit/plan.c $(parts_models)
 tests_unit_plan_LDADD = librecord.la libsource.la libremedies.la \
 	$(common_libs) $(LIBVIRT_LIBS)

@@ -177,34 +177,57 @@ forest_without (const Forest *forest, GHashTable *doomed)
   return rest;
 }
 
-/* Is all in content that doomed descendants have recorded?  False also if some
- * of it is lost.
+/* Has an ancestor, up to since, a bitmap in the layer that is in content and goes
+ * on?  It has all that came after it there.
  */
 static bool
-has_all_doomed (const Disk *disk, const Checkpoint *since, GHashTable *doomed,
-                GHashTable *content)
+is_covered (const Disk *disk, const Checkpoint *since,
+            const Checkpoint *checkpoint, guint layer, GHashTable *content)
 {
-  GHashTableIter iter;
-  gpointer member;
+  for (const Checkpoint *at = checkpoint->parent; at && at != since;
+       at = at->parent) {
+    const char *name = checkpoint_bitmap (at, disk->target);
+    const Bitmap *bitmap
+      = name ? layer_bitmap (disk_layer (disk, layer), name) : NULL;
+    if (bitmap && bitmap->recording && !bitmap->inconsistent
+        && g_hash_table_contains (content, bitmap))
+      return true;
+  }
+  return false;
+}
 
-  g_hash_table_iter_init (&iter, doomed);
-  while (g_hash_table_iter_next (&iter, &member, NULL)) {
-    const char *name = checkpoint_bitmap (member, disk->target);
-    bool found = false;
-    if (!name || !forest_is_ancestor (since, member))
-      continue;
-    for (guint i = 0; i < disk->layers->len; i++) {
-      const Layer *layer = disk_layer (disk, i);
-      const Bitmap *bitmap = layer_bitmap (layer, name);
-      if (!bitmap && layer_may_have_lost (layer, name))
-        return false;
-      if (!bitmap)
-        continue;
-      found = true;
-      if (bitmap->inconsistent || !g_hash_table_contains (content, bitmap))
-        return false;
-    }
-    if (!found)
+/* A bitmap that is in no layer is lost in all of them. */
+static bool
+has_recorded (const Disk *disk, const Checkpoint *since,
+              const Checkpoint *checkpoint, const char *name,
+              GHashTable *content)
+{
+  bool found = false;
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    found = found || layer_bitmap (disk_layer (disk, i), name);
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const Layer *layer = disk_layer (disk, i);
+    const Bitmap *bitmap = layer_bitmap (layer, name);
+    const bool lost = bitmap ? bitmap->inconsistent
+      : !found || layer_may_have_lost (layer, name);
+    if ((bitmap || lost)
+        && (lost || !g_hash_table_contains (content, bitmap))
+        && !is_covered (disk, since, checkpoint, i, content))
+      return false;
+  }
+  return true;
+}
+
+/* Is all in content that its descendants have recorded, also in branches? */
+static bool
+has_all_later (const Forest *forest, const Disk *disk,
+               const Checkpoint *since, GHashTable *content)
+{
+  for (guint i = since->position + 1; i <= since->last_position; i++) {
+    const Checkpoint *later = g_ptr_array_index (forest_all (forest), i);
+    const char *name = checkpoint_bitmap (later, disk->target);
+    if (name && !has_recorded (disk, since, later, name, content))
       return false;
   }
   return true;
@@ -215,7 +238,6 @@ typedef struct {
   const Forest *before, *after;
   const Disk *disk;             /* of today */
   Model old, new;
-  GHashTable *doomed;
 } Comparison;
 
 static void
@@ -238,8 +260,8 @@ keeps_view (const Comparison *comparison, const Checkpoint *since)
     return !old;
   g_autoptr (GHashTable) content = content_of (&comparison->new, new);
   if (!old)
-    return has_all_doomed (comparison->disk, since, comparison->doomed,
-                           content);
+    return has_all_later (comparison->before, comparison->disk, since,
+                          content);
   g_autoptr (GHashTable) before = content_of (&comparison->old, old);
   return is_within (before, content);
 }
@@ -282,7 +304,7 @@ compare_disk (const Forest *forest, const Disk *disk, GHashTable *doomed,
     return true;
   g_autoptr (Forest) rest = forest_without (forest, doomed);
   g_auto (Comparison) comparison = {
-    .before = forest, .after = rest, .disk = disk, .doomed = doomed,
+    .before = forest, .after = rest, .disk = disk,
   };
   model_init (&comparison.old, disk);
   model_init (&comparison.new, disk);

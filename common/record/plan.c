@@ -15,52 +15,6 @@
 #include "record/plan.h"
 #include "record/plan-model.h"
 
-bool
-plan_can_record (const Disk *disk, GError **error)
-{
-  const Layer *top = disk_layer (disk, 0);
-
-  if (parts_can_record (disk, NULL))
-    return true;
-  error_set (error, ENOTSUP, "checkpoint for disk %s unsupported for storage "
-             "type %s: only qcow2 holds dirty bitmaps, and %s is none",
-             disk->target, top->format ? top->format : "unknown", top->path);
-  return error_advise (error, REMEDY_COVER_OTHERS, disk->target, NULL);
-}
-
-static bool
-check_free (const Disk *disk, const char *name, GError **error)
-{
-  for (guint i = 0; i < disk->layers->len; i++) {
-    const Layer *layer = disk_layer (disk, i);
-    if (!layer_bitmap (layer, name))
-      continue;
-    error_set (error, EEXIST, "disk %s: a bitmap named %s is in %s already, "
-               "and no checkpoint of that name is known", disk->target, name,
-               layer->path);
-    return error_advise (error, REMEDY_STRAY_BITMAP, name, NULL);
-  }
-  return true;
-}
-
-GPtrArray *
-plan_create (const GPtrArray *disks, const Checkpoint *checkpoint,
-             GError **error)
-{
-  g_autoptr (GPtrArray) changes = bitmap_changes_new ();
-
-  for (guint i = 0; i < disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (disks, i);
-    const char *name = checkpoint_bitmap (checkpoint, disk->target);
-    if (!name)
-      continue;
-    if (!plan_can_record (disk, error) || !check_free (disk, name, error))
-      return NULL;
-    bitmap_changes_add (changes, BITMAP_ADD, disk, 0, name)->recording = true;
-  }
-  return g_steal_pointer (&changes);
-}
-
 GPtrArray *
 plan_doomed (const Forest *forest, const Checkpoint *checkpoint,
              DeleteScope scope)
@@ -75,10 +29,17 @@ plan_doomed (const Forest *forest, const Checkpoint *checkpoint,
 
 /* What is done to one disk. */
 typedef struct {
+  const GPtrArray *all;         /* of the forest */
   const Disk *disk;
   GHashTable *doomed;           /* set of Checkpoint */
   GPtrArray *changes;
 } Deletion;
+
+/* Who gets what another has recorded. */
+typedef struct {
+  const Checkpoint *checkpoint;
+  const char *bitmap;           /* NULL: nobody needs it */
+} Heir;
 
 /* The number of layers if none has it. */
 static guint
@@ -92,31 +53,35 @@ deepest_with (const Disk *disk, const char *name)
   return deepest;
 }
 
-/* Does the record of that name end somewhere, so that others go on? */
+/* Does the record of that name end somewhere, so that others go on?  One that is
+ * lost is read by nobody.
+ */
 static bool
 has_ended (const Disk *disk, const char *name)
 {
+  bool ended = false;
+
   for (guint i = 0; i < disk->layers->len; i++) {
     const Bitmap *bitmap = layer_bitmap (disk_layer (disk, i), name);
-    if (bitmap && !bitmap->recording)
-      return true;
+    if (bitmap && bitmap->inconsistent)
+      return false;
+    ended = ended || (bitmap && !bitmap->recording);
   }
-  return false;
+  return ended;
 }
 
-/* The bitmap of the nearest ancestor that stays and covers the disk, if it needs
- * what its descendants recorded; else NULL.
- */
-static const char *
+/* The nearest ancestor that stays and covers the disk, if its record ends. */
+static Heir
 find_heir (const Deletion *deletion, const Checkpoint *gone)
 {
   for (const Checkpoint *at = gone->parent; at; at = at->parent) {
     const char *name = checkpoint_bitmap (at, deletion->disk->target);
-    if (!name || g_hash_table_contains (deletion->doomed, at))
-      continue;
-    return has_ended (deletion->disk, name) ? name : NULL;
+    if (name && !g_hash_table_contains (deletion->doomed, at))
+      return (Heir) {
+        at, has_ended (deletion->disk, name) ? name : NULL
+      };
   }
-  return NULL;
+  return (Heir) { NULL, NULL };
 }
 
 static BitmapChange *
@@ -143,16 +108,37 @@ merge (const Deletion *deletion, guint layer, const char *heir,
   change->from_layer = from_layer;
 }
 
+/* Does a descendant that stays go on recording in the layer?  If it does, the
+ * heir need not; and where the tree has branches, it must not: the gone one may
+ * have begun long after the heir's record had ended.
+ */
+static bool
+goes_on (const Deletion *deletion, const Heir *heir, guint layer)
+{
+  for (guint i = heir->checkpoint->position + 1;
+       i <= heir->checkpoint->last_position; i++) {
+    const Checkpoint *below = g_ptr_array_index (deletion->all, i);
+    const char *name = checkpoint_bitmap (below, deletion->disk->target);
+    const Bitmap *bitmap
+      = name && !g_hash_table_contains (deletion->doomed, below)
+      ? layer_bitmap (disk_layer (deletion->disk, layer), name) : NULL;
+    if (bitmap && bitmap->recording && !bitmap->inconsistent)
+      return true;
+  }
+  return false;
+}
+
 /* The heir's own bitmap is there. */
 static void
-inherit (const Deletion *deletion, guint layer, const char *heir,
+inherit (const Deletion *deletion, guint layer, const Heir *heir,
          const Bitmap *bitmap)
 {
-  merge (deletion, layer, heir, layer, bitmap->name);
-  if (bitmap->recording && !find_change (deletion->changes, BITMAP_ENABLE,
-                                         deletion->disk, layer, heir))
+  merge (deletion, layer, heir->bitmap, layer, bitmap->name);
+  if (bitmap->recording && !goes_on (deletion, heir, layer)
+      && !find_change (deletion->changes, BITMAP_ENABLE, deletion->disk, layer,
+                       heir->bitmap))
     bitmap_changes_add (deletion->changes, BITMAP_ENABLE, deletion->disk,
-                        layer, heir);
+                        layer, heir->bitmap);
 }
 
 /* Below all of the heir's own. */
@@ -197,23 +183,24 @@ inherit_below (const Deletion *deletion, guint layer, guint deepest,
  * plan_keeps_views.
  */
 static bool
-bequeath (const Deletion *deletion, const char *heir, const char *name,
+bequeath (const Deletion *deletion, const Heir *heir, const char *name,
           GError **error)
 {
   const Disk *disk = deletion->disk;
-  const guint deepest = deepest_with (disk, heir);
+  const guint deepest = deepest_with (disk, heir->bitmap);
 
   for (guint i = 0; i < disk->layers->len; i++) {
-    const Bitmap *bitmap = layer_bitmap (disk_layer (disk, i), name);
-    const Bitmap *own = layer_bitmap (disk_layer (disk, i), heir);
-    if (!bitmap || bitmap->inconsistent || (own && own->recording)
-        || (own && own->inconsistent))
+    const Layer *layer = disk_layer (disk, i);
+    const Bitmap *bitmap = layer_bitmap (layer, name);
+    const Bitmap *own = layer_bitmap (layer, heir->bitmap);
+    if (!bitmap || bitmap->inconsistent || (own && own->recording))
       continue;
     if (own)
       inherit (deletion, i, heir, bitmap);
     else if (i > deepest)
-      inherit_anew (deletion, i, heir, bitmap);
-    else if (!inherit_below (deletion, i, deepest, heir, bitmap, error))
+      inherit_anew (deletion, i, heir->bitmap, bitmap);
+    else if (!inherit_below (deletion, i, deepest, heir->bitmap, bitmap,
+                             error))
       return false;
   }
   return true;
@@ -250,6 +237,35 @@ check_own (const Forest *forest, const Deletion *deletion, GError **error)
 }
 
 static bool
+would_lose (const Deletion *deletion, const Heir *heir, const Checkpoint *gone,
+            const char *why, GError **error)
+{
+  const char *older = heir->checkpoint->name;
+
+  return error_set (error, EIO, "disk %s: the older checkpoint %s, whose own "
+                    "record has ended, would lose blocks: it needs what "
+                    "checkpoint %s has recorded, %s; if %s is not needed any "
+                    "more, delete it first", deletion->disk->target, older,
+                    gone->name, why, older);
+}
+
+/* Nobody may be able to read the heir now, as the tree has branches; one day it
+ * has none.
+ */
+static bool
+check_whole (const Deletion *deletion, const Heir *heir,
+             const Checkpoint *gone, const char *name, GError **error)
+{
+  for (guint i = 0; i < deletion->disk->layers->len; i++) {
+    const Layer *layer = disk_layer (deletion->disk, i);
+    const Bitmap *bitmap = layer_bitmap (layer, name);
+    if (bitmap ? bitmap->inconsistent : layer_may_have_lost (layer, name))
+      return would_lose (deletion, heir, gone, "which is lost", error);
+  }
+  return true;
+}
+
+static bool
 no_bitmap (const Disk *disk, const Checkpoint *gone, const char *name,
            GError **error)
 {
@@ -276,8 +292,10 @@ delete_from (const Deletion *deletion, const GPtrArray *doomed,
         return false;
       continue;
     }
-    const char *heir = find_heir (deletion, gone);
-    if (heir && !bequeath (deletion, heir, name, error))
+    const Heir heir = find_heir (deletion, gone);
+    if (heir.bitmap
+        && (!check_whole (deletion, &heir, gone, name, error)
+            || !bequeath (deletion, &heir, name, error)))
       return false;
     for (guint j = 0; j < disk->layers->len; j++)
       if (layer_bitmap (disk_layer (disk, j), name)
@@ -308,7 +326,8 @@ plan_delete (const Forest *forest, const GPtrArray *disks,
 
   for (guint i = 0; i < disks->len; i++) {
     const Deletion deletion = {
-      .disk = g_ptr_array_index (disks, i), .doomed = set, .changes = changes,
+      .all = forest_all (forest), .disk = g_ptr_array_index (disks, i),
+      .doomed = set, .changes = changes,
     };
     if (!check_own (forest, &deletion, error)
         || !delete_from (&deletion, doomed, removals, error))
@@ -320,6 +339,20 @@ plan_delete (const Forest *forest, const GPtrArray *disks,
   return g_steal_pointer (&changes);
 }
 
+static bool
+forget_on (const Deletion *deletion, const GPtrArray *doomed, GError **error)
+{
+  for (guint i = 0; i < doomed->len; i++) {
+    const Checkpoint *gone = g_ptr_array_index (doomed, i);
+    const char *name = checkpoint_bitmap (gone, deletion->disk->target);
+    const Heir heir = find_heir (deletion, gone);
+    if (name && heir.bitmap)
+      return would_lose (deletion, &heir, gone, "and finds it by its document",
+                         error);
+  }
+  return true;
+}
+
 bool
 plan_forget (const Forest *forest, const GPtrArray *disks,
              const GPtrArray *doomed, GError **error)
@@ -327,5 +360,13 @@ plan_forget (const Forest *forest, const GPtrArray *disks,
   g_autoptr (GPtrArray) none = bitmap_changes_new ();
   g_autoptr (GHashTable) set = set_of (doomed);
 
+  for (guint i = 0; i < disks->len; i++) {
+    const Deletion deletion = {
+      .all = forest_all (forest), .disk = g_ptr_array_index (disks, i),
+      .doomed = set,
+    };
+    if (!forget_on (&deletion, doomed, error))
+      return false;
+  }
   return plan_keeps_views (forest, disks, set, none, error);
 }
