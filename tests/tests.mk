@@ -159,6 +159,7 @@ script_tests = \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-property.sh \
 	tests/test-tool-remedies.sh \
+	tests/test-tool-shared-base.sh \
 	tests/test-tool-show.sh \
 	tests/test-tool-symptoms-disks.sh \
 	tests/test-tool-symptoms.sh \

@@ -247,8 +247,8 @@ parts_missing (const Forest *forest, const Disk *disk,
   return error_advise (error, REMEDY_FULL_BACKUP, forget, NULL);
 }
 
-static bool
-may_be_lost (const Disk *disk, const char *bitmap)
+bool
+parts_may_be_lost (const Disk *disk, const char *bitmap)
 {
   for (guint i = 0; i < disk->layers->len; i++)
     if (layer_may_have_lost (disk_layer (disk, i), bitmap))
@@ -267,12 +267,14 @@ removal (const Disk *disk, const char *bitmap)
     for (guint j = 0; j < other->bitmaps->len; j++) {
       const Bitmap *one = g_ptr_array_index (other->bitmaps, j);
       if (bitmap ? strcmp (one->name, bitmap) != 0
-          : !may_be_lost (disk, one->name))
+          : !parts_may_be_lost (disk, one->name))
         continue;
       g_autofree char *path = error_shell_word (other->path);
       g_autofree char *name = error_shell_word (one->name);
-      g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s %s",
-                              remedy->len ? " && " : "", path, name);
+      /* Such a name would be an option. */
+      g_string_append_printf (remedy, "%sqemu-img bitmap --remove %s%s %s",
+                              remedy->len ? " && " : "",
+                              one->name[0] == '-' ? "-- " : "", path, name);
     }
   }
   return remedy;

@@ -50,6 +50,9 @@ bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
  */
 char *parts_removal (const Disk *disk, const char *bitmap);
 
+/* May a layer of the disk have lost the bitmap, as those there are void? */
+bool parts_may_be_lost (const Disk *disk, const char *bitmap);
+
 /* Those that remove all bitmaps that may have gone on where others are void, and
  * then the sign of that.  A new string; g_free ().
  */

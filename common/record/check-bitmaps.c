@@ -59,8 +59,8 @@ add_temporary (Check *check, const Disk *disk, const char *name)
   finding->why = g_strdup_printf ("disk %s has the bitmap %s, as libvirt calls "
                                   "those of a job, and no job runs",
                                   disk->target, name);
-  finding->command = mend_bitmap (check, disk, name);
   finding->is_safe = check->has_documents || name[0] == 'l';
+  finding->command = mend_bitmap (check, disk, name, &finding->is_safe);
   check_add (check, finding);
 }
 
@@ -80,9 +80,10 @@ add_useless (Check *check, const Disk *disk, const char *name,
   finding->file = g_strdup (error_file (why));
   finding->why = g_strdup_printf ("no checkpoint %s is known, and %s", name,
                                   why->message);
-  finding->command = reason == REASON_VOID ? parts_void_removal (disk)
-    : mend_bitmap (check, disk, name);
   finding->is_safe = !ends && reason != REASON_NONE;
+  finding->command = reason == REASON_VOID
+    ? mend_void (check, disk, &finding->is_safe)
+    : mend_bitmap (check, disk, name, &finding->is_safe);
   check_add (check, finding);
 }
 

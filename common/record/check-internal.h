@@ -87,8 +87,11 @@ bool check_guest (Check *check, bool *running, GError **error);
  */
 char *mend_record (const Check *check, const Disk *disk, const char *target,
                    const Checkpoint *checkpoint, bool *is_safe);
-/* Remove the disk's bitmap of that name; NULL: that cannot be typed. */
-char *mend_bitmap (const Check *check, const Disk *disk, const char *bitmap);
+/* Remove the disk's bitmap of that name; NULL: that cannot be typed.  *is_safe
+ * stays so only if it was, and is.
+ */
+char *mend_bitmap (const Check *check, const Disk *disk, const char *bitmap,
+                   bool *is_safe);
 /* Delete it, bitmaps and all. */
 char *mend_delete (const Check *check, const char *checkpoint);
 /* Change its document, by this program of sed -z. */
@@ -102,3 +105,11 @@ char *mend_exchanged (const Check *check, const char *target,
                       const char *other);
 /* "qemu-img COMMAND FILE". */
 char *mend_image (const char *command, const char *path);
+
+/* ── check-removal.c: bitmaps of images that no QEMU has ── */
+
+/* Of that name; "": none that may go.  *is_safe as above. */
+char *mend_removal (const Check *check, const Disk *disk, const char *bitmap,
+                    bool *is_safe);
+/* All that may have gone on where others are void, and then the sign of that. */
+char *mend_void (const Check *check, const Disk *disk, bool *is_safe);

@@ -129,10 +129,8 @@ look_at_void (Check *check, const Disk *disk, const Layer *layer)
   finding->file = g_strdup (layer->path);
   finding->why = g_strdup_printf ("all bitmaps of %s are void (%s)",
                                   layer->path, layer->void_bitmaps);
-  if (is_lost) {
-    finding->command = parts_void_removal (disk);
-    finding->is_safe = true;
-  }
+  if (is_lost)
+    finding->command = mend_void (check, disk, &finding->is_safe);
   check_add (check, finding);
 }
 

@@ -40,10 +40,11 @@ own_command (const Check *check, Remedy remedy, const char *name,
 
 /* libvirt's temporary ones are no checkpoints. */
 char *
-mend_bitmap (const Check *check, const Disk *disk, const char *bitmap)
+mend_bitmap (const Check *check, const Disk *disk, const char *bitmap,
+             bool *is_safe)
 {
   if (!check->runs)
-    return parts_removal (disk, bitmap);
+    return mend_removal (check, disk, bitmap, is_safe);
   return g_str_has_prefix (bitmap, "libvirt-tmp-") ? NULL
     : own_command_of (check, check->asked->whose_bitmaps, REMEDY_TYPE_DELETE,
                       bitmap, NULL);
@@ -178,14 +179,16 @@ mend_record (const Check *check, const Disk *disk, const char *target,
 {
   const char *strayed
     = disk ? roster_strayed (disk->roster, checkpoint, target) : NULL;
-  g_autofree char *removal
-    = disk ? parts_removal (disk, checkpoint_bitmap (checkpoint, target))
-    : NULL;
+  const char *bitmap = checkpoint_bitmap (checkpoint, target);
+  g_autofree char *removal = disk ? parts_removal (disk, bitmap) : NULL;
 
   /* Of a running guest it may be of use once that is off. */
   *is_safe = disk && !strayed;
-  if (removal && *removal)
-    return mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, target));
+  if (removal && *removal) {
+    g_autofree char *command = mend_bitmap (check, disk, bitmap, is_safe);
+    if (command && *command)
+      return g_steal_pointer (&command);
+  }
   if (disk && is_needed (check, disk, checkpoint))
     return NULL;
   if (!is_of_use (check, target, checkpoint))

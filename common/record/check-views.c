@@ -51,11 +51,12 @@ mend_refusal (const Check *check, Finding *finding, const Disk *disk,
     break;
   case REASON_NO_WAY:
     finding->command
-      = mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, disk->target));
+      = mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, disk->target),
+                     &finding->is_safe);
     break;
   case REASON_VOID:
-    finding->command = check->runs ? NULL : parts_void_removal (disk);
-    finding->is_safe = true;
+    if (!check->runs)
+      finding->command = mend_void (check, disk, &finding->is_safe);
     break;
   case REASON_OTHER_DISK:
     finding->command
