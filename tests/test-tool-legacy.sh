@@ -175,7 +175,7 @@ with open(sys.argv[1], "r+b") as f:
             f.write(struct.pack(">I", flags | 1))       # in use
         directory += 24 + extra + name_length + 7 & ~7
 END
-kept b 'older checkpoint a.*delete a first'
+kept b 'older checkpoint a.*recorded, which is lost; if a is not needed'
 "$tool" delete a --file=vda:$image --tree=tree
 "$tool" delete b --file=vda:$image --tree=tree
 [ "$(view $image d | tr '\n' ' ')" = '40 ' ] || fail "d has changed"
