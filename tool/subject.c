@@ -33,6 +33,22 @@ subject_check_words (const Options *options, GError **error)
   return true;
 }
 
+/* An empty folder, from which the last checkpoint was deleted. */
+static Forest *
+empty_tree (const char *path, const GPtrArray *skipped, GError **error)
+{
+  const char *const *words;
+
+  if (skipped->len > 0 || (*error)->code != ENOENT
+      || error_remedy (*error, &words) != REMEDY_NONE
+      || !g_file_test (path, G_FILE_TEST_IS_DIR))
+    return NULL;
+  g_clear_error (error);
+  Forest *none = forest_new ();
+  forest_link (none);
+  return none;
+}
+
 /* NULL without an error: no documents are named. */
 static Forest *
 load_tree (const Options *options, const Reporter *reporter, GError **error)
@@ -43,6 +59,8 @@ load_tree (const Options *options, const Reporter *reporter, GError **error)
     return NULL;
   Forest *tree = tree_load (options->tree, options->request.domain, skipped,
                             error);
+  if (!tree)
+    tree = empty_tree (options->tree, skipped, error);
   if (!tree)
     return NULL;
   reporter_warn_all (reporter, skipped);
