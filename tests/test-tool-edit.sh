@@ -62,7 +62,11 @@ reset
 "$tool" edit monday --description='the first' --tree=tree >out
 echo 'Checkpoint monday XML configuration not changed.' | diff -u - out
 became ''
+"$tool" edit monday --description= --tree=tree >out
+echo 'Checkpoint monday edited.' | diff -u - out
+! grep -q '<description>' tree/monday.xml || fail "it still has a description"
 # There was none.
+reset
 sed -i '/the first/d' tree/monday.xml
 "$tool" edit monday --description='the first' --tree=tree --json >out
 jq -e '.name == "monday" and .description == "the first" and .changed' out

@@ -110,6 +110,20 @@ jq -e '.checkpoints[3] == {name: "wednesday", parent: "tuesday",
   | jq -e '.checkpoints[0].sizes[0].why == "no disks were named, but documents only"'
 "$tool" list --tree=tree/monday.xml --name | grep -x monday
 
+# ── A folder from which the last checkpoint was deleted ──
+mkdir empty
+for words in --tree=empty '--tree=empty --file=vda:vdb.qcow2'; do
+  # shellcheck disable=SC2086
+  "$tool" list --name $words >list || fail "$words: status $?"
+  [ ! -s list ] || fail "$words: $(cat list)"
+  # shellcheck disable=SC2086
+  tool_says 1 'there is no checkpoint monday' info monday $words
+done
+mkdir empty/web1
+: >empty/web1/noise
+tool_says 2 'UUID of one: web1' list --tree=empty
+tool_says 2 'none can be used' list --tree=empty --domain=web1
+
 # ── What is not there, or cannot be looked at ──
 tool_says 1 'no checkpoint mondya; known are: monday' list --tree=tree --from=mondya
 tool_says 2 'cannot open .*/nothing: No such file' list --file=nothing
@@ -119,12 +133,16 @@ tool_says 2 'exclude each other' list --tree=tree --tree --name
 tool_says 2 '--descendants needs --from' list --tree=tree --descendants
 tool_says 2 'there is no option --form; there are: .*--from' list --form=monday
 tool_says 2 '--from has no value; write --from=NAME' list --tree=tree --from
+tool_says 2 '--from has no value; write --from=NAME' list --from --tree=tree
 tool_says 2 '--roots takes no value' list --roots=a
 tool_says 2 '--from is given twice' list --from=a --from=b
-tool_says 2 'takes no further word, and is given monday' list --tree=tree monday
+tool_says 2 'list takes no name, and is given web1; .*--domain=GUEST.*--file=IMG' \
+  list --tree=tree web1
+tool_says 2 'show takes one NAME, and is given monday, too' show web1 monday
 tool_says 2 '--tree alone draws.*; for documents write --tree=tree' list --tree tree
 tool_says 2 'there is no command lsit; commands are: list' lsit
 tool_says 2 'no command is given; commands are:'
+tool_says 2 'the command comes first, before --file=a; commands are:' --file=a list
 tool_says 2 '--file=vda: names no file' list --file=vda:
 tool_says 2 'is given twice' list --file=vdb.qcow2 --file=./vdb.qcow2
 tool_says 2 'Add --domain=NAME.*virsh -c qemu:///system list' \
@@ -133,6 +151,14 @@ tool_says 2 'add one of them' list --file=vdb.qcow2 --domain=web1
 tool_says 2 'write --file=TARGET:' list --tree=tree --file=vdb.qcow2
 qemu-img create -q -f raw disk.raw 1M
 tool_says 2 'raw.*name the guest.s qcow2 disk' list --file=disk.raw
+# Whoever knows virsh.
+tool_says 2 'checkpoint-create-as; write qemu-checkpoint create NAME$' \
+  checkpoint-create-as web1 monday
+tool_says 2 'dumpxml; write qemu-checkpoint show NAME$' dumpxml web1 monday
+tool_says 2 'no option --diskspec; write --disk=TARGET$' create --diskspec vda
+tool_says 2 'no option --checkpointname; write NAME' show --checkpointname monday
+tool_says 2 'there is no option -f; there are: ' list -f disk.raw
+[ "$(grep -o -- --tree refused.log | wc -l)" -eq 1 ] || fail "--tree twice"
 # A guest that runs from it.
 cp vdb.qcow2 used.qcow2
 qemu-storage-daemon --blockdev \

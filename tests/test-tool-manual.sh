@@ -23,6 +23,14 @@ sed -n '/^=head1 COMMANDS/,/^=head1 OPTIONS/s/^=head2 \([a-z]*\).*/\1/p' "$pod" 
 "$tool" --complete '' | grep -v '^--' | sort \
   | diff -u code - || fail "other commands are completed"
 
+for words in -h help; do
+  "$tool" --help | diff -u - <("$tool" $words) || fail "$words"
+done
+for words in 'list -h' 'help list'; do
+  # shellcheck disable=SC2086
+  "$tool" list --help | diff -u - <("$tool" $words) || fail "$words"
+done
+
 # ── Options ──
 # items SECTION: the manual's "=item B<--from=>I<NAME>" there, as --help has them.
 items ()

@@ -18,7 +18,7 @@ typedef enum {
 
 typedef struct {
   const char *name;
-  const char *word;             /* what must follow: "NAME"; "FILE…": one or
+  const char *word;             /* what must follow: "NAME"; "FILE...": one or
                                  * more; "[NAME]": one, or none; NULL: nothing */
   const char *help;
   guint options;                /* groups */

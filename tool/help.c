@@ -26,9 +26,10 @@ print_help (void)
 {
   puts ("Usage: qemu-checkpoint COMMAND OPTIONS\n"
         "\n"
-        "Look at a virtual machine's checkpoints: in a stopped guest's images\n"
-        "(--file), at libvirt (--libvirt and --domain), or in the documents\n"
-        "that libvirt keeps of them (--tree).\n"
+        "Look at a virtual machine's checkpoints, make and delete them: in a\n"
+        "stopped guest's images (--file), in a QEMU that runs (--qmp), at\n"
+        "libvirt (--libvirt and --domain), or in the documents that libvirt\n"
+        "keeps of them (--tree).\n"
         "\n"
         "Commands:");
   for (const Command *command = all_commands; command->name; command++) {

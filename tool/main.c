@@ -16,6 +16,7 @@
 #include "base/nearest.h"
 #include "tool/command.h"
 #include "tool/say.h"
+#include "tool/virsh.h"
 
 #define NAMES_SHOWN 12
 
@@ -32,7 +33,7 @@ const Command all_commands[] = {
     OPTIONS_ALL | OPTIONS_SOURCE, command_current },
   { "create", "[NAME]", "Make a checkpoint",
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_CREATE, command_create },
-  { "redefine", "FILE…", "Make documents of checkpoints known",
+  { "redefine", "FILE...", "Make documents of checkpoints known",
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_REDEFINE, command_redefine },
   { "edit", "NAME", "Change a checkpoint's description",
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_EDIT, command_edit },
@@ -56,21 +57,30 @@ static Status
 unknown_command (const char *name, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const char *ours = name ? virsh_command (name) : NULL;
 
+  if (ours) {
+    error_set (error, EINVAL, "there is no command %s; write qemu-checkpoint "
+               "%s", name, ours);
+    return STATUS_FAILED;
+  }
   for (const Command *command = all_commands; command->name; command++)
     g_ptr_array_add (names, (char *) command->name);
   g_autofree char *nearest = nearest_names (name, names, NAMES_SHOWN);
   error_set (error, EINVAL, "%s%s; commands are: %s",
-             name ? "there is no command " : "no command is given",
-             name ? name : "", nearest);
+             !name ? "no command is given"
+             : name[0] == '-' ? "the command comes first, before "
+             : "there is no command ", name ? name : "", nearest);
   return STATUS_FAILED;
 }
 
-/* A word too many may be what --tree, which draws, does not take. */
+/* A word too many may be what --tree, which draws, does not take, or the guest,
+ * which is virsh's first word.
+ */
 static bool
 check_words (const Command *command, const Options *options, GError **error)
 {
-  const bool several = command->word && g_str_has_suffix (command->word, "…");
+  const bool several = command->word && g_str_has_suffix (command->word, "...");
   const guint wanted = command->word ? 1 : 0;
 
   if (command->word && command->word[0] == '[' && options->words->len == 0)
@@ -84,8 +94,11 @@ check_words (const Command *command, const Options *options, GError **error)
   if (options->draw)
     return error_set (error, EINVAL, "--tree alone draws, and takes no %s; "
                       "for documents write --tree=%s", word, word);
-  return error_set (error, EINVAL, "%s takes no further word, and is given %s",
-                    command->name, word);
+  return error_set (error, EINVAL, "%s takes %s, and is given %s%s; a guest is "
+                    "named by --libvirt=URI --domain=GUEST, an image by "
+                    "--file=IMG", command->name,
+                    wanted ? "one NAME" : "no name", word,
+                    wanted ? ", too" : "");
 }
 
 static Status
@@ -108,6 +121,21 @@ run_command (const Command *command, char **arguments, GError **error)
   return status;
 }
 
+/* help [COMMAND] */
+static Status
+help (const char *name, GError **error)
+{
+  const Command *command = name ? command_lookup (name) : NULL;
+
+  if (name && !command)
+    return unknown_command (name, error);
+  if (command)
+    print_command_help (command);
+  else
+    print_help ();
+  return STATUS_FINE;
+}
+
 static Status
 run (char **arguments, GError **error)
 {
@@ -116,6 +144,10 @@ run (char **arguments, GError **error)
 
   if (command)
     return run_command (command, arguments + 1, error);
+  if (first && strcmp (first, "help") == 0)
+    return help (arguments[1], error);
+  if (first && strcmp (first, "-h") == 0)
+    return help (NULL, error);
   if (!first || (strcmp (first, "--help") != 0
                  && strcmp (first, "--version") != 0
                  && strcmp (first, "--complete") != 0))

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "tool/options.h"
+#include "tool/virsh.h"
 
 #define NAMES_SHOWN 8
 
@@ -66,6 +67,13 @@ set_utf8 (void *member, const char *value, GError **error)
     ? set_text (member, value, error)
     : error_set (error, EINVAL, "%s is not valid UTF-8, which libvirt requires",
                  value);
+}
+
+/* Also of no words. */
+static bool
+set_prose (void *member, const char *value, GError **error)
+{
+  return set_utf8 (member, value, error);
 }
 
 #define MEMBER(path) G_STRUCT_OFFSET (Options, path)
@@ -136,7 +144,7 @@ const Option all_options[] = {
     MEMBER (disks), add_text, true, false,
     "A disk, as virsh's --diskspec has it (repeat for more)" },
   { "description", "TEXT", OPTIONS_CREATE | OPTIONS_EDIT,
-    MEMBER (description), set_utf8, false, false,
+    MEMBER (description), set_prose, false, false,
     "What is to be known of it" },
   { "xml", "FILE", OPTIONS_CREATE,
     MEMBER (xml), set_text, false, false,
@@ -213,11 +221,18 @@ static bool
 unknown_option (const char *argument, guint groups, GError **error)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-
-  for (const Option *row = all_options; row->name; row++)
-    if (row->groups & groups)
-      g_ptr_array_add (names, g_strdup_printf ("--%s", row->name));
   g_autofree char *name = g_strndup (argument, strcspn (argument, "="));
+  const char *ours = virsh_option (name);
+
+  if (ours)
+    return error_set (error, EINVAL, "there is no option %s; write %s",
+                      name, ours);
+  for (const Option *row = all_options; row->name; row++) {
+    g_autofree char *option = g_strconcat ("--", row->name, NULL);
+    if ((row->groups & groups)
+        && !g_ptr_array_find_with_equal_func (names, option, g_str_equal, NULL))
+      g_ptr_array_add (names, g_steal_pointer (&option));
+  }
   g_autofree char *nearest = nearest_names (name, names, NAMES_SHOWN);
   return error_set (error, EINVAL, "there is no option %s; there are: %s",
                     name, nearest);
@@ -228,7 +243,8 @@ static bool
 read_option (Options *options, guint groups, GHashTable *given,
              char ***arguments, GError **error)
 {
-  const char *argument = **arguments;
+  const char *argument = strcmp (**arguments, "-h") == 0
+    ? "--help" : **arguments;
   const char *value;
   const Option *row = g_str_has_prefix (argument, "--")
     ? option_lookup (argument, groups, &value) : NULL;
@@ -238,9 +254,11 @@ read_option (Options *options, guint groups, GHashTable *given,
   if (value && !row->argument)
     return error_set (error, EINVAL, "--%s takes no value, and is given %s",
                       row->name, value);
-  if (row->argument && !value)
+  /* What looks like an option is one, and this one's value was forgotten. */
+  if (row->argument && !value && !g_str_has_prefix (
+        (*arguments)[1] ? (*arguments)[1] : "--", "--"))
     value = *++*arguments;
-  if (row->argument && (!value || !*value))
+  if (row->argument && (!value || (!*value && row->set != set_prose)))
     return error_set (error, EINVAL, "--%s has no value; write --%s=%s",
                       row->name, row->name, row->argument);
   if (!g_hash_table_add (given, (gpointer) row) && !row->repeats)
