@@ -20,7 +20,8 @@ document ()
   ${4:+<creationTime>$4</creationTime>}
   <disks>${5:-<disk name='vda' checkpoint='bitmap' bitmap='$2'/>}</disks>
   <domain type='kvm'><name>${7:-web1}</name><uuid>${6:-$uuid}</uuid>
-    <devices/></domain>
+    <devices>$(printf "<disk type='file' device='disk'><source file='/%s.img'/>
+      <target dev='%s'/></disk>" vda vda vdz vdz)</devices></domain>
 </domaincheckpoint>
 END
 }
