@@ -148,6 +148,7 @@ script_tests = \
 	tests/test-tool-libvirt-off.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
+	tests/test-tool-odd-names.sh \
 	tests/test-tool-qmp.sh \
 	tests/test-tool-qmp-busy.sh \
 	tests/test-tool-qmp-changes.sh \

@@ -162,9 +162,39 @@ error_line (const GError *error, const char *const *remedies)
   return g_strconcat (error->message, text ? "; " : NULL, text, NULL);
 }
 
+/* Can it be shown to a person, and put into JSON, as it is? */
+static bool
+can_be_shown (const char *word)
+{
+  g_autofree char *shown = g_strdup (word);
+
+  printable_make (shown);
+  return g_utf8_validate (word, -1, NULL) && strcmp (shown, word) == 0;
+}
+
+/* For any shell; but $() takes newlines from the end, where only some have a word
+ * for them: others find no such name then.
+ */
+static char *
+escape_word (const char *word)
+{
+  const bool ends_line = g_str_has_suffix (word, "\n");
+  g_autoptr (GString) text = g_string_new (ends_line ? "$'" : "\"$(printf '");
+
+  for (const char *p = word; *p; p++)
+    if (g_ascii_isalnum (*p) || strchr ("/._+:@,= ", *p))
+      g_string_append_c (text, *p);
+    else
+      g_string_append_printf (text, "\\%03o", (guchar) *p);
+  g_string_append (text, ends_line ? "'" : "')\"");
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
 char *
 error_shell_word (const char *word)
 {
+  if (!can_be_shown (word))
+    return escape_word (word);
   for (const char *p = word; *p; p++)
     if (!g_ascii_isalnum (*p) && !strchr ("/._-+:@%,=", *p))
       return g_shell_quote (word);
