@@ -76,7 +76,7 @@ add_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
     json_object_set_boolean_member (cache, "direct", true);
     json_object_set_object_member (node, "cache", cache);
   }
-  return add_node (nodes, node, name, !nodes->apart, error);
+  return add_node (nodes, node, name, !nodes->writes, error);
 }
 
 /* A file that cannot be read past the page cache is read through it: tmpfs, of
@@ -97,7 +97,7 @@ open_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
   return error_set (error, refusal->code, "the private qemu-storage-daemon "
                     "cannot open %s: %s; may %s %s it, also under a "
                     "security profile?", file->path, refusal->message, user,
-                    nodes->apart ? "write to" : "read");
+                    nodes->writes ? "write to" : "read");
 }
 
 static bool

@@ -13,8 +13,8 @@ typedef struct {
   Disk *disk;
   bool uncached;                /* read past the page cache, where the file
                                  * system can */
-  bool apart;                   /* each layer by itself, over a file that can be
-                                 * written to */
+  bool apart;                   /* each layer by itself */
+  bool writes;                  /* over a file that can be written to */
   /* Read the first bytes of a node, at most *length. */
   bool (*read) (void *opaque, const char *node, guint8 *bytes, gsize *length,
                 GError **error);

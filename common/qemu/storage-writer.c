@@ -116,7 +116,7 @@ open_place (StorageWriter *writer, guint index, GError **error)
   StoragePlace *place = g_ptr_array_index (writer->places, index);
   const StorageNodes nodes = {
     .qmp = writer->qmp, .disk = place->disk, .apart = true,
-    .read = refuse_remote,
+    .writes = place->writes, .read = refuse_remote,
   };
   GError *refusal = NULL;
 
@@ -288,12 +288,6 @@ storage_writer_resume (StorageWriter *writer, StoragePlace *place,
 {
   return place->writable || !place->writes
     || reopen_one (writer, place, true, error);
-}
-
-char *
-storage_writer_says (StorageWriter *writer)
-{
-  return child_says (&writer->child);
 }
 
 bool

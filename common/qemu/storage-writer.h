@@ -50,6 +50,3 @@ bool storage_writer_resume (StorageWriter *writer, StoragePlace *place,
  * store what it has.  NULL is fine.
  */
 bool storage_writer_stop (StorageWriter *writer, GError **error);
-
-/* What it said of its troubles since the last call, a new string, or NULL. */
-char *storage_writer_says (StorageWriter *writer);
