@@ -57,8 +57,8 @@ test_words (void)
 
   error_set (&error, EBUSY, "what");
   check (error, "what");
-  g_assert_false (error_advise (&error, REMEDY_READ_AS, "{1}", "it's\n", NULL));
-  check (error, "what; x {1} 'it'\\''s ' '{1}'=''it's .");
+  g_assert_false (error_advise (&error, REMEDY_READ_AS, "{1}", "it's\nme", NULL));
+  check (error, "what; x {1} \"$(printf 'it\\047s\\012me')\" '{1}'=''it's me.");
   g_assert_cmpint (error->code, ==, EBUSY);
 }
 
