@@ -59,6 +59,8 @@ for word in 'reopen -w' transaction; do
 done
 # ── And after: it is done, in all layers ──
 relayed transaction delete sunday
+# As when all processes of a service are told to end.
+for signal in TERM INT HUP; do kill -$signal $(pgrep -P $tool_pid); done
 kill -KILL $tool_pid
 end_relayed go
 left monday

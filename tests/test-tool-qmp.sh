@@ -9,8 +9,10 @@
 
 two_disks
 truncate -s 1M firmware.raw cd.iso
+truncate -s 1440k floppy.raw
 qemu_start q "${disks[@]}" \
   -drive if=pflash,format=raw,file=firmware.raw \
+  -drive if=floppy,format=raw,file=floppy.raw \
   -drive if=none,id=cd,media=cdrom,format=raw,file=cd.iso -device ide-cd,drive=cd \
   -drive if=none,id=ro,read-only=on,format=qcow2,file=vda.qcow2,file.locking=off \
   -device virtio-blk-pci,drive=ro
@@ -28,6 +30,8 @@ qemu_write q peripheral/vdb/virtio-backend 'write -P 3 0 64k'
 qemu_state q >before
 
 # ── What is there ──
+"$tool" create --print-xml all --qmp=q.sock | grep -o "disk name='[^']*'" \
+  | paste -sd' ' | grep -x "disk name='vda' disk name='vdb'" || fail "other disks"
 "$tool" list --qmp=q.sock --size >list
 cat list
 grep -q '^monday  -  *192.0 KiB$' list || fail "not the size since monday"
