@@ -78,6 +78,12 @@ changes 'sunday tuesday' delete tuesday --children-only
 changes 'sunday' delete tuesday --metadata
 has vdb.qcow2 'sunday tuesday'
 tool_says 2 'tuesday' create tuesday "${here[@]}"
+# A document that cannot be kept: what was made is taken back.
+mkdir -p tree/friday.xml/in-the-way
+tool_says 2 'tree/friday.xml' create friday "${here[@]}"
+rm -r tree/friday.xml
+has vda.1.qcow2 'sunday tuesday'
+has vdb.qcow2 'sunday tuesday'
 no_undo || fail "a process is left"
 
 # ── What QEMU saves when it ends ──
