@@ -17,6 +17,8 @@
  * granularity (1), the lengths of the name (2) and of extra data (4), these.
  */
 #define ENTRY_LENGTH 24
+#define AT_FLAGS 12
+#define FLAG_AUTO 2
 #define AT_TYPE 16
 #define AT_GRANULARITY 17
 #define AT_NAME_LENGTH 18
@@ -51,7 +53,7 @@ read_entry (const guint8 *bytes, gsize left, char **name)
 }
 
 GPtrArray *
-qcow2_bitmap_names (int fd, const Qcow2Header *header)
+qcow2_bitmap_names_flags (int fd, const Qcow2Header *header, bool *ended)
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   const gsize size = header->directory_size;
@@ -69,6 +71,16 @@ qcow2_bitmap_names (int fd, const Qcow2Header *header)
     if (length == 0)
       return NULL;
     g_ptr_array_add (names, name);
+    *ended = *ended
+      || !(qcow2_number (bytes + at + AT_FLAGS, 4) & FLAG_AUTO);
   }
   return names->len == header->bitmap_count ? g_steal_pointer (&names) : NULL;
+}
+
+GPtrArray *
+qcow2_bitmap_names (int fd, const Qcow2Header *header)
+{
+  bool ended = false;
+
+  return qcow2_bitmap_names_flags (fd, header, &ended);
 }

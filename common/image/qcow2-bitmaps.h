@@ -14,3 +14,7 @@
  * Source: docs/interop/qcow2.txt of QEMU 7.2, "Bitmaps extension".
  */
 GPtrArray *qcow2_bitmap_names (int fd, const Qcow2Header *header);
+
+/* The same; *ended: does one of them not record any more ("auto")? */
+GPtrArray *qcow2_bitmap_names_flags (int fd, const Qcow2Header *header,
+                                     bool *ended);

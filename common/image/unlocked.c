@@ -67,20 +67,21 @@ image_is_version_2 (const char *path)
 }
 
 GPtrArray *
-image_bitmap_names (const char *path)
+image_bitmap_names (const char *path, bool *ended)
 {
   g_auto (Qcow2Header) header = { 0 };
   int unseen;
   auto_fd fd = open_qcow2 (path, &header, &unseen);
 
   return fd >= 0 && header.bitmaps && !header.void_bitmaps
-    ? qcow2_bitmap_names (fd, &header) : NULL;
+    ? qcow2_bitmap_names_flags (fd, &header, ended) : NULL;
 }
 
 bool
 image_has_bitmap (const char *path, const char *bitmap)
 {
-  g_autoptr (GPtrArray) names = image_bitmap_names (path);
+  bool ended = false;
+  g_autoptr (GPtrArray) names = image_bitmap_names (path, &ended);
 
   return names && !disk_names_lack (names, bitmap);
 }

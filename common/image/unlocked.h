@@ -15,8 +15,10 @@
 bool image_is_version_2 (const char *path);
 /* True if it has a bitmap of that name. */
 bool image_has_bitmap (const char *path, const char *bitmap);
-/* What its bitmaps are called (char *); NULL: none can be told. */
-GPtrArray *image_bitmap_names (const char *path);
+/* What its bitmaps are called (char *); NULL: none can be told.  *ended is set if
+ * one of them does not record any more.
+ */
+GPtrArray *image_bitmap_names (const char *path, bool *ended);
 /* Why its bitmap of that name says nothing any more (static), by its
  * header.  NULL if the bitmap is good, if there is none, or if the image cannot
  * be looked at: *unseen is the errno then, else 0.  needed: to have none is a

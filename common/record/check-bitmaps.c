@@ -81,18 +81,21 @@ add_useless (Check *check, const Disk *disk, const char *name,
   finding->why = g_strdup_printf ("no checkpoint %s is known, and %s", name,
                                   why->message);
   finding->is_safe = !ends && reason != REASON_NONE;
-  finding->command = reason == REASON_VOID
-    ? mend_void (check, disk, &finding->is_safe)
-    : mend_bitmap (check, disk, name, &finding->is_safe);
+  if (!check_is_needed (check, disk->target, name))
+    finding->command = reason == REASON_VOID && !check->runs
+      && !check_is_usable (check, disk->target, NULL)
+      ? mend_void (check, disk, &finding->is_safe)
+      : mend_bitmap (check, disk, name, &finding->is_safe);
   check_add (check, finding);
 }
 
-/* targets: of the disks that have a good bitmap of that name.  *parent: of the one
- * before; NULL: there is none that it could be.
+/* targets: of the disks that have a good bitmap of that name.  *parent: the current
+ * checkpoint, as another leaf would leave none; NULL: there is none.  ended: no
+ * document can be made up.
  */
 static void
 add_forgotten (Check *check, const char *name, const GPtrArray *targets,
-               const char **parent)
+               const char **parent, bool ended)
 {
   const bool is_guest = check->guest;
   Finding *finding
@@ -121,7 +124,7 @@ add_forgotten (Check *check, const char *name, const GPtrArray *targets,
     if (!checkpoint_name_valid (name))
       finding->severity = SEVERITY_NOTE;
   }
-  else {
+  else if (!ended || check_is_saved (check, name)) {
     finding->command = mend_forgotten (check, name, *parent, targets);
     finding->is_safe = true;
     *parent = name;
@@ -129,7 +132,9 @@ add_forgotten (Check *check, const char *name, const GPtrArray *targets,
   check_add (check, finding);
 }
 
-/* Those of one disk; good ones go into found: name → targets. */
+/* Those of one disk; good ones go into found: name → targets.  QEMU tells of the
+ * newest first.
+ */
 static void
 look_at_disk (Check *check, const Disk *disk, const Forest *flat,
               GPtrArray *names, GHashTable *found)
@@ -137,8 +142,8 @@ look_at_disk (Check *check, const Disk *disk, const Forest *flat,
   g_autoptr (GHashTable) known = known_bitmaps (check->forest, disk->target);
   g_autoptr (GPtrArray) bitmaps = disk_bitmap_names (disk);
 
-  for (guint i = 0; i < bitmaps->len; i++) {
-    const char *name = g_ptr_array_index (bitmaps, i);
+  for (guint i = bitmaps->len; i > 0; i--) {
+    const char *name = g_ptr_array_index (bitmaps, i - 1);
     g_autoptr (GError) why = NULL;
     if (is_temporary (name, disk->target)
         && (!check->has_documents || !g_hash_table_contains (known, name))) {
@@ -162,29 +167,34 @@ look_at_disk (Check *check, const Disk *disk, const Forest *flat,
   }
 }
 
-/* The name of the current checkpoint, or, as that may be forgotten, too, of the
- * nearest above it that is of use.
+/* Has a disk a bitmap that does not record any more?  One that a document is made
+ * up for would be taken to go on from there, and nothing says that it does.
  */
-static const char *
-last_usable (const Check *check)
+static bool
+has_ended (const Check *check)
 {
   const GPtrArray *disks = check->source->disks;
+  bool ended = false;
 
-  for (const Checkpoint *at = forest_current (check->forest); at;
-       at = at->parent)
-    for (guint i = 0; i < disks->len; i++) {
-      const Disk *disk = g_ptr_array_index (disks, i);
-      if (check_is_usable (check, disk->target, at->name))
-        return at->name;
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    for (guint j = 0; j < disk->layers->len; j++) {
+      const GPtrArray *bitmaps = disk_layer (disk, j)->bitmaps;
+      for (guint k = 0; k < bitmaps->len; k++)
+        ended = ended
+          || !((const Bitmap *) g_ptr_array_index (bitmaps, k))->recording;
     }
-  return NULL;
+  }
+  return ended;
 }
 
 void
 check_orphans (Check *check)
 {
   const GPtrArray *disks = check->source->disks;
-  const char *parent = last_usable (check);
+  const Checkpoint *current = forest_current (check->forest);
+  const char *parent = current ? current->name : NULL;
+  const bool ended = has_ended (check);
   g_autoptr (Forest) flat = parts_flat_tree (disks);
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   g_autoptr (GHashTable) found
@@ -195,6 +205,7 @@ check_orphans (Check *check)
     look_at_disk (check, g_ptr_array_index (disks, i), flat, names, found);
   for (guint i = 0; i < names->len; i++) {
     const char *name = g_ptr_array_index (names, i);
-    add_forgotten (check, name, g_hash_table_lookup (found, name), &parent);
+    add_forgotten (check, name, g_hash_table_lookup (found, name), &parent,
+                   ended);
   }
 }

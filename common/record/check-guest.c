@@ -22,6 +22,15 @@
 #include "tree/load.h"
 #include "tree/redefine.h"
 
+#endif
+
+bool
+check_is_saved (const Check *check, const char *checkpoint)
+{
+  return check->saved && forest_lookup (check->saved, checkpoint);
+}
+
+#ifdef HAVE_LIBVIRT
 /* Why the disk cannot be had since the checkpoint; NULL: it can.  (While a job
  * runs, libvirt says of no bitmap whether it would take it.)
  */
@@ -143,9 +152,23 @@ look_at_disk (Check *check, const GuestLook *look, const GuestDisk *disk)
 
 /* ── Bitmaps of no checkpoint ── */
 
-/* name → targets, of those in the images' directories that no checkpoint has. */
+/* Of the images below that can be looked at. */
+static void
+look_below (const GuestChain *chain, bool *ended)
+{
+  for (guint i = 1; chain && i < chain->images->len; i++) {
+    const char *path = guest_chain_image (chain, i)->key;
+    g_autoptr (GPtrArray) names
+      = *path == '/' ? image_bitmap_names (path, ended) : NULL;
+  }
+}
+
+/* name → targets, of those in the images' directories that no checkpoint has.
+ * *ended: one of all does not record any more.
+ */
 static GHashTable *
-find_orphans (const Check *check, const GuestLook *look, GPtrArray *names)
+find_orphans (const Check *check, const GuestLook *look, GPtrArray *names,
+              bool *ended)
 {
   GHashTable *found
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
@@ -155,7 +178,8 @@ find_orphans (const Check *check, const GuestLook *look, GPtrArray *names)
     const GuestDisk *disk = g_ptr_array_index (look->guest->disks, i);
     g_autoptr (GPtrArray) bitmaps
       = disk->source && g_strcmp0 (disk->format, "qcow2") == 0
-      ? image_bitmap_names (disk->source) : NULL;
+      ? image_bitmap_names (disk->source, ended) : NULL;
+    look_below (guest_chain (look->guest, disk->target), ended);
     for (guint j = 0; bitmaps && j < bitmaps->len; j++) {
       const char *name = g_ptr_array_index (bitmaps, j);
       if (forest_lookup (check->forest, name) || !checkpoint_name_valid (name)
@@ -180,7 +204,8 @@ look_for_orphans (Check *check, const GuestLook *look)
   const Checkpoint *current = forest_current (check->forest);
   const char *parent = current ? current->name : NULL;
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GHashTable) found = find_orphans (check, look, names);
+  bool ended = false;
+  g_autoptr (GHashTable) found = find_orphans (check, look, names, &ended);
 
   for (guint i = 0; i < names->len; i++) {
     const char *name = g_ptr_array_index (names, i);
@@ -193,9 +218,11 @@ look_for_orphans (Check *check, const GuestLook *look)
                                     "it, and libvirt knows no checkpoint of "
                                     "that name (migration, restore, "
                                     "--metadata, a guest defined anew)", name);
-    finding->command = mend_forgotten (check, name, parent, targets);
-    finding->is_safe = true;
-    parent = name;
+    if (!ended || check_is_saved (check, name)) {
+      finding->command = mend_forgotten (check, name, parent, targets);
+      finding->is_safe = true;
+      parent = name;
+    }
     check_add (check, finding);
   }
   Finding *unseen = finding_new (FINDING_NOT_SEEN);

@@ -19,6 +19,8 @@ typedef struct {
   Source *source;               /* NULL: disks are not looked at */
   Catalogue *catalogue;
   GHashTable *unseen;           /* targets that could not be looked at */
+  GHashTable *needed;           /* "TARGET/BITMAP" of what usable views read,
+                                 * which may be other checkpoints' */
   /* Of a guest of libvirt's */
   char *guest;                  /* its name; NULL: it is none */
   Forest *saved;                /* documents that are kept elsewhere, too; or
@@ -46,6 +48,9 @@ void check_views (Check *check);
 /* Note whether it can be had. */
 void check_note_view (Check *check, const char *disk, const char *checkpoint,
                       bool usable);
+/* Does a usable view read a bitmap of that name? */
+bool check_is_needed (const Check *check, const char *disk,
+                      const char *bitmap);
 /* Is it usable, as far as was noted?  checkpoint NULL: since any. */
 bool check_is_usable (const Check *check, const char *disk,
                       const char *checkpoint);
@@ -76,6 +81,9 @@ void check_scratch (Check *check, const char *path);
 void check_folders (Check *check);
 
 /* ── check-guest.c ── */
+
+/* Is there a document of it that was kept elsewhere? */
+bool check_is_saved (const Check *check, const char *checkpoint);
 
 /* A guest of libvirt's.  *running: else nothing of it was looked at. */
 bool check_guest (Check *check, bool *running, GError **error);

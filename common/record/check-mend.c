@@ -184,6 +184,8 @@ mend_record (const Check *check, const Disk *disk, const char *target,
 
   /* Of a running guest it may be of use once that is off. */
   *is_safe = disk && !strayed;
+  if (disk && check_is_needed (check, target, bitmap))
+    return NULL;
   if (removal && *removal) {
     g_autofree char *command = mend_bitmap (check, disk, bitmap, is_safe);
     if (command && *command)

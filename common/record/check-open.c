@@ -253,5 +253,6 @@ check_close (Check *check)
   g_clear_pointer (&check->loaded, forest_free);
   g_clear_pointer (&check->saved, forest_free);
   g_hash_table_unref (check->unseen);
+  g_hash_table_unref (check->needed);
   g_free (check->guest);
 }

@@ -40,6 +40,8 @@ static void
 mend_refusal (const Check *check, Finding *finding, const Disk *disk,
               const Checkpoint *checkpoint, Reason reason)
 {
+  const char *bitmap = checkpoint_bitmap (checkpoint, disk->target);
+
   switch (reason) {
   case REASON_MISSING:
   case REASON_LOST:
@@ -50,12 +52,16 @@ mend_refusal (const Check *check, Finding *finding, const Disk *disk,
                                     &finding->is_safe);
     break;
   case REASON_NO_WAY:
-    finding->command
-      = mend_bitmap (check, disk, checkpoint_bitmap (checkpoint, disk->target),
-                     &finding->is_safe);
+    if (!check_is_needed (check, disk->target, bitmap))
+      finding->command
+        = mend_bitmap (check, disk, bitmap, &finding->is_safe);
     break;
   case REASON_VOID:
-    if (!check->runs)
+    /* That removes what may be void of others, too. */
+    if (check_is_usable (check, disk->target, NULL))
+      finding->command = mend_record (check, disk, disk->target, checkpoint,
+                                      &finding->is_safe);
+    else if (!check->runs)
       finding->command = mend_void (check, disk, &finding->is_safe);
     break;
   case REASON_OTHER_DISK:
@@ -86,6 +92,25 @@ add_refusal (Check *check, const Disk *disk, const Checkpoint *checkpoint,
   check_add (check, finding);
 }
 
+bool
+check_is_needed (const Check *check, const char *disk, const char *bitmap)
+{
+  g_autofree char *key = g_strdup_printf ("%s/%s", disk, bitmap);
+
+  return g_hash_table_contains (check->needed, key);
+}
+
+static void
+note_needed (Check *check, const DiskView *view)
+{
+  for (guint i = 0; i < view->parts->len; i++) {
+    const Part *part = g_ptr_array_index (view->parts, i);
+    if (part->bitmap)
+      g_hash_table_add (check->needed, g_strdup_printf (
+        "%s/%s", view->disk->target, part->bitmap->name));
+  }
+}
+
 static void
 look_at_view (Check *check, const Disk *disk, const Checkpoint *checkpoint,
               GPtrArray *refusals)
@@ -96,8 +121,10 @@ look_at_view (Check *check, const Disk *disk, const Checkpoint *checkpoint,
 
   check_note_view (check, disk->target, checkpoint->name, view != NULL);
   g_ptr_array_add (refusals, why);
-  if (view)
-    check_layers (check, view);
+  if (!view)
+    return;
+  note_needed (check, view);
+  check_layers (check, view);
 }
 
 /* Documents name disks that are not among these. */

@@ -124,6 +124,8 @@ check_run (const CheckRequest *request, GError **error)
   result->views = g_ptr_array_new_with_free_func (checked_view_free);
   check.unseen
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  check.needed
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   const bool ok = run (&check, error);
   check_close (&check);
   return ok ? g_steal_pointer (&result) : NULL;
