@@ -242,4 +242,13 @@ for args in --file=none.qcow2 --tree=none "--file=vda.qcow2 --tree=none"; do
 done
 tool_says 3 'there is no option --bad' check --bad
 tool_says 3 'yes goes with --fix' check --yes "${of[@]}"
+
+# ── The manual has all code words ──
+sed -n 's/^  \[FINDING_.*{ "\([a-z0-9-]*\)",.*/\1/p' \
+  "$srcdir/common/record/finding.c" >codes
+[ "$(wc -l <codes)" -gt 30 ] || fail "code words: $(cat codes)"
+while read -r code; do
+  grep -q "C<$code>" "$srcdir/docs/qemu-checkpoint.pod" \
+    || fail "the manual does not tell of $code"
+done <codes
 [ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"

@@ -140,6 +140,9 @@ script_tests = \
 	tests/test-tool-delete.sh \
 	tests/test-tool-legacy.sh \
 	tests/test-tool-edit.sh \
+	tests/test-tool-check-agrees.sh \
+	tests/test-tool-check-fix.sh \
+	tests/test-tool-check.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed-writing.sh \
 	tests/test-tool-killed.sh \
@@ -287,6 +290,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
 	tests/backups.sh \
+	tests/random_record.py \
 	tests/scenes.sh \
 	tests/bitmaps.sh \
 	tests/lab-boot.sh \

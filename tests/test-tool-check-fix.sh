@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# qemu-checkpoint check --fix asks on a terminal, types what it printed and nothing
+# that could lose more, and ends with what it finds then.
+. "$(dirname "$0")/functions.sh"
+mkdir tmp
+export TMPDIR=$PWD/tmp
+
+of=(--file=vda:vda.qcow2 --file=vdb:vdb.qcow2 --tree=tree)
+# A mess: monday is lost on vda, tuesday inconsistent there, and vdb has both; a
+# chain with a gap, which only a usable record's end would mend.
+begin ()
+{
+  rm -rf tree ./*.qcow2
+  guest_disk vda.qcow2 16M
+  guest_disk vdb.qcow2 16M
+  "$tool" create monday "${of[@]}"
+  qemu-io -f qcow2 -c 'write -q -P 3 3M 64k' vda.qcow2
+  qemu-io -f qcow2 -c 'write -q -P 4 4M 64k' vdb.qcow2
+  "$tool" create tuesday "${of[@]}"
+  qemu-img bitmap --remove vda.qcow2 monday
+  kill_writer vda.qcow2
+  qemu-img bitmap --add vda.qcow2 libvirt-tmp-activewrite
+  mv vdb.qcow2 base.qcow2
+  qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 vdb.qcow2
+}
+maps ()
+{
+  local name
+  for name in monday tuesday; do
+    nbdkit_options=(--filter="$filter")
+    export=vdb@$name serve vdb:vdb.qcow2 tree=tree -- '
+      nbdinfo --map "nbd+unix:///$export?socket=$unixsocket"'
+  done
+}
+
+begin
+tool_says 3 'asks on a terminal' check --fix "${of[@]}" </dev/null
+maps >before
+cp -a tree tree.before
+md5sum vdb.qcow2 base.qcow2 >sums
+
+# What is answered no, or nothing, is not typed.
+cat >answer.py <<'END'
+import os, pty, sys
+answer, status = sys.argv[1].encode(), None
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+text = b""
+while True:
+    try:
+        more = os.read(fd, 65536)
+    except OSError:
+        break
+    if not more:
+        break
+    text += more
+    if more.rstrip(b" ").endswith(b"[y/N]?"):
+        os.write(fd, answer + b"\n")
+sys.stdout.write(text.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+END
+answered ()
+{
+  status=0
+  bounded "$python" answer.py "$1" "$tool" check --fix "${of[@]}" >said || status=$?
+}
+answered n
+[ $status -eq 2 ] || fail "status $status: $(cat said)"
+! grep 'typing:' said || fail "it types what was denied"
+answered ''
+diff -r tree tree.before
+answered y
+cat said
+[ $status -eq 1 ] || fail "status $status"
+grep -q 'typing: qemu-img bitmap --remove .*vda.qcow2 tuesday' said
+grep -q 'typing: qemu-img bitmap --remove .*vda.qcow2 libvirt-tmp-activewrite' said
+! grep 'typing: qemu-checkpoint delete ' said || fail "a usable record was deleted"
+"$tool" check --json "${of[@]}" >json || :
+jq -e '[.findings[].code] | unique == ["chain-gap", "disk-not-covered"]' json
+maps | diff before - || fail "a usable view was touched"
+md5sum -c --quiet sums || fail "an image that needs nothing was written to"
+
+# Unasked.  What is printed on the standard output is check's.
+begin
+status=0
+bounded "$tool" check --fix --yes --json "${of[@]}" >json 2>said || status=$?
+[ $status -eq 1 ] || fail "status $status: $(cat said json)"
+jq -e '.status == "WARNING"' json
+maps | diff before - || fail "a usable view was touched"
+
+# A command that fails is said, tried once, and changes no status.
+begin
+chmod a-w tree 2>/dev/null
+qemu-nbd -r -f qcow2 -t -k "$PWD/used.sock" --pid-file=used.pid vda.qcow2 &
+pids+=($!)
+wait_until 20 test -s used.pid
+status=0
+bounded "$tool" check --fix --yes "${of[@]}" >found 2>said || status=$?
+[ $status -eq 2 ] || fail "status $status: $(cat said found)"
+grep -q 'it failed' said || fail "$(cat said)"
+[ "$(grep -c 'typing: qemu-img bitmap --remove .*tuesday' said)" -eq 1 ] \
+  || fail "it goes on: $(cat said)"
+chmod u+w tree
+[ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"
