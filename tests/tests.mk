@@ -162,6 +162,7 @@ script_tests = \
 	tests/test-tool-manual.sh \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-property.sh \
+	tests/test-tool-recipes.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-shared-base.sh \
 	tests/test-tool-show.sh \
