@@ -76,6 +76,20 @@ qemu_end q
 "$tool" list --file=vda:vda.1.qcow2 --file=vdb:vdb.qcow2 --name \
   | diff -u <(printf 'monday\nsunday\n') -
 
+# ── A backing image with void bitmaps, which QEMU does not list ──
+guest_layers
+qemu-img bitmap --remove top.qcow2 monday
+qemu-img rebase -q -u -b base.qcow2 -F qcow2 top.qcow2
+qemu-img bitmap --add top.qcow2 monday
+top=(-drive file=top.qcow2,format=qcow2,if=none,id=vda
+     -device virtio-blk-pci,drive=vda)
+printf '\0' | dd of=base.qcow2 bs=1 seek=95 conv=notrunc status=none
+qemu_start q "${top[@]}"
+"$tool" list --qmp=q.sock --size --json | jq -e '.checkpoints[0].sizes[0]
+  | .size == null and (.why | test("all bitmaps of .*base.qcow2 are void"))' \
+  || fail "a void layer is not seen"
+qemu_end q
+
 # ── A storage daemon ──
 rm -f s.sock
 qemu-storage-daemon --chardev socket,id=m,path=s.sock,server=on,wait=off \

@@ -85,3 +85,15 @@ image_has_bitmap (const char *path, const char *bitmap)
 
   return names && !disk_names_lack (names, bitmap);
 }
+
+const char *
+image_void_bitmaps (const char *path, GPtrArray **names)
+{
+  g_auto (Qcow2Header) header = { 0 };
+  int unseen;
+  auto_fd fd = open_qcow2 (path, &header, &unseen);
+
+  *names = fd >= 0 && header.void_bitmaps ? qcow2_bitmap_names (fd, &header)
+    : NULL;
+  return fd >= 0 ? header.void_bitmaps : NULL;
+}

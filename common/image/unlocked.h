@@ -26,3 +26,9 @@ GPtrArray *image_bitmap_names (const char *path, bool *ended);
  */
 const char *image_void_bitmap (const char *path, const char *bitmap,
                                bool needed, int *unseen);
+
+/* Why the image's bitmaps say nothing any more (static), and, if they can be told,
+ * their names: *names is a new array then, else NULL.  NULL if they are good, if
+ * there are none, or if it cannot be looked at.
+ */
+const char *image_void_bitmaps (const char *path, GPtrArray **names);

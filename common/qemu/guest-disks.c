@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/json-text.h"
+#include "image/unlocked.h"
 #include "qemu/block-graph.h"
 #include "qemu/guest-disks.h"
 
@@ -75,6 +76,11 @@ add_layer (const Looking *looking, Disk *disk, const char *node,
                 ? json_text_string (info, "drv", "") : "raw");
   for (guint i = 0; bitmaps && i < json_array_get_length (bitmaps); i++)
     add_bitmap (layer, json_text_element (bitmaps, i));
+  /* QEMU leaves void ones out of what it lists.  Of the top image it has removed
+   * them when it opened it.
+   */
+  if (layer->read_only && strcmp (layer->format, "qcow2") == 0)
+    layer->void_bitmaps = image_void_bitmaps (layer->path, &layer->void_names);
   g_ptr_array_add (disk->layers, layer);
   return true;
 }
