@@ -29,7 +29,7 @@
  * minutes to thaw it.
  */
 #define QUIESCE_LIMIT_S 900
-#define THAWS 3
+#define THAWS_WITHIN_S 3       /* a lost connection may take longer */
 #define NAMES_SHOWN 8
 #define THAW_AGAIN_US (G_USEC_PER_SEC / 2)
 
@@ -139,13 +139,17 @@ bool
 change_thaw (KeptJob *kept, GError **error)
 {
   Hypervisor *hypervisor = &kept->hypervisor;
+  const gint64 deadline
+    = g_get_monotonic_time () + THAWS_WITHIN_S * G_TIME_SPAN_SECOND;
   g_autoptr (GError) refusal = NULL;
 
-  for (guint i = 0; i < THAWS && kept->frozen; i++) {
-    if (i > 0)
-      g_usleep (THAW_AGAIN_US);
+  while (kept->frozen) {
     g_clear_error (&refusal);
     kept->frozen = !thaw_once (hypervisor, &refusal);
+    if (g_get_monotonic_time () > deadline)
+      break;
+    if (kept->frozen)
+      g_usleep (THAW_AGAIN_US);
   }
   if (!kept->frozen) {
     alarm (0);
