@@ -38,3 +38,32 @@ no_keeper ()
     ! is_ours "$pid" || return 1
   done
 }
+
+# lab_with_agent: the guest web1, a real Linux that writes, with its agent; $of names
+# it.
+lab_with_agent ()
+{
+  lab_start
+  lab_agent
+  guest_devices="<channel type='unix'>
+    <target type='virtio' name='org.qemu.guest_agent.0'/></channel>" \
+    guest_boot web1 vda.qcow2
+  of=(--libvirt="$connect" --domain=web1)
+  wait_until 60 agent_answers
+}
+agent_answers ()
+{
+  virsh qemu-agent-command web1 '{"execute": "guest-ping"}' >/dev/null 2>&1
+}
+wrote_more () { [ "$(guest_rounds web1)" -gt "$1" ]; }
+goes_on () { wait_until 30 wrote_more "$(guest_rounds web1)"; }
+is_frozen ()
+{
+  local rounds
+  rounds=$(guest_rounds web1)
+  sleep 1
+  [ "$(guest_rounds web1)" -eq "$rounds" ] || fail "the guest writes on"
+}
+
+# names: of web1's checkpoints, on a line.
+names () { virsh checkpoint-list web1 --name | grep . | paste -sd ' '; }

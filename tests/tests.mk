@@ -150,6 +150,7 @@ script_tests = \
 	tests/test-tool-libvirt-delete.sh \
 	tests/test-tool-libvirt-off.sh \
 	tests/test-tool-libvirt-quiesce.sh \
+	tests/test-tool-libvirt-thawed.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-odd-names.sh \
