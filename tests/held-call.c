@@ -3,8 +3,8 @@
  *
  * Preloaded into qemu-checkpoint by tests that need an instant which is rare: once
  * for a file $HELD.create, a call of virDomainCheckpointCreateXML waits before it is
- * made, and for $HELD.created, after it; likewise delete, deleted, and frozen (after
- * virDomainFSFreeze).  From then on the file is called $HELD.met, and the call goes on
+ * made, and for $HELD.created, after it; likewise delete, deleted, looked (after
+ * virDomainGetXMLDesc) and frozen (after virDomainFSFreeze).  From then on the file is called $HELD.met, and the call goes on
  * when that is removed.
  */
 #include <config.h>
@@ -39,6 +39,7 @@ hold_at (const char *instant)
 void *virDomainCheckpointCreateXML (void *, const char *, unsigned);
 int virDomainCheckpointDelete (void *, unsigned);
 int virDomainFSFreeze (void *, const char **, unsigned, unsigned);
+char *virDomainGetXMLDesc (void *, unsigned);
 
 void *
 virDomainCheckpointCreateXML (void *domain, const char *text, unsigned flags)
@@ -74,4 +75,15 @@ virDomainFSFreeze (void *domain, const char **points, unsigned count,
   const int status = real (domain, points, count, flags);
   hold_at ("frozen");
   return status;
+}
+
+char *
+virDomainGetXMLDesc (void *domain, unsigned flags)
+{
+  char *(*real) (void *, unsigned);
+
+  *(void **) &real = dlsym (RTLD_NEXT, "virDomainGetXMLDesc");
+  char *text = real (domain, flags);
+  hold_at ("looked");
+  return text;
 }
