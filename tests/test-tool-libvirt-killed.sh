@@ -158,7 +158,7 @@ for words in 'create c' 'delete b'; do
   hold looked $words "${of[@]}"
   guest_start web1
   go_on
-  ended 2 'vda.*(lock|running|use)'
+  ended 2 'the guest runs.*if it was started just now, type the same again'
   are a b
   have a b
   guest_destroy web1

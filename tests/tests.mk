@@ -6,6 +6,9 @@
 # that make -j ends sooner.
 
 script_tests = \
+	tests/test-tool-libvirt-thawed.sh \
+	tests/test-tool-libvirt-quiesce.sh \
+	tests/test-tool-libvirt-killed.sh \
 	tests/test-rogue-options.sh \
 	tests/test-rogue-status.sh \
 	tests/test-rogue-handshake.sh \
@@ -149,8 +152,6 @@ script_tests = \
 	tests/test-tool-libvirt-create.sh \
 	tests/test-tool-libvirt-delete.sh \
 	tests/test-tool-libvirt-off.sh \
-	tests/test-tool-libvirt-quiesce.sh \
-	tests/test-tool-libvirt-thawed.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-odd-names.sh \

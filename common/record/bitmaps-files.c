@@ -69,7 +69,9 @@ check_at_rest (const SourceOps *ops, const SourceRequest *request,
     return false;
   return at_rest
     || error_set (error, EBUSY, "the guest runs, or is elsewhere, so its images "
-                  "cannot be written to");
+                  "cannot be written to from here; if it was started just now, "
+                  "type the same again; if it is on another machine, type it "
+                  "there");
 }
 
 /* With the targets that the tree knows. */
