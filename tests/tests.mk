@@ -159,6 +159,7 @@ script_tests = \
 	tests/test-tool-qmp-busy.sh \
 	tests/test-tool-qmp-changes.sh \
 	tests/test-tool-qmp-killed.sh \
+	tests/test-tool-qmp-legacy.sh \
 	tests/test-tool-qmp-refuses.sh \
 	tests/test-tool-quiesce.sh \
 	tests/test-tool-quiesce-refuses.sh \
