@@ -191,6 +191,40 @@ first_end (const Disk *disk, const guint8 *ends)
   return -1;
 }
 
+static bool
+is_known (const Forest *forest, const Disk *disk, const char *bitmap)
+{
+  const GPtrArray *all = forest_all (forest);
+
+  for (guint i = 0; i < all->len; i++)
+    if (g_strcmp0 (checkpoint_bitmap (g_ptr_array_index (all, i),
+                                      disk->target), bitmap) == 0)
+      return true;
+  return false;
+}
+
+/* A bitmap of no known checkpoint may be that of one in between which was
+ * forgotten.  As a part it does no harm.
+ */
+static bool
+add_unknown (GPtrArray *parts, const Forest *forest, const Disk *disk,
+             const Checkpoint *checkpoint, guint end, GError **error)
+{
+  for (guint i = 0; i < end; i++) {
+    const Layer *layer = disk_layer (disk, i);
+    for (guint j = 0; j < layer->bitmaps->len; j++) {
+      const Bitmap *bitmap = g_ptr_array_index (layer->bitmaps, j);
+      if (is_known (forest, disk, bitmap->name))
+        continue;
+      if (bitmap->inconsistent)
+        return parts_forgotten_between (disk, checkpoint, i, bitmap->name,
+                                        error);
+      add_part (parts, PART_BITMAP, i, bitmap);
+    }
+  }
+  return true;
+}
+
 /* A bitmap was disabled when the next checkpoint's was made in the same layer:
  * in each layer, a later one must go on where it ends.
  */
@@ -217,10 +251,11 @@ add_descendants (GPtrArray *parts, const Forest *forest, const Disk *disk,
       return false;
   }
   const int left = first_end (disk, ends);
-  return left < 0
-    || parts_not_recording (disk, checkpoint, (guint) left, "no later "
-                            "checkpoint's bitmap is there, either",
-                            REASON_DISABLED, REMEDY_FULL_BACKUP, error);
+  if (left >= 0)
+    return parts_not_recording (disk, checkpoint, (guint) left, "no later "
+                                "checkpoint's bitmap is there, either",
+                                REASON_DISABLED, REMEDY_FULL_BACKUP, error);
+  return add_unknown (parts, forest, disk, checkpoint, end, error);
 }
 
 /* NBD does not tell whether a bitmap still records, so whatever the server

@@ -399,3 +399,15 @@ parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
   error_sort (error, reason, path);
   return error_advise (error, remedy, NULL);
 }
+
+bool
+parts_forgotten_between (const Disk *disk, const Checkpoint *checkpoint,
+                         guint layer, const char *bitmap, GError **error)
+{
+  g_autofree char *why = g_strdup_printf (
+    "bitmap %s there, of which no checkpoint is known, may be that of one that "
+    "came after it, and is inconsistent", bitmap);
+
+  return parts_not_recording (disk, checkpoint, layer, why, REASON_NO_WAY,
+                              REMEDY_FULL_BACKUP, error);
+}

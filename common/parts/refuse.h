@@ -44,6 +44,11 @@ bool parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
                           guint layer, const char *why, Reason reason,
                           Remedy remedy, GError **error);
 
+/* EIO: bitmap, of no known checkpoint, may have gone on where the record ends. */
+bool parts_forgotten_between (const Disk *disk, const Checkpoint *checkpoint,
+                              guint layer, const char *bitmap,
+                              GError **error);
+
 /* The commands of qemu-img that remove the bitmap from every layer, the top one
  * first: without the lower ones, the rest would look complete, like a bitmap that
  * was made later.  "" if no layer has it.  A new string; g_free ().

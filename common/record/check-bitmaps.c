@@ -64,6 +64,37 @@ add_temporary (Check *check, const Disk *disk, const char *name)
   check_add (check, finding);
 }
 
+/* A checkpoint whose record on the disk ends, or NULL. */
+static const Checkpoint *
+find_ended (const Check *check, const Disk *disk)
+{
+  const GPtrArray *all = forest_all (check->forest);
+
+  for (guint i = 0; i < all->len; i++) {
+    const Checkpoint *at = g_ptr_array_index (all, i);
+    const char *name = checkpoint_bitmap (at, disk->target);
+    for (guint j = 0; name && j < disk->layers->len; j++) {
+      const Bitmap *bitmap = layer_bitmap (disk_layer (disk, j), name);
+      if (bitmap && !bitmap->recording && !bitmap->inconsistent)
+        return at;
+    }
+  }
+  return NULL;
+}
+
+/* It may be what goes on for an older record, and is taken for that (parts.c). */
+static void
+add_between (Check *check, Finding *finding, const Checkpoint *older)
+{
+  g_autofree char *why = g_steal_pointer (&finding->why);
+
+  finding->is_safe = false;
+  finding->why = g_strdup_printf ("%s.  It may be of one that came after %s, "
+                                  "and counts as such while it is there: "
+                                  "delete %s before you remove it", why, older->name, older->name);
+  check_add (check, finding);
+}
+
 /* Its record is of no use to anybody; or (disabled) nobody knows for whom. */
 static void
 add_useless (Check *check, const Disk *disk, const char *name,
@@ -71,6 +102,8 @@ add_useless (Check *check, const Disk *disk, const char *name,
 {
   const Reason reason = error_reason (why);
   const bool ends = reason == REASON_DISABLED || reason == REASON_NO_WAY;
+  const Checkpoint *older
+    = check->has_documents ? find_ended (check, disk) : NULL;
   Finding *finding
     = finding_new (ends ? FINDING_ORPHAN : check_kind (why, FINDING_ORPHAN));
 
@@ -80,6 +113,10 @@ add_useless (Check *check, const Disk *disk, const char *name,
   finding->file = g_strdup (error_file (why));
   finding->why = g_strdup_printf ("no checkpoint %s is known, and %s", name,
                                   why->message);
+  if (older && reason != REASON_VOID) {
+    add_between (check, finding, older);
+    return;
+  }
   finding->is_safe = !ends && reason != REASON_NONE;
   if (!check_is_needed (check, disk->target, name))
     finding->command = reason == REASON_VOID && !check->runs

@@ -46,11 +46,12 @@ mend_refusal (const Check *check, Finding *finding, const Disk *disk,
   case REASON_MISSING:
   case REASON_LOST:
   case REASON_INCONSISTENT:
-  case REASON_DISABLED:
   case REASON_MISNAMED:
     finding->command = mend_record (check, disk, disk->target, checkpoint,
                                     &finding->is_safe);
     break;
+  /* What goes on may be of a checkpoint whose document is lost. */
+  case REASON_DISABLED:
   case REASON_NO_WAY:
     if (!check_is_needed (check, disk->target, bitmap))
       finding->command
