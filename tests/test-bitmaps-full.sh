@@ -9,8 +9,12 @@
 . "$srcdir/tests/image-kinds.sh"
 . "$srcdir/tests/bitmaps.sh"
 if [ -z "${in_small:-}" ]; then
-  unshare -rm true 2>/dev/null || skip "no file system of its own"
-  in_small=yes bounded unshare -rm "$srcdir/tests/$test_name.sh"
+  # Who is not root has mounts only where he seems to be; in a chroot there is
+  # nothing to be made private.
+  own=(unshare --mount --propagation unchanged)
+  [ "$(id -u)" -eq 0 ] || own=(unshare --map-root-user --mount)
+  "${own[@]}" true 2>/dev/null || skip "no file system of its own"
+  in_small=yes bounded "${own[@]}" "$srcdir/tests/$test_name.sh"
   exit
 fi
 # The file system of this test ends with it, but the folder is removed before.

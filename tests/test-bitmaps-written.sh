@@ -204,7 +204,7 @@ has "link.qcow2 m 65536 auto
 # What we may not write to.
 if [ "$(id -u)" -ne 0 ]; then
   chmod a-w a.qcow2
-  refused 13 "write to it" a.qcow2 -- add,vda,0,z
+  refused 13 "a.qcow2 cannot be written to: Permission denied" a.qcow2 -- add,vda,0,z
   chmod u+w a.qcow2
 fi
 [ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"

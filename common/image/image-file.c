@@ -156,6 +156,19 @@ image_file_check_alone (const ImageFile *file, GError **error)
 }
 
 bool
+image_file_check_writable (const ImageFile *file, GError **error)
+{
+  g_autofree char *name = g_strdup_printf ("/proc/self/fd/%d", file->fd);
+
+  if (faccessat (AT_FDCWD, name, W_OK, AT_EACCESS) == 0)
+    return true;
+  const int failure = errno;
+  g_autofree char *user = error_user ();
+  return error_set (error, failure, "%s cannot be written to: %s; may %s write "
+                    "to it?", file->path, g_strerror (failure), user);
+}
+
+bool
 image_file_is_same (const ImageFile *a, const ImageFile *b)
 {
   /* A block device may have several names that are no links. */

@@ -49,3 +49,5 @@ void image_file_lock_again (ImageFile *file);
 
 /* False (EBUSY) if others use it in any way that QEMU's locks show. */
 bool image_file_check_alone (const ImageFile *file, GError **error);
+/* False (EACCES, EROFS) if we may not write to it. */
+bool image_file_check_writable (const ImageFile *file, GError **error);

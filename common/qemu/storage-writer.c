@@ -159,15 +159,20 @@ name_again (ImageFile *file)
 }
 
 static bool
-check_alone (const StorageWriter *writer, GError **error)
+check_file (const ImageFile *file, GError **error)
+{
+  return !file || (image_file_check_writable (file, error)
+                   && image_file_check_alone (file, error));
+}
+
+static bool
+check_files (const StorageWriter *writer, GError **error)
 {
   for (guint i = 0; i < writer->places->len; i++) {
     const StoragePlace *place = g_ptr_array_index (writer->places, i);
     const Layer *layer = layer_at (place);
-    if (!place->writes || !layer->file)
-      continue;
-    if (image_file_check_alone (layer->file, error)
-        && (!layer->data || image_file_check_alone (layer->data, error)))
+    if (!place->writes || (check_file (layer->file, error)
+                           && check_file (layer->data, error)))
       continue;
     g_prefix_error (error, "disk %s: ", place->disk->target);
     return false;
@@ -184,7 +189,7 @@ storage_writer_start (GPtrArray *places, GError **error)
   writer->places = places;
   /* What is begun is ended, whatever we are told. */
   writer->life = nbd_life_new (NULL, 0);
-  bool ok = check_alone (writer, error) && start (writer, error);
+  bool ok = check_files (writer, error) && start (writer, error);
   for (guint i = 0; ok && i < places->len; i++)
     ok = open_place (writer, i, error);
   if (ok)
