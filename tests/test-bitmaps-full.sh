@@ -28,6 +28,7 @@ unmount ()
 trap unmount EXIT
 mkdir small tmp
 export TMPDIR=$PWD/tmp
+mount --make-rprivate / 2>/dev/null || :
 mount -t tmpfs -o size=12000k none small || skip "tmpfs cannot be mounted"
 
 qemu-img create -q -f qcow2 small/a.qcow2 16G
