@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# xml-rules.py TOOL URI GUEST UUID DOCUMENTS TREE COMMAND: documents with odd and hostile names
-# and contents, which virsh and qemu-checkpoint get, at libvirt and of a copy of
-# the guest's images (copy-vda.qcow2 of vda.qcow2…) and documents: all take each of
-# them, or all refuse it.  There are the checkpoints a, and its child b, everywhere.
-# DOCUMENTS: libvirt's folder of them; TREE: the copy.
+# xml-rules.py TOOL URI DOCUMENTS TREE COMMAND: documents with odd and hostile names
+# and contents, which virsh gets (of the guest web1, with the disk web1-vda.qcow2),
+# qemu-checkpoint at libvirt (of web2), and qemu-checkpoint of images and documents
+# (TREE) that are copies of web1's (copy-vda.qcow2): all take each of them, or all
+# refuse it.  There are the checkpoints a, and its child b, everywhere.
+# DOCUMENTS: libvirt's folder; COMMAND: create or redefine.
 
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
-TOOL, URI, GUEST, UUID, DOCUMENTS, TREE, COMMAND = sys.argv[1:8]
+TOOL, URI, DOCUMENTS, TREE, COMMAND = sys.argv[1:6]
 
-AT_LIBVIRT = ["--libvirt=" + URI, "--domain=" + GUEST]
-OF_FILES = ["--file=%s:%s/copy-%s.qcow2" % (target, os.getcwd(), target)
-            for target in ("vda", "vdb")] + ["--tree=" + TREE]
+# way → guest, what the tool is told, the folder of documents, the first disk
+WAYS = {
+    "virsh": ("web1", [], DOCUMENTS + "/web1", "web1-vda.qcow2"),
+    "at libvirt": ("web2", ["--libvirt=" + URI, "--domain=web2"],
+                   DOCUMENTS + "/web2", "web2-vda.qcow2"),
+    "of files": ("web1", ["--file=vda:copy-vda.qcow2",
+                          "--file=vdb:copy-vdb.qcow2", "--tree=" + TREE],
+                 TREE, "copy-vda.qcow2"),
+}
+THREADS = ThreadPoolExecutor(len(WAYS))
 
 
 def name(text):
@@ -91,7 +100,7 @@ COMMON = (
         ("two parents", X + TIME + "<parent><name>a</name></parent>" * 2),
         ("an existing name", name("b") + TIME),
     ])
-DOMAIN = ("<domain type='qemu'><name>%s</name><uuid>%s</uuid><memory>65536</memory>"
+DOMAIN = ("<domain type='qemu'><name>@guest@</name><uuid>%s</uuid><memory>65536</memory>"
           "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>%s"
           "</devices></domain>")
 VDA = ("<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
@@ -99,16 +108,16 @@ VDA = ("<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
 REDEFINE = [
     ("a cycle", name("a") + TIME + "<parent><name>b</name></parent>"),
     ("another parent", name("b") + TIME),
-    ("the guest", X + TIME + DOMAIN % (GUEST, UUID, VDA)),
-    ("the guest, and a disk of its", X + TIME + DOMAIN % (GUEST, UUID, VDA)
+    ("the guest", X + TIME + DOMAIN % ("@uuid@", VDA)),
+    ("the guest, and a disk of its", X + TIME + DOMAIN % ("@uuid@", VDA)
      + "<disks>%s</disks>" % disk("vda")),
     ("the guest, and a disk that it lacks", X + TIME
-     + DOMAIN % (GUEST, UUID, VDA) + "<disks>%s</disks>" % disk("vdb")),
-    ("the guest, without disks", X + TIME + DOMAIN % (GUEST, UUID, "")),
+     + DOMAIN % ("@uuid@", VDA) + "<disks>%s</disks>" % disk("vdb")),
+    ("the guest, without disks", X + TIME + DOMAIN % ("@uuid@", "")),
     ("another guest", X + TIME + DOMAIN % (
-        GUEST, "11111111-2222-3333-4444-555555555555", VDA)),
-    ("a guest without UUID", X + TIME + "<domain type='qemu'><name>%s</name>"
-     "</domain>" % GUEST),
+        "11111111-2222-3333-4444-555555555555", VDA)),
+    ("a guest without UUID", X + TIME + "<domain type='qemu'><name>@guest@</name>"
+     "</domain>"),
 ]
 WHOLE = [
     ("nothing", ""),
@@ -154,59 +163,64 @@ def virsh(*words):
     return run(["virsh", "-q", "-c", URI, *words])
 
 
+UUIDS = {guest: virsh("domuuid", guest)[1] for guest in ("web1", "web2")}
+
+
 def names_in(folder):
     """Of the documents there, which are files of their names."""
     return {entry[:-len(".xml")] for entry in os.listdir(folder)}
 
 
 def compare(command, what, text):
-    path = "document.xml"
+    took = list(THREADS.map(lambda way: try_one(way, command, what, text),
+                            WAYS))
+    return dict(zip(WAYS, took))
+
+
+def try_one(way, command, what, text):
+    """Is it taken, one way?"""
+    guest, of, folder, disk_file = WAYS[way]
     redefine = command == "redefine"
-    ways = {
-        "virsh": (["virsh", "-q", "-c", URI, "checkpoint-create", GUEST, path]
-                  + ["--redefine"] * redefine, AT_LIBVIRT, DOCUMENTS),
-    }
-    for way, of, folder in (("at libvirt", AT_LIBVIRT, DOCUMENTS),
-                            ("of files", OF_FILES, TREE)):
-        ways[way] = ([TOOL, command, *([path] if redefine
-                                       else ["--xml=" + path]), *of],
-                     of, folder)
-    took = {}
-    for way, (words, of, folder) in ways.items():
-        before = names_in(folder)
-        with open(path, "w") as file:
-            file.write(text.replace("@vda@", "%s/%svda.qcow2" % (
-                os.getcwd(), "copy-" if way == "of files" else "")))
-        status, said = run(words)
-        new = names_in(folder) - before
-        took[way] = status == 0
-        print("%s, %s, %s: %s" % (command, what, way,
-                                  "taken" if status == 0 else said))
-        assert status in (0, 1, 2), (status, said)
-        assert status == 0 or not new, "refused, but there: %s" % new
-        if status == 0 and way != "virsh":
-            assert "\n" not in said, said
-        put_back(way, of, new, redefine)
-        if status == 0 and redefine and not new:
-            restore(way)
-    return took
+    path = "document-%s.xml" % way.replace(" ", "-")
+    before = names_in(folder)
+    with open(path, "w") as file:
+        file.write(text.replace("@vda@", os.path.abspath(disk_file)).replace(
+            "@guest@", guest).replace("@uuid@", UUIDS[guest]))
+    if way == "virsh":
+        words = ["virsh", "-q", "-c", URI, "checkpoint-create", guest, path,
+                 *["--redefine"] * redefine]
+    else:
+        words = [TOOL, command, *of, path if redefine else "--xml=" + path]
+    status, said = run(words)
+    new = names_in(folder) - before
+    print("%s, %s, %s: %s" % (command, what, way,
+                              "taken" if status == 0 else said))
+    assert status in (0, 1, 2), (status, said)
+    assert status == 0 or not new, "refused, but there: %s" % new
+    if status == 0 and way != "virsh":
+        assert "\n" not in said, said
+    put_back(way, new, redefine)
+    if status == 0 and redefine and not new:
+        restore(way, guest)
+    return status == 0
 
 
-def restore(way):
+def restore(way, guest):
     """The documents of a and b as they were."""
     for old in ("a", "b"):
         if way == "of files":
-            shutil.copy("%s.xml" % old, "%s/%s.xml" % (TREE, old))
+            shutil.copy("copy-%s.xml" % old, "%s/%s.xml" % (TREE, old))
         else:
-            status, said = virsh("checkpoint-create", GUEST, "%s.xml" % old,
-                                 "--redefine")
+            status, said = virsh("checkpoint-create", guest, "%s-%s.xml"
+                                 % (guest, old), "--redefine")
             assert status == 0, said
 
 
-def put_back(way, of, new, redefine):
+def put_back(way, new, redefine):
+    guest, of = WAYS[way][:2]
     for created in new:
         if way == "virsh":
-            status, said = virsh("checkpoint-delete", GUEST, created,
+            status, said = virsh("checkpoint-delete", guest, created,
                                  *["--metadata"] * redefine)
         else:
             status, said = run([TOOL, "delete", *of,
