@@ -162,31 +162,47 @@ delete_bitmaps (const Apart *self, const GPtrArray *doomed, GError **error)
         || self->bitmaps->ops->apply (self->bitmaps, changes, error));
 }
 
-static bool
-is_doomed (const GPtrArray *doomed, const Checkpoint *checkpoint)
+static const Checkpoint *
+staying_ancestor (GHashTable *set, const Checkpoint *checkpoint)
 {
-  return g_ptr_array_find ((GPtrArray *) doomed, checkpoint, NULL);
+  const Checkpoint *at = checkpoint->parent;
+
+  while (at && g_hash_table_contains (set, at))
+    at = at->parent;
+  return at;
 }
 
-/* Children first get the nearest ancestor that stays, so that no document ever
- * names a parent that is gone; for the same reason leaves go first.
+/* Children get the nearest ancestor that stays. */
+static bool
+move_children (Documents *documents, const Checkpoint *gone, GHashTable *set,
+               GError **error)
+{
+  for (const Checkpoint *child = gone->first_child; child;
+       child = child->next_sibling) {
+    if (g_hash_table_contains (set, child))
+      continue;
+    const Checkpoint *parent = staying_ancestor (set, gone);
+    if (!documents->ops->move (documents, child, parent ? parent->name : NULL,
+                               error))
+      return false;
+  }
+  return true;
+}
+
+/* Children first, so that no document ever names a parent that is gone; for the
+ * same reason leaves go first.
  */
 static bool
 delete_documents (Documents *documents, const GPtrArray *doomed,
                   GError **error)
 {
-  for (guint i = 0; i < doomed->len; i++) {
-    const Checkpoint *gone = g_ptr_array_index (doomed, i);
-    const Checkpoint *parent = gone->parent;
-    while (parent && is_doomed (doomed, parent))
-      parent = parent->parent;
-    for (const Checkpoint *child = gone->first_child; child;
-         child = child->next_sibling)
-      if (!is_doomed (doomed, child)
-          && !documents->ops->move (documents, child,
-                                    parent ? parent->name : NULL, error))
-        return false;
-  }
+  g_autoptr (GHashTable) set = g_hash_table_new (NULL, NULL);
+
+  for (guint i = 0; i < doomed->len; i++)
+    g_hash_table_add (set, g_ptr_array_index (doomed, i));
+  for (guint i = 0; i < doomed->len; i++)
+    if (!move_children (documents, g_ptr_array_index (doomed, i), set, error))
+      return false;
   for (guint i = doomed->len; i > 0; i--)
     if (!documents->ops->remove (documents, g_ptr_array_index (doomed, i - 1),
                                  error))

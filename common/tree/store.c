@@ -24,6 +24,7 @@ struct Store {
                                  * named */
   char *path;
   int fd;                       /* of path; -1: it is not there */
+  bool changed;
 };
 
 /* Locks that the file system has not do not keep us. */
@@ -77,6 +78,9 @@ store_free (Store *store)
 {
   if (!store)
     return;
+  /* Documents are there, whatever becomes of the folder's own entries. */
+  if (store->changed)
+    fsync (store->fd);
   close_fd (&store->fd);
   g_free (store->outer);
   g_free (store->path);
@@ -210,8 +214,7 @@ store_put (Store *store, const char *file, bool replace, const char *text,
     unlinkat (store->fd, new, 0);
     return false;
   }
-  /* It is there, whatever becomes of the folder's own entry. */
-  fsync (store->fd);
+  store->changed = true;
   return true;
 }
 
@@ -222,6 +225,6 @@ store_remove (Store *store, const char *file, GError **error)
     return false;
   if (unlinkat (store->fd, file, 0) == -1)
     return fail (store, file, "remove", error);
-  fsync (store->fd);
+  store->changed = true;
   return true;
 }

@@ -22,7 +22,7 @@ typedef struct Store Store;
  * path is a file.
  */
 Store *store_open (const char *path, const char *inner, GError **error);
-/* NULL is fine. */
+/* What was written is on the disk then.  NULL is fine. */
 void store_free (Store *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Store, store_free)
 
