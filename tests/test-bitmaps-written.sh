@@ -121,10 +121,12 @@ md5sum --quiet -c middle
 # An inconsistent one goes, and takes none with it.
 qemu-img create -q -f qcow2 crash.qcow2 8M
 changed crash.qcow2 -- add,vda,0,lost
+# While it marks them as in use, they are void; its socket is made after.
 qemu-storage-daemon --blockdev \
-  driver=qcow2,node-name=n,file.driver=file,file.filename=crash.qcow2 &
+  driver=qcow2,node-name=n,file.driver=file,file.filename=crash.qcow2 \
+  --nbd-server addr.type=unix,addr.path=crash.sock &
 pids+=($!)
-wait_until 10 locked crash.qcow2
+wait_until 10 [ -S crash.sock ]
 kill -9 $!
 wait $! || :
 changed crash.qcow2 -- add,vda,0,good
@@ -143,11 +145,11 @@ qemu-img check -q crash.qcow2
 # QEMU repairs what was not closed when it opens it for writing, but not when it
 # makes it writable later: it would store bitmaps over the guest's data.
 qemu-img create -q -f qcow2 -o lazy_refcounts=on unclean.qcow2 8M
-qemu-io -f qcow2 unclean.qcow2 <commands >/dev/null &
+qemu-io -f qcow2 unclean.qcow2 <commands >flushed &
 pids+=($!)
 exec {hold}>commands
-printf 'write -P 5 0 4M\nflush\n' >&$hold
-wait_until 10 eval '[ $(stat -c %b unclean.qcow2) -gt 8192 ]'
+printf 'write -P 5 0 4M\nflush\nlength\n' >&$hold
+wait_until 10 grep -q '8 MiB' flushed
 kill -9 $!
 wait $! || :
 exec {hold}>&-
