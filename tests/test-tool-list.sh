@@ -107,7 +107,16 @@ jq -e '.checkpoints[3] == {name: "wednesday", parent: "tuesday",
     {target: "vda", bitmap: "wednesday"}, {target: "vdb", bitmap: "wednesday"}]}' \
   list || fail "$(cat list)"
 "$tool" list --tree=tree --size --json \
-  | jq -e '.checkpoints[0].sizes[0].why == "no disks were named, but documents only"'
+  | jq -e '.checkpoints[0].sizes[0].why == "no disks were named, but documents only; '\
+'add --file=IMG or --qmp=SOCKET"'
+tool_says 0 'no sizes are known: no disks were named.*add --file' list --tree=tree --size
+# On a terminal, names are cut to fit; elsewhere they are whole.
+COLUMNS=44 NO_COLOR=1 "$python" -c 'import pty, sys; pty.spawn (sys.argv[1:])' \
+  "$tool" list --tree=tree --parent </dev/null | tr -d '\r' >list
+[ "$(wc -L <list)" -le 44 ] && grep -q '^wednesd~ .* tuesday$' list \
+  || fail "on a terminal: $(cat list)"
+COLUMNS=40 "$tool" list --tree=tree --parent | grep '^wednesday .* tuesday$' \
+  || fail "cut without a terminal"
 "$tool" list --tree=tree/monday.xml --name | grep -x monday
 
 # ── A folder from which the last checkpoint was deleted ──

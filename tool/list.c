@@ -128,6 +128,16 @@ print_table (const Options *options, const Subject *subject,
   table_print (table);
 }
 
+/* What none of them has; JSON says it of each. */
+static void
+say_no_sizes (const Subject *subject)
+{
+  g_autofree char *line
+    = g_strconcat ("no sizes are known: ", subject->no_sizes, NULL);
+
+  tool_reporter.warn (line);
+}
+
 static void
 print_json (const Options *options, const Subject *subject,
             const GPtrArray *selected)
@@ -170,5 +180,7 @@ command_list (const Options *options, GError **error)
     print_names (selected);
   else
     print_table (options, &subject, selected);
+  if (options->size && !options->json && subject.no_sizes && selected->len > 0)
+    say_no_sizes (&subject);
   return STATUS_FINE;
 }

@@ -161,7 +161,8 @@ subject_open (Subject *subject, const Options *options, const char *document,
   if (!tree || request->files->len > 0 || request->qmp)
     return open_source (subject, request, tree, reporter, error);
   subject->forest = subject->loaded = tree;
-  subject->no_sizes = g_strdup ("no disks were named, but documents only");
+  subject->no_sizes = g_strdup ("no disks were named, but documents "
+                                "only; add --file=IMG or --qmp=SOCKET");
   return true;
 }
 

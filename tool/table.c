@@ -121,11 +121,15 @@ static guint
 terminal_width (void)
 {
   struct winsize size;
+  const char *told = g_getenv ("COLUMNS");
+  guint64 columns;
 
-  if (!isatty (STDOUT_FILENO)
-      || ioctl (STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+  if (!isatty (STDOUT_FILENO))
     return 0;
-  return size.ws_col;
+  if (told
+      && g_ascii_string_to_unsigned (told, 10, 1, G_MAXINT, &columns, NULL))
+    return (guint) columns;
+  return ioctl (STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
 }
 
 static bool
