@@ -2,7 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Fuzz the checkpoint parser.  Whatever it accepts must format, parse again
- * and format to the same bytes.  For libFuzzer, or with replay.c for any
+ * and format to the same bytes, and be changed in nothing but what is to be changed.
+ * For libFuzzer, or with replay.c for any
  * compiler.
  */
 
@@ -12,6 +13,7 @@
 
 #include <glib.h>
 
+#include "tree/amend.h"
 #include "tree/checkpoint.h"
 
 int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
@@ -72,6 +74,39 @@ compare_pruned (const char *text, size_t size, const Checkpoint *whole)
   }
 }
 
+/* It may be written in a way in which it cannot be changed; the rest stays. */
+static void
+amend (const char *text, gsize size)
+{
+  static const char *const values[] = { "new", "<&>\"'", NULL };
+
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++) {
+    gsize length, again_length;
+    g_autofree char *changed
+      = amend_description (text, size, values[i], &length, NULL);
+    if (!changed)
+      continue;
+    g_assert_true (amend_same_rest (text, size, changed, length));
+    g_autofree char *again
+      = amend_description (changed, length, values[i], &again_length, NULL);
+    g_assert_cmpuint (again_length, ==, length);
+    g_assert_true (again && memcmp (again, changed, length) == 0);
+  }
+  for (const char *parent = "p"; ; parent = NULL) {
+    gsize length;
+    g_autofree char *changed
+      = amend_parent (text, size, parent, &length, NULL);
+    g_autoptr (Checkpoint) moved = changed
+      ? checkpoint_parse (changed, length, CHECKPOINT_PARSE_DEFAULT, NULL)
+      : NULL;
+    g_assert_true (!changed == !moved);
+    if (moved)
+      g_assert_cmpstr (moved->parent_name, ==, parent);
+    if (!parent)
+      break;
+  }
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -90,5 +125,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (error != NULL)
     g_error ("accepted with an error: %s", error->message);
   round_trip (checkpoint);
+  amend ((const char *) data, size);
   return 0;
 }
