@@ -182,6 +182,8 @@ parts_branch_reason (const Forest *forest, const Disk *disk,
   const GPtrArray *all = forest_all (forest);
   const Checkpoint *root = checkpoint, *other = NULL;
 
+  if (forest_current (forest))  /* no branches */
+    return NULL;
   while (root->parent)
     root = root->parent;
   for (guint i = 0; i < all->len; i++) {

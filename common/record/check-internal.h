@@ -19,6 +19,8 @@ typedef struct {
   Source *source;               /* NULL: disks are not looked at */
   Catalogue *catalogue;
   GHashTable *unseen;           /* targets that could not be looked at */
+  GHashTable *found;            /* what makes findings one → Finding */
+  GHashTable *usable;           /* "TARGET/CHECKPOINT" and "TARGET/", of views */
   GHashTable *needed;           /* "TARGET/BITMAP" of what usable views read,
                                  * which may be other checkpoints' */
   /* Of a guest of libvirt's */

@@ -254,5 +254,7 @@ check_close (Check *check)
   g_clear_pointer (&check->saved, forest_free);
   g_hash_table_unref (check->unseen);
   g_hash_table_unref (check->needed);
+  g_hash_table_unref (check->usable);
+  g_hash_table_unref (check->found);
   g_free (check->guest);
 }

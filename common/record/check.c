@@ -3,8 +3,6 @@
  */
 #include <config.h>
 
-#include <string.h>
-
 #include "record/check-internal.h"
 
 static void
@@ -27,38 +25,36 @@ check_note_view (Check *check, const char *disk, const char *checkpoint,
   view->checkpoint = g_strdup (checkpoint);
   view->usable = usable;
   g_ptr_array_add (check->result->views, view);
+  if (!usable)
+    return;
+  g_hash_table_add (check->usable,
+                    g_strdup_printf ("%s/%s", disk, checkpoint));
+  g_hash_table_add (check->usable, g_strdup_printf ("%s/", disk));
 }
 
 bool
 check_is_usable (const Check *check, const char *disk, const char *checkpoint)
 {
-  const GPtrArray *views = check->result->views;
+  g_autofree char *key
+    = g_strdup_printf ("%s/%s", disk, checkpoint ? checkpoint : "");
 
-  for (guint i = 0; i < views->len; i++) {
-    const CheckedView *view = g_ptr_array_index (views, i);
-    if (view->usable && strcmp (view->disk, disk) == 0
-        && (!checkpoint || strcmp (view->checkpoint, checkpoint) == 0))
-      return true;
-  }
-  return false;
+  return g_hash_table_contains (check->usable, key);
 }
 
 void
 check_add (Check *check, Finding *taken)
 {
   g_autoptr (Finding) finding = taken;
-  GPtrArray *findings = check->result->findings;
+  g_autofree char *key = finding_key (finding);
+  Finding *other = g_hash_table_lookup (check->found, key);
 
-  for (guint i = 0; i < findings->len; i++) {
-    Finding *other = g_ptr_array_index (findings, i);
-    if (!finding_same (other, finding))
-      continue;
-    for (guint j = 0; j < finding->checkpoints->len; j++)
-      finding_add_checkpoint (other,
-                              g_ptr_array_index (finding->checkpoints, j));
+  for (guint i = 0; other && i < finding->checkpoints->len; i++)
+    finding_add_checkpoint (other,
+                            g_ptr_array_index (finding->checkpoints, i));
+  if (other)
     return;
-  }
-  g_ptr_array_add (findings, g_steal_pointer (&finding));
+  g_hash_table_insert (check->found, g_steal_pointer (&key), finding);
+  g_ptr_array_add (check->result->findings, g_steal_pointer (&finding));
 }
 
 /* Those that are equally bad stay in their order: parents first. */
@@ -123,6 +119,10 @@ check_run (const CheckRequest *request, GError **error)
     = g_ptr_array_new_with_free_func ((GDestroyNotify) finding_free);
   result->views = g_ptr_array_new_with_free_func (checked_view_free);
   check.unseen
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  check.found
+    = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  check.usable
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   check.needed
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);

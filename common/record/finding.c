@@ -3,8 +3,6 @@
  */
 #include <config.h>
 
-#include <string.h>
-
 #include "record/finding.h"
 
 #define NO_BACKUP "no backup since it can be made of the disk, so a full one is due"
@@ -153,21 +151,17 @@ finding_sentence (const Finding *finding)
                       finding->why ? ": " : NULL, finding->why, NULL);
 }
 
-static bool
-same_texts (const GPtrArray *a, const GPtrArray *b)
+char *
+finding_key (const Finding *finding)
 {
-  bool same = a->len == b->len;
+  GString *key = g_string_new (NULL);
 
-  for (guint i = 0; same && i < a->len; i++)
-    same = strcmp (g_ptr_array_index (a, i), g_ptr_array_index (b, i)) == 0;
-  return same;
-}
-
-bool
-finding_same (const Finding *a, const Finding *b)
-{
-  return a->kind == b->kind && a->severity == b->severity
-    && g_strcmp0 (a->file, b->file) == 0
-    && g_strcmp0 (a->command, b->command) == 0
-    && same_texts (a->disks, b->disks);
+  g_string_append_printf (key, "%d\n%d\n%s\n%s", (int) finding->kind,
+                          (int) finding->severity,
+                          finding->file ? finding->file : "",
+                          finding->command ? finding->command : "");
+  for (guint i = 0; i < finding->disks->len; i++)
+    g_string_append_printf (key, "\n%s",
+                            (char *) g_ptr_array_index (finding->disks, i));
+  return g_string_free (key, FALSE);
 }

@@ -99,5 +99,7 @@ void finding_add_checkpoint (Finding *finding, const char *name);
 /* "MEANING: WHY".  A new string; g_free (). */
 char *finding_sentence (const Finding *finding);
 
-/* Are they one, of several disks or checkpoints? */
-bool finding_same (const Finding *a, const Finding *b);
+/* Two of the same are one finding, of several checkpoints.  A new string;
+ * g_free ().
+ */
+char *finding_key (const Finding *finding);
