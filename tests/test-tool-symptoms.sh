@@ -32,6 +32,18 @@ guest_write web1 vda "write -P 3 3M 64k"
 incremental_backup vda monday
 is_ok "${of[@]}"
 
+# With the documents saved, libvirt is told of it as it was.
+mkdir saved
+virsh checkpoint-dumpxml web1 monday >saved/monday.xml
+sed -i 's|<creationTime>.*</creationTime>|<creationTime>1700000000</creationTime>|' \
+  saved/monday.xml
+virsh checkpoint-delete --metadata web1 monday
+virsh destroy web1
+mends checkpoint-forgotten "${of[@]}" --tree=saved
+virsh checkpoint-dumpxml web1 monday --no-domain | grep '<creationTime>1700000000<'
+guest_start web1
+incremental_backup vda monday
+
 # ── 2. "Bitmap already exists", at the next checkpoint of the name ──
 virsh destroy web1
 virsh checkpoint-delete --metadata web1 monday

@@ -133,7 +133,9 @@ is_scratch (const char *name)
   return own_folder_is_name (mark) && g_str_has_suffix (name, ".scratch");
 }
 
-/* QEMU locks what it writes to. */
+/* QEMU locks what it writes to, but not everywhere (NFS), so none is removed
+ * unasked.
+ */
 static bool
 is_unused (const char *path)
 {
@@ -158,7 +160,6 @@ check_scratch (Check *check, const char *disk)
     Finding *finding = finding_of (FINDING_LEFT_SCRATCH, file, "rm --");
     finding->why = g_strdup_printf ("%s is a scratch file of a backup's, and "
                                     "no QEMU has it", file);
-    finding->is_safe = true;
     check_add (check, finding);
   }
 }

@@ -38,6 +38,23 @@ own_command (const Check *check, Remedy remedy, const char *name,
   return own_command_of (check, check->asked->whose, remedy, name, more);
 }
 
+/* Has another disk one of that name, which would be deleted with it? */
+static bool
+has_another (const Check *check, const Disk *disk, const char *bitmap)
+{
+  const GPtrArray *disks = check->source->disks;
+  bool has = false;
+
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *other = g_ptr_array_index (disks, i);
+    for (guint j = 0; other != disk && j < other->layers->len; j++) {
+      const Bitmap *one = layer_bitmap (disk_layer (other, j), bitmap);
+      has = has || (one && !one->inconsistent);
+    }
+  }
+  return has;
+}
+
 /* libvirt's temporary ones are no checkpoints. */
 char *
 mend_bitmap (const Check *check, const Disk *disk, const char *bitmap,
@@ -45,7 +62,8 @@ mend_bitmap (const Check *check, const Disk *disk, const char *bitmap,
 {
   if (!check->runs)
     return mend_removal (check, disk, bitmap, is_safe);
-  return g_str_has_prefix (bitmap, "libvirt-tmp-") ? NULL
+  return g_str_has_prefix (bitmap, "libvirt-tmp-")
+    || has_another (check, disk, bitmap) ? NULL
     : own_command_of (check, check->asked->whose_bitmaps, REMEDY_TYPE_DELETE,
                       bitmap, NULL);
 }
