@@ -65,3 +65,6 @@ no_reminder ()
     ! is_ours "$pid" || return 1
   done
 }
+
+# locked IMAGE: by QEMU.  Who reads takes byte 100, and byte 201 against writers.
+locked () { grep -qE ":$(stat -c %i "$1") (100|201) " /proc/locks; }

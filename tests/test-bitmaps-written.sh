@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# Bitmaps of stopped images are changed in all layers of all disks or in none, be
-# they files or block devices, encrypted, with data files, shared, or called by names
-# that QEMU cannot be told.  No bit of another is lost.  What is in use, is not what
-# it was, is void, or cannot be locked is refused, and not touched.
+# Bitmaps of stopped images are changed in all layers of all disks, be they files or
+# block devices, encrypted, with data files, shared, inconsistent, or called by names
+# that QEMU cannot be told.  No bit of another is lost.
 . "$(dirname "$0")/functions.sh"
 . "$srcdir/tests/image-kinds.sh"
 . "$srcdir/tests/bitmaps.sh"
@@ -45,79 +44,6 @@ a.qcow2 y 65536 auto
 b.qcow2 x 65536 auto
 " a.qcow2 b.qcow2
 
-# One that cannot be done is none that is done.
-bitmaps a.qcow2 b.qcow2 top.qcow2 >before
-refused 22 "Bitmap already exists: x; nothing was changed" \
-  a.qcow2 b.qcow2 -- add,vda,0,z remove,vda,0,y add,vdb,0,x
-bitmaps a.qcow2 b.qcow2 top.qcow2 | diff -u before -
-mkdir sums
-sums () { md5sum a.qcow2 b.qcow2 shared.qcow2 | sort; }
-sums >sums/before
-
-# Others use it, for writing, for reading, or a layer below.
-mkfifo commands
-used ()
-{
-  local image=$1
-  shift
-  qemu-io -f qcow2 "$@" "$image" <commands >/dev/null &
-  pids+=($!)
-  exec {hold}>commands
-  wait_until 10 locked "$image"
-}
-# Who reads takes byte 100, and byte 201 against writers.
-locked () { grep -qE ":$(stat -c %i "$1") (100|201) " /proc/locks; }
-freed () { exec {hold}>&-; wait "${pids[-1]}"; unset "pids[-1]"; }
-for how in -n -r; do
-  used b.qcow2 $how
-  refused 16 "b.qcow2 is in use" a.qcow2 b.qcow2 -- add,vda,0,z add,vdb,0,z
-  # What is not written to does not matter, unless it cannot be read.
-  if [ $how = -r ]; then
-    changed a.qcow2 b.qcow2 -- add,vda,0,z
-    changed a.qcow2 b.qcow2 -- remove,vda,0,z
-    refused 16 "shared.qcow2 is in use" a.qcow2 -- add,vda,1,z
-  fi
-  freed
-done
-bitmaps a.qcow2 b.qcow2 top.qcow2 | diff -u before -
-
-# Changed between the look and the writing.
-waits ()
-{
-  CHANGE_BITMAPS_WAIT=1 "$change" a.qcow2 b.qcow2 -- add,vda,0,z add,vdb,0,z \
-    <commands >said 2>log &
-  waiting=$!
-  exec {hold}>commands
-  wait_until 10 grep -q looked said
-}
-goes_on () { echo >&$hold; exec {hold}>&-; ! wait $waiting || fail "done"; cat log; }
-waits
-mv b.qcow2 kept.qcow2
-cp kept.qcow2 b.qcow2
-goes_on
-grep -q "error 11: disk vdb: .*b.qcow2 changed .*nothing was changed" log \
-  || fail "no word of another file"
-mv kept.qcow2 b.qcow2
-waits
-touch b.qcow2
-goes_on
-grep -q "error 11: disk vdb: .*b.qcow2 changed .*nothing was changed" log \
-  || fail "no word of a change"
-bitmaps a.qcow2 b.qcow2 top.qcow2 | diff -u before -
-
-# Void bitmaps stay as evidence, but for a new record on top.
-cp top.qcow2 void.qcow2
-printf '\0' | dd of=void.qcow2 bs=1 seek=95 conv=notrunc status=none
-refused 95 "void.qcow2 has bitmaps that are void" void.qcow2 -- remove,vda,0,sum
-changed void.qcow2 -- add,vda,0,new
-has "middle.qcow2 copy 65536 
-void.qcow2 new 65536 auto
-" void.qcow2
-printf '\0' | dd of=middle.qcow2 bs=1 seek=95 conv=notrunc status=none
-md5sum middle.qcow2 >middle
-refused 95 "middle.qcow2 has bitmaps that are void" top.qcow2 -- add,vda,1,new
-md5sum --quiet -c middle
-
 # An inconsistent one goes, and takes none with it.
 qemu-img create -q -f qcow2 crash.qcow2 8M
 changed crash.qcow2 -- add,vda,0,lost
@@ -141,32 +67,6 @@ qemu-img snapshot -c inside crash.qcow2
 changed crash.qcow2 -- add,vda,0,more remove,vda,0,good
 qemu-img snapshot -l crash.qcow2 | grep -q inside
 qemu-img check -q crash.qcow2
-
-# QEMU repairs what was not closed when it opens it for writing, but not when it
-# makes it writable later: it would store bitmaps over the guest's data.
-qemu-img create -q -f qcow2 -o lazy_refcounts=on unclean.qcow2 8M
-qemu-io -f qcow2 unclean.qcow2 <commands >flushed &
-pids+=($!)
-exec {hold}>commands
-printf 'write -P 5 0 4M\nflush\nlength\n' >&$hold
-wait_until 10 grep -q '8 MiB' flushed
-kill -9 $!
-wait $! || :
-exec {hold}>&-
-qemu-img info unclean.qcow2 | grep -q 'cleanly shut down: no' \
-  || fail "it was closed"
-md5sum unclean.qcow2 >unclean
-refused 22 "type: qemu-img check -f qcow2 -r all" unclean.qcow2 -- add,vda,0,m
-md5sum --quiet -c unclean
-qemu-img check -q -f qcow2 -r all unclean.qcow2 || :
-changed unclean.qcow2 -- add,vda,0,m
-qemu-img check -q unclean.qcow2
-qemu-io -f qcow2 -c 'read -q -P 5 0 4M' unclean.qcow2
-# A feature of the future.
-printf '\201' | dd of=unclean.qcow2 bs=1 seek=95 conv=notrunc status=none
-md5sum unclean.qcow2 >unclean
-refused 95 "feature that is unknown" unclean.qcow2 -- add,vda,0,n
-md5sum --quiet -c unclean
 
 # Data files, block devices.
 for kind in "${file_kinds[@]}"; do
@@ -203,10 +103,4 @@ ln -s "$latin" link.qcow2
 has "link.qcow2 m 65536 auto
 " link.qcow2
 
-# What we may not write to.
-if [ "$(id -u)" -ne 0 ]; then
-  chmod a-w a.qcow2
-  refused 13 "a.qcow2 cannot be written to: Permission denied" a.qcow2 -- add,vda,0,z
-  chmod u+w a.qcow2
-fi
 [ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"

@@ -58,6 +58,7 @@ script_tests = \
 	tests/test-common-alone.sh \
 	tests/test-bitmaps-full.sh \
 	tests/test-bitmaps-killed.sh \
+	tests/test-bitmaps-refused.sh \
 	tests/test-bitmaps-written.sh \
 	tests/test-block-status-4g.sh \
 	tests/test-client-vanishes-busy.sh \

@@ -25,6 +25,7 @@
 /* For one image: its bitmaps may have gigabytes, and its disk be slow. */
 #define STORE_SECONDS 900
 #define END_MS (120 * 1000)
+#define READERS_MS 2000
 
 struct StorageWriter {
   Child child;
@@ -180,6 +181,28 @@ check_files (const StorageWriter *writer, GError **error)
   return true;
 }
 
+/* Who only looks, as list and check do, is ready in a moment; and of two who wait
+ * for each other, one gives up first.
+ */
+static bool
+wait_for_files (const StorageWriter *writer, GError **error)
+{
+  const gint64 deadline = g_get_monotonic_time ()
+    + g_random_int_range (READERS_MS / 2, READERS_MS)
+      * G_TIME_SPAN_MILLISECOND;
+
+  for (;;) {
+    g_autoptr (GError) failure = NULL;
+    if (check_files (writer, &failure))
+      return true;
+    if (failure->code != EBUSY || g_get_monotonic_time () > deadline) {
+      g_propagate_error (error, g_steal_pointer (&failure));
+      return false;
+    }
+    g_usleep (20 * G_TIME_SPAN_MILLISECOND);
+  }
+}
+
 StorageWriter *
 storage_writer_start (GPtrArray *places, GError **error)
 {
@@ -189,7 +212,7 @@ storage_writer_start (GPtrArray *places, GError **error)
   writer->places = places;
   /* What is begun is ended, whatever we are told. */
   writer->life = nbd_life_new (NULL, 0);
-  bool ok = check_files (writer, error) && start (writer, error);
+  bool ok = wait_for_files (writer, error) && start (writer, error);
   for (guint i = 0; ok && i < places->len; i++)
     ok = open_place (writer, i, error);
   if (ok)
