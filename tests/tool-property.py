@@ -32,12 +32,14 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 
 TOOL, URI, DOCUMENTS, RESTART, SEED, SEQUENCES = sys.argv[1:7]
 TARGETS = ["vda", "vdb"]
 NAMES = ["a", "b", "c", "d", "e", "f"]
 SIZE = 8 << 20
 STEPS = 9
+THREADS = ThreadPoolExecutor(3)
 
 KINDS = [
     ("left over", r"Bitmap already exists|a bitmap named \S+ is in .* already"),
@@ -329,13 +331,18 @@ class Virsh(Guest):
 class Sequence:
     def __init__(self, chance):
         self.chance = chance
-        self.places = [Virsh("A"), Guest("B"), Files("C")]
+        self.places = list(THREADS.map(lambda make: make(),
+                                       [lambda: Virsh("A"), lambda: Guest("B"),
+                                        lambda: Files("C")]))
         self.log = []
         self.branched = False       # at some time since libvirtd started
 
     def close(self):
-        for place in self.places:
-            place.close()
+        self.all(lambda place: place.close())
+
+    def all(self, act):
+        """Everywhere at once."""
+        return list(THREADS.map(act, self.places))
 
     def same(self, what, values):
         if any(value != values[0] for value in values[1:]):
@@ -346,7 +353,7 @@ class Sequence:
 
     def do(self, what, act):
         self.log.append(what)
-        told = [act(place) for place in self.places]
+        told = self.all(act)
         self.log[-1] += "".join("\n    %s: %s" % (place.name, said)
                                 for place, (status, said)
                                 in zip(self.places, told) if status)
@@ -354,11 +361,10 @@ class Sequence:
                              for status, said in told])
 
     def compare(self):
-        forest = self.same("forest", [place.forest()
-                                      for place in self.places])
+        forest = self.same("forest", self.all(lambda place: place.forest()))
         parents = [told[0] for told in forest.values()]
         self.branched |= len(parents) != len(set(parents))
-        self.same("bitmaps", [place.layers() for place in self.places])
+        self.same("bitmaps", self.all(lambda place: place.layers()))
 
     # ── The operations ──
 
@@ -427,21 +433,18 @@ class Sequence:
         offset = self.chance.randrange(SIZE // 65536) * 65536
         length = min(SIZE - offset, self.chance.choice([512, 65536, 1 << 20]))
         self.log.append("write %s %d %d" % (target, offset, length))
-        for place in self.places:
-            place.write(target, offset, length)
+        self.all(lambda place: place.write(target, offset, length))
 
     def snapshot(self):
         self.wake()
         target = self.chance.choice(TARGETS)
         self.log.append("snapshot of " + target)
-        for place in self.places:
-            place.snapshot(target)
+        self.all(lambda place: place.snapshot(target))
 
     def restart_guests(self):
         self.wake()
         self.log.append("restart of the guests")
-        for place in self.places:
-            place.restart()
+        self.all(lambda place: place.restart())
 
     def restart_libvirtd(self):
         self.log.append("restart of libvirtd")
@@ -469,7 +472,7 @@ class Sequence:
         for _ in range(STEPS):
             self.chance.choice(operations)()
             self.compare()
-        self.same("sizes", [place.sizes() for place in self.places])
+        self.same("sizes", self.all(lambda place: place.sizes()))
 
 
 def main():

@@ -37,7 +37,8 @@ connect (AtLibvirt *self, GError **error)
 static bool
 change (AtLibvirt *self, const GuestChange *what, GError **error)
 {
-  return connect (self, error) && guest_change (self->keeper, what, error);
+  return connect (self, error)
+    && libvirt_keeper_change (self->keeper, &self->look, what, error);
 }
 
 /* Disks on which a bitmap can be, as far as can be seen from here. */

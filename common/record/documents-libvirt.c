@@ -27,7 +27,7 @@ put (Documents *documents, const Checkpoint *checkpoint, const char *text,
     .kind = GUEST_REDEFINE, .document = document, .add_domain = !text,
   };
 
-  return guest_change (self->keeper, &change, error);
+  return libvirt_keeper_change (self->keeper, &self->look, &change, error);
 }
 
 static bool
@@ -38,7 +38,7 @@ move (Documents *documents, const Checkpoint *checkpoint, const char *parent,
   const char *const names[] = { checkpoint->name, parent, NULL };
   const GuestChange change = { .kind = GUEST_MOVE, .names = names };
 
-  return guest_change (self->keeper, &change, error);
+  return libvirt_keeper_change (self->keeper, &self->look, &change, error);
 }
 
 /* libvirt itself gives its children its parent, if that was not done before. */
@@ -51,7 +51,7 @@ forget (Documents *documents, const Checkpoint *checkpoint, GError **error)
     .kind = GUEST_DELETE, .names = names, .metadata_only = true,
   };
 
-  return guest_change (self->keeper, &change, error);
+  return libvirt_keeper_change (self->keeper, &self->look, &change, error);
 }
 
 static bool

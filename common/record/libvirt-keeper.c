@@ -39,6 +39,23 @@ libvirt_keeper_free (Keeper *keeper)
 }
 
 bool
+libvirt_keeper_change (Keeper *keeper, const GuestLook *look,
+                       const GuestChange *change, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+
+  if (guest_change (keeper, change, &why))
+    return true;
+  g_autofree char *command = error_virsh (look->connection, "checkpoint-list",
+                                          look->guest->name, NULL);
+  if (why->code == ETIMEDOUT)
+    return error_set (error, ETIMEDOUT, "%s; it may do it yet; to see, type %s",
+                      why->message, command);
+  g_propagate_error (error, g_steal_pointer (&why));
+  return false;
+}
+
+bool
 libvirt_keeper_fits (const GuestLook *look, const Checkpoint *checkpoint,
                      GError **error)
 {

@@ -17,6 +17,10 @@ Keeper *libvirt_keeper (const SourceRequest *request, const Reporter *reporter,
                         GuestLook *look, GError **error);
 void libvirt_keeper_free (Keeper *keeper);
 
+/* guest_change.  If libvirt does not answer, the error says how to see what it does. */
+bool libvirt_keeper_change (Keeper *keeper, const GuestLook *look,
+                            const GuestChange *change, GError **error);
+
 /* Could libvirt keep that checkpoint's document?  It fails half-way where its name
  * makes no file's, and refuses another guest's.
  */
