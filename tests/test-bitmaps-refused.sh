@@ -102,9 +102,13 @@ md5sum --quiet -c below
 qemu-img create -q -f qcow2 -o lazy_refcounts=on unclean.qcow2 8M
 qemu-io -f qcow2 unclean.qcow2 <commands >flushed &
 pids+=($!)
+said=0
 exec {hold}>commands
-printf 'write -P 5 0 4M\nflush\nlength\n' >&$hold
-wait_until 10 grep -q '8 MiB' flushed
+# It heeds what it reads at a time only up to the first end of a line.
+for word in "write -P 5 0 4M" flush length; do
+  echo "$word" >&$hold
+  wait_until 10 eval "[ \$(grep -o 'qemu-io>' flushed | wc -l) -gt $((++said)) ]"
+done
 kill -9 $!
 wait $! || :
 exec {hold}>&-
