@@ -151,7 +151,7 @@ while read -r file why; do
   grep -q 'disk vda since checkpoint monday, served whole' info || fail "$(cat info)"
   grep -Eq '^ *0 +1048576 +1 ' map || fail "beside $file: $(cat map)"
 done <<'END'
-none.qcow2 bitmap monday is not in .*none.qcow2 .*there are: .none.
+none.qcow2 bitmap monday is not in .*none.qcow2 .*there are: none
 other.qcow2 bitmap monday is not in .*other.qcow2 .*there are: .*tuesday
 void.qcow2 all bitmaps of .*void.qcow2 are void
 END

@@ -78,7 +78,7 @@ summary_of (const CheckResult *result)
   else if (usable == result->views->len)
     g_string_append (text, ", all usable");
   else
-    g_string_append_printf (text, ", usable %u times of %u", usable,
+    g_string_append_printf (text, ", %u of %u records usable", usable,
                             result->views->len);
   for (Severity severity = SEVERITY_PROBLEM;; severity--) {
     const guint count = count_of (result, severity);

@@ -138,7 +138,7 @@ const char *const tool_remedies[REMEDY_COUNT] = {
     = "choose another name, or type qemu-checkpoint check with the same "
       "options, which says how bitmap {0} is made known or removed",
   [REMEDY_DOCUMENT_ONLY]
-    = "to delete what documents say alone, add --metadata",
+    = "to delete the document alone, and no bitmap, add --metadata",
   [REMEDY_NAME_DISKS]
     = "add --file=IMG for each of a stopped guest's disks, or --qmp=SOCKET for "
       "a running QEMU (delete --metadata and redefine need none)",

@@ -243,7 +243,8 @@ parts_missing (const Forest *forest, const Disk *disk,
     NULL);
   error_set (error, ENOENT, "disk %s: bitmap %s is not in %s nor below it "
              "(there are: %s), so what changed since checkpoint %s is lost%s%s",
-             disk->target, bitmap, top_path (disk), nearest, checkpoint->name,
+             disk->target, bitmap, top_path (disk),
+             names->len > 0 ? nearest : "none", checkpoint->name,
              branch ? ": " : "", branch ? branch : "");
   error_sort (error, REASON_MISSING, top_path (disk));
   return error_advise (error, REMEDY_FULL_BACKUP, forget, NULL);

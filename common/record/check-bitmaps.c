@@ -137,24 +137,26 @@ add_forgotten (Check *check, const char *name, const GPtrArray *targets,
   const bool is_guest = check->guest;
   Finding *finding
     = finding_new (is_guest ? FINDING_FORGOTTEN : FINDING_ORPHAN);
-  g_autoptr (GString) disks = g_string_new (NULL);
+  const bool is_one = targets->len == 1;
+  g_autoptr (GString) have = g_string_new (is_one ? "disk" : "disks");
 
   for (guint i = 0; i < targets->len; i++) {
     const char *target = g_ptr_array_index (targets, i);
     finding_add_disk (finding, target);
-    g_string_append_printf (disks, "%s%s", i ? ", " : "", target);
+    g_string_append_printf (have, "%s %s", i ? "," : "", target);
   }
+  g_string_append (have, is_one ? " has" : " have");
   finding_add_checkpoint (finding, name);
   finding->why = is_guest
-    ? g_strdup_printf ("disk %s has the bitmap %s, and libvirt knows no "
+    ? g_strdup_printf ("%s the bitmap %s, and libvirt knows no "
                        "checkpoint of that name (migration, restore, "
-                       "--metadata, a guest defined anew)", disks->str, name)
-    : g_strdup_printf ("disk %s has the bitmap %s, and there is no document of "
-                       "a checkpoint of that name", disks->str, name);
+                       "--metadata, a guest defined anew)", have->str, name)
+    : g_strdup_printf ("%s the bitmap %s, and there is no document of "
+                       "a checkpoint of that name", have->str, name);
   if (forest_lookup (check->forest, name) || !checkpoint_name_valid (name)) {
     g_free (finding->why);
     finding->why = g_strdup_printf (
-      "disk %s has the bitmap %s, %s", disks->str, name,
+      "%s the bitmap %s, %s", have->str, name,
       checkpoint_name_valid (name) ? "and the checkpoint of that name does not "
       "cover it" : "which is no name of a checkpoint's, and so another "
       "program's");

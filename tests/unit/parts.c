@@ -128,7 +128,7 @@ test_missing (void)
                   "virsh checkpoint-delete --metadata DOMAIN monday", NULL);
   assert_refused (named, disk, "monday", ENOENT,
                   "virsh checkpoint-delete --metadata web1 monday", NULL);
-  assert_refused (forest, none, "monday", ENOENT, "(none)", NULL);
+  assert_refused (forest, none, "monday", ENOENT, "none", NULL);
 }
 
 static void
@@ -143,7 +143,7 @@ test_unknown (void)
                   "monday", "friday", NULL);
   assert_refused (forest, disk, "Sunday", ENOENT, "Sunday", "known",
                   "sunday", "friday", NULL);
-  assert_refused (empty, disk, "monday", ENOENT, "(none)", NULL);
+  assert_refused (empty, disk, "monday", ENOENT, "none", NULL);
   assert_refused (forest, disk, "", ENOENT, NULL);
 }
 
@@ -293,7 +293,7 @@ test_uri (void)
   assert_refused (forest, alias, "monday", ENOENT, "bitmap=backup-x", NULL);
   assert_refused (forest, others, "monday", ENOENT, "nbd://host/vda",
                   "bitmap monday", "offers", "sunday", "tuesday", NULL);
-  assert_refused (forest, none, "monday", ENOENT, "(none)", NULL);
+  assert_refused (forest, none, "monday", ENOENT, "none", NULL);
 }
 
 static void
