@@ -143,6 +143,7 @@ script_tests = \
 	tests/test-tool-create.sh \
 	tests/test-tool-delete.sh \
 	tests/test-tool-legacy.sh \
+	tests/test-tool-documents.sh \
 	tests/test-tool-edit.sh \
 	tests/test-tool-check-agrees.sh \
 	tests/test-tool-check-fix.sh \

@@ -4,6 +4,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,14 @@ on_signal (int number)
   remove_both ();
   signal (number, SIG_DFL);
   raise (number);
+}
+
+static int
+remove_entry (const char *path, const struct stat *status G_GNUC_UNUSED,
+              int type G_GNUC_UNUSED, struct FTW *place G_GNUC_UNUSED)
+{
+  remove (path);
+  return 0;
 }
 
 static const int ending[] = { SIGHUP, SIGTERM };
@@ -90,7 +99,8 @@ editor_run (const char *name, const char *text, gsize length,
   folder_path = folder;
   file_path = path;
   char *edited = edit_file (path, text, length, edited_length, error);
-  remove_both ();
+  /* With what the editor has for itself there: copies, swap files. */
+  nftw (folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
   folder_path = file_path = NULL;
   return edited;
 }

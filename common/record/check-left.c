@@ -14,6 +14,7 @@
 #include "base/own-folder.h"
 #include "image/image-file.h"
 #include "record/check-internal.h"
+#include "tree/load.h"
 
 /* How a document is called that is being written. */
 #define BEING_WRITTEN ".xml.new"
@@ -45,6 +46,19 @@ why_skipped (const GPtrArray *lines, const char *path)
   return NULL;
 }
 
+/* Another guest's is no concern of ours. */
+static bool
+is_of_another (const Check *check, const char *path)
+{
+  const char *domain = check->asked->request->domain;
+  g_autoptr (GPtrArray) skipped = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (Forest) alone
+    = domain ? tree_load (path, NULL, skipped, NULL) : NULL;
+
+  return alone
+    && !tree_is_of_guest (g_ptr_array_index (forest_all (alone), 0), domain);
+}
+
 /* Is it whole, and the only document of its checkpoint? */
 static bool
 is_loaded (const Check *check, const char *path)
@@ -62,6 +76,9 @@ static void
 look_at_left (Check *check, const char *path)
 {
   const bool is_whole = is_loaded (check, path);
+
+  if (is_of_another (check, path))
+    return;
   Finding *finding = finding_of (FINDING_LEFT_DOCUMENT, path,
                                  is_whole ? "mv --" : "rm --");
 
@@ -71,12 +88,14 @@ look_at_left (Check *check, const char *path)
     g_autofree char *file = g_strconcat (name, ".xml", NULL);
     g_autofree char *word = error_shell_word (file);
     g_autofree char *move = finding->command;
-    finding->command = g_strdup_printf ("%s %s", move, word);
+    /* Ours are called as what they replace, and that is of the same checkpoint. */
+    finding->command = g_file_test (file, G_FILE_TEST_EXISTS) ? NULL
+      : g_strdup_printf ("%s %s", move, word);
   }
   finding->why = g_strdup_printf ("%s was being written, and %s", path,
                                   is_whole ? "is not in its place"
                                   : "is not needed");
-  finding->is_safe = true;
+  finding->is_safe = finding->command;
   check_add (check, finding);
 }
 
@@ -85,7 +104,7 @@ look_at_document (Check *check, const char *path, const GPtrArray *skipped)
 {
   const char *why = why_skipped (skipped, path);
 
-  if (!why)
+  if (!why || is_of_another (check, path))
     return;
   Finding *finding = finding_of (FINDING_DOCUMENT, path, "rm --");
   finding->why = g_strdup_printf ("%s %s", path, why);
@@ -115,7 +134,8 @@ check_documents (Check *check, const GPtrArray *skipped)
 
   while (folder && (name = g_dir_read_name (folder))) {
     g_autofree char *file = g_build_filename (path, name, NULL);
-    if (!g_str_has_suffix (name, BEING_WRITTEN))
+    if (!g_str_has_suffix (name, BEING_WRITTEN)
+        || !g_file_test (file, G_FILE_TEST_IS_REGULAR))
       look_at_document (check, file, skipped);
     else if (at_rest)
       look_at_left (check, file);

@@ -104,7 +104,7 @@ folder_fits (Documents *documents, const Checkpoint *checkpoint,
                       : "no UUID", self->domain);
   for (guint i = 0; checkpoint->domain_uuid && i < all->len; i++) {
     const Checkpoint *other = g_ptr_array_index (all, i);
-    if (other->domain_uuid && strcmp (other->name, checkpoint->name) != 0
+    if (other->domain_uuid
         && !tree_is_of_guest (checkpoint, other->domain_uuid))
       return error_set (error, EINVAL, "definition for checkpoint %s must use "
                         "uuid %s, as that of checkpoint %s does, and not %s",
@@ -155,7 +155,8 @@ has_files (const char *path)
 static const char *
 find_inner (const char *path, const char *domain)
 {
-  if (!domain || strchr (domain, '/') || domain[0] == '.' || !domain[0])
+  if (!domain || strchr (domain, '/') || !domain[0]
+      || g_str_equal (domain, ".") || g_str_equal (domain, ".."))
     return NULL;
   g_autofree char *inner = g_build_filename (path, domain, NULL);
   if (g_file_test (inner, G_FILE_TEST_IS_DIR))

@@ -168,18 +168,36 @@ write_all (int fd, const char *text, gsize length)
   return fsync (fd) == 0;
 }
 
+/* Who could read the document that is replaced can read this one.  An owner that
+ * only root can give it is given by root only.
+ */
+static void
+keep_access (const Store *store, const char *file, int fd)
+{
+  struct stat status;
+
+  if (fstatat (store->fd, file, &status, AT_SYMLINK_NOFOLLOW) == -1)
+    return;
+  if (fchown (fd, status.st_uid, status.st_gid) == -1
+      && fchown (fd, (uid_t) -1, status.st_gid) == -1)
+    status.st_mode &= ~(mode_t) S_IRWXG;
+  fchmod (fd, status.st_mode & 0777);
+}
+
 /* What is there by that name was left by a process that was killed, as we have
- * the lock.
+ * the lock.  file: that it is to replace; NULL: none.
  */
 static bool
-write_new (const Store *store, const char *new, const char *text,
-           gsize length, GError **error)
+write_new (const Store *store, const char *new, const char *file,
+           const char *text, gsize length, GError **error)
 {
   unlinkat (store->fd, new, 0);
   auto_fd fd = openat (store->fd, new, O_WRONLY | O_CREAT | O_EXCL
                        | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd == -1)
     return fail (store, new, "make", error);
+  if (file)
+    keep_access (store, file, fd);
   if (write_all (fd, text, length))
     return true;
   fail (store, new, "write", error);
@@ -207,7 +225,7 @@ store_put (Store *store, const char *file, bool replace, const char *text,
 
   if (!need_folder (store, error)
       || (replace && !check_file (store, file, error))
-      || !write_new (store, new, text, length, error))
+      || !write_new (store, new, replace ? file : NULL, text, length, error))
     return false;
   if (!move_into_place (store, new, file, replace)) {
     fail (store, file, "make", error);
