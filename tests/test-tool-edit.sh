@@ -53,12 +53,13 @@ line='s,<description>the first<.*,<description>NEW</description>,'
 
 # ── Without an editor ──
 reset
+chmod 640 tree/monday.xml
 "$tool" edit monday --description='a <b> & "c"' --tree=tree >out
 echo 'Checkpoint monday edited.' | diff -u - out
 became 's,the first,a \&lt;b\&gt; \&amp; \&quot;c\&quot;,'
 [ "$("$tool" list --json --tree=tree | jq -r '.checkpoints[0].description')" \
   = 'a <b> & "c"' ] || fail "it is read as another"
-[ "$(stat -c %a tree/monday.xml)" = 600 ] || fail "others may read it"
+[ "$(stat -c %a tree/monday.xml)" = 640 ] || fail "others may read it, or not"
 reset
 "$tool" edit monday --description='the first' --tree=tree >out
 echo 'Checkpoint monday XML configuration not changed.' | diff -u - out
