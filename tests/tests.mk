@@ -155,6 +155,7 @@ script_tests = \
 	tests/test-tool-libvirt-create.sh \
 	tests/test-tool-libvirt-delete.sh \
 	tests/test-tool-libvirt-off.sh \
+	tests/test-tool-libvirt-redefine.sh \
 	tests/test-tool-libvirt.sh \
 	tests/test-tool-list.sh \
 	tests/test-tool-odd-names.sh \

@@ -125,7 +125,7 @@ start_job (KeptJob *kept, const char *const *texts, char **broken,
                     : "guest %s: cannot begin the backup",
                     hypervisor->domain_name);
   add_hint (error);
-  if (checkpoint[0])
+  if (checkpoint[0] && !is_broken)
     refusal_explain (hypervisor, code, texts[BEGIN_NAME], checkpoint, error);
   if (is_broken)
     *broken = what_is_broken (hypervisor->domain, texts);

@@ -124,6 +124,14 @@ explain_rights (const Hypervisor *hypervisor G_GNUC_UNUSED,
              "guests there", refusal->message, user);
 }
 
+static void
+explain_broken (const Hypervisor *hypervisor G_GNUC_UNUSED,
+                const char *name G_GNUC_UNUSED,
+                const char *document G_GNUC_UNUSED, GError **error)
+{
+  error_advise (error, REMEDY_FULL_BACKUP, ", with a new checkpoint", NULL);
+}
+
 /* By libvirt's code (0: any), and words of its own or QEMU's. */
 static const struct {
   int code;
@@ -136,6 +144,7 @@ static const struct {
   { 0, "not found in backing chain", explain_lost_bitmap },
   { 0, "currently in use by another operation", explain_busy },
   { VIR_ERR_OPERATION_TIMEOUT, "", explain_busy },
+  { VIR_ERR_CHECKPOINT_INCONSISTENT, "", explain_broken },
   { VIR_ERR_OPERATION_UNSUPPORTED, "inactive domain", explain_off },
   { VIR_ERR_OPERATION_DENIED, "", explain_rights },
   { VIR_ERR_ACCESS_DENIED, "", explain_rights },
