@@ -31,15 +31,25 @@ export TMPDIR=$PWD/tmp
 mount --make-rprivate / 2>/dev/null || :
 mount -t tmpfs -o size=12000k none small || skip "tmpfs cannot be mounted"
 
-qemu-img create -q -f qcow2 small/a.qcow2 16G
-for name in b1 b2 b3; do qemu-img bitmap --add -g 512 small/a.qcow2 $name; done
-for at in 0 1 2 3 4 5 6 7 8 9; do echo "write -q -z ${at}G 512"; done \
-  | qemu-io -f qcow2 small/a.qcow2 >/dev/null
+make_image ()
+{
+  local name at
+  rm -f small/fill
+  qemu-img create -q -f qcow2 small/a.qcow2 16G
+  for name in b1 b2 b3; do
+    qemu-img bitmap --add -g 512 small/a.qcow2 $name
+  done
+  for at in 0 1 2 3 4 5 6 7 8 9; do echo "write -q -z ${at}G 512"; done \
+    | qemu-io -f qcow2 small/a.qcow2 >/dev/null
+}
+fill_up () { dd if=/dev/zero of=small/fill bs=4k status=none 2>/dev/null || :; }
+
+make_image
 qemu-img create -q -f qcow2 b.qcow2 16G
 bitmaps small/a.qcow2 b.qcow2 >before
 bitmap_ranges b1 small/a.qcow2 >b1
 
-dd if=/dev/zero of=small/fill bs=4k status=none 2>/dev/null || :
+fill_up
 for left in 0 100 1000; do
   truncate -s -${left}k small/fill
   refused 28 "file system of .*a.qcow2 has .*nothing was changed" \
@@ -51,7 +61,7 @@ done
 for what in "add,vda,0,new add,vdb,0,new" "remove,vda,0,b3 remove,vdb,0,b3"; do
   rm -f small/fill
   [ "$what" = "${what#remove}" ] || changed b.qcow2 -- add,vda,0,b3
-  dd if=/dev/zero of=small/fill bs=4k status=none 2>/dev/null || :
+  fill_up
   # shellcheck disable=SC2086
   CHANGE_BITMAPS_ROOM=1 "$change" b.qcow2 small/a.qcow2 -- $what 2>log &
   pid=$!
@@ -73,3 +83,16 @@ for what in "add,vda,0,new add,vdb,0,new" "remove,vda,0,b3 remove,vdb,0,b3"; do
   bitmap_ranges b1 small/a.qcow2 | diff -u b1 -
 done
 qemu-img check -q small/a.qcow2
+
+# What it says is enough is enough.
+make_image
+bitmap_ranges b3 small/a.qcow2 >b3
+fill_up
+refused 28 "can take" small/a.qcow2 -- add,vda,0,new
+needed=$(sed 's/.* can take \([0-9]*\);.*/\1/' log)
+truncate -s -$(((needed + 4095) / 4096 * 4))k small/fill
+changed small/a.qcow2 -- add,vda,0,new
+bitmap_ranges b3 small/a.qcow2 | diff -u b3 -
+rm small/fill
+(ulimit -f $(($(stat -c %s small/a.qcow2) / 1024 + 100))
+ refused 27 "ulimit -f unlimited; nothing" small/a.qcow2 -- remove,vda,0,new)

@@ -89,6 +89,8 @@ live_beside_us (gpointer data)
   setpgid (0, 0);
   umask (077);
   if (saves) {
+    /* Beyond ulimit -f, writing fails, and it lives on. */
+    signal (SIGXFSZ, SIG_IGN);
     const pid_t child = getpid ();
     const pid_t reminder = fork ();
     if (reminder == 0)

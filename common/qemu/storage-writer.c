@@ -245,7 +245,8 @@ reopen (StorageWriter *writer, JsonArray *options, GError **error)
   json_object_set_array_member (arguments, "options", options);
   if (qmp_execute (writer->qmp, "blockdev-reopen", arguments, NULL, &refusal))
     return true;
-  if (strstr (refusal->message, "No space left"))
+  if (strstr (refusal->message, "No space left")
+      || strstr (refusal->message, "quota exceeded"))
     refusal->code = ENOSPC;
   if (strstr (refusal->message, "Failed to get"))
     refusal->code = EBUSY;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -69,6 +70,21 @@ needed_beside (const GPtrArray *layers, const GPtrArray *after, dev_t device)
   return bytes;
 }
 
+/* ulimit -f goes for QEMU, too. */
+static bool
+check_limit (const Layer *layer, guint64 needed, GError **error)
+{
+  struct rlimit limit;
+
+  return getrlimit (RLIMIT_FSIZE, &limit) < 0
+    || limit.rlim_cur == RLIM_INFINITY
+    || (guint64) layer->file->stamp.st_size + needed <= limit.rlim_cur
+    || error_set (error, EFBIG, "%s may grow by %" G_GUINT64_FORMAT " bytes as "
+                  "its bitmaps are stored, and files may have %"
+                  G_GUINT64_FORMAT " only; type: ulimit -f unlimited",
+                  layer->path, needed, (guint64) limit.rlim_cur);
+}
+
 bool
 bitmap_space_check (const GPtrArray *layers, const GPtrArray *after,
                     GError **error)
@@ -79,6 +95,9 @@ bitmap_space_check (const GPtrArray *layers, const GPtrArray *after,
     if (!layer->file || !S_ISREG (layer->file->stamp.st_mode)
         || fstatvfs (layer->file->fd, &system) < 0)
       continue;
+    if (!check_limit (layer, bitmap_space_needed (
+                        layer, g_ptr_array_index (after, i)), error))
+      return false;
     /* Some is kept for root. */
     const guint64 free = (geteuid () == 0 ? system.f_bfree : system.f_bavail)
       * (guint64) system.f_frsize;

@@ -13,7 +13,7 @@
  */
 guint64 bitmap_space_needed (const Layer *layer, const Layer *after);
 
-/* False with ENOSPC unless the file systems have so much free as layers (of Layer)
+/* False with ENOSPC, or EFBIG, unless the file systems have so much free as layers (of Layer)
  * need for after (of Layer, by the same index).  Of block devices nothing is known.
  */
 bool bitmap_space_check (const GPtrArray *layers, const GPtrArray *after,
