@@ -152,6 +152,11 @@ refused 'blocked.xml' blocked "${both[@]}"
 rmdir tree/blocked.xml
 refused 'cannot make.*no/tree' y "${disks[@]}" --tree=no/tree
 [ ! -e no ] || fail "it made a folder above"
+refused 'File name too long' "$(printf 'x%.0s' {1..260})" "${disks[@]}" --tree=new
+[ ! -e new ] || fail "it left the folder that it made"
+refused 'File name too long' "$(printf 'x%.0s' {1..260})" "${disks[@]}" \
+  --tree=new --domain=web1
+[ ! -e new ] || fail "it left the folders that it made"
 # A document that was left out as another guest's is nobody's to write over.
 sed 's/<name>given/<name>other/' given.xml >tree/y.xml
 sed -i 's,<disks>.*</disks>,<domain><name>web2</name></domain>,' tree/y.xml
@@ -184,7 +189,7 @@ chmod 444 ours.qcow2
 status=0
 as_nobody "$tool" create y --file=ours.qcow2 2>refused.log || status=$?
 [ $status -eq 2 ] \
-  && grep -q 'cannot write to .*ours.qcow2: Permission denied; may' refused.log \
+  && grep -q 'ours.qcow2 cannot be written to: Permission denied; may' refused.log \
   || fail "$(cat refused.log)"
 chmod 644 ours.qcow2
 

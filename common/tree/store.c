@@ -24,6 +24,7 @@ struct Store {
                                  * named */
   char *path;
   int fd;                       /* of path; -1: it is not there */
+  bool made, made_outer;        /* by us */
   bool changed;
 };
 
@@ -81,6 +82,9 @@ store_free (Store *store)
   /* Documents are there, whatever becomes of the folder's own entries. */
   if (store->changed)
     fsync (store->fd);
+  /* Who waits for our lock fails then, and tries again. */
+  else if (store->made && rmdir (store->path) == 0 && store->made_outer)
+    rmdir (store->outer);
   close_fd (&store->fd);
   g_free (store->outer);
   g_free (store->path);
@@ -94,9 +98,10 @@ store_path (const Store *store)
 }
 
 static bool
-make_folder (const char *path, GError **error)
+make_folder (const char *path, bool *made, GError **error)
 {
-  return mkdir (path, 0700) == 0 || errno == EEXIST
+  *made = mkdir (path, 0700) == 0;
+  return *made || errno == EEXIST
     || error_set (error, errno, "cannot make the folder %s: %s", path,
                   g_strerror (errno));
 }
@@ -106,8 +111,8 @@ need_folder (Store *store, GError **error)
 {
   if (store->fd != -1)
     return true;
-  return (!store->outer || make_folder (store->outer, error))
-    && make_folder (store->path, error)
+  return (!store->outer || make_folder (store->outer, &store->made_outer, error))
+    && make_folder (store->path, &store->made, error)
     && open_folder (store, store->outer ? O_NOFOLLOW : 0, error);
 }
 
