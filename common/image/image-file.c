@@ -164,8 +164,11 @@ image_file_check_writable (const ImageFile *file, GError **error)
     return true;
   const int failure = errno;
   g_autofree char *user = error_user ();
-  return error_set (error, failure, "%s cannot be written to: %s; may %s write "
-                    "to it?", file->path, g_strerror (failure), user);
+  g_autofree char *what = failure == EROFS
+    ? g_strdup ("mount its file system read-write")
+    : g_strdup_printf ("may %s write to it?", user);
+  return error_set (error, failure, "%s cannot be written to: %s; %s",
+                    file->path, g_strerror (failure), what);
 }
 
 bool

@@ -9,9 +9,7 @@
 #include <config.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 #include <json-glib/json-glib.h>
 
 #include "base/error.h"
@@ -81,20 +79,6 @@ add_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
   return add_node (nodes, node, name, !nodes->writes, error);
 }
 
-/* What QEMU says of it names a descriptor. */
-static bool
-may_write (const ImageFile *file, GError **error)
-{
-  if (faccessat (AT_FDCWD, file->path, W_OK, AT_EACCESS) == 0)
-    return true;
-  const int why = errno;
-  g_autofree char *user = error_user ();
-  g_autofree char *what = why == EROFS ? g_strdup ("mount that read-write")
-    : g_strdup_printf ("may %s write to it?", user);
-  return error_set (error, why, "cannot write to %s: %s; %s", file->path,
-                    g_strerror (why), what);
-}
-
 /* A file that cannot be read past the page cache is read through it: tmpfs, of
  * which that is the only copy, or a file system in user space.
  */
@@ -104,8 +88,6 @@ open_file (const StorageNodes *nodes, const ImageFile *file, const char *name,
 {
   g_autoptr (GError) refusal = NULL;
 
-  if (nodes->writes && !may_write (file, error))
-    return false;
   if ((nodes->uncached && add_file (nodes, file, name, true, NULL))
       || add_file (nodes, file, name, false, &refusal))
     return true;
