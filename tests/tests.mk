@@ -162,6 +162,7 @@ script_tests = \
 	tests/test-tool-qmp.sh \
 	tests/test-tool-qmp-busy.sh \
 	tests/test-tool-qmp-changes.sh \
+	tests/test-tool-qmp-property.sh \
 	tests/test-tool-qmp-killed.sh \
 	tests/test-tool-qmp-legacy.sh \
 	tests/test-tool-qmp-refuses.sh \
@@ -309,6 +310,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/qmp.py \
 	tests/agent.py \
 	tests/line-relay.py \
+	tests/qmp-property.py \
 	tests/image-kinds.sh \
 	tests/images.py \
 	tests/property-merge.py \
