@@ -108,6 +108,10 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "make one of the others, {0}, with virsh",
   [REMEDY_FORGET]
     = "to forget it, type: virsh -c {q0} checkpoint-delete --metadata {q1} {q2}",
+  [REMEDY_DELETE_LEFTOVERS]
+    = "choose another name with create=, or, if nobody needs that record, delete "
+      "it with: qemu-checkpoint delete --leftovers --libvirt={q0} --domain={q1} "
+      "-- {q2}",
   [REMEDY_NO_QUIESCE]
     = "have qemu-guest-agent running in it",
   [REMEDY_NO_CHECKPOINT]

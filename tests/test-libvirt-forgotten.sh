@@ -38,10 +38,10 @@ refuses_export 'checkpoint c2 does not cover disk vda, .*; checkpoints that do: 
 virsh checkpoint-delete --metadata web1 c1
 remove_bitmap vdb c1
 lab_state web1 >before
-refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s; choose another name with create=, or .*delete it with: ' \
+refuses 'Bitmap already exists: c1; one or more of disk vda, vdb have a bitmap c1, of a checkpoint that libvirt does not know any more, or of another program.s; choose another name with create=, or, .*delete it with: ' \
   libvirt="$connect" domain=web1 create=c1
 lab_state web1 | diff -u before - || fail "the refusal left something"
-type_printed ' with: '
+type_printed ' delete it with: '
 [ -z "$(virsh checkpoint-list web1 --name | grep c1)" ] || fail "c1 is known"
 serve libvirt="$connect" domain=web1 create=c1 -- 'nbdinfo "$uri" >/dev/null
   nbdinfo "nbd+unix:///vda?socket=$unixsocket"' >/dev/null
@@ -50,18 +50,14 @@ dirty c1
 
 # One that libvirt knows, as the only and as one of many: deleted as it is told, and
 # whether all its disks have it or one has lost it.
-known='checkpoint c3 cannot be made: .* has one of that name; choose another, or delete it with: '
-simple () { type_printed ' or delete it with: ' '; if that '; }
-for lost in '' vda vdb; do
+known='checkpoint c3 cannot be made: .* has one of that name; choose another name with create=, or, .*delete it with: '
+for lost in '' vda vdb 'vda vdb'; do
   virsh checkpoint-create-as web1 c3
-  [ -z "$lost" ] || remove_bitmap $lost c3
+  for disk in $lost; do remove_bitmap "$disk" c3; done
   refuses "$known" libvirt="$connect" domain=web1 create=c3
-  if [ -z "$lost" ]; then
-    simple
-  else
-    ! simple || fail "libvirt deletes it, so nothing else need be said"
-    type_printed ' with: '
-  fi
+  [ -z "$lost" ] || ! virsh checkpoint-delete web1 c3 \
+    || fail "libvirt deletes it, so nothing else need be said"
+  type_printed ' delete it with: '
   ! lab_state web1 | grep c3 || fail "c3 is still there"
   dirty c1
 done

@@ -78,6 +78,7 @@ virsh suspend web1
 # What is printed against a bitmap that is left is typed.
 tool_says 2 'delete it with: ' create alone "${of[@]}"
 type_printed 'delete it with: ' ''
+tool_says 1 "no disk has a bitmap alone" delete --leftovers alone "${of[@]}"
 "$tool" create alone "${of[@]}" --disk=vda --disk=vdb
 virsh checkpoint-list web1 --name | grep -x alone
 

@@ -52,7 +52,7 @@ done <code
 # Each option's name in the code is one of them.
 sed -n 's/^  { "\([a-z-]*\)", .*/\1/p; s/^  FLAG ("\([a-z-]*\)".*/\1/p' \
   "$srcdir/tool/options.c" | sort -u >code-options
-[ "$(wc -l <code-options)" -eq 35 ] || fail "expected 35 options in options.c"
+[ "$(wc -l <code-options)" -eq 36 ] || fail "expected 36 options in options.c"
 while read -r command; do "$tool" "$command" --help; done <code \
   | grep -Eo '^  --[a-z-]+' | tr -d ' ' | sed 's/^--//' | sort -u \
   | diff -u code-options - || fail "--help and options.c differ"

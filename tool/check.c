@@ -126,19 +126,6 @@ print_table (const CheckResult *result)
 /* ── JSON ── */
 
 static void
-add_names (JsonBuilder *builder, const char *member, const GPtrArray *names)
-{
-  json_builder_set_member_name (builder, member);
-  json_builder_begin_array (builder);
-  for (guint i = 0; i < names->len; i++) {
-    g_autofree char *valid
-      = g_utf8_make_valid (g_ptr_array_index (names, i), -1);
-    json_builder_add_string_value (builder, valid);
-  }
-  json_builder_end_array (builder);
-}
-
-static void
 add_finding (JsonBuilder *builder, const Finding *finding)
 {
   g_autofree char *sentence = finding_sentence (finding);
@@ -146,8 +133,8 @@ add_finding (JsonBuilder *builder, const Finding *finding)
   json_builder_begin_object (builder);
   json_add_text (builder, "code", finding_words[finding->kind].code);
   json_add_text (builder, "severity", severity_name (finding->severity));
-  add_names (builder, "disks", finding->disks);
-  add_names (builder, "checkpoints", finding->checkpoints);
+  json_add_texts (builder, "disks", finding->disks);
+  json_add_texts (builder, "checkpoints", finding->checkpoints);
   json_add_text (builder, "file", finding->file);
   json_add_text (builder, "message", sentence);
   json_add_text (builder, "command", finding->command);

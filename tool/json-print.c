@@ -27,6 +27,19 @@ json_add_number (JsonBuilder *builder, const char *name, guint64 number)
 }
 
 void
+json_add_texts (JsonBuilder *builder, const char *name, const GPtrArray *texts)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_begin_array (builder);
+  for (guint i = 0; i < texts->len; i++) {
+    g_autofree char *valid
+      = g_utf8_make_valid (g_ptr_array_index (texts, i), -1);
+    json_builder_add_string_value (builder, valid);
+  }
+  json_builder_end_array (builder);
+}
+
+void
 json_add_bool (JsonBuilder *builder, const char *name, bool value)
 {
   json_builder_set_member_name (builder, name);

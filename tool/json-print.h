@@ -14,6 +14,9 @@
  */
 void json_add_text (JsonBuilder *builder, const char *name, const char *text);
 void json_add_number (JsonBuilder *builder, const char *name, guint64 number);
+/* texts: of char *. */
+void json_add_texts (JsonBuilder *builder, const char *name,
+                     const GPtrArray *texts);
 void json_add_bool (JsonBuilder *builder, const char *name, bool value);
 
 /* The members that tell of a checkpoint; with its sizes if subject has a source

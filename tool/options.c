@@ -161,6 +161,8 @@ const Option all_options[] = {
         "All its descendants, too"),
   FLAG ("children-only", OPTIONS_DELETE, children_only,
         "Its descendants, and not itself"),
+  FLAG ("leftovers", OPTIONS_DELETE, leftovers,
+        "At libvirt, bitmaps that it forgot, or has of some disks only"),
   FLAG ("metadata", OPTIONS_DELETE, metadata,
         "The document only, and leave the bitmaps"),
   FLAG ("fix", OPTIONS_CHECK, fix,

@@ -33,7 +33,7 @@ typedef struct {
   GPtrArray *disks;             /* of char *: virsh's --diskspec */
   char *description, *xml;
   bool print_xml, quiesce, no_metadata, validate, children, children_only,
-    metadata, fix, yes;
+    metadata, leftovers, fix, yes;
   GPtrArray *words;             /* of char *: what is no option */
 } Options;
 

@@ -104,6 +104,9 @@ const char *const tool_remedies[REMEDY_COUNT] = {
     = "nothing records it any more there; to forget it, and leave what bitmaps "
       "other disks have, type: qemu-checkpoint delete --metadata "
       "--libvirt={q0} --domain={q1} -- {q2}",
+  [REMEDY_DELETE_LEFTOVERS]
+    = "choose another name, or, if nobody needs that record, delete it with: "
+      "qemu-checkpoint delete --leftovers --libvirt={q0} --domain={q1} -- {q2}",
   [REMEDY_NO_QUIESCE]
     = "it needs a channel org.qemu.guest_agent.0, and qemu-guest-agent running in "
       "it; or leave --quiesce out",

@@ -64,6 +64,8 @@ typedef enum {
   REMEDY_LEAVE_DISK_OUT,        /* of the checkpoint: it can have {0} */
   REMEDY_FORGET,                /* of libvirt {0}, guest {1}, the checkpoint {2},
                                  * whose bitmaps are gone */
+  REMEDY_DELETE_LEFTOVERS,      /* of libvirt {0}, guest {1}, the bitmaps {2},
+                                 * or choose another name */
   REMEDY_NO_QUIESCE,            /* or have its agent running */
   REMEDY_NO_CHECKPOINT,         /* start the guest, or make none */
   REMEDY_SOCKET_DIR,            /* choose another place */

@@ -54,16 +54,11 @@ explain_leftover (const Hypervisor *hypervisor, const char *name,
   g_autoptr (GError) refusal = g_steal_pointer (error);
 
   g_autofree char *disks = nearest_names (NULL, targets, NAMES_SHOWN);
-  g_autofree char *command
-    = redefine_and_delete (hypervisor->uri, hypervisor->domain_name, name,
-                           targets);
-  g_autofree char *delete
-    = g_strconcat ("if nobody needs that record, delete it with: ", command,
-                   NULL);
   error_set (error, EEXIST, "%s; one or more of disk %s have a bitmap %s, of a "
              "checkpoint that libvirt does not know any more, or of another "
              "program's", refusal->message, disks, name);
-  error_advise (error, REMEDY_OTHER_NAME, delete, NULL);
+  error_advise (error, REMEDY_DELETE_LEFTOVERS, hypervisor->uri,
+                hypervisor->domain_name, name, NULL);
 }
 
 static void

@@ -139,6 +139,65 @@ delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
   return names->len == 1 || change (self, &what, error);
 }
 
+/* libvirt deletes only what it knows, and only if all that a document covers is
+ * there: so it is told of one disk at a time.
+ */
+static bool
+delete_from (AtLibvirt *self, const char *name, const char *target,
+             GPtrArray *targets, GError **error)
+{
+  const char *const names[] = { name, NULL };
+  g_autoptr (Checkpoint) known = checkpoint_new (name);
+  g_autoptr (GError) why = NULL, also = NULL;
+
+  known->has_creation_time = true;
+  known->creation_time = 1;
+  checkpoint_add_disk (known, target, name);
+  g_autofree char *document = checkpoint_format (known);
+  const GuestChange tell = { .kind = GUEST_REDEFINE, .document = document };
+  const GuestChange gone = { .kind = GUEST_DELETE, .names = names };
+  const GuestChange forget
+    = { .kind = GUEST_DELETE, .names = names, .metadata_only = true };
+  if (!change (self, &tell, error))
+    return false;
+  if (change (self, &gone, &why)) {
+    g_ptr_array_add (targets, g_strdup (target));
+    return true;
+  }
+  const bool has_none = why->code == ENOENT;
+  if (change (self, &forget, &also) && has_none)
+    return true;
+  g_propagate_error (error, has_none ? g_steal_pointer (&also)
+                     : g_steal_pointer (&why));
+  return false;
+}
+
+static bool
+delete_leftovers (Record *record, const char *name, GPtrArray *targets,
+                  GError **error)
+{
+  AtLibvirt *self = (AtLibvirt *) record;
+  const char *const names[] = { name, NULL };
+  const GuestChange forget
+    = { .kind = GUEST_DELETE, .names = names, .metadata_only = true };
+
+  const bool is_known = forest_lookup (self->forest, name);
+
+  if (!connect (self, error)
+      || (is_known && !change (self, &forget, error)))
+    return false;
+  const GPtrArray *disks = self->look.guest->disks;
+  for (guint i = 0; i < disks->len; i++) {
+    const GuestDisk *disk = g_ptr_array_index (disks, i);
+    if (g_strcmp0 (disk->format, "qcow2") == 0
+        && !delete_from (self, name, disk->target, targets, error))
+      return false;
+  }
+  return is_known || targets->len > 0
+    || error_set (error, ENOENT, "guest %s: no disk has a bitmap %s",
+                  self->look.guest->name, name);
+}
+
 /* Bitmaps are looked at when it is redefined. */
 static bool
 check (Record *record, const Checkpoint *checkpoint,
@@ -181,8 +240,8 @@ at_libvirt_free (Record *record)
 }
 
 static const RecordOps ops = {
-  .create = create, .delete = delete, .check = check, .redefine = redefine,
-  .free = at_libvirt_free,
+  .create = create, .delete = delete, .delete_leftovers = delete_leftovers,
+  .check = check, .redefine = redefine, .free = at_libvirt_free,
 };
 
 Record *

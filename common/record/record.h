@@ -40,6 +40,14 @@ typedef struct {
   bool (*delete) (Record *record, const Checkpoint *checkpoint,
                   DeleteScope scope, bool document_only, GError **error);
 
+  /* Delete the bitmaps of that name on whichever disks have one, and the document
+   * if there is one, where delete would refuse since some are gone or no document
+   * tells of them.  targets (of char *): where there was one.  May be called again
+   * after it failed.  NULL: without documents, bitmaps are checkpoints there.
+   */
+  bool (*delete_leftovers) (Record *record, const char *name,
+                            GPtrArray *targets, GError **error);
+
   /* Could its document be kept, as redefine would, but for its parent?  NULL: that
    * shows then.
    */

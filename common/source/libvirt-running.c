@@ -268,27 +268,12 @@ unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
 /* libvirt deletes it only if each disk that it covers has the bitmap still. */
 static bool
 refuse_known (const LiveSource *self, const SourceRequest *request,
-              const GuestLook *look, const Checkpoint *known, GError **error)
+              const GuestLook *look, GError **error)
 {
-  const char *guest = look->guest->name;
-  g_autoptr (GPtrArray) targets = g_ptr_array_new ();
-
-  for (guint i = 0; i < known->disks->len; i++) {
-    const CheckpointDisk *disk = g_ptr_array_index (known->disks, i);
-    if (checkpoint_bitmap (known, disk->name))
-      g_ptr_array_add (targets, disk->name);
-  }
-  g_autofree char *delete
-    = error_virsh (request->libvirt, "checkpoint-delete", guest, known->name);
-  g_autofree char *forget
-    = error_virsh (request->libvirt, "checkpoint-delete --metadata", guest,
-                   known->name);
-  g_autofree char *one_by_one
-    = redefine_and_delete (request->libvirt, guest, known->name, targets);
-  return error_set (error, EEXIST, "checkpoint %s cannot be made: %s has one "
-                    "of that name; choose another, or delete it with: %s; if "
-                    "that fails because a disk has lost its bitmap, with: %s && %s",
-                    request->create, self->who, delete, forget, one_by_one);
+  error_set (error, EEXIST, "checkpoint %s cannot be made: %s has one of that "
+             "name", request->create, self->who);
+  return error_advise (error, REMEDY_DELETE_LEFTOVERS, request->libvirt,
+                       look->guest->name, request->create, NULL);
 }
 
 bool
@@ -298,10 +283,8 @@ libvirt_back_up (LiveSource *self, const SourceRequest *request,
   if (request->checkpoint
       && !forest_lookup (look->tree, request->checkpoint))
     return unknown_checkpoint (request, look, error);
-  const Checkpoint *known = request->create
-    ? forest_lookup (look->tree, request->create) : NULL;
-  if (known)
-    return refuse_known (self, request, look, known, error);
+  if (request->create && forest_lookup (look->tree, request->create))
+    return refuse_known (self, request, look, error);
   if (request->nbd_tls && strchr (request->nbd_tls, '/'))
     self->certificates = g_strdup (request->nbd_tls);
   return begin_job (self, request, look, NULL, error);

@@ -64,25 +64,3 @@ redefine_command (const char *uri, const char *guest, const char *checkpoint,
   return redefine (uri, guest, checkpoint, disks->str,
                    validate ? REDEFINE " --redefine-validate" : REDEFINE);
 }
-
-char *
-redefine_and_delete (const char *uri, const char *guest,
-                     const char *checkpoint, const GPtrArray *targets)
-{
-  g_autoptr (GString) names = g_string_new (NULL);
-  g_autofree char *define
-    = redefine (uri, guest, checkpoint,
-                "'<disk name=\"'$disk'\" checkpoint=\"bitmap\"/>'",
-                REDEFINE);
-  g_autofree char *delete
-    = error_virsh (uri, "checkpoint-delete", guest, checkpoint);
-  g_autofree char *forget
-    = error_virsh (uri, "checkpoint-delete --metadata", guest, checkpoint);
-
-  for (guint i = 0; i < targets->len; i++) {
-    g_autofree char *word = error_shell_word (g_ptr_array_index (targets, i));
-    g_string_append_printf (names, " %s", word);
-  }
-  return g_strdup_printf ("for disk in%s; do %s && { %s || %s; }; done",
-                          names->str, define, delete, forget);
-}

@@ -25,10 +25,3 @@ char *redefine_command (const char *uri, const char *guest,
  */
 char *redefine_document (const char *checkpoint, const char *parent,
                          const GPtrArray *targets);
-
-/* The command that rids a running guest of the bitmaps, on those of targets
- * that have one: libvirt deletes only what it knows, and refuses where one disk
- * has none.  Returns a new string; g_free ().
- */
-char *redefine_and_delete (const char *uri, const char *guest,
-                           const char *checkpoint, const GPtrArray *targets);
