@@ -250,8 +250,12 @@ look_at_job (Check *check, const GuestLook *look)
     finding->command = g_strdup_printf ("%s && rm -r %s", words[0], folder);
     finding->is_safe = true;
   }
-  else if (finding->kind != FINDING_JOB_SERVED)
+  else if (finding->kind != FINDING_JOB_SERVED) {
+    g_free (finding->why);
+    finding->why = g_strconcat (look->job->message, "; if nobody needs it any "
+                                "more, end it", NULL);
     finding->command = error_virsh (uri, "domjobabort", check->guest, NULL);
+  }
   check_add (check, finding);
 
   Finding *unseen = finding_new (FINDING_NOT_SEEN);
