@@ -82,6 +82,20 @@ pids+=($!)
 wait_until 5 test -S lies.sock
 tool_says 2 'not understood' list --qmp=lies.sock
 
+# ── A disk that documents know by another name ──
+mkdir named
+cat >named/x.xml <<'END'
+<domaincheckpoint><name>x</name><creationTime>1</creationTime>
+<disks><disk name='sda' checkpoint='bitmap' bitmap='x'/></disks></domaincheckpoint>
+END
+"$tool" create x --qmp=q.sock
+tool_says 2 'covers disk sda, which is not there, and disk vd. has its bitmap x' \
+  delete x --qmp=q.sock --tree=named
+[ -s named/x.xml ] || fail "its document is gone, and the bitmaps are not"
+"$tool" delete x --qmp=q.sock
+"$tool" delete x --qmp=q.sock --tree=named
+[ -z "$(ls named)" ] || fail "not deleted"
+
 # ── Nothing to look at ──
 qemu_end q
 qemu_start q

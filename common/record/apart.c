@@ -130,18 +130,45 @@ has_disk (const GPtrArray *disks, const char *target)
   return false;
 }
 
+/* A disk that the checkpoint does not cover, and has its bitmap all the same: that
+ * may be the one which is missing, by another name; NULL: none.
+ */
+static const Disk *
+find_renamed (const Apart *self, const Checkpoint *gone, const char *bitmap)
+{
+  for (guint i = 0; i < self->bitmaps->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (self->bitmaps->disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      if (!checkpoint_bitmap (gone, disk->target)
+          && layer_bitmap (disk_layer (disk, j), bitmap))
+        return disk;
+  }
+  return NULL;
+}
+
 /* Its bitmap on a disk that was not named would stay, and nothing would tell of
  * it.  Of a guest whose disks are all known, one that is missing was unplugged.
  */
 static bool
 check_named (const Apart *self, const GPtrArray *doomed, GError **error)
 {
-  for (guint i = 0; self->bitmaps->named_by_hand && i < doomed->len; i++) {
+  for (guint i = 0; i < doomed->len; i++) {
     const Checkpoint *gone = g_ptr_array_index (doomed, i);
     for (guint j = 0; j < gone->disks->len; j++) {
       const CheckpointDisk *disk = g_ptr_array_index (gone->disks, j);
       if (!disk->bitmap || has_disk (self->bitmaps->disks, disk->name))
         continue;
+      const Disk *renamed = find_renamed (self, gone, disk->bitmap);
+      if (!self->bitmaps->named_by_hand && !renamed)
+        continue;
+      if (!self->bitmaps->named_by_hand)
+        return error_set (error, EINVAL, "checkpoint %s covers disk %s, which is "
+                          "not there, and disk %s has its bitmap %s: if they "
+                          "are one, which has two names, delete its bitmaps "
+                          "without the documents first, and then what documents "
+                          "say alone", gone->name, disk->name, renamed->target,
+                          disk->bitmap)
+          || error_advise (error, REMEDY_DOCUMENT_ONLY, gone->name, NULL);
       error_set (error, EINVAL, "checkpoint %s has a bitmap on disk %s, too, "
                  "which is not named", gone->name, disk->name);
       return error_advise (error, REMEDY_NAME_ALL_DISKS, disk->name, NULL);
