@@ -118,6 +118,8 @@ make
 deletes b b --metadata --tree=tree
 [ "$(forest)" = 'a< c<a d<c e<d ' ] || fail "forest: $(forest)"
 [ "$(bitmaps top.qcow2)" = 'a b c d' ] || fail "bitmaps went, too"
+refused 1 'no document of checkpoint b, but disk vda, vdb.* without --tree' b \
+  "${both[@]}"
 deletes c c --metadata "${both[@]}"
 deletes b b "${disks[@]}"
 [ "$(bitmaps top.qcow2) $(bitmaps base.qcow2)" = 'a c d a c' ] || fail "b stays"

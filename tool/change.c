@@ -24,12 +24,32 @@ change_open (const Options *options, GError **error)
     : NULL;
 }
 
+/* The targets of the disks that have a bitmap of that name. */
+static GPtrArray *
+with_bitmap (const Record *record, const char *name)
+{
+  GPtrArray *targets = g_ptr_array_new ();
+
+  for (guint i = 0; record->disks && i < record->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (record->disks, i);
+    g_autoptr (GPtrArray) names = disk_bitmap_names (disk);
+    if (g_ptr_array_find_with_equal_func (names, name, g_str_equal, NULL))
+      g_ptr_array_add (targets, disk->target);
+  }
+  return targets;
+}
+
 const Checkpoint *
-change_checkpoint (const Record *record, const char *name, GError **error)
+change_checkpoint (const Record *record, const Options *options,
+                   const char *name, GError **error)
 {
   const Checkpoint *found = forest_lookup (record->forest, name);
+  g_autoptr (GPtrArray) targets
+    = found || !options->tree ? NULL : with_bitmap (record, name);
 
-  if (!found)
+  if (targets && targets->len > 0)
+    parts_forgotten (name, targets, NULL, error);
+  else if (!found)
     parts_unknown_checkpoint (record->forest, name, error);
   return found;
 }

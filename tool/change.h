@@ -12,7 +12,8 @@
 Record *change_open (const Options *options, GError **error);
 
 /* The checkpoint of that name; NULL with ENOENT and those there are. */
-const Checkpoint *change_checkpoint (const Record *record, const char *name,
+const Checkpoint *change_checkpoint (const Record *record,
+                                     const Options *options, const char *name,
                                      GError **error);
 
 /* A file's text; "-" is the standard input.  A new string, of *length bytes and a

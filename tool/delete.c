@@ -126,7 +126,8 @@ command_delete (const Options *options, GError **error)
   g_autoptr (Record) record = change_open (options, error);
   if (!record)
     return STATUS_FAILED;
-  const Checkpoint *checkpoint = change_checkpoint (record, name, error);
+  const Checkpoint *checkpoint
+    = change_checkpoint (record, options, name, error);
   if (!checkpoint)
     return STATUS_FOUND;
   g_autoptr (GPtrArray) names = find_doomed (record, checkpoint, scope);
