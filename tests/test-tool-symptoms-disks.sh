@@ -58,8 +58,13 @@ virsh destroy web1
 virsh dumpxml --inactive web1 | sed "s/dev='vda'/dev='@'/; s/dev='vdb'/dev='vda'/
   s/dev='@'/dev='vdb'/" >exchanged.xml
 virsh define exchanged.xml
+guest_start web1
+finds names-exchanged "${of[@]}"
+running=$command
+virsh destroy web1
 finds names-exchanged "${of[@]}"
 [ $checked -eq 2 ] || fail "status $checked"
+[ "$command" = "$running" ] || fail "another command while it runs: $running"
 mends names-exchanged "${of[@]}"
 is_ok "${of[@]}"
 for disk in vda vdb; do incremental_backup $disk tuesday; done

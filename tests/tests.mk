@@ -148,6 +148,7 @@ script_tests = \
 	tests/test-tool-check-agrees.sh \
 	tests/test-tool-check-fix.sh \
 	tests/test-tool-check-qmp.sh \
+	tests/test-tool-check-running.sh \
 	tests/test-tool-check.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed-writing.sh \

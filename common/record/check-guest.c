@@ -52,7 +52,8 @@ why_not (const LivePlan *plan, const Checkpoint *checkpoint,
 }
 
 static void
-add_refusal (Check *check, const Checkpoint *checkpoint, const char *target,
+add_refusal (Check *check, const LivePlan *plan,
+             const Checkpoint *checkpoint, const char *target,
              const GError *why)
 {
   Finding *finding = finding_new (check_kind (why, FINDING_BROKEN));
@@ -62,11 +63,11 @@ add_refusal (Check *check, const Checkpoint *checkpoint, const char *target,
   finding_add_checkpoint (finding, checkpoint->name);
   finding->file = g_strdup (error_file (why));
   finding->why = g_strdup (why->message);
-  if (error_reason (why) == REASON_NONE)
+  if (error_reason (why) == REASON_OTHER_DISK)
+    finding->command = mend_exchanged (check, plan->roster, target, checkpoint);
+  else
     finding->command = mend_record (check, NULL, target, checkpoint,
                                     &finding->is_safe);
-  else if (error_reason (why) == REASON_VOID)
-    finding->command = mend_delete (check, checkpoint->name);
   check_add (check, finding);
 }
 
@@ -102,7 +103,7 @@ look_at_checkpoints (Check *check, const LivePlan *plan, bool note)
       if (note && is_there)
         check_note_view (check, covered->name, checkpoint->name, !why);
       else if (!note && why)
-        add_refusal (check, checkpoint, covered->name, why);
+        add_refusal (check, plan, checkpoint, covered->name, why);
       else if (!note && !is_there)
         add_gone (check, checkpoint, covered->name);
     }
@@ -110,17 +111,6 @@ look_at_checkpoints (Check *check, const LivePlan *plan, bool note)
 }
 
 /* ── Disks ── */
-
-static bool
-is_covered (const Check *check, const char *target)
-{
-  const GPtrArray *all = forest_all (check->forest);
-
-  for (guint i = 0; i < all->len; i++)
-    if (checkpoint_bitmap (g_ptr_array_index (all, i), target))
-      return true;
-  return false;
-}
 
 static void
 look_at_disk (Check *check, const GuestLook *look, const GuestDisk *disk)
@@ -131,7 +121,7 @@ look_at_disk (Check *check, const GuestLook *look, const GuestDisk *disk)
 
   if (!look->host && disk->source)
     check_scratch (check, disk->source);
-  if (!is_old && is_covered (check, disk->target))
+  if (!is_old && check_covers (check, disk->target))
     return;
   Finding *finding = finding_new (is_old ? FINDING_VERSION_2
                                   : FINDING_NOT_QCOW2);

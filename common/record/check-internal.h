@@ -33,13 +33,19 @@ typedef struct {
 /* Add a finding (taken), or what it has more to the one that is there. */
 void check_add (Check *check, Finding *finding);
 
+/* Does a checkpoint cover the disk? */
+bool check_covers (const Check *check, const char *target);
+
 /* ── check-open.c ── */
 
 /* Look at documents and disks, and find what cannot be looked at. */
 bool check_open (Check *check, GError **error);
 void check_close (Check *check);
-/* A disk (NULL: that is not known) whose image cannot be looked at. */
-void check_unseen (Check *check, const char *target, const GError *error);
+/* A disk (NULL: that is not known) whose image cannot be looked at.  is_named: that
+ * is wanted, whether or not a checkpoint covers it.
+ */
+void check_unseen (Check *check, const char *target, const GError *error,
+                   bool is_named);
 /* Which kind of finding such an error is; kind: if it tells of none. */
 FindingKind check_kind (const GError *error, FindingKind kind);
 
@@ -110,9 +116,11 @@ char *mend_document (const Check *check, const char *checkpoint,
 /* Make the checkpoint known that disks (char *) have bitmaps of. */
 char *mend_forgotten (const Check *check, const char *checkpoint,
                       const char *parent, const GPtrArray *targets);
-/* Give the disks of target and other their names back. */
-char *mend_exchanged (const Check *check, const char *target,
-                      const char *other);
+/* Give the disk, and the one that has its name of the checkpoint, their names back.
+ * NULL: it is no guest of libvirt's, or the other is not known.
+ */
+char *mend_exchanged (const Check *check, const Roster *roster,
+                      const char *target, const Checkpoint *checkpoint);
 /* "qemu-img COMMAND FILE". */
 char *mend_image (const char *command, const char *path);
 

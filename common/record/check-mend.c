@@ -115,10 +115,29 @@ mend_forgotten (const Check *check, const char *checkpoint,
   return g_strdup_printf ("printf %%s %s | %s", word, redefine);
 }
 
+/* Which disk was the one that is called target today?  By the document. */
+static const char *
+name_then (const Roster *roster, const char *target,
+           const Checkpoint *checkpoint)
+{
+  const GPtrArray *disks = checkpoint->domain_disks;
+
+  for (guint i = 0; disks && i < disks->len; i++) {
+    const DomainDisk *then = g_ptr_array_index (disks, i);
+    if (then->source && strcmp (then->target, target) != 0
+        && roster_has (roster, target, then->source))
+      return then->target;
+  }
+  return NULL;
+}
+
 /* Twice the same is nothing, so it is the same whichever disk is looked at. */
 char *
-mend_exchanged (const Check *check, const char *target, const char *other)
+mend_exchanged (const Check *check, const Roster *roster, const char *target,
+                const Checkpoint *checkpoint)
 {
+  const char *other = name_then (roster, target, checkpoint);
+
   if (!check->guest || !other)
     return NULL;
 

@@ -51,7 +51,8 @@ check_kind (const GError *error, FindingKind kind)
 }
 
 void
-check_unseen (Check *check, const char *target, const GError *error)
+check_unseen (Check *check, const char *target, const GError *error,
+              bool is_named)
 {
   Finding *finding = finding_new (check_kind (error, FINDING_UNREADABLE));
   const char *file = error_file (error);
@@ -71,8 +72,18 @@ check_unseen (Check *check, const char *target, const GError *error)
                                     "it", file);
     finding->command = mend_image ("check -r all", file);
   }
-  else
-    finding->why = error_line (error, check->asked->reporter->remedies);
+  else {
+    g_autofree char *line
+      = error_line (error, check->asked->reporter->remedies);
+    const char *rest = g_str_has_prefix (line, SOURCE_LEFT_OUT ": ")
+      ? line + strlen (SOURCE_LEFT_OUT ": ") : line;
+    finding->why = g_strdup (rest);
+  }
+  const bool covered = target && check_covers (check, target);
+  if (finding->kind == FINDING_UNREADABLE && !is_named && !covered)
+    finding->severity = SEVERITY_NOTE;
+  if (finding->kind == FINDING_NOT_QCOW2 && covered)
+    finding->severity = SEVERITY_PROBLEM;
   if (target)
     g_hash_table_add (check->unseen, g_strdup (target));
   check_add (check, finding);
@@ -96,7 +107,7 @@ look_at_files (Check *check, const SourceRequest *request, GPtrArray *wanted,
       = target ? image_chain_inspect (&chain, &why) : NULL;
 
     if (!layers) {
-      check_unseen (check, target, why);
+      check_unseen (check, target, why, true);
       if (failure && !*failure)
         *failure = g_steal_pointer (&why);
       continue;
@@ -211,7 +222,7 @@ open_guest (Check *check, GError **error)
     g_propagate_error (error, g_steal_pointer (&why));
     return false;
   }
-  check_unseen (check, NULL, why);
+  check_unseen (check, NULL, why, true);
   return true;
 }
 

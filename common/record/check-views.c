@@ -21,21 +21,6 @@ find_disk (const Source *source, const char *target)
   return NULL;
 }
 
-/* Which disk was the one that is called target today?  By the document. */
-static const char *
-name_then (const Disk *disk, const Checkpoint *checkpoint)
-{
-  const GPtrArray *disks = checkpoint->domain_disks;
-
-  for (guint i = 0; disks && i < disks->len; i++) {
-    const DomainDisk *then = g_ptr_array_index (disks, i);
-    if (then->source && strcmp (then->target, disk->target) != 0
-        && roster_has (disk->roster, disk->target, then->source))
-      return then->target;
-  }
-  return NULL;
-}
-
 static void
 mend_refusal (const Check *check, Finding *finding, const Disk *disk,
               const Checkpoint *checkpoint, Reason reason)
@@ -67,7 +52,7 @@ mend_refusal (const Check *check, Finding *finding, const Disk *disk,
     break;
   case REASON_OTHER_DISK:
     finding->command
-      = mend_exchanged (check, disk->target, name_then (disk, checkpoint));
+      = mend_exchanged (check, disk->roster, disk->target, checkpoint);
     break;
   default:
     break;
@@ -151,17 +136,6 @@ look_for_disks (Check *check, const Checkpoint *checkpoint)
   }
 }
 
-static bool
-is_covered (const Check *check, const Disk *disk)
-{
-  const GPtrArray *all = forest_all (check->forest);
-
-  for (guint i = 0; i < all->len; i++)
-    if (checkpoint_bitmap (g_ptr_array_index (all, i), disk->target))
-      return true;
-  return false;
-}
-
 /* What no checkpoint covers, and why. */
 static void
 look_for_uncovered (Check *check)
@@ -171,7 +145,7 @@ look_for_uncovered (Check *check)
   for (guint i = 0; i < check->source->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (check->source->disks, i);
     g_autoptr (GPtrArray) bitmaps = disk_bitmap_names (disk);
-    if (bitmaps->len > 0 || is_covered (check, disk)
+    if (bitmaps->len > 0 || check_covers (check, disk->target)
         || disk_void_layer (disk))
       continue;
     Finding *finding = finding_new (FINDING_NOT_QCOW2);
@@ -185,7 +159,7 @@ look_for_uncovered (Check *check)
   for (guint i = 0; left_out && i < left_out->len; i++) {
     const LeftOut *one = g_ptr_array_index (left_out, i);
     if (one->belongs)
-      check_unseen (check, one->target, one->why);
+      check_unseen (check, one->target, one->why, false);
   }
 }
 

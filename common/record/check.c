@@ -41,6 +41,18 @@ check_is_usable (const Check *check, const char *disk, const char *checkpoint)
   return g_hash_table_contains (check->usable, key);
 }
 
+bool
+check_covers (const Check *check, const char *target)
+{
+  const Forest *forest = check->forest ? check->forest : check->loaded;
+  const GPtrArray *all = forest ? forest_all (forest) : NULL;
+
+  for (guint i = 0; all && i < all->len; i++)
+    if (checkpoint_bitmap (g_ptr_array_index (all, i), target))
+      return true;
+  return false;
+}
+
 void
 check_add (Check *check, Finding *taken)
 {

@@ -108,6 +108,7 @@ why_not_read (const SourceRequest *request, const RequestedFile *file,
     return why_unreadable (request, file, chain, edit);
   error_set (&why, ENOTSUP, "it is %s, and only qcow2 holds dirty bitmaps, "
              "so nothing was recorded", file->format);
+  error_sort (&why, REASON_NOT_QCOW2, file->path);
   error_advise (&why, REMEDY_SERVE_WHOLE, NULL);
   return why;
 }
