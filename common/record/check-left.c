@@ -107,7 +107,7 @@ look_at_document (Check *check, const char *path, const GPtrArray *skipped)
   if (!why || is_of_another (check, path))
     return;
   Finding *finding = finding_of (FINDING_DOCUMENT, path, "rm --");
-  finding->why = g_strdup_printf ("%s %s", path, why);
+  finding->why = g_strdup_printf ("%s: %s", path, why);
   check_add (check, finding);
 }
 
