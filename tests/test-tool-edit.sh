@@ -67,6 +67,10 @@ became ''
 "$tool" edit monday --description= --tree=tree >out
 echo 'Checkpoint monday edited.' | diff -u - out
 became '/the first/d'
+# What is wrong beside it is said once.
+reset
+: >tree/junk
+tool_says 0 'tree/junk: checkpoint XML' edit monday --description=x --tree=tree
 # There was none.
 reset
 sed -i '/the first/d' tree/monday.xml

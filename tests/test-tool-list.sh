@@ -74,7 +74,8 @@ sizes "${with[@]}" >list
 printf '%s\n' 'Branch null vda:null vdb:null' "monday null vda:$monday vdb:null" \
   'tuesday 393216 vda:196608 vdb:196608' \
   'wednesday null vda:null vdb:null' | diff -u - list
-"$tool" list --size "${with[@]}" >list
+tool_says 0 'some sizes are not known; .*qemu-checkpoint check' list --size "${with[@]}"
+cp printed list
 grep -Ex 'monday +2023-11-14 22:13:21 \+0000 +-' list
 grep -Ex 'tuesday +2023-11-14 22:13:22 \+0000 +384.0 KiB' list
 "$tool" list --size --json "${with[@]}" \

@@ -14,6 +14,7 @@
 #include "tool/change.h"
 #include "tool/editor.h"
 #include "tool/json-print.h"
+#include "tool/say.h"
 #include "tool/subject.h"
 #include "tree/amend.h"
 #include "tree/load.h"
@@ -61,19 +62,19 @@ documents_only (const Options *options)
 
 static Status
 fetch (Document *document, const Options *options, GPtrArray *no_files,
-       GError **error)
+       const Reporter *reporter, GError **error)
 {
+  const char *name = g_ptr_array_index (options->words, 0);
   g_auto (Subject) subject = { 0 };
-  const Checkpoint *checkpoint;
   Options only = documents_only (options);
 
   if (!only.request.files)
     only.request.files = no_files;
-  const Status status = subject_open_named (
-    &subject, &only, g_ptr_array_index (options->words, 0), &checkpoint,
-    error);
-  if (status != STATUS_FINE)
-    return status;
+  if (!subject_open (&subject, &only, name, reporter, error))
+    return STATUS_FAILED;
+  const Checkpoint *checkpoint = subject_checkpoint (&subject, name, error);
+  if (!checkpoint)
+    return STATUS_FOUND;
   if (!subject.has_documents) {
     error_set (error, EINVAL, "there are bitmaps, and no documents are kept "
                "of them");
@@ -149,7 +150,7 @@ is_unchanged (const Document *old, const Options *options,
 {
   g_auto (Document) now = { NULL };
 
-  if (fetch (&now, options, no_files, error) != STATUS_FINE)
+  if (fetch (&now, options, no_files, &silent_reporter, error) != STATUS_FINE)
     return false;
   return (now.length == old->length
           && memcmp (now.text, old->text, now.length) == 0)
@@ -172,7 +173,9 @@ keep (const Document *old, const Options *options, const char *description,
   g_autoptr (Checkpoint) checkpoint = amended
     ? checkpoint_parse (amended, length, CHECKPOINT_PARSE_DEFAULT, error)
     : NULL;
-  g_autoptr (Record) record = checkpoint ? change_open (&only, error) : NULL;
+  /* What is wrong beside it was said when it was fetched. */
+  g_autoptr (Record) record = checkpoint
+    ? record_open (&only.request, only.tree, &silent_reporter, error) : NULL;
   return record && is_unchanged (old, options, no_files, error)
     && record->ops->redefine (record, checkpoint, amended, length, false,
                               error);
@@ -202,7 +205,8 @@ command_edit (const Options *options, GError **error)
 {
   g_auto (Document) old = { NULL }, new = { NULL };
   g_autoptr (GPtrArray) no_files = g_ptr_array_new ();
-  const Status status = fetch (&old, options, no_files, error);
+  const Status status = fetch (&old, options, no_files, &tool_reporter,
+                               error);
 
   if (status != STATUS_FINE)
     return status;

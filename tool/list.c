@@ -102,11 +102,24 @@ total_size (const Subject *subject, const Checkpoint *checkpoint)
   return subject_size (subject, checkpoint, &bytes) ? table_size (bytes) : NULL;
 }
 
+/* Said once; JSON says of each why. */
+static void
+say_no_sizes (const Subject *subject)
+{
+  g_autofree char *line = subject->no_sizes
+    ? g_strconcat ("no sizes are known: ", subject->no_sizes, NULL)
+    : g_strdup ("some sizes are not known; to see why, type qemu-checkpoint "
+                "check with the same options");
+
+  tool_reporter.warn (line);
+}
+
 static void
 print_table (const Options *options, const Subject *subject,
              const GPtrArray *selected)
 {
   g_autoptr (Table) table = table_new ();
+  bool all_sizes = true;
 
   table_add_column (table, COLUMN_TEXT, "Name");
   table_add_column (table, COLUMN_WHOLE, "Creation Time");
@@ -122,20 +135,15 @@ print_table (const Options *options, const Subject *subject,
                ? table_time (checkpoint->creation_time) : NULL);
     if (options->parent)
       table_add (table, parent ? g_strdup (parent->name) : NULL);
-    if (options->size)
-      table_add (table, total_size (subject, checkpoint));
+    if (options->size) {
+      char *size = total_size (subject, checkpoint);
+      all_sizes = all_sizes && size;
+      table_add (table, size);
+    }
   }
   table_print (table);
-}
-
-/* What none of them has; JSON says it of each. */
-static void
-say_no_sizes (const Subject *subject)
-{
-  g_autofree char *line
-    = g_strconcat ("no sizes are known: ", subject->no_sizes, NULL);
-
-  tool_reporter.warn (line);
+  if (!all_sizes)
+    say_no_sizes (subject);
 }
 
 static void
@@ -180,7 +188,5 @@ command_list (const Options *options, GError **error)
     print_names (selected);
   else
     print_table (options, &subject, selected);
-  if (options->size && !options->json && subject.no_sizes && selected->len > 0)
-    say_no_sizes (&subject);
   return STATUS_FINE;
 }
