@@ -99,5 +99,12 @@ vda@c1 true
 vda@c3 true
 vdb@c1 true
 END
+# A disk that the guest has no more.
+guest_destroy web1
+virsh detach-disk web1 vdb --config
+finds disk-not-there "${of[@]}"
+[ $checked -eq 0 ] || fail "status $checked"
+guest_start web1
+finds disk-not-there "${of[@]}"
 "$tool" check --libvirt="$connect" --domain=none >said && fail "there is no such guest"
 grep -q '^CHECKPOINTS UNKNOWN - there is no guest none' said || fail "$(cat said)"

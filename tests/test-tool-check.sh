@@ -116,6 +116,12 @@ qemu-img bitmap --disable vda.qcow2 monday
 finds disabled-but-continued "${of[@]}"
 status 0
 
+# One that cannot be named cannot be removed by its name, either.
+begin
+qemu-img bitmap --add vda.qcow2 $'mond\xffy'
+finds bitmap-misnamed --file=vda.qcow2
+[ -z "$command" ] || fail "it cannot work: $command"
+
 # ── Layers ──
 begin monday
 mv vda.qcow2 base.qcow2

@@ -99,6 +99,23 @@ is_ok "${of[@]}"
 guest_write web1 vda "write -P 8 9M 64k"
 incremental_backup vda monday
 
+# What it left where sockets are, if no job is left; and a job that is called as ours
+# are, but lies where they do not.
+mkdir "$lab_sockets/nbdkit-checkpoint-0123456789abcdef"
+mends folder-left "${of[@]}"
+mkdir -p place/nbdkit-checkpoint-0123456789abcdef
+cat >backup.xml <<END
+<domainbackup mode='pull'>
+  <server transport='unix' socket='$tmpdir/place/nbdkit-checkpoint-0123456789abcdef/nbd'/>
+  <disks><disk name='vda' backup='yes' type='file'>
+    <scratch file='$tmpdir/nbdkit-checkpoint-0123456789abcdef.vda.scratch'/></disk></disks>
+</domainbackup>
+END
+virsh backup-begin web1 backup.xml
+mends job-unknown "${of[@]}"
+wait_until 10 no_job web1
+is_ok "${of[@]}"
+
 cat >backup.xml <<END
 <domainbackup mode='pull'><incremental>monday</incremental>
   <server transport='unix' socket='$tmpdir/other.sock'/></domainbackup>

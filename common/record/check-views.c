@@ -31,7 +31,6 @@ mend_refusal (const Check *check, Finding *finding, const Disk *disk,
   case REASON_MISSING:
   case REASON_LOST:
   case REASON_INCONSISTENT:
-  case REASON_MISNAMED:
     finding->command = mend_record (check, disk, disk->target, checkpoint,
                                     &finding->is_safe);
     break;
