@@ -22,6 +22,11 @@ qemu-img bitmap --add a.qcow2 y
 bitmaps a.qcow2 b.qcow2 >before
 refused 22 "Bitmap already exists: x; nothing was changed" \
   a.qcow2 b.qcow2 -- add,vda,0,z remove,vda,0,y add,vdb,0,x
+refused 22 "Bitmap already exists: x; nothing was changed" \
+  a.qcow2 b.qcow2 -- add,vda,0,z add,vdb,0,x
+# QEMU 7.2 would die of this one.
+refused 22 "'none' not found; nothing was changed" \
+  a.qcow2 b.qcow2 -- add,vdb,0,z enable,vda,0,none
 bitmaps a.qcow2 b.qcow2 | diff -u before -
 
 # Others use it, for writing, for reading, or a layer below.

@@ -42,6 +42,7 @@ script_tests = \
 	tests/test-libvirt-iothread.sh \
 	tests/test-libvirt-luks.sh \
 	tests/test-libvirt-monitor.sh \
+	tests/test-property-bitmaps.sh \
 	tests/test-property-merge.sh \
 	tests/test-idle-client.sh \
 	tests/test-map-ahead.sh \
@@ -314,6 +315,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/qmp-property.py \
 	tests/image-kinds.sh \
 	tests/images.py \
+	tests/property-bitmaps.py \
 	tests/property-merge.py \
 	tests/property-views.py \
 	tests/random-runs.py \

@@ -44,6 +44,19 @@ add_data (JsonObject *data, const BitmapChange *change, const Names *names)
     json_object_set_boolean_member (data, "disabled", true);
 }
 
+/* QEMU 7.2 dies if it is to enable a bitmap that is not there any more, and disables
+ * one that is busy, both as it takes the transaction back (blockdev.c,
+ * block_dirty_bitmap_enable_abort).  Merged with itself before, which changes
+ * nothing, such a bitmap is refused before that.
+ */
+static void
+merge_with_itself (BitmapChange *change)
+{
+  change->action = BITMAP_MERGE;
+  change->from = change->name;
+  change->from_layer = change->layer;
+}
+
 static JsonObject *
 action_new (const BitmapChange *change, const Names *names)
 {
@@ -73,9 +86,14 @@ bitmap_transaction_run (Qmp *qmp, const GPtrArray *changes,
   JsonObject *arguments = json_object_new ();
   JsonArray *actions = json_array_new ();
 
-  for (guint i = 0; i < changes->len; i++)
-    json_array_add_object_element (
-      actions, action_new (g_ptr_array_index (changes, i), &names));
+  for (guint i = 0; i < changes->len; i++) {
+    const BitmapChange *change = g_ptr_array_index (changes, i);
+    BitmapChange before = *change;
+    merge_with_itself (&before);
+    if (change->action == BITMAP_ENABLE)
+      json_array_add_object_element (actions, action_new (&before, &names));
+    json_array_add_object_element (actions, action_new (change, &names));
+  }
   json_object_set_array_member (arguments, "actions", actions);
   return qmp_execute (qmp, "transaction", arguments, NULL, error);
 }

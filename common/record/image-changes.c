@@ -143,24 +143,37 @@ take_back (const Work *work)
   run (work, back, NULL);
 }
 
+/* Of a checkpoint that cannot be on all disks, nothing stays on any. */
+static bool
+store_or_take_back (const Work *work, GError **error)
+{
+  GError *failure = NULL;
+  bool ok = true;
+
+  for (guint i = 0; ok && i < work->image.places->len; i++)
+    ok = storage_writer_store (work->writer,
+                               g_ptr_array_index (work->image.places, i),
+                               &failure);
+  if (ok)
+    return true;
+  if (failure->code != EIO) {
+    take_back (work);
+    store_all (work, NULL);
+  }
+  g_propagate_error (error, failure);
+  return false;
+}
+
 static bool
 write_all (const Work *work, GError **error)
 {
-  GError *failure = NULL;
-  bool ok = run (work, work->image.changes, &failure);
-
-  if (ok && !work->image.only_adds)
-    return store_all (work, error);
-  for (guint i = 0; ok && i < work->image.places->len; i++)
-    ok = storage_writer_store (work->writer,
-                               g_ptr_array_index (work->image.places, i), &failure);
-  if (ok)
-    return true;
-  if (work->image.only_adds && failure->code != EIO)
-    take_back (work);
-  store_all (work, NULL);
-  g_propagate_error (error, failure);
-  return false;
+  /* QEMU has done none of it then, and what is there by a name of ours is others'. */
+  if (!run (work, work->image.changes, error)) {
+    store_all (work, NULL);
+    return false;
+  }
+  return work->image.only_adds ? store_or_take_back (work, error)
+    : store_all (work, error);
 }
 
 static bool

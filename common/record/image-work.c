@@ -47,7 +47,9 @@ is_known (const GPtrArray *changes, const BitmapChange *change)
         && other->layer == change->layer
         && strcmp (other->name, change->name) == 0
         && g_strcmp0 (other->from, change->from) == 0
-        && other->from_layer == change->from_layer)
+        && other->from_layer == change->from_layer
+        && other->granularity == change->granularity
+        && other->recording == change->recording)
       return true;
   }
   return false;
