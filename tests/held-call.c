@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Preloaded into qemu-checkpoint by tests that need an instant which is rare: once
- * for a file $HELD.create, a call of virDomainCheckpointCreateXML waits before it is
- * made, and for $HELD.created, after it; likewise delete, deleted, looked (after
- * virDomainGetXMLDesc) and frozen (after virDomainFSFreeze).  From then on the file is called $HELD.met, and the call goes on
- * when that is removed.
+ * Preloaded into qemu-checkpoint by tests that need an instant which is rare:
+ * once for a file $HELD.create, a call of virDomainCheckpointCreateXML waits
+ * before it is made, and for $HELD.created, after it; likewise delete,
+ * deleted, looked (after virDomainGetXMLDesc) and frozen (after
+ * virDomainFSFreeze).  From then on the file is called $HELD.met, and the call
+ * goes on when that is removed.
  */
 #include <config.h>
 

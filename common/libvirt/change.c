@@ -3,12 +3,13 @@
  *
  * Changes of a guest's checkpoints, as libvirt makes them.
  *
- * Facts (libvirt 9.0 and 11.3, src/qemu/qemu_checkpoint.c): its QEMU driver does not
- * know VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE, so we freeze and thaw.  Deleting with
- * _CHILDREN, where one of them has lost its bitmap, leaves pointers to those that
- * are freed (qemuDomainMomentDiscardAll), and libvirtd crashes at the next look; so
- * each is deleted by itself.  And one that cannot be deleted has lost its children
- * to its parent by then (qemuCheckpointReparentChildren).
+ * Facts (libvirt 9.0 and 11.3, src/qemu/qemu_checkpoint.c): its QEMU driver
+ * does not know VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE, so we freeze and thaw.
+ * Deleting with _CHILDREN, where one of them has lost its bitmap, leaves
+ * pointers to those that are freed (qemuDomainMomentDiscardAll), and libvirtd
+ * crashes at the next look; so each is deleted by itself.  And one that cannot
+ * be deleted has lost its children to its parent by then
+ * (qemuCheckpointReparentChildren).
  */
 #include <config.h>
 
@@ -25,16 +26,16 @@
 #include "tree/checkpoint.h"
 
 #define CHANGE_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
-/* A guest that may be frozen is not left alone sooner: the process tries for ten
- * minutes to thaw it.
+/* A guest that may be frozen is not left alone sooner: the process tries for
+ * ten minutes to thaw it.
  */
 #define QUIESCE_LIMIT_S 900
 #define THAWS_WITHIN_S 3       /* a lost connection may take longer */
 #define NAMES_SHOWN 8
 #define THAW_AGAIN_US (G_USEC_PER_SEC / 2)
 
-/* libvirt's last error, on what was tried.  If its daemon is gone, nobody has told
- * how far that came.
+/* libvirt's last error, on what was tried.  If its daemon is gone, nobody has
+ * told how far that came.
  */
 static bool
 fail (const Hypervisor *hypervisor, const char *name, const char *document,
@@ -101,11 +102,11 @@ freeze (KeptJob *kept, GError **error)
   if (virDomainFSFreeze (hypervisor->domain, NULL, 0, 0) >= 0)
     return true;
   const bool is_silent = virGetLastErrorCode () == VIR_ERR_AGENT_UNRESPONSIVE;
-  hypervisor_error (&refusal, "guest %s: its file systems cannot be frozen, so "
-                    "nothing was made", hypervisor->domain_name);
+  hypervisor_error (&refusal, "guest %s: its file systems cannot be frozen, "
+                    "so nothing was made", hypervisor->domain_name);
   kept->frozen = may_be_frozen (hypervisor, refusal->message);
-  /* An agent that somebody gave a time limit (virsh guest-agent-timeout) may get
-   * there later than that.
+  /* An agent that somebody gave a time limit (virsh guest-agent-timeout) may
+   * get there later than that.
    */
   if (is_silent && !kept->frozen)
     virDomainFSThaw (hypervisor->domain, NULL, 0, 0);
@@ -272,11 +273,15 @@ delete_one (const Hypervisor *hypervisor, virDomainCheckpointPtr checkpoint,
   virDomainCheckpointPtr *children = NULL;
   const int count
     = virDomainCheckpointListAllChildren (checkpoint, &children, 0);
-  const bool ok = (count >= 0 && virDomainCheckpointDelete (checkpoint, flags) == 0)
-    || fail (hypervisor, name, NULL, error);
+  const bool ok
+    = count >= 0 && virDomainCheckpointDelete (checkpoint, flags) == 0;
+  /* Each try would take as long again, and it has not come that far. */
+  const bool is_locked = virGetLastErrorCode () == VIR_ERR_OPERATION_TIMEOUT;
 
+  if (!ok)
+    fail (hypervisor, name, NULL, error);
   for (int i = 0; i < count; i++) {
-    if (!ok)
+    if (!ok && !is_locked)
       move_to (hypervisor, children[i], name, NULL);
     virDomainCheckpointFree (children[i]);
   }

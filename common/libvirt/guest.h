@@ -90,8 +90,8 @@ typedef struct {
                                  * and of its new parent if it is to have one */
 } GuestChange;
 
-/* "qemu+tls://host/system" → host (without the brackets of IPv6; NULL: it is this
- * machine), and whether it is a system daemon.  g_free ().
+/* "qemu+tls://host/system" → host (without the brackets of IPv6; NULL: it is
+ * this machine), and whether it is a system daemon.  g_free ().
  */
 char *guest_split_uri (const char *text, bool *privileged);
 
@@ -104,9 +104,9 @@ bool guest_look_once (const GuestQuestion *question, const Reporter *reporter,
                       GuestLook *look, GError **error);
 
 /* Make a change.  Before this, guest_look_at with a question that is writable;
- * after it, more of them.  Each document or name is done as a whole, even if the
- * calling process is killed meanwhile, or not at all.  ETIMEDOUT: libvirt has not
- * answered, and may do it yet.
+ * after it, more of them.  Each document or name is done as a whole, even if
+ * the calling process is killed meanwhile, or not at all.  ETIMEDOUT: libvirt
+ * has not answered, and may do it yet.
  */
 bool guest_change (Keeper *keeper, const GuestChange *change, GError **error);
 

@@ -97,9 +97,9 @@ virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
 bool hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
                       GError **error);
 
-/* Have each of the guest's checkpoint documents heeded, with fd, in no order that
- * means anything.  flags: of virDomainCheckpointGetXMLDesc.  False with an error:
- * not all can be had, or heed said so.
+/* Have each of the guest's checkpoint documents heeded, with fd, in no order
+ * that means anything.  flags: of virDomainCheckpointGetXMLDesc.  False with
+ * an error: not all can be had, or heed said so.
  */
 typedef bool (*CheckpointHeed) (int fd, const char *document, GError **error);
 bool hypervisor_checkpoints (const Hypervisor *hypervisor, guint flags,
@@ -116,9 +116,9 @@ bool hypervisor_advise (GError **error, const char *advice,
 char *hypervisor_virsh (const Hypervisor *hypervisor, const char *command,
                         const char *name);
 
-/* libvirt did not do what was to be done to the checkpoint of that name (document:
- * to be made by it; or NULL), for the reason of code, that *error tells: say what
- * it means, and what to type.  Returns false.
+/* libvirt did not do what was to be done to the checkpoint of that name
+ * (document: to be made by it; or NULL), for the reason of code, that *error
+ * tells: say what it means, and what to type.  Returns false.
  */
 bool refusal_explain (const Hypervisor *hypervisor, int code,
                       const char *name, const char *document,
@@ -165,8 +165,8 @@ bool job_begin (KeptJob *kept, const char *const *texts, char **xml,
 /* True if it still runs, and is ours. */
 bool job_is_running (const Job *job, virDomainPtr domain);
 
-/* The job's part of JobOps.end: abort it, wait until it is gone, remove our files, and the
- * created checkpoint unless it is to stay.
+/* The job's part of JobOps.end: abort it, wait until it is gone, remove our
+ * files, and the created checkpoint unless it is to stay.
  */
 bool job_end (void *kept, bool keep_checkpoint, GError **error);
 

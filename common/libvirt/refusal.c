@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What libvirt's last words mean where a checkpoint is made, redefined or deleted,
- * and what to type.  libvirt hands on QEMU's own words, and often has no code of
- * its own for them.  Sources: libvirt's src/qemu/qemu_checkpoint.c and
- * src/conf/virdomainmomentobjlist.c, QEMU's block/dirty-bitmap.c.
+ * What libvirt's last words mean where a checkpoint is made, redefined or
+ * deleted, and what to type.  libvirt hands on QEMU's own words, and often has
+ * no code of its own for them.  Sources: libvirt's src/qemu/qemu_checkpoint.c
+ * and src/conf/virdomainmomentobjlist.c, QEMU's block/dirty-bitmap.c.
  */
 #include <config.h>
 
@@ -20,8 +20,8 @@
 
 #define NAMES_SHOWN 8
 
-/* The checkpoint's disks, of which libvirt does not say which it means: those that
- * the document names, or all that the guest has.
+/* The checkpoint's disks, of which libvirt does not say which it means: those
+ * that the document names, or all that the guest has.
  */
 static GPtrArray *
 covered (const Hypervisor *hypervisor, const char *document)

@@ -115,7 +115,8 @@ create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
   return false;
 }
 
-/* Those below others first: none is left without its parent, whenever it ends. */
+/* Those below others first: none is left without its parent, whenever it ends.
+ */
 static bool
 delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
         bool document_only, GError **error)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The documents of a guest that is off, which libvirt keeps: it takes them, and
- * forgets them, but touches no bitmap then.  If the guest is started meanwhile, it
- * does the same.
+ * The documents of a guest that is off, which libvirt keeps: it takes them,
+ * and forgets them, but touches no bitmap then.  If the guest is started
+ * meanwhile, it does the same.
  */
 #include <config.h>
 
@@ -78,7 +78,8 @@ static const DocumentOps ops = {
   .free = at_libvirt_free,
 };
 
-/* Connected at once: what libvirt refuses, it refuses before a bitmap is changed.
+/* Connected at once: what libvirt refuses, it refuses before a bitmap is
+ * changed.
  */
 Documents *
 documents_at_libvirt (const SourceRequest *request, Forest *forest,

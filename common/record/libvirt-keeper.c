@@ -49,8 +49,8 @@ libvirt_keeper_change (Keeper *keeper, const GuestLook *look,
   g_autofree char *command = error_virsh (look->connection, "checkpoint-list",
                                           look->guest->name, NULL);
   if (why->code == ETIMEDOUT)
-    return error_set (error, ETIMEDOUT, "%s; it may do it yet; to see, type %s",
-                      why->message, command);
+    return error_set (error, ETIMEDOUT, "%s; it may do it yet; to see, type "
+                      "%s", why->message, command);
   g_propagate_error (error, g_steal_pointer (&why));
   return false;
 }
@@ -62,13 +62,13 @@ libvirt_keeper_fits (const GuestLook *look, const Checkpoint *checkpoint,
   const Guest *guest = look->guest;
 
   if (strlen (checkpoint->name) > NAME_MAX_BYTES)
-    return error_set (error, ENAMETOOLONG, "checkpoint %.20s…: its name has %zu "
-                      "bytes, and libvirt can keep a document under one of %zu "
-                      "at most", checkpoint->name, strlen (checkpoint->name),
+    return error_set (error, ENAMETOOLONG, "checkpoint %.20s…: its name has "
+                      "%zu bytes, and libvirt can keep a document under one of "
+                      "%zu at most", checkpoint->name, strlen (checkpoint->name),
                       NAME_MAX_BYTES);
   return !checkpoint->domain_uuid || !guest->uuid
     || strcmp (checkpoint->domain_uuid, guest->uuid) == 0
-    || error_set (error, EINVAL, "definition for checkpoint %s must use uuid %s, "
-                  "that of the guest %s, and not %s", checkpoint->name,
+    || error_set (error, EINVAL, "definition for checkpoint %s must use uuid "
+                  "%s, that of the guest %s, and not %s", checkpoint->name,
                   guest->uuid, guest->name, checkpoint->domain_uuid);
 }

@@ -140,7 +140,8 @@ check_parent (const xmlNode *node, GError **error)
   if (!xml_child (node, "name"))
     return error_set (error, EINVAL, "checkpoint XML, line %ld: <parent> has no "
                       "<name>", xmlGetLineNo (node));
-  return check_no_attributes (node, error) && check_parts (node, parts, error);
+  return check_no_attributes (node, error)
+    && check_parts (node, parts, error);
 }
 
 static bool
@@ -153,15 +154,15 @@ check_attributes (const xmlNode *node, GError **error)
        attribute = attribute->next) {
     const char *name = (const char *) attribute->name;
     if (attribute->ns || !g_strv_contains (known, name))
-      return error_set (error, EINVAL, "checkpoint XML, line %ld: <disk> has an "
-                        "attribute %s, and libvirt knows name, checkpoint, "
+      return error_set (error, EINVAL, "checkpoint XML, line %ld: <disk> has "
+                        "an attribute %s, and libvirt knows name, checkpoint, "
                         "bitmap and size", xmlGetLineNo (node), name);
   }
   return true;
 }
 
-/* virDomainDiskByName takes a target or a path; what is neither, the schema does
- * not take.
+/* virDomainDiskByName takes a target or a path; what is neither, the schema
+ * does not take.
  */
 static bool
 is_target (const char *name)
@@ -188,9 +189,10 @@ check_disk (const xmlNode *node, GError **error)
   g_autofree char *size = xml_attribute (node, "size");
 
   if (!name || !(is_target (name) || (name[0] == '/' && name[1])))
-    return error_set (error, EINVAL, "checkpoint XML, line %ld: '%.64s' cannot "
-                      "be a disk's name: a target, such as vda, or an absolute "
-                      "path is", xmlGetLineNo (node), name ? name : "");
+    return error_set (error, EINVAL, "checkpoint XML, line %ld: '%.64s' "
+                      "cannot be a disk's name: a target, such as vda, or an "
+                      "absolute path is", xmlGetLineNo (node),
+                      name ? name : "");
   if (size && !is_number (size))
     return error_set (error, EINVAL, "checkpoint XML, line %ld: size '%.64s' is "
                       "no number of bytes", xmlGetLineNo (node), size);
@@ -207,7 +209,8 @@ check_disks (const xmlNode *node, GError **error)
     return error_set (error, EINVAL, "checkpoint XML, line %ld: <disks> has no "
                       "<disk>; leave it out for all of them",
                       xmlGetLineNo (node));
-  return check_no_attributes (node, error) && check_parts (node, parts, error);
+  return check_no_attributes (node, error)
+    && check_parts (node, parts, error);
 }
 
 static bool
