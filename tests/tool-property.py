@@ -19,7 +19,7 @@
 #   virsh checkpoint-delete that fails   here, the document is put back by hand; B
 #   has moved the children by then       and C never move them
 #   --children where one has no bitmap   is not done: libvirtd crashes after it
-#   (any more)                           (9.0), B has deleted those below, C none
+#   (any more)                           (9.0, 11.3), B has deleted those below, C none
 #   which is "current" once the tree     libvirtd remembers, and tells nobody; so it
 #   has branched                         is restarted before a new one is made
 
