@@ -157,7 +157,7 @@ tool_says 2 '--file=vda: names no file' list --file=vda:
 tool_says 2 'is given twice' list --file=vdb.qcow2 --file=./vdb.qcow2
 tool_says 2 'Add --domain=NAME.*virsh -c qemu:///system list' \
   list --libvirt=qemu:///system
-tool_says 2 'add one of them' list --file=vdb.qcow2 --domain=web1
+tool_says 2 'add --libvirt=URI.* or --tree=DIR' list --file=vdb.qcow2 --domain=web1
 tool_says 2 'write --file=TARGET:' list --tree=tree --file=vdb.qcow2
 qemu-img create -q -f raw disk.raw 1M
 tool_says 2 'raw.*name the guest.s qcow2 disk' list --file=disk.raw

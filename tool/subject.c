@@ -22,7 +22,8 @@ subject_check_words (const Options *options, GError **error)
       || error_advise (error, REMEDY_ONE_SOURCE, NULL);
   if (request->domain && !request->libvirt && !options->tree)
     return error_set (error, EINVAL, "--domain says which guest is meant of "
-                      "--libvirt, or of --tree; add one of them");
+                      "--libvirt, or of --tree; add --libvirt=URI, such as "
+                      "qemu:///system, or --tree=DIR");
   if (request->libvirt && !request->domain) {
     g_autofree char *list
       = error_virsh (request->libvirt, "list --all", NULL, NULL);

@@ -228,7 +228,7 @@ qemu_freeze (Bitmaps *bitmaps, GError **error)
 
   if (!self->agent_path)
     return error_set (error, EINVAL, "file systems are frozen by the guest's "
-                      "agent, and where that is is not said")
+                      "agent, and its socket is not named")
       || error_advise (error, REMEDY_NAME_AGENT, NULL);
   self->agent = agent_open (self->agent_path, error);
   if (self->agent && agent_freeze (self->agent, error))

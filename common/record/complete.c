@@ -25,8 +25,8 @@ check_name (const Record *record, const Checkpoint *checkpoint,
                       "checkpoint: letters, digits, _ - and . (not first) are "
                       "allowed", checkpoint->name);
   if (forest_lookup (record->forest, checkpoint->name))
-    return error_set (error, EEXIST, "checkpoint %s already exists",
-                      checkpoint->name);
+    return error_set (error, EEXIST, "checkpoint %s already exists; choose "
+                      "another name", checkpoint->name);
   return true;
 }
 
