@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -189,25 +190,30 @@ keep_access (const Store *store, const char *file, int fd)
   fchmod (fd, status.st_mode & 0777);
 }
 
-/* What is there by that name was left by a process that was killed, as we have
- * the lock.  file: that it is to replace; NULL: none.
+/* A file that has no name until all of it is written, so that nothing is left if
+ * we are killed; where the file system has none such, one that is called new.  What
+ * has that name was left by a process that was killed, as we have the lock.
  */
-static bool
-write_new (const Store *store, const char *new, const char *file,
-           const char *text, gsize length, GError **error)
+static int
+open_new (const Store *store, const char *new, bool *nameless)
 {
   unlinkat (store->fd, new, 0);
-  auto_fd fd = openat (store->fd, new, O_WRONLY | O_CREAT | O_EXCL
-                       | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd == -1)
-    return fail (store, new, "make", error);
-  if (file)
-    keep_access (store, file, fd);
-  if (write_all (fd, text, length))
-    return true;
-  fail (store, new, "write", error);
-  unlinkat (store->fd, new, 0);
-  return false;
+  const int fd = access ("/proc/self/fd", X_OK) == 0
+    ? openat (store->fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) : -1;
+  *nameless = fd != -1;
+  return *nameless ? fd
+    : openat (store->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
+              | O_CLOEXEC, 0600);
+}
+
+/* Fails if there is something of that name. */
+static bool
+give_name (const Store *store, int fd, const char *name)
+{
+  char path[32];
+
+  g_snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+  return linkat (AT_FDCWD, path, store->fd, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
 /* RENAME_NOREPLACE is not everywhere: a second name is. */
@@ -222,23 +228,44 @@ move_into_place (const Store *store, const char *new, const char *file,
         && unlinkat (store->fd, new, 0) == 0);
 }
 
+static bool
+put (const Store *store, const char *new, const char *file, bool replace,
+     const char *text, gsize length, GError **error)
+{
+  bool nameless;
+  auto_fd fd = open_new (store, new, &nameless);
+
+  if (fd == -1)
+    return fail (store, new, "make", error);
+  if (replace)
+    keep_access (store, file, fd);
+  if (!write_all (fd, text, length))
+    return fail (store, new, "write", error);
+  const bool done = nameless && !replace ? give_name (store, fd, file)
+    : (!nameless || give_name (store, fd, new))
+      && move_into_place (store, new, file, replace);
+  return done || fail (store, file, "make", error);
+}
+
+/* Signals that end us wait until the document has its name. */
 bool
 store_put (Store *store, const char *file, bool replace, const char *text,
            gsize length, GError **error)
 {
   g_autofree char *new = g_strconcat (file, ".new", NULL);
+  sigset_t all, before;
 
   if (!need_folder (store, error)
-      || (replace && !check_file (store, file, error))
-      || !write_new (store, new, replace ? file : NULL, text, length, error))
+      || (replace && !check_file (store, file, error)))
     return false;
-  if (!move_into_place (store, new, file, replace)) {
-    fail (store, file, "make", error);
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, &before);
+  const bool done = put (store, new, file, replace, text, length, error);
+  if (!done)
     unlinkat (store->fd, new, 0);
-    return false;
-  }
-  store->changed = true;
-  return true;
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  store->changed = store->changed || done;
+  return done;
 }
 
 bool

@@ -2,8 +2,9 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * A folder of checkpoints' documents that is written to as libvirt does it
- * (virXMLSaveFile, virFileRewrite): NAME.xml, by way of NAME.xml.new, mode 0600.
- * Nothing outside of the folder is touched, and no link in it is followed.
+ * (virXMLSaveFile, virFileRewrite): NAME.xml, mode 0600, by way of NAME.xml.new, or
+ * of a file without a name.  Nothing outside of the folder is touched, and no link
+ * in it is followed.
  */
 #pragma once
 
