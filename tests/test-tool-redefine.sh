@@ -162,4 +162,21 @@ if mkdir small && mount -t tmpfs -o size=64k none small 2>/dev/null; then
   ls small/tree | diff -u - /dev/fd/3 3<<<a.xml || fail "something is left"
   umount small
 fi
+# ── Where no file is without a name, nor RENAME_NOREPLACE known ──
+mkdir fuse
+if truncate -s 16M fs.img && mke2fs -q fs.img 2>/dev/null \
+   && bounded fuse2fs fs.img fuse -o rw,fakeroot 2>/dev/null; then
+  status=0
+  {
+    "$tool" redefine given/a.xml --tree=fuse/tree \
+      && cmp given/a.xml fuse/tree/a.xml \
+      && "$tool" redefine given/a.xml --tree=fuse/tree \
+      && cmp given/a.xml fuse/tree/a.xml \
+      && ls -A fuse/tree | diff -u - /dev/fd/3 3<<<a.xml
+  } || status=$?
+  fusermount3 -u fuse 2>/dev/null || fusermount -u fuse || umount fuse
+  [ $status -eq 0 ] || fail "not on FUSE"
+else
+  echo "no FUSE here"
+fi
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
