@@ -149,6 +149,17 @@ status=0
 [ "$(cat precious)" = precious ] || fail "it wrote through a link"
 rm tree/f.xml
 
+# ── Many small ones take little memory ──
+if [ -z "$sanitizers" ]; then
+  mkdir many
+  for i in $(seq 400); do
+    echo "<domaincheckpoint><name>n$i</name><creationTime>1</creationTime>\
+</domaincheckpoint>" >"many/$i.xml"
+  done
+  (ulimit -v 400000; "$tool" redefine --tree=many.tree many/*.xml >out)
+  [ "$(grep -c . out)" = 400 ] || fail "not all of them"
+fi
+
 # ── No room, half-way ──
 if mkdir small && mount -t tmpfs -o size=64k none small 2>/dev/null; then
   "$tool" redefine given/a.xml --tree=small/tree >out

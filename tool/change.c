@@ -88,5 +88,6 @@ change_read (const char *path, gsize *length, GError **error)
                        "takes; is it a checkpoint?", path,
                        CHECKPOINT_MAX_BYTES);
   buffer[*length] = '\0';
-  return g_steal_pointer (&buffer);
+  /* There may be thousands, all of them small. */
+  return g_realloc (g_steal_pointer (&buffer), *length + 1);
 }
