@@ -190,7 +190,21 @@ mends document-left "${of[@]}"
 is_ok "${of[@]}"
 echo '<domaincheckpoint>' >tree/bad.xml
 mends document-unreadable "${of[@]}"
+ln -s nowhere tree/link.xml
+mends document-unreadable "${of[@]}"
 is_ok "${of[@]}"
+# What others may read is not to be removed, nor made up anew.
+chmod 0 tree/monday.xml
+chmod 755 . tree
+chmod a+rw vda.qcow2
+as=()
+[ "$(id -u)" -ne 0 ] || as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+status=0
+bounded "${as[@]}" "$tool" check "${of[@]}" >found || status=$?
+[ $status -eq 3 ] && [ "$(wc -l <found)" -eq 1 ] \
+  && grep -q 'UNKNOWN - cannot read .*monday.xml: Permission denied' found \
+  || fail "status $status: $(cat found)"
+chmod 600 tree/monday.xml
 
 # ── The tree ──
 begin monday tuesday

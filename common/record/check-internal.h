@@ -81,8 +81,8 @@ void check_tree (Check *check);
 
 /* ── check-left.c ── */
 
-/* Files in the folder of documents. */
-void check_documents (Check *check, const GPtrArray *skipped);
+/* Files in the folder of documents.  False: one cannot be read by us. */
+bool check_documents (Check *check, const GPtrArray *skipped, GError **error);
 /* What a killed backup left beside the disk at that path. */
 void check_scratch (Check *check, const char *path);
 /* And where its sockets were. */

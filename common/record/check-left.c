@@ -5,11 +5,13 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/own-folder.h"
 #include "image/image-file.h"
@@ -99,16 +101,42 @@ look_at_left (Check *check, const char *path)
   check_add (check, finding);
 }
 
-static void
-look_at_document (Check *check, const char *path, const GPtrArray *skipped)
+/* What another user could read is no document to remove, and its checkpoint is
+ * not forgotten.
+ */
+static bool
+can_be_read (const char *path, GError **error)
+{
+  auto_fd fd = open (path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  char byte;
+
+  if (fd >= 0 && read (fd, &byte, 1) >= 0)
+    return true;
+  const int why = errno;
+  /* A link to nothing, a socket: there is nothing in it for anybody. */
+  if (why == ENOENT || why == ELOOP || why == ENXIO)
+    return true;
+  g_autofree char *user = error_user ();
+  return error_set (error, why, "cannot read %s: %s; may %s read it?", path,
+                    g_strerror (why), user);
+}
+
+static bool
+look_at_document (Check *check, const char *path, const GPtrArray *skipped,
+                  GError **error)
 {
   const char *why = why_skipped (skipped, path);
 
-  if (!why || is_of_another (check, path))
-    return;
+  if (!why)
+    return true;
+  if (!can_be_read (path, error))
+    return false;
+  if (is_of_another (check, path))
+    return true;
   Finding *finding = finding_of (FINDING_DOCUMENT, path, "rm --");
   finding->why = g_strdup_printf ("%s: %s", path, why);
   check_add (check, finding);
+  return true;
 }
 
 /* Who writes there holds a lock on the folder. */
@@ -120,8 +148,8 @@ is_at_rest (const char *path)
   return fd >= 0 && flock (fd, LOCK_SH | LOCK_NB) == 0;
 }
 
-void
-check_documents (Check *check, const GPtrArray *skipped)
+bool
+check_documents (Check *check, const GPtrArray *skipped, GError **error)
 {
   const char *tree = check->asked->tree, *domain = check->asked->request->domain;
   g_autofree char *inner
@@ -135,11 +163,14 @@ check_documents (Check *check, const GPtrArray *skipped)
   while (folder && (name = g_dir_read_name (folder))) {
     g_autofree char *file = g_build_filename (path, name, NULL);
     if (!g_str_has_suffix (name, BEING_WRITTEN)
-        || !g_file_test (file, G_FILE_TEST_IS_REGULAR))
-      look_at_document (check, file, skipped);
+        || !g_file_test (file, G_FILE_TEST_IS_REGULAR)) {
+      if (!look_at_document (check, file, skipped, error))
+        return false;
+    }
     else if (at_rest)
       look_at_left (check, file);
   }
+  return true;
 }
 
 /* ── Backups ── */

@@ -202,8 +202,7 @@ load_tree (Check *check, GError **error)
     g_propagate_error (error, why);
     return false;
   }
-  check_documents (check, skipped);
-  return true;
+  return check_documents (check, skipped, error);
 }
 
 /* Of one that is off, libvirt's word on its checkpoints is kept, if an image
