@@ -161,6 +161,13 @@ tool_says 2 'add --libvirt=URI.* or --tree=DIR' list --file=vdb.qcow2 --domain=w
 tool_says 2 'write --file=TARGET:' list --tree=tree --file=vdb.qcow2
 qemu-img create -q -f raw disk.raw 1M
 tool_says 2 'raw.*name the guest.s qcow2 disk' list --file=disk.raw
+# Files of ours have none of the three numbers.
+status=0
+"$tool" list --file=vdb.qcow2 >&- 2>refused.log || status=$?
+[ $status -eq 2 ] && grep -q 'cannot write: Bad file descriptor' refused.log \
+  || fail "without standard output: $status, $(cat refused.log)"
+"$tool" list --file=vdb.qcow2 --name <&- 2>&- | grep -x tuesday \
+  || fail "without standard input"
 # Whoever knows virsh.
 tool_says 2 'checkpoint-create-as; write qemu-checkpoint create NAME$' \
   checkpoint-create-as web1 monday

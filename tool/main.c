@@ -7,10 +7,12 @@
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/nearest.h"
@@ -161,11 +163,24 @@ run (char **arguments, GError **error)
   return STATUS_FINE;
 }
 
+/* A file of ours that got the number of one that is closed would be written to by
+ * who prints.  What is printed there fails, as it should.
+ */
+static void
+keep_standard_files (void)
+{
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl (fd, F_GETFD) == -1
+        && open ("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+      _exit (STATUS_FAILED);
+}
+
 int
 main (int argc G_GNUC_UNUSED, char **argv)
 {
   g_autoptr (GError) error = NULL;
 
+  keep_standard_files ();
   setlocale (LC_CTYPE, "");
   /* A program of ours that ends, or a reader that has enough, is told of by the
    * call that writes.
