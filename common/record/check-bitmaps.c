@@ -91,7 +91,8 @@ add_between (Check *check, Finding *finding, const Checkpoint *older)
   finding->is_safe = false;
   finding->why = g_strdup_printf ("%s.  It may be of one that came after %s, "
                                   "and counts as such while it is there: "
-                                  "delete %s before you remove it", why, older->name, older->name);
+                                  "delete %s before you remove it", why,
+                                  older->name, older->name);
   check_add (check, finding);
 }
 

@@ -44,9 +44,9 @@ why_not (const LivePlan *plan, const Checkpoint *checkpoint,
     return why;
   if (covered->has_size || plan->look->job)
     return NULL;
-  error_set (&why, EIO, "disk %s: libvirt finds no bitmap %s that it could take: "
-             "it is missing in the image on top or in one above others that have "
-             "it, or is inconsistent or disabled", covered->name,
+  error_set (&why, EIO, "disk %s: libvirt finds no bitmap %s that it could "
+             "take: it is missing in the image on top or in one above others "
+             "that have it, or is inconsistent or disabled", covered->name,
              covered->bitmap);
   return why;
 }
@@ -249,8 +249,8 @@ look_at_job (Check *check, const GuestLook *look)
   check_add (check, finding);
 
   Finding *unseen = finding_new (FINDING_NOT_SEEN);
-  unseen->why = g_strdup ("while the job runs, libvirt cannot say which bitmaps "
-                          "are whole");
+  unseen->why = g_strdup ("while the job runs, libvirt cannot say which "
+                          "bitmaps are whole");
   check_add (check, unseen);
 }
 

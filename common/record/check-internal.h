@@ -20,7 +20,7 @@ typedef struct {
   Catalogue *catalogue;
   GHashTable *unseen;           /* targets that could not be looked at */
   GHashTable *found;            /* what makes findings one → Finding */
-  GHashTable *usable;           /* "TARGET/CHECKPOINT" and "TARGET/", of views */
+  GHashTable *usable;           /* of views: "TARGET/CHECKPOINT", "TARGET/" */
   GHashTable *needed;           /* "TARGET/BITMAP" of what usable views read,
                                  * which may be other checkpoints' */
   /* Of a guest of libvirt's */

@@ -151,7 +151,8 @@ is_at_rest (const char *path)
 bool
 check_documents (Check *check, const GPtrArray *skipped, GError **error)
 {
-  const char *tree = check->asked->tree, *domain = check->asked->request->domain;
+  const char *tree = check->asked->tree;
+  const char *domain = check->asked->request->domain;
   g_autofree char *inner
     = domain ? g_build_filename (tree, domain, NULL) : NULL;
   const char *path

@@ -5,7 +5,8 @@
 
 #include "record/finding.h"
 
-#define NO_BACKUP "no backup since it can be made of the disk, so a full one is due"
+#define NO_BACKUP \
+  "no backup since it can be made of the disk, so a full one is due"
 
 const FindingWords finding_words[FINDING_KINDS] = {
   [FINDING_MISSING] = { "checkpoint-without-bitmap", SEVERITY_PROBLEM,
