@@ -117,6 +117,35 @@ test_no_text (void)
   g_assert_cmpstr (line, ==, "what");
 }
 
+/* What kind of trouble it is stays as the remedy does. */
+static void
+test_reason (void)
+{
+  g_autoptr (GError) error = NULL, copy = NULL, other = NULL, foreign = NULL;
+
+  g_assert_false (error_sort (NULL, REASON_VOID, "/a"));
+  g_assert_false (error_sort (&error, REASON_VOID, "/a"));
+  g_assert_null (error);
+  g_assert_cmpint (error_reason (NULL), ==, REASON_NONE);
+  error_set (&error, EIO, "what");
+  g_assert_cmpint (error_reason (error), ==, REASON_NONE);
+  g_assert_null (error_file (error));
+  error_sort (&error, REASON_VOID, "/a");
+  error_sort (&error, REASON_LOST, "/b");
+  g_prefix_error (&error, "who: ");
+  copy = g_error_copy (error);
+  g_clear_error (&error);
+  g_assert_cmpint (error_reason (copy), ==, REASON_VOID);
+  g_assert_cmpstr (error_file (copy), ==, "/a");
+  error_set (&other, EIO, "again");
+  error_advise_as (&other, copy);
+  g_assert_cmpint (error_reason (other), ==, REASON_VOID);
+  g_assert_cmpstr (error_file (other), ==, "/a");
+  g_set_error (&foreign, G_FILE_ERROR, G_FILE_ERROR_IO, "foreign");
+  g_assert_false (error_sort (&foreign, REASON_VOID, NULL));
+  g_assert_cmpint (error_reason (foreign), ==, REASON_NONE);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -127,5 +156,6 @@ main (int argc, char **argv)
   g_test_add_func ("/remedy/stays", test_stays);
   g_test_add_func ("/remedy/few-words", test_few_words);
   g_test_add_func ("/remedy/no-text", test_no_text);
+  g_test_add_func ("/remedy/reason", test_reason);
   return g_test_run ();
 }
