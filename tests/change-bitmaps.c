@@ -2,13 +2,12 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * Change bitmaps in images, as checkpoints never would:
- *
  *   change-bitmaps [TARGET:]IMAGE… -- CHANGE…
  *   CHANGE: add|off|enable|remove|merge TARGET LAYER NAME [FROM LAYER|GRANULARITY]
- *
  * CHANGE is one word, parted by commas.  With CHANGE_BITMAPS_WAIT, it says
- * when it has looked, and waits for a line of input; with CHANGE_BITMAPS_ROOM, all file systems
- * seem to have room; CHANGE_BITMAPS_SECRET is a file of a passphrase.
+ * when it has looked, and waits for a line of input; with
+ * CHANGE_BITMAPS_ROOM, all file systems seem to have room;
+ * CHANGE_BITMAPS_SECRET is a file of a passphrase.
  */
 #include <config.h>
 

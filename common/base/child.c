@@ -52,9 +52,9 @@ child_says (Child *child)
   return *text ? g_steal_pointer (&text) : NULL;
 }
 
-/* Tell the child that it shall save and end, once the guard hangs up, until it has
- * ended: QEMU 7.2 may sleep on after a SIGTERM that comes while it goes to sleep.
- * Ends with the child, by the kernel.
+/* Tell the child that it shall save and end, once the guard hangs up, until
+ * it has ended: QEMU 7.2 may sleep on after a SIGTERM that comes while it
+ * goes to sleep.  Ends with the child, by the kernel.
  */
 static G_NORETURN void
 remind (pid_t child)

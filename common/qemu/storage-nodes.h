@@ -29,10 +29,10 @@ typedef struct {
  */
 bool storage_nodes_open (const StorageNodes *nodes, GError **error);
 
-/* With apart: open one layer, read-only yet.  Returns the options of its node, for
- * blockdev-reopen; json_object_unref ().  NULL as storage_nodes_open, and ENOTSUP
- * from read for one that is elsewhere.  Before the first layer of each disk comes
- * storage_nodes_add_secrets.
+/* With apart: open one layer, read-only yet.  Returns the options of its
+ * node, for blockdev-reopen; json_object_unref ().  NULL as
+ * storage_nodes_open, and ENOTSUP from read for one that is elsewhere.
+ * Before the first layer of each disk comes storage_nodes_add_secrets.
  */
 JsonObject *storage_nodes_open_apart (const StorageNodes *nodes, guint layer,
                                       GError **error);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Each image is opened twice: read-only, so that all can be compared and refused
- * before the first byte is written, and then, by blockdev-reopen, for writing.
- * When it is made read-only again QEMU stores the bitmaps, and says if it cannot,
- * which it does not do when a node is deleted (QEMU 7.2, qcow2_inactivate).
+ * Each image is opened twice: read-only, so that all can be compared and
+ * refused before the first byte is written, and then, by blockdev-reopen,
+ * for writing.  When it is made read-only again QEMU stores the bitmaps, and
+ * says if it cannot, which it does not do when a node is deleted (QEMU 7.2,
+ * qcow2_inactivate).
  *
- * Files are handed over as descriptors, so that QEMU opens those that were looked
- * at, whatever their names lead to by now.
+ * Files are handed over as descriptors, so that QEMU opens those that were
+ * looked at, whatever their names lead to by now.
  */
 #include <config.h>
 
@@ -140,7 +141,9 @@ open_place (StorageWriter *writer, guint index, GError **error)
   return false;
 }
 
-/* Neither is more than a word of the file's: its lock, and by what it is named. */
+/* Neither is more than a word of the file's: its lock, and by what it is
+ * named.
+ */
 static void
 for_all_files (const StorageWriter *writer, void (*what) (ImageFile *file))
 {
@@ -181,8 +184,8 @@ check_files (const StorageWriter *writer, GError **error)
   return true;
 }
 
-/* Who only looks, as list and check do, is ready in a moment; and of two who wait
- * for each other, one gives up first.
+/* Who only looks, as list and check do, is ready in a moment; and of two who
+ * wait for each other, one gives up first.
  */
 static bool
 wait_for_files (const StorageWriter *writer, GError **error)

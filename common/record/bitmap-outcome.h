@@ -7,8 +7,8 @@
 
 #include "record/change.h"
 
-/* The layer with the bitmaps that changes (of BitmapChange; NULL: none) leave in
- * it, as far as that is known: a new layer; layer_free ().
+/* The layer with the bitmaps that changes (of BitmapChange; NULL: none)
+ * leave in it, as far as that is known: a new layer; layer_free ().
  */
 Layer *bitmap_outcome (const GPtrArray *changes, const Disk *disk,
                        guint layer);

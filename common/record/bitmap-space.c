@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Source: QEMU's docs/interop/qcow2.txt, "Bitmaps extension": a table has 8 bytes
- * for each cluster of bits, and clusters of zeroes are not stored.
+ * Source: QEMU's docs/interop/qcow2.txt, "Bitmaps extension": a table has 8
+ * bytes for each cluster of bits, and clusters of zeroes are not stored.
  */
 #include <config.h>
 

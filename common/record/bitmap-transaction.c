@@ -44,10 +44,10 @@ add_data (JsonObject *data, const BitmapChange *change, const Names *names)
     json_object_set_boolean_member (data, "disabled", true);
 }
 
-/* QEMU 7.2 dies if it is to enable a bitmap that is not there any more, and disables
- * one that is busy, both as it takes the transaction back (blockdev.c,
- * block_dirty_bitmap_enable_abort).  Merged with itself before, which changes
- * nothing, such a bitmap is refused before that.
+/* QEMU (7.2, 10.0) dies if it is to enable a bitmap that is not there any
+ * more, and disables one that is busy, both as it takes the transaction back
+ * (blockdev.c, block_dirty_bitmap_enable_abort).  Merged with itself before,
+ * which changes nothing, such a bitmap is refused before that.
  */
 static void
 merge_with_itself (BitmapChange *change)

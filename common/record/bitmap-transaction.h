@@ -12,8 +12,9 @@
 typedef char *(*BitmapNodeName) (void *opaque, const Disk *disk, guint layer);
 
 /* Do all of changes (of BitmapChange), in their order, or none.  False with
- * QEMU's words (EINVAL), or EIO: it did not answer, and may have done them.  What
- * was removed is gone from the images at once, all else is in QEMU's memory.
+ * QEMU's words (EINVAL), or EIO: it did not answer, and may have done them.
+ * What was removed is gone from the images at once, all else is in QEMU's
+ * memory.
  */
 bool bitmap_transaction_run (Qmp *qmp, const GPtrArray *changes,
                              BitmapNodeName name, void *opaque,

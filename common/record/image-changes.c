@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * All that can be refused is refused before QEMU writes the first byte.  Then one
- * transaction changes all bitmaps in QEMU's memory, and they are stored image by
- * image, which may fail half-way: what was added is taken back everywhere then;
- * what was removed stays so, and the others are stored where they had been.  What
- * is there in the end, a daemon that reads only tells.
+ * All that can be refused is refused before QEMU writes the first byte.
+ * Then one transaction changes all bitmaps in QEMU's memory, and they are
+ * stored image by image, which may fail half-way: what was added is taken
+ * back everywhere then; what was removed stays so, and the others are stored
+ * where they had been.  What is there in the end, a daemon that reads only
+ * tells.
  */
 #include <config.h>
 
@@ -84,8 +85,8 @@ run (const Work *work, const GPtrArray *changes, GError **error)
                                  node_name, NULL, error);
 }
 
-/* A full file system may have room again, and QEMU has the bitmaps in memory still;
- * given up, all of the image are void.
+/* A full file system may have room again, and QEMU has the bitmaps in memory
+ * still; given up, all of the image are void.
  */
 static bool
 store_firmly (const Work *work, StoragePlace *place, GError **error)
@@ -167,7 +168,9 @@ store_or_take_back (const Work *work, GError **error)
 static bool
 write_all (const Work *work, GError **error)
 {
-  /* QEMU has done none of it then, and what is there by a name of ours is others'. */
+  /* QEMU has done none of it then, and what is there by a name of ours is
+   * others'.
+   */
   if (!run (work, work->image.changes, error)) {
     store_all (work, NULL);
     return false;
@@ -235,7 +238,9 @@ look_after (const Work *work, const GError *failure, GError **error)
 {
   if (failure)
     return tell_failure (work, failure, error);
-  /* Else somebody was faster, who may: QEMU has said that it has stored them. */
+  /* Else somebody was faster, who may: QEMU has said that it has stored
+   * them.
+   */
   if (!look_again (work, NULL))
     return true;
   g_autofree char *differences

@@ -76,8 +76,8 @@ add_change (ImageWork *work, const BitmapChange *change)
 }
 
 /* An image that is made writable again is not repaired, and QEMU would take
- * clusters that are in use for the bitmaps (QEMU 7.2, qcow2_reopen_prepare beside
- * qcow2_do_open), nor does it give up what it does not know.
+ * clusters that are in use for the bitmaps (QEMU 7.2, qcow2_reopen_prepare
+ * beside qcow2_do_open), nor does it give up what it does not know.
  */
 static bool
 check_closed (const StoragePlace *place, GError **error)
@@ -97,8 +97,8 @@ check_closed (const StoragePlace *place, GError **error)
                   layer->path);
 }
 
-/* QEMU forgets void bitmaps when it writes, and with them, that a record was lost.
- * A new one on top begins a new record.
+/* QEMU forgets void bitmaps when it writes, and with them, that a record was
+ * lost. A new one on top begins a new record.
  */
 static bool
 check_place (const ImageWork *work, const StoragePlace *place, GError **error)

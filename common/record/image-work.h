@@ -19,15 +19,17 @@ typedef struct {
   bool only_adds;
 } ImageWork;
 
-/* Plan it: image_work_clear () in any case.  ENOTSUP: one of the layers must not be
- * written to.  disks, of Disk: all that are open; borrowed.
+/* Plan it: image_work_clear () in any case.  ENOTSUP: one of the layers must
+ * not be written to.  disks, of Disk: all that are open; borrowed.
  */
 bool image_work_init (ImageWork *work, const GPtrArray *disks,
                       const GPtrArray *changes, GError **error);
 void image_work_clear (ImageWork *work);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ImageWork, image_work_clear)
 
-/* Release, and take again, the locks of twins; the first of each keeps its own. */
+/* Release, and take again, the locks of twins; the first of each keeps its
+ * own.
+ */
 void image_work_unlock_twins (const ImageWork *work);
 void image_work_lock_twins (const ImageWork *work);
 
@@ -37,7 +39,7 @@ const Layer *image_work_layer (const StoragePlace *place);
 StoragePlace *image_work_place (const ImageWork *work, const Disk *disk,
                                 guint layer);
 
-/* How what the disks tell differs from expected (of Layer, as before and after),
- * for a message: a new string; NULL: not at all.
+/* How what the disks tell differs from expected (of Layer, as before and
+ * after), for a message: a new string; NULL: not at all.
  */
 char *image_work_differences (const ImageWork *work, const GPtrArray *expected);

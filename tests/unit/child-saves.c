@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Children that have something to save (CHILD_SAVES of common/base/child.h): told
- * to end as often as it takes, and never killed.
+ * Children that have something to save (CHILD_SAVES of common/base/child.h):
+ * told to end as often as it takes, and never killed.
  */
 #include <config.h>
 
@@ -79,7 +79,9 @@ test_stop_slow (void)
   g_assert_cmpint (waitpid (pid, NULL, 0), ==, pid);
 }
 
-/* The process that holds it is killed; nothing of it is left, nor of who reminds it. */
+/* The process that holds it is killed; nothing of it is left, nor of who
+ * reminds it.
+ */
 static void
 test_holder_dies (gconstpointer script)
 {
