@@ -42,8 +42,9 @@ STEPS = 9
 THREADS = ThreadPoolExecutor(3)
 
 KINDS = [
+    ("disk", r"vdz"),
     ("left over", r"Bitmap already exists|a bitmap named \S+ is in .* already"),
-    ("unknown", r"[Nn]o (domain )?checkpoint"),
+    ("unknown", r"[Nn]o (domain |document of )?checkpoint"),
     ("exists", r"already exists|there is a checkpoint|already"),
     ("parent", r"parent \S+ for moment|no parent|has no checkpoint|parent"),
     ("cycle", r"cycle|own parent|ancestor|loop"),
@@ -288,9 +289,8 @@ class Virsh(Guest):
 
     def create(self, name, disks, description):
         words = []
-        for target in TARGETS:
-            words += ["--diskspec", target if target in disks
-                      else target + ",checkpoint=no"]
+        for target in disks or TARGETS:
+            words += ["--diskspec", target]
         return self.virsh("checkpoint-create-as", self.name, name,
                           *([description] if description is not None else []),
                           *(words if disks else []), check=False)
@@ -370,7 +370,10 @@ class Sequence:
 
     def create(self):
         name = self.chance.choice(NAMES)
-        disks = self.chance.choice([[], [], ["vda"], ["vdb"], TARGETS])
+        disks = self.chance.choice([[], [], [], ["vda"], ["vda"], ["vdb"],
+                                    ["vdb"], TARGETS, ["vda", "vdz"]])
+        if name in self.places[0].forest():     # one reason at a time
+            disks = []
         description = self.chance.choice([None, "a & b <c>", "plain"])
         if self.branched:
             self.restart_libvirtd()
