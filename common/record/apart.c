@@ -295,6 +295,19 @@ apart_check (Record *record, const Checkpoint *checkpoint, bool validate,
         && redefine_validate (checkpoint, self->bitmaps->disks, error));
 }
 
+/* It may be gone, as libvirt takes it, or only not named. */
+static void
+warn_unseen (const Apart *self, const Checkpoint *checkpoint)
+{
+  for (guint i = 0; i < checkpoint->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
+    if (disk->bitmap && !has_disk (self->bitmaps->disks, disk->name))
+      reporter_warn (self->record.reporter, "checkpoint %s covers disk %s, too, "
+                     "which is not named, and so was not looked at",
+                     checkpoint->name, disk->name);
+  }
+}
+
 static bool
 apart_redefine (Record *record, const Checkpoint *checkpoint,
                 const char *document, gsize length, bool validate,
@@ -311,6 +324,8 @@ apart_redefine (Record *record, const Checkpoint *checkpoint,
       || !self->documents->ops->put (self->documents, checkpoint, document,
                                      length, error))
     return false;
+  if (validate && self->bitmaps->named_by_hand)
+    warn_unseen (self, checkpoint);
   const Checkpoint *before = forest_lookup (record->forest, copy->name);
   copy->file = g_strdup (before ? before->file : NULL);
   return forest_redefine (self->documents->forest, g_steal_pointer (&copy),

@@ -112,7 +112,8 @@ need_folder (Store *store, GError **error)
 {
   if (store->fd != -1)
     return true;
-  return (!store->outer || make_folder (store->outer, &store->made_outer, error))
+  return (!store->outer
+          || make_folder (store->outer, &store->made_outer, error))
     && make_folder (store->path, &store->made, error)
     && open_folder (store, store->outer ? O_NOFOLLOW : 0, error);
 }
