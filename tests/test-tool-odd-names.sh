@@ -34,3 +34,26 @@ done
 "$tool" check --fix --yes --file=disk.qcow2 >out 2>log || fail "not mended"
 ! grep -aP '[\x00-\x09\x0b-\x1f\x7f]' log || fail "control characters, typed"
 [ ! -e run ] || fail "a name was run"
+
+# ── A document's disk is called like a program of sed's ──
+guest_disk other.qcow2 16M
+qemu-img bitmap --add other.qcow2 c
+disk ()
+{
+  echo "<disk type='file'><source file='$tmpdir/$1'/><target dev='$2'/></disk>"
+}
+mv disk.qcow2 other.qcow2 "$tmpdir"
+cd "$tmpdir"
+mkdir tree
+for target in 'x| |;w run&#10;' 'x. |y|;w run&#10;#'; do
+  cat >tree/c.xml <<END
+<domaincheckpoint><name>c</name><creationTime>1</creationTime><disks>
+<disk name='$target' checkpoint='bitmap'/><disk name='vdb' checkpoint='bitmap'/>
+</disks><domain type='qemu'><name>a</name><devices>
+$(disk disk.qcow2 "$target")$(disk other.qcow2 vdb)
+</devices></domain></domaincheckpoint>
+END
+  "$tool" check --fix --yes --file=disk.qcow2 --file=other.qcow2 --tree=tree \
+    2>log && fail "nothing is found"
+  [ ! -e run ] || fail "a document wrote a file"
+done

@@ -112,7 +112,10 @@ add_useless (Check *check, const Disk *disk, const char *name,
   finding_add_disk (finding, disk->target);
   finding_add_checkpoint (finding, name);
   finding->file = g_strdup (error_file (why));
-  finding->why = g_strdup_printf ("no checkpoint %s is known, and %s", name,
+  finding->why = g_strdup_printf ("no checkpoint %s %s, and %s", name,
+                                  forest_lookup (check->forest, name)
+                                  && check->has_documents
+                                  ? "covers the disk" : "is known",
                                   why->message);
   if (older && reason != REASON_VOID) {
     add_between (check, finding, older);

@@ -210,6 +210,14 @@ forget (const Check *check, const char *checkpoint)
   return g_strdup_printf ("%s || %s", all, document);
 }
 
+/* What else a document has for a target could be words of sed's. */
+static bool
+is_plain (const char *target)
+{
+  return target[strspn (target, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_-:")]
+    == '\0';
+}
+
 char *
 mend_record (const Check *check, const Disk *disk, const char *target,
              const Checkpoint *checkpoint, bool *is_safe)
@@ -232,6 +240,8 @@ mend_record (const Check *check, const Disk *disk, const char *target,
     return NULL;
   if (!is_of_use (check, target, checkpoint))
     return forget (check, checkpoint->name);
+  if (!is_plain (target))
+    return NULL;
   g_autofree char *program
     = g_strdup_printf ("s|<disk name=.%s. [^>]*>|<disk name='%s' "
                        "checkpoint='no'/>|", target, target);
