@@ -98,7 +98,7 @@ check_closed (const StoragePlace *place, GError **error)
 }
 
 /* QEMU forgets void bitmaps when it writes, and with them, that a record was
- * lost. A new one on top begins a new record.
+ * lost.  A new one on top begins a new record.
  */
 static bool
 check_place (const ImageWork *work, const StoragePlace *place, GError **error)
