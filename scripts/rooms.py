@@ -19,10 +19,12 @@ import sys
 ROOMS = {
     "plugin": ("nbdkit's plugin", "source parts nbd tree map base nbdkit"),
     "filters": ("nbdkit's filter", "map parts/part-name nbdkit"),
-    "tool": ("the command line", "record source tree base"),
+    "tool": ("the command line", "record check source tree base"),
     "nbdkit": ("its log", "base/printable"),
     "source": ("where bytes and bitmaps come from",
                "keeper libvirt qemu parts nbd image tree map base"),
+    "check": ("what is wrong with checkpoints",
+              "source libvirt parts image tree base"),
     "record": ("what changes documents and bitmaps",
                "source keeper libvirt qemu parts image tree base"),
     "qemu": ("a storage daemon of ours", "image nbd base"),
@@ -35,7 +37,8 @@ ROOMS = {
     "map": ("what is dirty", ""),
     "base": ("errors, text, programs", ""),
 }
-ROWS = [["tool", "plugin", "nbdkit", "filters"], ["record"], ["source"], ["libvirt", "qemu", "parts"],
+ROWS = [["tool", "plugin", "nbdkit", "filters"], ["record", "check"], ["source"],
+        ["libvirt", "qemu", "parts"],
         ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)

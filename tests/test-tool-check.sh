@@ -265,7 +265,7 @@ tool_says 3 'yes goes with --fix' check --yes "${of[@]}"
 
 # ── The manual has all code words ──
 sed -n 's/^  \[FINDING_.*{ "\([a-z0-9-]*\)",.*/\1/p' \
-  "$srcdir/common/record/finding.c" >codes
+  "$srcdir/common/check/finding.c" >codes
 [ "$(wc -l <codes)" -gt 30 ] || fail "code words: $(cat codes)"
 while read -r code; do
   grep -q "C<$code>" "$srcdir/docs/qemu-checkpoint.pod" \

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "base/printable.h"
-#include "record/check.h"
+#include "check/check.h"
 #include "tool/command.h"
 #include "tool/fix.h"
 #include "tool/json-print.h"

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "record/check.h"
+#include "check/check.h"
 
 /* Type the commands that are safe and not in typed yet, which they join, once they
  * are granted: on the terminal, unless is_granted.  How many were typed.

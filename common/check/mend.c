@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "parts/refuse.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 #include "tree/redefine.h"
 
 #define DUMP "checkpoint-dumpxml --security-info"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "parts/refuse.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 
 static const Disk *
 find_disk (const Source *source, const char *target)

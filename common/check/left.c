@@ -15,7 +15,7 @@
 #include "base/fd.h"
 #include "base/own-folder.h"
 #include "image/image-file.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 #include "tree/load.h"
 
 /* How a document is called that is being written. */

@@ -11,7 +11,7 @@
 
 #include "image/chain.h"
 #include "image/layer.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 #include "source/file-request.h"
 #include "tree/load.h"
 

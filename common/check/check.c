@@ -3,7 +3,7 @@
  */
 #include <config.h>
 
-#include "record/check-internal.h"
+#include "check/internal.h"
 
 static void
 checked_view_free (gpointer data)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 
 #define NAMES_SHOWN 8
 /* As libvirt writes it; a name has no slash. */

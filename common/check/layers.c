@@ -6,7 +6,7 @@
 #include <config.h>
 
 #include "parts/refuse.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 
 static Finding *
 finding_of (const DiskView *view, FindingKind kind, const Layer *layer)

@@ -10,7 +10,7 @@
 #include <config.h>
 
 #include "parts/refuse.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 
 typedef struct {
   const Check *check;

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "record/check-internal.h"
+#include "check/internal.h"
 #ifdef HAVE_LIBVIRT
 #include "base/own-folder.h"
 #include "image/layer.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "parts/refuse.h"
-#include "record/check-internal.h"
+#include "check/internal.h"
 
 /* libvirt's own, which it removes when its job ends (qemu_backup.c,
  * qemu_block.c, qemu_checkpoint.c).

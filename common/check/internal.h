@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/error.h"
-#include "record/check.h"
+#include "check/check.h"
 #include "source/catalogue.h"
 
 typedef struct {
@@ -36,7 +36,7 @@ void check_add (Check *check, Finding *finding);
 /* Does a checkpoint cover the disk? */
 bool check_covers (const Check *check, const char *target);
 
-/* ── check-open.c ── */
+/* ── open.c ── */
 
 /* Look at documents and disks, and find what cannot be looked at. */
 bool check_open (Check *check, GError **error);
@@ -49,7 +49,7 @@ void check_unseen (Check *check, const char *target, const GError *error,
 /* Which kind of finding such an error is; kind: if it tells of none. */
 FindingKind check_kind (const GError *error, FindingKind kind);
 
-/* ── check-views.c ── */
+/* ── views.c ── */
 
 /* Each disk since each checkpoint that covers it. */
 void check_views (Check *check);
@@ -63,23 +63,23 @@ bool check_is_needed (const Check *check, const char *disk,
 bool check_is_usable (const Check *check, const char *disk,
                       const char *checkpoint);
 
-/* ── check-bitmaps.c ── */
+/* ── bitmaps.c ── */
 
 /* Bitmaps of which no checkpoint is known. */
 void check_orphans (Check *check);
 
-/* ── check-layers.c ── */
+/* ── layers.c ── */
 
 /* Layers of views that can be had. */
 void check_layers (Check *check, const DiskView *view);
 /* Void bitmaps that no view needs. */
 void check_void (Check *check);
 
-/* ── check-tree.c ── */
+/* ── tree.c ── */
 
 void check_tree (Check *check);
 
-/* ── check-left.c ── */
+/* ── left.c ── */
 
 /* Files in the folder of documents.  False: one cannot be read by us. */
 bool check_documents (Check *check, const GPtrArray *skipped, GError **error);
@@ -88,7 +88,7 @@ void check_scratch (Check *check, const char *path);
 /* And where its sockets were. */
 void check_folders (Check *check);
 
-/* ── check-guest.c ── */
+/* ── guest.c ── */
 
 /* Is there a document of it that was kept elsewhere? */
 bool check_is_saved (const Check *check, const char *checkpoint);
@@ -96,7 +96,7 @@ bool check_is_saved (const Check *check, const char *checkpoint);
 /* A guest of libvirt's.  *running: else nothing of it was looked at. */
 bool check_guest (Check *check, bool *running, GError **error);
 
-/* ── check-mend.c: what to type, new strings; g_free () ── */
+/* ── mend.c: what to type, new strings; g_free () ── */
 
 /* Rid the checkpoint's record of what is left of it on that disk (NULL: not one
  * of those looked at).  NULL: that could spoil what is usable.
@@ -124,7 +124,7 @@ char *mend_exchanged (const Check *check, const Roster *roster,
 /* "qemu-img COMMAND FILE". */
 char *mend_image (const char *command, const char *path);
 
-/* ── check-removal.c: bitmaps of images that no QEMU has ── */
+/* ── removal.c: bitmaps of images that no QEMU has ── */
 
 /* Of that name; "": none that may go.  *is_safe as above. */
 char *mend_removal (const Check *check, const Disk *disk, const char *bitmap,

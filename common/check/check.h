@@ -10,7 +10,7 @@
 #pragma once
 
 #include "base/reporter.h"
-#include "record/finding.h"
+#include "check/finding.h"
 #include "source/request.h"
 
 /* Borrowed. */

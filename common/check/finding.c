@@ -3,7 +3,7 @@
  */
 #include <config.h>
 
-#include "record/finding.h"
+#include "check/finding.h"
 
 #define NO_BACKUP \
   "no backup since it can be made of the disk, so a full one is due"
