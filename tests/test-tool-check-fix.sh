@@ -92,6 +92,32 @@ bounded "$tool" check --fix --yes --json "${of[@]}" >json 2>said || status=$?
 jq -e '.status == "WARNING"' json
 maps | diff before - || fail "a usable view was touched"
 
+# Documents of another guest are left alone; those of one whose bitmaps all have to
+# go are not another's.
+guest_disk other.qcow2 16M
+qemu-img bitmap --add other.qcow2 stray
+rm -rf others
+guest_disk ours.qcow2 16M
+for name in one two; do "$tool" create $name --file=ours.qcow2 --tree=others; done
+cp -r others others.before
+status=0
+bounded "$tool" check --fix --yes --file=other.qcow2 --tree=others >found 2>said \
+  || status=$?
+[ $status -eq 2 ] || fail "status $status: $(cat found)"
+grep -q "if these documents are this guest's at all" found || fail "$(cat found)"
+! grep 'typing:' said || fail "it changes another guest's documents"
+diff -r others others.before
+qemu-storage-daemon --blockdev \
+  driver=qcow2,node-name=n,file.driver=file,file.filename=ours.qcow2 \
+  --nbd-server addr.type=unix,addr.path=ours.sock &
+pids+=($!)
+wait_until 10 test -S ours.sock
+kill -9 $!
+wait $! || :
+bounded "$tool" check --fix --yes --file=ours.qcow2 --tree=others >found 2>said \
+  || fail "not mended: $(cat found)"
+[ -z "$(ls others)" ] || fail "left: $(ls others)"
+
 # A command that fails is said, tried once, and changes no status.
 begin
 chmod a-w tree 2>/dev/null

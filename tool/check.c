@@ -214,7 +214,7 @@ run (const Options *options, GError **error)
   g_autofree char *bitmaps = whose_bitmaps_text (options);
   g_autofree char *tree
     = options->tree ? g_canonicalize_filename (options->tree, NULL) : NULL;
-  const CheckRequest request = {
+  CheckRequest request = {
     .request = &options->request, .tree = tree,
     .whose = whose, .whose_bitmaps = bitmaps,
     .reporter = &tool_reporter,
@@ -226,6 +226,7 @@ run (const Options *options, GError **error)
   for (guint round = 0; result && options->fix && round < ROUNDS; round++) {
     if (fix_all (result, typed, options->yes) == 0)
       break;
+    request.are_related = result->are_related;
     check_result_free (result);
     result = check_run (&request, error);
   }

@@ -95,6 +95,48 @@ check_result_free (CheckResult *result)
   g_free (result);
 }
 
+/* Have the disks a bitmap of any of the checkpoints, in whatever state? */
+static bool
+are_related (const Check *check)
+{
+  const GPtrArray *all = forest_all (check->forest);
+
+  if (!check->asked->tree || !check->source || all->len == 0
+      || check->asked->request->libvirt)
+    return true;
+  for (guint i = 0; i < check->source->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (check->source->disks, i);
+    for (guint j = 0; j < all->len * disk->layers->len; j++) {
+      const char *name = checkpoint_bitmap (
+        g_ptr_array_index (all, j % all->len), disk->target);
+      if (name && layer_bitmap (disk_layer (disk, j / all->len), name))
+        return true;
+    }
+  }
+  return false;
+}
+
+/* Who names another guest's folder is not to change its documents. */
+static void
+doubt_documents (Check *check)
+{
+  check->result->are_related = check->asked->are_related
+    || are_related (check);
+  if (check->result->are_related)
+    return;
+  for (guint i = 0; i < check->result->findings->len; i++) {
+    Finding *finding = g_ptr_array_index (check->result->findings, i);
+    if (!finding->command || (finding->kind != FINDING_MISSING
+                              && finding->kind != FINDING_ORPHAN))
+      continue;
+    g_autofree char *why = g_steal_pointer (&finding->why);
+    finding->is_safe = false;
+    finding->why = g_strconcat (
+      why, "; if these documents are this guest's at all (no disk has any of "
+      "their bitmaps)", NULL);
+  }
+}
+
 static bool
 run (Check *check, GError **error)
 {
@@ -114,6 +156,7 @@ run (Check *check, GError **error)
       check_scratch (check, disk_layer (g_ptr_array_index (
                                           check->source->disks, i), 0)->path);
   }
+  doubt_documents (check);
   if (check->asked->request->libvirt)
     check_folders (check);
   check->result->checkpoints = forest_size (check->forest);

@@ -20,6 +20,7 @@ typedef struct {
   /* How the front end was told of these, to be put in what is typed: quoted */
   const char *whose;
   const char *whose_bitmaps;    /* without the documents */
+  bool are_related;             /* an earlier look found that they are */
   const Reporter *reporter;
 } CheckRequest;
 
@@ -34,6 +35,7 @@ typedef struct {
   GPtrArray *views;             /* of CheckedView */
   guint disks;                  /* that were looked at */
   guint checkpoints;
+  bool are_related;             /* documents and disks, as far as is known */
 } CheckResult;
 
 /* NULL: it could not be looked at all. */
