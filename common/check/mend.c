@@ -131,6 +131,14 @@ name_then (const Roster *roster, const char *target,
   return NULL;
 }
 
+/* What else a document has for a target could be words of sed's, or of the shell's. */
+static bool
+is_plain (const char *target)
+{
+  return target[strspn (target, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_-:")]
+    == '\0';
+}
+
 /* Twice the same is nothing, so it is the same whichever disk is looked at. */
 char *
 mend_exchanged (const Check *check, const Roster *roster, const char *target,
@@ -138,7 +146,7 @@ mend_exchanged (const Check *check, const Roster *roster, const char *target,
 {
   const char *other = name_then (roster, target, checkpoint);
 
-  if (!check->guest || !other)
+  if (!check->guest || !other || !is_plain (target) || !is_plain (other))
     return NULL;
 
   const bool ordered = strcmp (target, other) < 0;
@@ -208,14 +216,6 @@ forget (const Check *check, const char *checkpoint)
   /* libvirt deletes only if each disk has a bitmap. */
   g_autofree char *all = virsh (check, "checkpoint-delete", checkpoint);
   return g_strdup_printf ("%s || %s", all, document);
-}
-
-/* What else a document has for a target could be words of sed's. */
-static bool
-is_plain (const char *target)
-{
-  return target[strspn (target, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "_-:")]
-    == '\0';
 }
 
 char *
