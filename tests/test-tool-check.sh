@@ -239,6 +239,10 @@ qemu-nbd -f qcow2 -t -k "$PWD/used.sock" --pid-file=used.pid vdb.qcow2 &
 pids+=($!)
 wait_until 20 test -s used.pid
 finds image-in-use "${two[@]}"
+[ $checked -eq 2 ] || fail "one disk was looked at: status $checked"
+finds image-in-use --file=vdb:vdb.qcow2
+[ $checked -eq 3 ] || fail "nobody has looked: status $checked"
+jq -e '.status == "UNKNOWN"' found.json
 kill "$(cat used.pid)"
 wait_until 20 has_ended "$(cat used.pid)"
 is_ok "${two[@]}"

@@ -30,6 +30,19 @@
 static const char *const status_names[]
   = { "OK", "WARNING", "CRITICAL", "UNKNOWN" };
 
+/* The guest runs, and nobody has looked: that is no fault of its record. */
+static bool
+only_in_use (const CheckResult *result)
+{
+  for (guint i = 0; i < result->findings->len; i++) {
+    const Finding *finding = g_ptr_array_index (result->findings, i);
+    if (finding->severity == SEVERITY_PROBLEM
+        && finding->kind != FINDING_IN_USE)
+      return false;
+  }
+  return result->disks == 0 && check_worst (result) == SEVERITY_PROBLEM;
+}
+
 static Status
 status_of (const CheckResult *result)
 {
@@ -38,7 +51,7 @@ status_of (const CheckResult *result)
     [SEVERITY_PROBLEM] = STATUS_FAILED,
   };
 
-  return statuses[check_worst (result)];
+  return only_in_use (result) ? STATUS_UNKNOWN : statuses[check_worst (result)];
 }
 
 static guint
