@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "image/unlocked.h"
 #include "record/apart.h"
 #include "record/libvirt-keeper.h"
 #include "source/version-2.h"
@@ -115,6 +116,43 @@ create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
   return false;
 }
 
+/* Does a record in the disk's images end, by what was there when QEMU opened them? */
+static bool
+has_ended (const AtLibvirt *self, const char *target)
+{
+  const GuestChain *chain = guest_chain (self->look.guest, target);
+  bool ended = false;
+
+  for (guint i = 0; chain && !self->look.host && i < chain->images->len; i++) {
+    const char *path = guest_chain_image (chain, i)->key;
+    g_autoptr (GPtrArray) names
+      = path && *path == '/' ? image_bitmap_names (path, &ended) : NULL;
+  }
+  return ended;
+}
+
+/* libvirt does not merge what a checkpoint recorded into an older one any more.
+ * stays: its nearest ancestor that is not deleted, too; or NULL.
+ */
+static bool
+check_needless (const AtLibvirt *self, const Checkpoint *gone,
+                const Checkpoint *stays, GError **error)
+{
+  for (guint i = 0; i < gone->disks->len; i++) {
+    const CheckpointDisk *disk = g_ptr_array_index (gone->disks, i);
+    const Checkpoint *older = disk->bitmap ? stays : NULL;
+    while (older && !checkpoint_bitmap (older, disk->name))
+      older = older->parent;
+    if (older && has_ended (self, disk->name))
+      return error_set (error, EBUSY, "disk %s: its images have a record that "
+                        "ends, as libvirt before 6.5 left them, so the older "
+                        "checkpoint %s may need what %s recorded, and libvirt "
+                        "would drop that; stop the guest, and delete %s then",
+                        disk->name, older->name, gone->name, gone->name);
+  }
+  return true;
+}
+
 /* Those below others first: none is left without its parent, whenever it ends.
  */
 static bool
@@ -127,11 +165,18 @@ delete (Record *record, const Checkpoint *checkpoint, DeleteScope scope,
     = scope == DELETE_ONE ? g_ptr_array_new ()
     : forest_descendants (self->forest, checkpoint);
 
-  for (guint i = below->len; i-- > 0;)
-    g_ptr_array_add (names, ((const Checkpoint *) g_ptr_array_index (
-                               below, i))->name);
+  if (!connect (self, error))
+    return false;
   if (scope != DELETE_DESCENDANTS)
-    g_ptr_array_add (names, checkpoint->name);
+    g_ptr_array_insert (below, 0, (gpointer) checkpoint);
+  for (guint i = below->len; i-- > 0;) {
+    const Checkpoint *gone = g_ptr_array_index (below, i);
+    if (!document_only
+        && !check_needless (self, gone, scope == DELETE_DESCENDANTS
+                            ? checkpoint : checkpoint->parent, error))
+      return false;
+    g_ptr_array_add (names, gone->name);
+  }
   g_ptr_array_add (names, NULL);
   const GuestChange what = {
     .kind = GUEST_DELETE, .names = (const char *const *) names->pdata,
