@@ -127,7 +127,9 @@ known_guests (virConnectPtr connection)
     virDomainFree (domains[i]);
   }
   free (domains);
-  return nearest_names (NULL, names, NAMES_SHOWN);
+  return names->len > 0 ? nearest_names (NULL, names, NAMES_SHOWN)
+    : g_strdup ("none; is it at another libvirt, such as qemu:///system, or "
+                "qemu:///session of another user?");
 }
 
 static bool

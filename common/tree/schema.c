@@ -127,7 +127,7 @@ check_name (const xmlNode *node, GError **error)
   if (!checkpoint_name_valid (text))
     return error_set (error, EINVAL, "checkpoint XML, line %ld: '%.64s' cannot "
                       "be a checkpoint's name: letters, digits, _ - and . (not "
-                      "first) are", xmlGetLineNo (node), text);
+                      "first) are allowed", xmlGetLineNo (node), text);
   return check_text (node, error);
 }
 
