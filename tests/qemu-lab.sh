@@ -3,6 +3,7 @@
 #
 # Sourced after functions.sh by tests of a QEMU that runs without libvirt.
 
+PATH=$PATH:/usr/sbin:/sbin
 requires qemu-system-x86_64
 requires jq
 lab=$tmpdir/lab
