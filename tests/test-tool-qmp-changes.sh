@@ -93,11 +93,12 @@ qemu-img info --output=json vda.qcow2 | jq -e '
   == [["sunday", "auto"]]'
 # view DISK: all of it, through the plugin, onto what the disk was on sunday.
 "$tool" list --tree=tree --file=vda:vda.1.qcow2 --file=vdb:vdb.qcow2 --size
+nbdkit_options=(--filter="$filter")
 for disk in vda:vda.1.qcow2 vdb:vdb.qcow2; do
   qemu-img create -q -f qcow2 sunday.qcow2 64M
   qemu-io -f qcow2 -c 'write -q -P 1 0 8M' sunday.qcow2
-  nbdkit -U - --filter="$filter" "$plugin" "file=$disk" tree=tree checkpoint=sunday \
-    --run 'qemu-img convert -f raw -B sunday.qcow2 -F qcow2 -O qcow2 "$uri" now.qcow2'
+  serve "file=$disk" tree=tree checkpoint=sunday -- \
+    'qemu-img convert -f raw -B sunday.qcow2 -F qcow2 -O qcow2 "$uri" now.qcow2'
   qemu-img compare -f qcow2 -F qcow2 now.qcow2 "${disk#*:}" \
     || fail "the view of $disk is wrong"
 done

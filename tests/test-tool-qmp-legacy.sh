@@ -45,6 +45,7 @@ write 8 7M
 "$tool" list "${here[@]}" --tree
 qemu_state q
 qemu_end q
+nbdkit_options=(--filter="$filter")
 for name in sunday tuesday; do
   # What only that view's blocks make of nothing is what the disk has there.
   qemu-img create -q -f qcow2 before.qcow2 64M
@@ -52,8 +53,7 @@ for name in sunday tuesday; do
   if [ $name = tuesday ]; then
     qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' -c 'write -q -P 3 2M 64k' before.qcow2
   fi
-  nbdkit -U - --filter="$filter" "$plugin" file=vda:vda.1.qcow2 tree=tree \
-    checkpoint=$name --run \
+  serve file=vda:vda.1.qcow2 tree=tree checkpoint=$name -- \
     'qemu-img convert -f raw -B before.qcow2 -F qcow2 -O qcow2 "$uri" now.qcow2'
   qemu-img compare -f qcow2 -F qcow2 now.qcow2 vda.1.qcow2 \
     || fail "the view since $name lost something"
