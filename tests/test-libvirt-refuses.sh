@@ -20,7 +20,7 @@ refuses 'libvirt at .*socket=.*: Failed to connect socket to .*/nosuch' \
   libvirt="qemu+unix://${connect#qemu://}?socket=$tmpdir/nosuch" domain=web1
 refuses 'there is no checkpoint mondy; known are: monday' \
   libvirt="$connect" domain=web1 checkpoint=mondy
-refuses "checkpoint monday cannot be made: guest web1 .* has one of that name; .* with: virsh -c $connect checkpoint-delete web1 monday; if that fails" \
+refuses "checkpoint monday cannot be made: guest web1 .* has one of that name; .* with: qemu-checkpoint delete --leftovers --libvirt=$connect --domain=web1 -- monday" \
   libvirt="$connect" domain=web1 checkpoint=monday create=monday
 refuses 'guest web1 .* has no disk vdz' \
   libvirt="$connect" domain=web1 checkpoint=monday disk=vdz
