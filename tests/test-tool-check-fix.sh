@@ -132,3 +132,19 @@ grep -q 'it failed' said || fail "$(cat said)"
   || fail "it goes on: $(cat said)"
 chmod u+w tree
 [ -z "$(ls tmp)" ] || fail "left over: $(ls tmp)"
+
+# ── Lost on a branch: what no record needs can be forgotten ──
+rm -rf tree ./*.qcow2
+guest_disk vda.qcow2 16M
+guest_disk vdb.qcow2 16M
+for name in root one two; do "$tool" create $name "${of[@]}"; done
+# two is a second child of root, and lost.
+"$tool" delete one --metadata --tree=tree
+sed 's|<name>two</name>|<name>one</name>|; s|bitmap=.two.|bitmap="one"|g' \
+  tree/two.xml >tree/one.xml
+for disk in vda vdb; do qemu-img bitmap --remove $disk.qcow2 two; done
+[ "$("$tool" list --leaves --name "${of[@]}" | paste -sd' ')" = 'one two' ] \
+  || fail "no branch: $("$tool" list --tree "${of[@]}")"
+"$tool" check --fix --yes "${of[@]}" 2>log || { cat log; fail "not mended"; }
+[ "$("$tool" list --name "${of[@]}" | paste -sd' ')" = 'one root' ] \
+  || fail "others are left: $("$tool" list --name "${of[@]}")"

@@ -162,12 +162,26 @@ mend_exchanged (const Check *check, const Roster *roster, const char *target,
                           one, two, one, two, define);
 }
 
+static bool
+has_ended (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const GPtrArray *bitmaps = disk_layer (disk, i)->bitmaps;
+    for (guint j = 0; j < bitmaps->len; j++)
+      if (!((const Bitmap *) g_ptr_array_index (bitmaps, j))->recording)
+        return true;
+  }
+  return false;
+}
+
 /* Would a view look complete without this checkpoint, since a bitmap that ends is
  * taken to go on in the next one that is known?
  */
 static bool
 is_needed (const Check *check, const Disk *disk, const Checkpoint *checkpoint)
 {
+  if (!has_ended (disk))
+    return false;
   g_autofree char *branch
     = parts_branch_reason (check->forest, disk, checkpoint);
   bool needed = branch != NULL;
