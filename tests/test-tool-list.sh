@@ -158,6 +158,14 @@ tool_says 2 'is given twice' list --file=vdb.qcow2 --file=./vdb.qcow2
 tool_says 2 'Add --domain=NAME.*virsh -c qemu:///system list' \
   list --libvirt=qemu:///system
 tool_says 2 'add --libvirt=URI.* or --tree=DIR' list --file=vdb.qcow2 --domain=web1
+for command in list 'create x' 'delete x' check; do
+  status=0
+  # shellcheck disable=SC2086
+  "$tool" $command --file=vdb.qcow2 --libvirt=test:///default --domain=test \
+    >refused.log 2>&1 || status=$?
+  [ $status -ge 2 ] && grep -q 'two sources are given, --file and --libvirt; leave' \
+    refused.log || fail "$command: $(cat refused.log)"
+done
 tool_says 2 'write --file=TARGET:' list --tree=tree --file=vdb.qcow2
 qemu-img create -q -f raw disk.raw 1M
 tool_says 2 'raw.*name the guest.s qcow2 disk' list --file=disk.raw

@@ -16,9 +16,17 @@ subject_check_words (const Options *options, GError **error)
 {
   const SourceRequest *request = &options->request;
 
-  if (request->qmp && (request->libvirt || request->files->len > 0))
-    return error_set (error, EINVAL, "two sources are given, --qmp and %s",
-                      request->libvirt ? "--libvirt" : "--file")
+  const char *const named[] = {
+    request->qmp ? "--qmp" : NULL,
+    request->files->len > 0 ? "--file" : NULL,
+    request->libvirt ? "--libvirt" : NULL,
+  };
+  const char *first = named[0] ? named[0] : named[1];
+  const char *other = named[0] && named[1] ? named[1] : named[2];
+
+  if (first && other)
+    return error_set (error, EINVAL, "two sources are given, %s and %s",
+                      first, other)
       || error_advise (error, REMEDY_ONE_SOURCE, NULL);
   if (request->domain && !request->libvirt && !options->tree)
     return error_set (error, EINVAL, "--domain says which guest is meant of "
