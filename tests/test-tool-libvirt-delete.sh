@@ -115,6 +115,13 @@ for name in y z; do
 done
 tool_says 2 'older checkpoint x may need' delete x --children-only "${of[@]}"
 virsh checkpoint-list web1 --topological --name | diff -u before -
+for name in y w; do
+  tool_says 2 'older checkpoint x may need' delete $name --leftovers "${of[@]}"
+done
+# Nor is that typed.
+{ "$tool" check --json "${of[@]}" || :; } >found.json
+[ "$(jq -r '.findings[] | select(.command) | .checkpoints | join (" ")' found.json)" \
+  = x ] || { jq . found.json; fail "what x may need would go"; }
 virsh destroy web1
 "$tool" delete y "${of[@]}"
 "$tool" list --size "${of[@]}" | grep '^x .*  0 B$' || fail "x is lost"

@@ -51,19 +51,50 @@ why_not (const LivePlan *plan, const Checkpoint *checkpoint,
   return why;
 }
 
+/* An older checkpoint of no use while the guest runs, whose record may end, and go
+ * on in this one's, as libvirt before 6.5 left them: without this one, it would look
+ * complete once the guest is off.  NULL: there is none.
+ */
+static const Checkpoint *
+find_continued (const Check *check, const GuestLook *look,
+                const Checkpoint *checkpoint, const char *target)
+{
+  const GuestChain *chain = guest_chain (look->guest, target);
+  const Checkpoint *older = checkpoint->parent;
+  bool ended = false;
+
+  while (older && (!checkpoint_bitmap (older, target)
+                   || check_is_usable (check, target, older->name)))
+    older = older->parent;
+  for (guint i = 0; older && !look->host && chain && i < chain->images->len;
+       i++) {
+    const char *path = guest_chain_image (chain, i)->key;
+    g_autoptr (GPtrArray) names
+      = *path == '/' ? image_bitmap_names (path, &ended) : NULL;
+  }
+  return ended ? older : NULL;
+}
+
 static void
 add_refusal (Check *check, const LivePlan *plan,
              const Checkpoint *checkpoint, const char *target,
              const GError *why)
 {
   Finding *finding = finding_new (check_kind (why, FINDING_BROKEN));
+  const Checkpoint *older
+    = find_continued (check, plan->look, checkpoint, target);
 
   finding->severity = SEVERITY_PROBLEM;
   finding_add_disk (finding, target);
   finding_add_checkpoint (finding, checkpoint->name);
   finding->file = g_strdup (error_file (why));
-  finding->why = g_strdup (why->message);
-  if (error_reason (why) == REASON_OTHER_DISK)
+  finding->why = !older ? g_strdup (why->message)
+    : g_strdup_printf ("%s; the older checkpoint %s may need what it has, as "
+                       "records end in the images: look again once the guest "
+                       "is off", why->message, older->name);
+  if (older)
+    finding->is_safe = false;
+  else if (error_reason (why) == REASON_OTHER_DISK)
     finding->command = mend_exchanged (check, plan->roster, target, checkpoint);
   else
     finding->command = mend_record (check, NULL, target, checkpoint,

@@ -218,6 +218,26 @@ delete_from (AtLibvirt *self, const char *name, const char *target,
   return false;
 }
 
+/* Where no document tells what came before it, that may be any. */
+static bool
+check_leftovers (const AtLibvirt *self, const char *name, GError **error)
+{
+  const Checkpoint *known = forest_lookup (self->forest, name);
+  const GPtrArray *disks = self->look.guest->disks;
+  g_autoptr (Checkpoint) forgotten = checkpoint_new (name);
+  const GPtrArray *all = forest_all (self->forest);
+
+  if (known)
+    return check_needless (self, known, known->parent, error);
+  for (guint i = 0; i < disks->len; i++)
+    checkpoint_add_disk (forgotten, ((const GuestDisk *) g_ptr_array_index (
+                           disks, i))->target, name);
+  for (guint i = 0; i < all->len; i++)
+    if (!check_needless (self, forgotten, g_ptr_array_index (all, i), error))
+      return false;
+  return true;
+}
+
 static bool
 delete_leftovers (Record *record, const char *name, GPtrArray *targets,
                   GError **error)
@@ -229,7 +249,7 @@ delete_leftovers (Record *record, const char *name, GPtrArray *targets,
 
   const bool is_known = forest_lookup (self->forest, name);
 
-  if (!connect (self, error)
+  if (!connect (self, error) || !check_leftovers (self, name, error)
       || (is_known && !change (self, &forget, error)))
     return false;
   const GPtrArray *disks = self->look.guest->disks;
