@@ -17,6 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
 /* Elements and attributes that a tree may have; more are refused with EFBIG.
  * A document of 1 MiB cannot have as many, nor can any of libvirt's. */
 #define XML_MAX_NODES (512 * 1024)
+/* And those of one element. */
+#define XML_MAX_ATTRIBUTES 1000
 
 /* How a kind of document is read. */
 typedef struct {
@@ -34,7 +36,7 @@ typedef struct {
 
 /* Parse length bytes of UTF-8, which need not end in NUL.  Nothing outside
  * text is ever read, nothing is printed.  Returns a new document (xmlFreeDoc)
- * with its root, or NULL with EFBIG (over max_bytes or XML_MAX_NODES), ENOMEM,
+ * with its root, or NULL with EFBIG (over max_bytes or one of those), ENOMEM,
  * or EINVAL: not well-formed, not UTF-8, with a DOCTYPE, with another root, or
  * nested too deeply (libxml2's own limit: 256 levels, 2048 from 2.13).  Any
  * thread. */
