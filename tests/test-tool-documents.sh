@@ -97,3 +97,27 @@ chmod +x editor
 EDITOR=$PWD/editor "$tool" edit d --tree=tree
 grep -q typed tree/d.xml
 [ -z "$(ls tmp)" ] || fail "left: $(find tmp)"
+
+# ── A later one tells that the disks were exchanged, and none is current ──
+rm -rf tree
+mkdir tree
+for disk in vda vdb; do
+  guest_disk $disk.qcow2 16M
+  for name in c d; do qemu-img bitmap --add $disk.qcow2 $name; done
+done
+cat >tree/c.xml <<'END'
+<domaincheckpoint><name>c</name><parent><name>gone</name></parent>
+<creationTime>1</creationTime><disks><disk name='vda' checkpoint='bitmap'/>
+<disk name='vdb' checkpoint='bitmap'/></disks></domaincheckpoint>
+END
+cat >tree/d.xml <<END
+<domaincheckpoint><name>d</name><parent><name>c</name></parent>
+<creationTime>2</creationTime><disks><disk name='vda' checkpoint='bitmap'/></disks>
+<domain type='qemu'><name>A</name><devices>
+<disk type='file'><source file='$PWD/vdb.qcow2'/><target dev='vda'/></disk>
+<disk type='file'><source file='$PWD/vda.qcow2'/><target dev='vdb'/></disk>
+</devices></domain></domaincheckpoint>
+END
+{ "$tool" check --json --file=vda:vda.qcow2 --file=vdb:vdb.qcow2 --tree=tree \
+  2>/dev/null || :; } | jq -e '[.views[].usable] | any | not' \
+  || fail "a view is served of a disk that was another's"

@@ -25,8 +25,8 @@ typedef struct {
 typedef struct {
   char *target;
   GPtrArray *files;             /* of File, top first */
-  const Checkpoint *moved;      /* on the way to the current checkpoint, the
-                                 * last at which the disk was another; or NULL;
+  GPtrArray *moved;             /* of Checkpoint: on the way to each leaf, the
+                                 * last at which the disk was another;
                                  * borrowed from the forest */
 } Chain;
 
@@ -54,6 +54,7 @@ chain_free (gpointer data)
 
   g_free (chain->target);
   g_ptr_array_unref (chain->files);
+  g_ptr_array_unref (chain->moved);
   g_free (chain);
 }
 
@@ -115,6 +116,7 @@ roster_add (Roster *roster, const char *target, const char *path)
   if (!chain) {
     chain = g_new0 (Chain, 1);
     chain->target = g_strdup (target);
+    chain->moved = g_ptr_array_new ();
     chain->files = g_ptr_array_new_with_free_func (file_free);
     g_ptr_array_add (roster->chains, chain);
   }
@@ -309,21 +311,43 @@ roster_check (const Roster *roster, const Checkpoint *checkpoint,
   /* The record goes on at each later checkpoint, so it must have been the same
    * disk there.
    */
-  return !chain->moved || !forest_is_ancestor (checkpoint, chain->moved)
-    || check_one (roster, checkpoint, chain->moved, chain, error);
+  for (guint i = 0; i < chain->moved->len; i++) {
+    const Checkpoint *later = g_ptr_array_index (chain->moved, i);
+    if (forest_is_ancestor (checkpoint, later)
+        && !check_one (roster, checkpoint, later, chain, error))
+      return false;
+  }
+  return true;
+}
+
+/* From a leaf up, the latest that tells of another disk.  seen: by position; below
+ * what was seen there is nothing more to find.
+ */
+static void
+find_moved (const Roster *roster, Chain *chain, const Checkpoint *at,
+            guint8 *seen)
+{
+  for (; at && !seen[at->position]; at = at->parent) {
+    seen[at->position] = 1;
+    if (!check_one (roster, NULL, at, chain, NULL)) {
+      g_ptr_array_add (chain->moved, (gpointer) at);
+      return;
+    }
+  }
 }
 
 void
 roster_learn (Roster *roster, const Forest *forest)
 {
-  const Checkpoint *current = forest_current (forest);
+  g_autoptr (GPtrArray) leaves = forest_leaves (forest);
 
   look_up_documents (roster, forest);
   for (guint i = 0; i < roster->chains->len; i++) {
     Chain *chain = g_ptr_array_index (roster->chains, i);
-    chain->moved = current;
-    while (chain->moved && check_one (roster, NULL, chain->moved, chain, NULL))
-      chain->moved = chain->moved->parent;
+    g_autofree guint8 *seen = g_new0 (guint8, forest_size (forest) + 1);
+    g_ptr_array_set_size (chain->moved, 0);
+    for (guint j = 0; j < leaves->len; j++)
+      find_moved (roster, chain, g_ptr_array_index (leaves, j), seen);
   }
 }
 
