@@ -175,6 +175,7 @@ script_tests = \
 	tests/test-tool-property.sh \
 	tests/test-tool-recipes.sh \
 	tests/test-tool-remedies.sh \
+	tests/test-tool-revert.sh \
 	tests/test-tool-shared-base.sh \
 	tests/test-tool-show.sh \
 	tests/test-tool-symptoms-disks.sh \

@@ -20,6 +20,9 @@
 #   has moved the children by then       and C never move them
 #   --children where one has no bitmap   is not done: libvirtd crashes after it
 #   (any more)                           (9.0, 11.3), B has deleted those below, C none
+#   a checkpoint without any bitmap,     is no parent of the next one for C, which
+#   where an older one has one           takes that for a reverted snapshot; so none
+#                                        is made then
 #   which is "current" once the tree     libvirtd remembers, and tells nobody; so it
 #   has branched                         is restarted before a new one is made
 
@@ -368,7 +371,27 @@ class Sequence:
 
     # ── The operations ──
 
+    def looks_reverted(self):
+        """Would --file and --tree take another parent than libvirt?"""
+        forest, layers = self.places[2].forest(), self.places[2].layers()
+        there = [name for name, told in forest.items() if any(
+            name in [bitmap[0] for bitmap in layer]
+            for target in told[2] for layer in layers[target])]
+        parents = {told[0] for told in forest.values()}
+        leaves = [name for name in forest if name not in parents]
+        if not there or (len(leaves) == 1 and leaves[0] in there):
+            return False
+        ancestors = {}
+        for name in there:
+            at, ancestors[name] = name, set()
+            while at in forest:
+                ancestors[name].add(at)
+                at = forest[at][0]
+        return any(set(there) <= ancestors[name] for name in there)
+
     def create(self):
+        if self.looks_reverted():
+            return
         name = self.chance.choice(NAMES)
         disks = self.chance.choice([[], [], [], ["vda"], ["vda"], ["vdb"],
                                     ["vdb"], TARGETS, ["vda", "vdz"]])

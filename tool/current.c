@@ -42,7 +42,7 @@ command_current (const Options *options, GError **error)
 
   if (!subject_open (&subject, options, NULL, &tool_reporter, error))
     return STATUS_FAILED;
-  const Checkpoint *current = forest_current (subject.forest);
+  const Checkpoint *current = subject.current;
   g_autofree char *why = current ? NULL : why_none (subject.forest);
   if (options->json) {
     g_autoptr (JsonBuilder) builder = json_builder_new ();

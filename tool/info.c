@@ -62,7 +62,7 @@ print_info (const Subject *subject, const Options *options,
   print_field ("Parent", parent ? parent->name : NULL);
   print_field ("Children", number);
   print_field ("Descendants", below);
-  print_field ("Current", checkpoint == forest_current (subject->forest)
+  print_field ("Current", checkpoint == subject->current
                ? "yes" : "no");
   print_field ("Metadata", subject->has_documents ? "yes" : "no");
   print_field ("Created", time);

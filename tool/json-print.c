@@ -108,8 +108,7 @@ json_add_checkpoint (JsonBuilder *builder, const Subject *subject,
     json_add_number (builder, "creationTime", checkpoint->creation_time);
   else
     json_add_text (builder, "creationTime", NULL);
-  json_add_bool (builder, "current",
-                 checkpoint == forest_current (subject->forest));
+  json_add_bool (builder, "current", checkpoint == subject->current);
   json_add_disks (builder, checkpoint);
   if (with_sizes)
     add_sizes (builder, subject, checkpoint);

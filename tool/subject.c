@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "source/current.h"
 #include "source/guest-tree.h"
 #include "tool/say.h"
 #include "tool/subject.h"
@@ -147,9 +148,9 @@ ask_libvirt (Subject *subject, const Options *options, const char *document,
   return true;
 }
 
-bool
-subject_open (Subject *subject, const Options *options, const char *document,
-              const Reporter *reporter, GError **error)
+static bool
+open_whatever (Subject *subject, const Options *options, const char *document,
+               const Reporter *reporter, GError **error)
 {
   const SourceRequest *request = &options->request;
   GError *failure = NULL;
@@ -172,6 +173,19 @@ subject_open (Subject *subject, const Options *options, const char *document,
   subject->forest = subject->loaded = tree;
   subject->no_sizes = g_strdup ("no disks were named, but documents "
                                 "only; add --file=IMG or --qmp=SOCKET");
+  return true;
+}
+
+bool
+subject_open (Subject *subject, const Options *options, const char *document,
+              const Reporter *reporter, GError **error)
+{
+  if (!open_whatever (subject, options, document, reporter, error))
+    return false;
+  subject->current
+    = subject->has_documents && subject->source && !options->request.libvirt
+    ? current_on_disks (subject->forest, subject->source->disks)
+    : forest_current (subject->forest);
   return true;
 }
 

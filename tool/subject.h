@@ -16,6 +16,7 @@ typedef struct {
   Catalogue *catalogue;         /* of source */
   char *no_sizes;               /* why there is none */
   bool has_documents;           /* not bitmaps alone */
+  const Checkpoint *current;    /* the next one's parent; NULL: it has none */
   char *document;               /* that was asked for, by libvirt's word; NULL:
                                  * no libvirt, or it knows no such checkpoint */
   bool has_sizes;               /* libvirt has put them in it */

@@ -70,9 +70,9 @@ const FindingWords finding_words[FINDING_KINDS] = {
   [FINDING_LOOP] = { "parent-loop", SEVERITY_WARNING,
     "the next checkpoint has no parent" },
   [FINDING_ROOTS] = { "several-roots", SEVERITY_NOTE,
-    "no checkpoint is current, so the next one has no parent" },
+    "not every checkpoint has led to what the disks are now" },
   [FINDING_BRANCH] = { "branched-tree", SEVERITY_NOTE,
-    "no checkpoint is current, so the next one has no parent" },
+    "not every checkpoint has led to what the disks are now" },
   [FINDING_DOCUMENT] = { "document-unreadable", SEVERITY_WARNING,
     "no backup can be made since a checkpoint that is in it" },
 

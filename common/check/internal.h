@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Between the files check-*.c, each of which asks one kind of question.
+ * Between the files of this room, each of which asks one kind of question.
  */
 #pragma once
 

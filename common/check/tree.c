@@ -9,6 +9,7 @@
 
 #include "base/nearest.h"
 #include "check/internal.h"
+#include "source/current.h"
 
 #define NAMES_SHOWN 8
 /* As libvirt writes it; a name has no slash. */
@@ -57,6 +58,13 @@ describe_way (const Check *check, const Checkpoint *leaf, GString *text)
                           "%s", leaf->name, shown);
 }
 
+static const Checkpoint *
+parent_of_next (const Check *check)
+{
+  return !check->source || check->guest ? forest_current (check->forest)
+    : current_on_disks (check->forest, check->source->disks);
+}
+
 /* The guest went on from an older point at a time, so that both have been. */
 static void
 look_at_branches (Check *check, const GPtrArray *leaves, bool is_branch)
@@ -73,6 +81,10 @@ look_at_branches (Check *check, const GPtrArray *leaves, bool is_branch)
   for (guint i = 0; check->result->views->len > 0
          && i < MIN (leaves->len, NAMES_SHOWN); i++)
     describe_way (check, g_ptr_array_index (leaves, i), text);
+  const Checkpoint *current = parent_of_next (check);
+  g_string_append_printf (text, current ? "; the next checkpoint has the parent "
+                          "%s" : "; the next checkpoint has no parent%s",
+                          current ? current->name : "");
   finding->why = g_string_free (text, FALSE);
   check_add (check, finding);
 }

@@ -369,6 +369,7 @@ apart_new (Bitmaps *bitmaps, GError *no_bitmaps, Documents *documents,
     self->flat = parts_flat_tree (bitmaps->disks);
   self->record.forest = documents ? documents->forest : self->flat;
   self->record.has_documents = documents != NULL;
+  self->record.has_own_current = documents && documents->has_own_current;
   self->record.disks = bitmaps ? bitmaps->disks : NULL;
   self->record.left_out = bitmaps ? bitmaps->left_out : NULL;
   return &self->record;

@@ -63,6 +63,7 @@ typedef struct {
 
 struct Documents {
   const DocumentOps *ops;
+  bool has_own_current;         /* see Record */
   Forest *forest;               /* as they were looked at, and with what was
                                  * redefined since */
 };

@@ -12,6 +12,7 @@
 #include "base/nearest.h"
 #include "record/plan.h"
 #include "record/record.h"
+#include "source/current.h"
 #include "source/source.h"
 
 #define NAMES_SHOWN 8
@@ -165,13 +166,13 @@ complete_disks (const Record *record, Checkpoint *checkpoint, GError **error)
 bool
 record_complete (const Record *record, Checkpoint *checkpoint, GError **error)
 {
-  const Checkpoint *current
-    = record->has_documents ? forest_current (record->forest) : NULL;
-
   if (!check_name (record, checkpoint, error))
     return false;
   if (!record->disks)
     return true;
+  const Checkpoint *current = !record->has_documents ? NULL
+    : record->has_own_current ? forest_current (record->forest)
+    : current_on_disks (record->forest, record->disks);
   checkpoint_set_parent_name (checkpoint, current ? current->name : NULL);
   return complete_disks (record, checkpoint, error);
 }

@@ -87,7 +87,9 @@ documents_at_libvirt (const SourceRequest *request, Forest *forest,
 {
   AtLibvirt *self = g_new0 (AtLibvirt, 1);
 
-  self->documents = (Documents) { .ops = &ops, .forest = forest };
+  self->documents = (Documents) {
+    .ops = &ops, .forest = forest, .has_own_current = true,
+  };
   self->keeper = libvirt_keeper (request, reporter, &self->look, error);
   if (self->keeper)
     return &self->documents;

@@ -76,6 +76,8 @@ struct Record {
   const GPtrArray *left_out;    /* of LeftOut (source.h): others of the guest
                                  * that cannot be looked at; or NULL */
   bool has_documents;           /* not bitmaps alone */
+  bool has_own_current;         /* who keeps them has an idea of which one is
+                                 * current */
 };
 
 /* Look at what the request names, and at the documents in tree (a path; NULL: none,
