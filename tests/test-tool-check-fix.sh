@@ -148,3 +148,30 @@ for disk in vda vdb; do qemu-img bitmap --remove $disk.qcow2 two; done
 "$tool" check --fix --yes "${of[@]}" 2>log || { cat log; fail "not mended"; }
 [ "$("$tool" list --name "${of[@]}" | paste -sd' ')" = 'one root' ] \
   || fail "others are left: $("$tool" list --name "${of[@]}")"
+
+# ── The only evidence against a record stays while that is there ──
+# vda was base.qcow2 when monday was made, and has lost monday there; what its overlays
+# have looks like a whole record to who does not know.  vdb's is inconsistent.
+rm -rf tree ./*.qcow2
+guest_disk base.qcow2 16M
+guest_disk vdb.qcow2 16M
+"$tool" create monday --file=vda:base.qcow2 --file=vdb:vdb.qcow2 --tree=tree
+sed -i "s|</domaincheckpoint>|<domain type='qemu'><name>web1</name>\
+<uuid>11111111-2222-3333-4444-555555555555</uuid><devices>\
+<disk type='file'><source file='$PWD/base.qcow2'/><target dev='vda'/></disk>\
+<disk type='file'><source file='$PWD/vdb.qcow2'/><target dev='vdb'/></disk>\
+</devices></domain></domaincheckpoint>|" tree/monday.xml
+qemu-io -f qcow2 -c 'write -q -P 5 1M 64k' base.qcow2
+qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 middle.qcow2
+qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 vda.qcow2
+for layer in middle vda; do qemu-img bitmap --add $layer.qcow2 monday; done
+qemu-img bitmap --remove base.qcow2 monday
+kill_writer vdb.qcow2
+lost="bitmap monday is not in $PWD/base.qcow2, which was the disk when"
+refuses "$lost" vda:vda.qcow2 vdb:vdb.qcow2 tree=tree checkpoint=monday disk=vda
+! bounded "$tool" check --fix --yes "${of[@]}" >found 2>said \
+  || fail "all is well: $(cat said found)"
+refuses "$lost" vda:vda.qcow2 vdb:vdb.qcow2 tree=tree checkpoint=monday disk=vda
+"$tool" check --json "${of[@]}" >found.json || :
+! jq -r '.findings[].command // empty' found.json | grep -- '--metadata.*monday' \
+  || fail "its document would be forgotten"

@@ -197,21 +197,36 @@ is_needed (const Check *check, const Disk *disk, const Checkpoint *checkpoint)
   return needed;
 }
 
-/* Has it a record of another disk, as far as is known? */
+/* Is nothing of that bitmap left on the disk, as far as is known? */
+static bool
+is_gone (const Check *check, const char *target, const char *bitmap)
+{
+  const GPtrArray *disks = check->source->disks;
+
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    if (strcmp (disk->target, target) != 0)
+      continue;
+    g_autofree char *removal = parts_removal (disk, bitmap);
+    return !*removal;
+  }
+  return false;
+}
+
+/* Has it a record of another disk?  One that cannot be used is of use, too: the
+ * document may have the only evidence against it, such as which layer was the disk
+ * then, and without it the bitmap would be taken for a whole record.
+ */
 static bool
 is_of_use (const Check *check, const char *target,
            const Checkpoint *checkpoint)
 {
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
-    bool looked_at = !check->source;
     if (!disk->bitmap || strcmp (disk->name, target) == 0)
       continue;
-    for (guint j = 0; check->source && j < check->source->disks->len; j++)
-      looked_at = looked_at
-        || strcmp (((Disk *) g_ptr_array_index (check->source->disks, j))
-                   ->target, disk->name) == 0;
-    if (!looked_at || check_is_usable (check, disk->name, checkpoint->name))
+    if (check->source ? !is_gone (check, disk->name, disk->bitmap)
+        : check_is_usable (check, disk->name, checkpoint->name))
       return true;
   }
   return false;
@@ -249,6 +264,7 @@ mend_record (const Check *check, const Disk *disk, const char *target,
     g_autofree char *command = mend_bitmap (check, disk, bitmap, is_safe);
     if (command && *command)
       return g_steal_pointer (&command);
+    *is_safe = false;
   }
   if (disk && is_needed (check, disk, checkpoint))
     return NULL;
