@@ -130,14 +130,10 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
 static bool
 has_whole (const Source *source, const char *target)
 {
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
-    g_autoptr (GPtrArray) parts = strcmp (disk->target, target) == 0
-      ? parts_disk (disk, NULL) : NULL;
-    if (parts)
-      return true;
-  }
-  return false;
+  const Disk *disk = disk_find (source->disks, target);
+  g_autoptr (GPtrArray) parts = disk ? parts_disk (disk, NULL) : NULL;
+
+  return parts != NULL;
 }
 
 static void

@@ -56,6 +56,26 @@ refused ()
   leaves_nothing
 }
 
+# cut_short PROGRAM COMMAND…: kill it at any instant of the $took microseconds that it
+# takes, in any way; $died counts those that did not end by themselves.
+died=0
+cut_short ()
+{
+  local signals=(KILL TERM INT HUP) program=$1 pid
+  shift
+  # As one types it: a command in the background ignores SIGINT.
+  env --default-signal=INT "$@" 2>log &
+  pid=$!
+  sleep "$(printf '0.%06d' $((RANDOM * took / 32768 % 1000000)))"
+  kill -"${signals[RANDOM % 4]}" $pid 2>/dev/null || :
+  status=0
+  wait $pid 2>/dev/null || status=$?
+  [ $status -eq 0 ] || died=$((died + 1))
+  [ $status -eq 0 ] || [ $status -gt 128 ] || fail "status $status: $(cat log)"
+  leaves_nothing
+  wait_until 10 no_reminder "$program"
+}
+
 # no_reminder PROGRAM: beside a daemon that writes, there is a process of its
 # starter's that tells it to end.
 no_reminder ()

@@ -217,18 +217,11 @@ static bool
 has_ended (const Check *check)
 {
   const GPtrArray *disks = check->source->disks;
-  bool ended = false;
 
-  for (guint i = 0; i < disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (disks, i);
-    for (guint j = 0; j < disk->layers->len; j++) {
-      const GPtrArray *bitmaps = disk_layer (disk, j)->bitmaps;
-      for (guint k = 0; k < bitmaps->len; k++)
-        ended = ended
-          || !((const Bitmap *) g_ptr_array_index (bitmaps, k))->recording;
-    }
-  }
-  return ended;
+  for (guint i = 0; i < disks->len; i++)
+    if (disk_has_ended (g_ptr_array_index (disks, i)))
+      return true;
+  return false;
 }
 
 void

@@ -162,25 +162,13 @@ mend_exchanged (const Check *check, const Roster *roster, const char *target,
                           one, two, one, two, define);
 }
 
-static bool
-has_ended (const Disk *disk)
-{
-  for (guint i = 0; i < disk->layers->len; i++) {
-    const GPtrArray *bitmaps = disk_layer (disk, i)->bitmaps;
-    for (guint j = 0; j < bitmaps->len; j++)
-      if (!((const Bitmap *) g_ptr_array_index (bitmaps, j))->recording)
-        return true;
-  }
-  return false;
-}
-
 /* Would a view look complete without this checkpoint, since a bitmap that ends is
  * taken to go on in the next one that is known?
  */
 static bool
 is_needed (const Check *check, const Disk *disk, const Checkpoint *checkpoint)
 {
-  if (!has_ended (disk))
+  if (!disk_has_ended (disk))
     return false;
   g_autofree char *branch
     = parts_branch_reason (check->forest, disk, checkpoint);
@@ -201,16 +189,9 @@ is_needed (const Check *check, const Disk *disk, const Checkpoint *checkpoint)
 static bool
 is_gone (const Check *check, const char *target, const char *bitmap)
 {
-  const GPtrArray *disks = check->source->disks;
+  const Disk *disk = disk_find (check->source->disks, target);
 
-  for (guint i = 0; i < disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (disks, i);
-    if (strcmp (disk->target, target) != 0)
-      continue;
-    g_autofree char *removal = parts_removal (disk, bitmap);
-    return !*removal;
-  }
-  return false;
+  return disk && disk_deepest_with (disk, bitmap) == disk->layers->len;
 }
 
 /* Has it a record of another disk?  One that cannot be used is of use, too: the

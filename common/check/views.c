@@ -10,17 +10,6 @@
 #include "parts/refuse.h"
 #include "check/internal.h"
 
-static const Disk *
-find_disk (const Source *source, const char *target)
-{
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (source->disks, i);
-    if (strcmp (disk->target, target) == 0)
-      return disk;
-  }
-  return NULL;
-}
-
 static void
 mend_refusal (const Check *check, Finding *finding, const Disk *disk,
               const Checkpoint *checkpoint, Reason reason)
@@ -119,7 +108,7 @@ look_for_disks (Check *check, const Checkpoint *checkpoint)
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     const CheckpointDisk *covered = g_ptr_array_index (checkpoint->disks, i);
     const char *target = covered->name;
-    if (!covered->bitmap || find_disk (check->source, target)
+    if (!covered->bitmap || disk_find (check->source->disks, target)
         || g_hash_table_contains (check->unseen, target)
         || source_left_out (check->source, target))
       continue;

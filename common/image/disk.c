@@ -138,6 +138,40 @@ disk_layer (const Disk *disk, guint index)
   return g_ptr_array_index (disk->layers, index);
 }
 
+const Disk *
+disk_find (const GPtrArray *disks, const char *target)
+{
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    if (strcmp (disk->target, target) == 0)
+      return disk;
+  }
+  return NULL;
+}
+
+guint
+disk_deepest_with (const Disk *disk, const char *bitmap)
+{
+  guint deepest = disk->layers->len;
+
+  for (guint i = 0; i < disk->layers->len; i++)
+    if (layer_bitmap (disk_layer (disk, i), bitmap))
+      deepest = i;
+  return deepest;
+}
+
+bool
+disk_has_ended (const Disk *disk)
+{
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const GPtrArray *bitmaps = disk_layer (disk, i)->bitmaps;
+    for (guint j = 0; j < bitmaps->len; j++)
+      if (!((const Bitmap *) g_ptr_array_index (bitmaps, j))->recording)
+        return true;
+  }
+  return false;
+}
+
 GPtrArray *
 disk_bitmap_names (const Disk *disk)
 {

@@ -107,5 +107,13 @@ bool layer_may_have_lost (const Layer *layer, const char *bitmap);
 const Layer *disk_void_layer (const Disk *disk);
 /* The layer at an index, 0 on top.  Borrowed. */
 const Layer *disk_layer (const Disk *disk, guint index);
+/* The one of disks (of Disk) that has that target, or NULL.  Borrowed. */
+const Disk *disk_find (const GPtrArray *disks, const char *target);
+/* The lowest layer with a bitmap of that name; how many layers there are, if none
+ * has one.
+ */
+guint disk_deepest_with (const Disk *disk, const char *bitmap);
+/* True if a bitmap in one of its layers does not record any more. */
+bool disk_has_ended (const Disk *disk);
 /* The names of the bitmaps in all layers, each once, borrowed. */
 GPtrArray *disk_bitmap_names (const Disk *disk);

@@ -58,13 +58,6 @@ note_status (GHashTable *alive, const char *id, const char *status)
     g_hash_table_insert (alive, g_strdup (id), GINT_TO_POINTER (works));
 }
 
-static const char *
-member (JsonObject *object, const char *name)
-{
-  return object
-    ? json_object_get_string_member_with_default (object, name, NULL) : NULL;
-}
-
 static void
 on_job_status (virConnectPtr connection G_GNUC_UNUSED,
                virDomainPtr domain G_GNUC_UNUSED,
@@ -77,7 +70,8 @@ on_job_status (virConnectPtr connection G_GNUC_UNUSED,
   g_autoptr (JsonParser) parser = json_parser_new ();
   JsonObject *object = details
     ? json_text_parse (parser, details, strlen (details)) : NULL;
-  const char *id = member (object, "id"), *status = member (object, "status");
+  const char *id = json_text_string (object, "id", NULL);
+  const char *status = json_text_string (object, "status", NULL);
 
   if (!kept->job.alive)
     return;

@@ -91,18 +91,6 @@ parts_disk (const Disk *disk, GError **error)
   return check_useful (disk, error) ? sole_part (PART_DISK) : NULL;
 }
 
-/* The deepest layer that has the bitmap; the number of layers if none has. */
-static guint
-deepest_with (const Disk *disk, const char *name)
-{
-  guint deepest = disk->layers->len;
-
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (layer_bitmap (disk_layer (disk, i), name))
-      deepest = i;
-  return deepest;
-}
-
 /* Are the layers below those that have the bitmap known to be older? */
 static bool
 check_older (const Disk *disk, const Checkpoint *checkpoint,
@@ -110,7 +98,8 @@ check_older (const Disk *disk, const Checkpoint *checkpoint,
 {
   const int place = roster_place (disk->roster, checkpoint, disk->target);
 
-  for (guint i = deepest_with (disk, name) + 1; i < disk->layers->len; i++) {
+  for (guint i = disk_deepest_with (disk, name) + 1; i < disk->layers->len;
+       i++) {
     const Layer *layer = disk_layer (disk, i);
     if (layer_may_have_lost (layer, name))
       return parts_void (disk, layer, name, error);
@@ -140,7 +129,7 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
               const Checkpoint *checkpoint, const char *name, guint end,
               guint8 *ends, GError **error)
 {
-  const guint deepest = deepest_with (disk, name);
+  const guint deepest = disk_deepest_with (disk, name);
 
   if (deepest == disk->layers->len)
     return parts_missing (forest, disk, checkpoint, name, error);
@@ -345,7 +334,7 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
   /* Below, all is older than the later ones, too; what is void above counts
    * whole already.
    */
-  const guint end = deepest_with (disk, bitmap) + 1;
+  const guint end = disk_deepest_with (disk, bitmap) + 1;
   if (!add_also (parts, forest, disk, since, end, ends, error)
       || !go_on (parts, forest, disk, since, end, ends, error))
     return NULL;

@@ -120,16 +120,6 @@ apart_create (Record *record, const Checkpoint *checkpoint, CreateFlags flags,
   return false;
 }
 
-static bool
-has_disk (const GPtrArray *disks, const char *target)
-{
-  for (guint i = 0; i < disks->len; i++)
-    if (g_str_equal (((const Disk *) g_ptr_array_index (disks, i))->target,
-                     target))
-      return true;
-  return false;
-}
-
 /* A disk that the checkpoint does not cover, and has its bitmap all the same: that
  * may be the one which is missing, by another name; NULL: none.
  */
@@ -156,7 +146,7 @@ check_named (const Apart *self, const GPtrArray *doomed, GError **error)
     const Checkpoint *gone = g_ptr_array_index (doomed, i);
     for (guint j = 0; j < gone->disks->len; j++) {
       const CheckpointDisk *disk = g_ptr_array_index (gone->disks, j);
-      if (!disk->bitmap || has_disk (self->bitmaps->disks, disk->name))
+      if (!disk->bitmap || disk_find (self->bitmaps->disks, disk->name))
         continue;
       const Disk *renamed = find_renamed (self, gone, disk->bitmap);
       if (!self->bitmaps->named_by_hand && !renamed)
@@ -301,7 +291,7 @@ warn_unseen (const Apart *self, const Checkpoint *checkpoint)
 {
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
-    if (disk->bitmap && !has_disk (self->bitmaps->disks, disk->name))
+    if (disk->bitmap && !disk_find (self->bitmaps->disks, disk->name))
       reporter_warn (self->record.reporter, "checkpoint %s covers disk %s, too, "
                      "which is not named, and so was not looked at",
                      checkpoint->name, disk->name);

@@ -31,21 +31,19 @@ check_name (const Record *record, const Checkpoint *checkpoint,
   return true;
 }
 
+/* As virDomainDiskByName: by its target, or by a path that is one disk's only. */
 static const Disk *
 find_disk (const GPtrArray *disks, const char *name)
 {
-  const Disk *found = NULL;
+  const Disk *found = disk_find (disks, name);
 
-  for (guint i = 0; i < disks->len; i++) {
+  for (guint i = 0; *name == '/' && i < disks->len; i++) {
     const Disk *disk = g_ptr_array_index (disks, i);
-    if (strcmp (disk->target, name) == 0)
-      return disk;
-    /* As virDomainDiskByName. */
-    if (*name == '/' && strcmp (disk_layer (disk, 0)->path, name) == 0) {
-      if (found)
-        return NULL;
-      found = disk;
-    }
+    if (strcmp (disk_layer (disk, 0)->path, name) != 0)
+      continue;
+    if (found)
+      return NULL;
+    found = disk;
   }
   return found;
 }

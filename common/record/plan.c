@@ -41,18 +41,6 @@ typedef struct {
   const char *bitmap;           /* NULL: nobody needs it */
 } Heir;
 
-/* The number of layers if none has it. */
-static guint
-deepest_with (const Disk *disk, const char *name)
-{
-  guint deepest = disk->layers->len;
-
-  for (guint i = 0; i < disk->layers->len; i++)
-    if (layer_bitmap (disk_layer (disk, i), name))
-      deepest = i;
-  return deepest;
-}
-
 /* Does the record of that name end somewhere, so that others go on?  One that is
  * lost is read by nobody.
  */
@@ -187,7 +175,7 @@ bequeath (const Deletion *deletion, const Heir *heir, const char *name,
           GError **error)
 {
   const Disk *disk = deletion->disk;
-  const guint deepest = deepest_with (disk, heir->bitmap);
+  const guint deepest = disk_deepest_with (disk, heir->bitmap);
 
   for (guint i = 0; i < disk->layers->len; i++) {
     const Layer *layer = disk_layer (disk, i);
@@ -226,7 +214,7 @@ check_own (const Forest *forest, const Deletion *deletion, GError **error)
     const Checkpoint *gone = doomed;
     const char *name = checkpoint_bitmap (gone, target);
     const Checkpoint *other = name ? g_hash_table_lookup (staying, name) : NULL;
-    if (other && deepest_with (deletion->disk, name)
+    if (other && disk_deepest_with (deletion->disk, name)
         < deletion->disk->layers->len)
       return error_set (error, EIO, "disk %s: by their documents, bitmap %s "
                         "is that of checkpoint %s and of checkpoint %s, which "
@@ -287,7 +275,7 @@ delete_from (const Deletion *deletion, const GPtrArray *doomed,
     const char *name = checkpoint_bitmap (gone, disk->target);
     if (!name)
       continue;
-    if (deepest_with (disk, name) == disk->layers->len) {
+    if (disk_deepest_with (disk, name) == disk->layers->len) {
       if (!no_bitmap (disk, gone, name, error))
         return false;
       continue;

@@ -206,20 +206,20 @@ const Disk *
 catalogue_disk (const Catalogue *self, const char *target, GError **error)
 {
   const GPtrArray *disks = self->source->disks;
-  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  const Disk *found = disk_find (disks, target);
 
-  for (guint i = 0; i < disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (disks, i);
-    if (strcmp (disk->target, target) == 0)
-      return disk;
-    g_ptr_array_add (names, disk->target);
-  }
+  if (found)
+    return found;
   const LeftOut *left_out = source_left_out (self->source, target);
   if (left_out) {
     error_set (error, ENOENT, "%s", left_out->why->message);
     error_advise_as (error, left_out->why);
     return NULL;
   }
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  for (guint i = 0; i < disks->len; i++)
+    g_ptr_array_add (names,
+                     ((const Disk *) g_ptr_array_index (disks, i))->target);
   g_autofree char *nearest = nearest_names (target, names, NAMES_SHOWN);
   return error_null (error, ENOENT, "there is no disk %s; disks are: %s",
                      target, nearest);

@@ -3,30 +3,14 @@
  */
 #include <config.h>
 
-#include <string.h>
-
+#include "parts/refuse.h"
 #include "source/current.h"
-
-static const Disk *
-find_disk (const GPtrArray *disks, const char *target)
-{
-  for (guint i = 0; i < disks->len; i++) {
-    const Disk *disk = g_ptr_array_index (disks, i);
-    if (strcmp (disk->target, target) == 0)
-      return disk;
-  }
-  return NULL;
-}
 
 static bool
 may_have (const Disk *disk, const char *bitmap)
 {
-  for (guint i = 0; i < disk->layers->len; i++) {
-    const Layer *layer = disk_layer (disk, i);
-    if (layer_bitmap (layer, bitmap) || layer_may_have_lost (layer, bitmap))
-      return true;
-  }
-  return false;
+  return disk_deepest_with (disk, bitmap) < disk->layers->len
+    || parts_may_be_lost (disk, bitmap);
 }
 
 /* False only if all of its disks are here, and none has its bitmap. */
@@ -44,7 +28,7 @@ may_be_on (const Checkpoint *checkpoint, const GPtrArray *disks)
   }
   for (guint i = 0; i < checkpoint->disks->len; i++) {
     const CheckpointDisk *disk = g_ptr_array_index (checkpoint->disks, i);
-    if (disk->bitmap && !find_disk (disks, disk->name))
+    if (disk->bitmap && !disk_find (disks, disk->name))
       return true;
   }
   return !covers;

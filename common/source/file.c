@@ -52,13 +52,11 @@ add_disk (FileSource *self, const SourceRequest *request, const char *target,
   const char *path = file->path;
   const ChainRequest chain = file_request_chain (request, file, target);
 
-  for (guint i = 0; i < source->disks->len; i++) {
-    const Disk *other = g_ptr_array_index (source->disks, i);
-    if (strcmp (other->target, target) == 0)
-      return error_set (error, EINVAL, "disk %s is given twice: %s and %s",
-                        target, disk_layer (other, 0)->path, path)
-        || error_advise (error, REMEDY_NAME_TARGET, path, NULL);
-  }
+  const Disk *other = disk_find (source->disks, target);
+  if (other)
+    return error_set (error, EINVAL, "disk %s is given twice: %s and %s",
+                      target, disk_layer (other, 0)->path, path)
+      || error_advise (error, REMEDY_NAME_TARGET, path, NULL);
   GPtrArray *layers = image_chain_inspect (&chain, error);
   if (!layers)
     return false;
