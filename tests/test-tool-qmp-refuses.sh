@@ -12,8 +12,8 @@ qemu_start q -drive file=vda.qcow2,format=qcow2,if=none,id=vda \
   -device virtio-blk-pci,drive=vda
 
 # ── What is no monitor ──
-tool_says 2 'nothing.sock cannot be reached: No such file' list --qmp=nothing.sock
-tool_says 2 'vda.qcow2 is no socket' list --qmp=vda.qcow2
+tool_says 2 'nothing.sock cannot be reached: No such file or directory; check the path, and that its QEMU runs$' list --qmp=nothing.sock
+tool_says 2 'vda.qcow2 is no socket; name the one that QEMU was started with$' list --qmp=vda.qcow2
 "$python" -c 'import socket; socket.socket(socket.AF_UNIX).bind("dead.sock")'
 tool_says 2 'nobody listens at the monitor dead.sock' list --qmp=dead.sock
 # Servers that say what is in a file, whoever asks, and wait.

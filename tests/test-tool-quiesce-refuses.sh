@@ -30,7 +30,14 @@ nothing_made ()
 }
 heard () { paste -sd' ' a.log | sed 's/guest-\(fsfreeze-\)*//g'; }
 
-tool_says 2 "the guest agent's socket a.sock cannot be reached" "${create[@]}"
+tool_says 2 "the guest agent's socket a.sock cannot be reached: .*; check the path" \
+  "${create[@]}"
+# An agent that would not be asked is not taken in silence.
+for words in --qmp=q.sock '--file=vda.qcow2 --quiesce' --tree=tree; do
+  # shellcheck disable=SC2086
+  tool_says 2 '--agent goes with --qmp and --quiesce; add' \
+    create monday --agent=a.sock $words
+done
 nothing_made
 agent silent
 tool_says 2 "the guest's agent at a.sock does not answer; does qemu-guest-agent run" \

@@ -149,12 +149,24 @@ print_made (const Options *options, const Record *record,
     printf ("Domain checkpoint %s created\n", checkpoint->name);
 }
 
+/* libvirt has its own way to a guest's agent. */
+static bool
+check_agent (const Options *options, GError **error)
+{
+  return !options->request.agent
+    || (options->request.qmp && options->quiesce)
+    || error_set (error, EINVAL, "--agent goes with --qmp and --quiesce; add "
+                  "what is missing, or leave it out");
+}
+
 Status
 command_create (const Options *options, GError **error)
 {
   const CreateFlags flags = {
     .quiesce = options->quiesce, .no_document = options->no_metadata,
   };
+  if (!check_agent (options, error))
+    return STATUS_FAILED;
   g_autoptr (Checkpoint) checkpoint
     = (options->xml ? from_document : from_options) (options, error);
   g_autoptr (Record) record

@@ -28,7 +28,8 @@ refuse (const char *what, const char *path, int failure, GError **error)
     break;
   }
   case ENOTSOCK:
-    error_set (error, failure, "%s %s is no socket", what, path);
+    error_set (error, failure, "%s %s is no socket; name the one that "
+               "QEMU was started with", what, path);
     break;
   case ECONNREFUSED:
     error_set (error, failure, "nobody listens at %s %s: its QEMU has ended, or "
@@ -39,8 +40,8 @@ refuse (const char *what, const char *path, int failure, GError **error)
                "wait for it already", what, path);
     break;
   default:
-    error_set (error, failure, "%s %s cannot be reached: %s", what, path,
-               g_strerror (failure));
+    error_set (error, failure, "%s %s cannot be reached: %s; check the path, "
+               "and that its QEMU runs", what, path, g_strerror (failure));
   }
   return -1;
 }

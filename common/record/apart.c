@@ -51,7 +51,8 @@ apply_frozen (Bitmaps *bitmaps, const GPtrArray *changes,
 {
   if (!bitmaps->ops->freeze)
     return error_set (error, ENOTSUP, "there are no file systems to freeze, as "
-                      "no guest runs");
+                      "no guest runs; a checkpoint made now is as good "
+                      "without that");
   if (!bitmaps->ops->freeze (bitmaps, error))
     return false;
   const bool done = bitmaps->ops->apply (bitmaps, changes, error);
