@@ -172,8 +172,23 @@ daemon_of ()
 
 stop_nbdkit ()
 {
+  [ -n "$nbdkit_pid" ] || return 0
   kill "$nbdkit_pid"
   wait "$nbdkit_pid" || :
+}
+
+# says_once_lost [PATTERN]: nbdkit goes on after the loss of its server, ends in
+# an orderly way, and then its log has said once that the server is lost.
+# (A client may be answered before the thread that noticed has written.)
+says_once_lost ()
+{
+  kill -0 "$nbdkit_pid" || fail "nbdkit ended"
+  kill "$nbdkit_pid"
+  wait "$nbdkit_pid" || fail "nbdkit ended badly"
+  nbdkit_pid=
+  [ "$(grep -c "${1:-lost the server}" nbdkit.log)" -eq 1 ] \
+    || fail "the log does not say once that the server is lost: \
+$(cat nbdkit.log)"
 }
 
 # bounded COMMAND…: with the status 124 or 137 if it does not end by itself;

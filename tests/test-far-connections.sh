@@ -91,9 +91,7 @@ quiet "told to end"
 start_nbdkit server.sock "$uri" checkpoint=monday
 kill -KILL "$qemu"
 ! bounded nbdinfo --map "$ours" >/dev/null 2>&1 || fail "it was served on"
-stop_nbdkit
-[ "$(grep -c 'lost the server' nbdkit.log)" -eq 1 ] \
-  || fail "not said once: $(cat nbdkit.log)"
+says_once_lost
 stop_far
 
 # One client only.

@@ -36,11 +36,6 @@ for when in serving before; do
   esac
   [ $victim = 0 ] || wait "$victim" 2>/dev/null || :
   rm -f qemu.sock
-  cat nbdkit.log
-  [ "$(grep -c 'lost the server\|qemu.sock.*connect\|Connection refused' nbdkit.log)" -eq 1 ] \
-    || fail "the log does not say once that the server is lost"
-  kill -0 "$nbdkit_pid" || fail "nbdkit ended"
-  kill "$nbdkit_pid"
-  wait "$nbdkit_pid" || fail "nbdkit ended badly"
+  says_once_lost 'lost the server\|qemu.sock.*connect\|Connection refused'
 done
 [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"

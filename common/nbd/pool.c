@@ -95,12 +95,13 @@ pool_new (const NbdEndpoint *endpoint)
 static bool
 is_same_life (NbdPool *pool, GError **error)
 {
-  if (nbd_life_is_over (pool->life))
+  const bool was_over = nbd_life_is_over (pool->life);
+
+  if (!was_over && nbd_life_check (pool->life))
+    return true;
+  if (was_over || !nbd_life_end (pool->life))
     return error_set (error, EIO, "%s: lost the server, as logged before",
                       pool->what);
-  if (nbd_life_check (pool->life))
-    return true;
-  nbd_life_end (pool->life);
   return error_set (error, EIO, "%s: lost the server: it has ended, and what "
                     "answers now may be another; every read fails from here "
                     "on, and this backup must be started again", pool->what);
