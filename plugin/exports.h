@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "plugin/open-part.h"
+#include "view/open-part.h"
 #include "plugin/settings.h"
 #include "source/catalogue.h"
 

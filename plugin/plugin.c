@@ -185,7 +185,9 @@ checkpoint_get_ready (void)
   source = ops->inspect (&settings->request, tree, &nbdkit_reporter, &error);
   catalogue = source ? catalogue_new (source, &settings->request) : NULL;
   if (source && catalogue_check (catalogue, &error)) {
-    cache = open_parts_new (source, settings->view, settings->coalesce);
+    cache = open_parts_new (source,
+                            settings->view->dirty_zero != settings->view->dirty,
+                            settings->coalesce);
     if (connect_early (&error)) {
       starter_note (disown);
       return 0;

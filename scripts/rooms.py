@@ -17,10 +17,11 @@ import sys
 # From top to bottom, as they are drawn: what each is for, and whom it knows.  A
 # name with a slash is that file only.
 ROOMS = {
-    "plugin": ("nbdkit's plugin", "source parts nbd tree map base nbdkit"),
+    "plugin": ("nbdkit's plugin", "view source parts tree map base nbdkit"),
     "filters": ("nbdkit's filter", "map parts/part-name nbdkit"),
-    "tool": ("the command line", "record check source tree base"),
+    "tool": ("the command line", "view record check source tree base"),
     "nbdkit": ("its log", "base/printable"),
+    "view": ("opened views: maps and bytes", "source nbd map base"),
     "source": ("where bytes and bitmaps come from",
                "keeper libvirt qemu parts nbd image tree map base"),
     "check": ("what is wrong with checkpoints",
@@ -37,7 +38,7 @@ ROOMS = {
     "map": ("what is dirty", ""),
     "base": ("errors, text, programs", ""),
 }
-ROWS = [["tool", "plugin", "nbdkit", "filters"], ["record", "check"], ["source"],
+ROWS = [["tool", "plugin", "nbdkit", "filters"], ["record", "check", "view"], ["source"],
         ["libvirt", "qemu", "parts"],
         ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

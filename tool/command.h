@@ -37,11 +37,15 @@ Status command_create (const Options *options, GError **error);
 Status command_current (const Options *options, GError **error);
 Status command_delete (const Options *options, GError **error);
 Status command_edit (const Options *options, GError **error);
+Status command_estimate (const Options *options, GError **error);
+Status command_files (const Options *options, GError **error);
 Status command_info (const Options *options, GError **error);
 Status command_list (const Options *options, GError **error);
+Status command_map (const Options *options, GError **error);
 Status command_parent (const Options *options, GError **error);
 Status command_redefine (const Options *options, GError **error);
 Status command_show (const Options *options, GError **error);
+Status command_verify (const Options *options, GError **error);
 
 /* What could follow these words of a command line, of which the last is being
  * typed: one a line.

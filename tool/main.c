@@ -43,6 +43,16 @@ const Command all_commands[] = {
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_DELETE, command_delete },
   { "check", NULL, "Compare documents, bitmaps and libvirt",
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_CHECK, command_check },
+  { "map", "[NAME]", "Show where disks have changed",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_READING | OPTIONS_MAP, command_map },
+  { "estimate", "[NAME]", "Tell how much a backup would copy",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_ESTIMATE, command_estimate },
+  { "files", "[NAME]", "Tell which files have changed",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_READING | OPTIONS_FILES,
+    command_files },
+  { "verify", "BACKUP", "Prove that a backup is what the disk is",
+    OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_READING | OPTIONS_VERIFY,
+    command_verify },
   { .name = NULL }
 };
 

@@ -170,6 +170,10 @@ const Option all_options[] = {
   FLAG ("yes", OPTIONS_CHECK, yes,
         "With --fix, do not ask"),
 
+  { "disk", "TARGET", OPTIONS_READING,
+    MEMBER (request.disk), set_text, false, false,
+    "Of which disk, if there are several" },
+
   FLAG ("size", OPTIONS_LIST | OPTIONS_SHOW, size,
         "How many bytes are dirty since the checkpoint"),
   FLAG ("json", OPTIONS_ALL, json,

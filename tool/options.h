@@ -19,6 +19,11 @@ typedef enum {
   OPTIONS_EDIT   = 1 << 6,
   OPTIONS_DELETE = 1 << 7,
   OPTIONS_CHECK  = 1 << 8,
+  OPTIONS_READING = 1 << 9,     /* which disk is read, or view */
+  OPTIONS_MAP    = 1 << 10,
+  OPTIONS_ESTIMATE = 1 << 11,
+  OPTIONS_FILES  = 1 << 12,
+  OPTIONS_VERIFY = 1 << 13,
 } OptionGroup;
 
 typedef struct {

@@ -8,7 +8,6 @@
 
 #include "nbd/map-reader.h"
 #include "nbd/read-ahead.h"
-#include "plugin/view.h"
 #include "source/source.h"
 
 typedef struct OpenParts OpenParts;
@@ -25,8 +24,10 @@ typedef struct {
  */
 void open_parts_raise_limit (void);
 
-/* The view says what maps must tell; source must outlive the cache. */
-OpenParts *open_parts_new (Source *source, const View *view,
+/* want_zeroes: maps tell dirty zeroes from dirty data.  coalesce: bytes, see
+ * dirty_map_new.  source must outlive the cache.
+ */
+OpenParts *open_parts_new (Source *source, bool want_zeroes,
                            guint64 coalesce);
 void open_parts_free (OpenParts *cache);
 

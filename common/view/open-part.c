@@ -9,7 +9,7 @@
 
 #include <sys/resource.h>
 
-#include "plugin/open-part.h"
+#include "view/open-part.h"
 
 #define IDLE_LIMIT 8
 #define IDLE_MEMORY_LIMIT (64 * 1024 * 1024)
@@ -25,7 +25,7 @@ typedef struct {
 
 struct OpenParts {
   Source *source;
-  const View *view;
+  bool want_zeroes;
   guint64 coalesce;
   GMutex lock;                  /* guards: */
   GQueue entries;               /* of Entry, the latest used last */
@@ -53,12 +53,12 @@ open_parts_raise_limit (void)
 }
 
 OpenParts *
-open_parts_new (Source *source, const View *view, guint64 coalesce)
+open_parts_new (Source *source, bool want_zeroes, guint64 coalesce)
 {
   OpenParts *cache = g_new0 (OpenParts, 1);
 
   cache->source = source;
-  cache->view = view;
+  cache->want_zeroes = want_zeroes;
   cache->coalesce = coalesce;
   g_mutex_init (&cache->lock);
   g_queue_init (&cache->entries);
@@ -103,8 +103,7 @@ use_entry (OpenParts *cache, const Disk *disk, const Part *part)
 static bool
 tells_zeroes (const OpenParts *cache, const Part *part)
 {
-  return part->kind == PART_DISK
-    || cache->view->dirty_zero != cache->view->dirty;
+  return part->kind == PART_DISK || cache->want_zeroes;
 }
 
 /* Does its pool tell of zeroes?  Who may not connect again negotiates for both. */

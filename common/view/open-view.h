@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * A view that is open, as who is no server reads it: what is dirty in any of its
+ * parts, and the disk's bytes.
+ */
+#pragma once
+
+#include "source/catalogue.h"
+#include "view/open-part.h"
+
+typedef struct OpenView OpenView;
+
+/* Connect to all parts of the view.  cache and view must outlive it.  NULL as
+ * open_part_acquire.
+ */
+OpenView *open_view_new (OpenParts *cache, const DiskView *view,
+                         GError **error);
+/* NULL is fine. */
+void open_view_free (OpenView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (OpenView, open_view_free)
+
+/* The disk's size in bytes. */
+guint64 open_view_size (const OpenView *view);
+
+/* The next bytes are in this state.  False: that is enough. */
+typedef bool (*OpenViewVisit) (void *opaque, guint64 offset, guint64 length,
+                               DirtyState state);
+
+/* Have the map from offset to end visited in ascending order, without a gap;
+ * neighbours differ in their state.  end is at most the disk's size.  False with
+ * an error: not all is known, and what was visited is not all; false without
+ * one: visit returned false.  Any thread.
+ */
+bool open_view_visit (OpenView *view, guint64 offset, guint64 end,
+                      OpenViewVisit visit, void *opaque, GError **error);
+
+/* Read the disk's true bytes, clean ones, too.  offset + count is at most the
+ * disk's size.  What was read is of the one instant that the map is of.  Any
+ * thread; several at once are under way together.
+ */
+bool open_view_read (OpenView *view, void *buffer, guint32 count,
+                     guint64 offset, GError **error);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/on-quit.h"
+#include "tool/reading.h"
+#include "tool/say.h"
+#include "tool/subject.h"
+#include "tree/load.h"
+
+/* NULL without an error: no documents are named. */
+static Forest *
+load_documents (const Options *options, GError **error)
+{
+  g_autoptr (GPtrArray) skipped = g_ptr_array_new_with_free_func (g_free);
+  Forest *tree = options->tree
+    ? tree_load (options->tree, options->request.domain, skipped, error) : NULL;
+
+  if (tree) {
+    reporter_warn_all (&tool_reporter, skipped);
+    reporter_warn_all (&tool_reporter, forest_problems (tree));
+  }
+  return tree;
+}
+
+bool
+reading_open (Reading *reading, const Options *options, const char *checkpoint,
+              GError **error)
+{
+  SourceRequest request = options->request; /* what it points to is borrowed */
+  const SourceOps *ops;
+  GError *failure = NULL;
+
+  request.checkpoint = (char *) checkpoint;
+  if (!subject_check_words (options, error)
+      || !(ops = source_choose (&request, error)))
+    return false;
+  Forest *tree = load_documents (options, &failure);
+  if (failure) {
+    g_propagate_error (error, failure);
+    return false;
+  }
+  open_parts_raise_limit ();
+  reading->source = ops->inspect (&request, tree, &tool_reporter, error);
+  if (!reading->source)
+    return false;
+  if (reading->source->look_only) {
+    g_propagate_error (error, g_error_copy (reading->source->look_only));
+    return false;
+  }
+  reading->catalogue = catalogue_new (reading->source, &request);
+  on_quit_listen ();
+  if (!catalogue_start (reading->catalogue, error))
+    return false;
+  reading->parts = open_parts_new (reading->source, true, 0);
+  return true;
+}
+
+/* The job ends before its connections are closed. */
+void
+reading_clear (Reading *reading)
+{
+  Source *source = reading->source;
+
+  if (source && source->ops->stop)
+    source->ops->stop (source);
+  g_clear_pointer (&reading->parts, open_parts_free);
+  g_clear_pointer (&reading->catalogue, catalogue_free);
+  if (source)
+    source->ops->free (source);
+  reading->source = NULL;
+}
+
+OpenView *
+reading_view (const Reading *reading, const char *target,
+              const char *checkpoint, GError **error)
+{
+  const DiskView *view
+    = catalogue_lookup (reading->catalogue, target, checkpoint, error);
+
+  return view ? open_view_new (reading->parts, view, error) : NULL;
+}

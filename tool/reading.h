@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Disks that a command reads: maps and bytes, as nbdkit's clients would get
+ * them.  Of a running guest, that takes a backup job, which ends with the
+ * command, however that ends.
+ */
+#pragma once
+
+#include "tool/command.h"
+#include "view/open-view.h"
+
+typedef struct {
+  Source *source;
+  Catalogue *catalogue;
+  OpenParts *parts;
+} Reading;
+
+/* Open the source that the options name.  Its default checkpoint is checkpoint
+ * (NULL: none is said), which a running guest's job is since.  Once in a process,
+ * while it has no threads.
+ */
+bool reading_open (Reading *reading, const Options *options,
+                   const char *checkpoint, GError **error);
+/* All views must be closed. */
+void reading_clear (Reading *reading);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reading, reading_clear)
+
+/* The view of that disk (NULL: the only one) since that checkpoint (NULL: as
+ * catalogue_lookup; "": the disk itself).
+ */
+OpenView *reading_view (const Reading *reading, const char *target,
+                        const char *checkpoint, GError **error);
