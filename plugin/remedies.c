@@ -12,8 +12,9 @@
 
 const char *const nbdkit_remedies[REMEDY_COUNT] = {
   [REMEDY_NAME_SOURCE]
-    = "add file=PATH for a stopped guest's disk, uri=NBD-URI for a running "
-      "QEMU, or libvirt=URI for a guest of libvirt's",
+    = "add file=PATH for a stopped guest's disk, libvirt=URI for a guest of "
+      "libvirt's, qmp=SOCKET for another QEMU that runs, or uri=NBD-URI for an "
+      "export of one",
   [REMEDY_ONE_SOURCE]
     = "one of them is the source, remove the other (a word without = is "
       "file=; a guest is named with domain=)",
@@ -80,9 +81,9 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
       "raw disk, format=raw on-missing=full serves it whole (format=TARGET:raw "
       "if there are several disks; vmdk and others likewise)",
   [REMEDY_GUEST_RUNS]
-    = "use libvirt= or uri= for a running guest, or stop it",
+    = "use libvirt=, qmp= or uri= for a running guest, or stop it",
   [REMEDY_GUEST_OR_BITMAP]
-    = "if a guest runs, use libvirt=; if not, make a full backup, and then, to "
+    = "if a guest runs, use libvirt= or qmp=; if not, make a full backup, and then, to "
       "remove the bitmap, {0}",
 
   [REMEDY_BEGIN_BACKUP]

@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "plugin/file-setting.h"
-#include "plugin/settings.h"
+#include "plugin/settings-internal.h"
 #include "tree/checkpoint.h"
 
 const char settings_help[] =
@@ -21,6 +21,8 @@ const char settings_help[] =
   "uri=NBD-URI           A running QEMU's NBD export (instead of file=; repeat\n"
   "                      it for layers exported one by one, top first).\n"
   "libvirt=URI           A guest of libvirt's, running or stopped (instead).\n"
+  "qmp=SOCKET            A QEMU that runs without libvirt, by its monitor\n"
+  "                      (instead).\n"
   "checkpoint=NAME       Serve what changed since this checkpoint.\n"
   "format=[TARGET:]FORMAT\n"
   "                      What an image is, if not qcow2 (with on-missing=full).\n"
@@ -45,19 +47,13 @@ const char settings_help[] =
   "on-missing=refuse|full\n"
   "                      Disks of which nothing was recorded, such as raw\n"
   "                      ones (not with uri=; default refuse).\n"
-  "With libvirt= and a running guest:\n"
+  "With libvirt= and a running guest, and with qmp=:\n"
   "create=NAME           Make the next checkpoint with the backup.\n"
   "socket-dir=DIR        For QEMU's socket (default /run, or that of the user).\n"
   "scratch-dir=DIR       For scratch files (default: beside the disks).\n"
   "take-over=yes|no      End a job that a killed nbdkit left (default no).\n"
   "nbd-tls=yes|no|DIR    With a remote libvirt: encrypt the data; DIR holds\n"
   "                      the certificates.";
-
-/* member: where in Settings the value is kept, of the type that its setter
- * knows; key: for messages.
- */
-typedef bool (*Setter) (void *member, const char *key, const char *value,
-                        GError **error);
 
 static bool
 add_text (void *member, const char *key, const char *value, GError **error)
@@ -228,25 +224,13 @@ set_tls (void *text, const char *key, const char *value, GError **error)
 
 #define MEMBER(path) G_STRUCT_OFFSET (Settings, path)
 
-enum {
-  ONCE = 0,
-  REPEATS = 1 << 0,
-  WITH_LIBVIRT = 1 << 1,        /* means nothing without libvirt= */
-  IN_XML = 1 << 2,              /* libvirt= puts it into XML */
-  OF_FILES = 1 << 3             /* means nothing with uri= */
-};
-
-static const struct {
-  const char *key;
-  Setter set;
-  glong member;
-  guint flags;
-} parameters[] = {
+const Parameter settings_parameters[] = {
   { "file",        file_setting_add, MEMBER (request.files), REPEATS },
   { "uri",         add_text,     MEMBER (request.uris), REPEATS },
-  { "libvirt",     set_libvirt,  MEMBER (request.libvirt), IN_XML },
+  { "libvirt",     set_libvirt,  MEMBER (request.libvirt), AS_TEXT },
+  { "qmp",         set_path,     MEMBER (request.qmp), ONCE },
   { "tree",        set_path,     MEMBER (tree), ONCE },
-  { "domain",      set_text,     MEMBER (request.domain), IN_XML },
+  { "domain",      set_text,     MEMBER (request.domain), AS_TEXT },
   { "checkpoint",  set_text,     MEMBER (request.checkpoint), ONCE },
   { "disk",        set_target,   MEMBER (request.disk), ONCE },
   { "bitmap",      add_text,     MEMBER (request.bitmaps), REPEATS },
@@ -257,102 +241,39 @@ static const struct {
   { "view",        set_view,     MEMBER (view), ONCE },
   { "coalesce",    set_size,     MEMBER (coalesce), ONCE },
   { "cache",       set_cache,    MEMBER (request.drops_cache), ONCE },
-  { "create",      set_new_name, MEMBER (request.create), WITH_LIBVIRT },
+  { "create",      set_new_name, MEMBER (request.create), OF_JOBS },
   { "on-missing",  set_full,     MEMBER (request.on_missing_full), ONCE },
   { "socket-dir",  set_path,     MEMBER (request.socket_dir),
-    WITH_LIBVIRT | IN_XML },
+    OF_JOBS | AS_TEXT },
   { "scratch-dir", set_path,     MEMBER (request.scratch_dir),
-    WITH_LIBVIRT | IN_XML },
-  { "take-over",   set_yes,      MEMBER (request.take_over), WITH_LIBVIRT },
-  { "nbd-tls",     set_tls,      MEMBER (request.nbd_tls), WITH_LIBVIRT },
+    OF_JOBS | AS_TEXT },
+  { "take-over",   set_yes,      MEMBER (request.take_over), OF_JOBS },
+  { "nbd-tls",     set_tls,      MEMBER (request.nbd_tls), OF_LIBVIRT },
+  { NULL },
 };
 
 bool
 settings_set (Settings *settings, const char *key, const char *value,
               GError **error)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (parameters); i++) {
-    if (strcmp (parameters[i].key, key) != 0)
+  for (const Parameter *parameter = settings_parameters; parameter->key;
+       parameter++) {
+    if (strcmp (parameter->key, key) != 0)
       continue;
     if (value[0] == '\0')
       return error_set (error, EINVAL, "%s= has no value", key);
     const char *before = g_hash_table_lookup (settings->given, key);
-    if (before && !(parameters[i].flags & REPEATS))
+    if (before && !(parameter->flags & REPEATS))
       return error_set (error, EINVAL, "%s= is given twice: %s and %s", key,
                         before, value);
     g_hash_table_replace (settings->given, g_strdup (key), g_strdup (value));
     g_autofree char *word = error_shell_word (value);
     g_string_append_printf (settings->words, " %s=%s", key, word);
-    return parameters[i].set (
-      G_STRUCT_MEMBER_P (settings, parameters[i].member), key, value, error);
+    return parameter->set (G_STRUCT_MEMBER_P (settings, parameter->member), key,
+                           value, error);
   }
   return error_set (error, EINVAL, "unknown parameter %s=; nbdkit checkpoint "
                     "--help lists them all", key);
-}
-
-static bool
-check_libvirt (const Settings *settings, GError **error)
-{
-  const bool is_given = settings->request.libvirt != NULL;
-
-  for (guint i = 0; i < G_N_ELEMENTS (parameters); i++) {
-    const char *key = parameters[i].key;
-    const char *value = g_hash_table_lookup (settings->given, key);
-    if (value && !is_given && (parameters[i].flags & WITH_LIBVIRT))
-      return error_set (error, EINVAL, "%s= goes with libvirt=, which is not "
-                        "given", key);
-    if (value && is_given && (parameters[i].flags & IN_XML)
-        && !g_utf8_validate (value, -1, NULL))
-      return error_set (error, EINVAL, "%s= is not valid UTF-8, which libvirt "
-                        "requires", key);
-  }
-  if (!is_given)
-    return true;
-  if (!settings->request.domain) {
-    g_autofree char *list
-      = error_virsh (settings->request.libvirt, "list --all", NULL, NULL);
-    return error_set (error, EINVAL, "libvirt=%s: which guest?  Add "
-                      "domain=NAME; to see their names, type %s",
-                      settings->request.libvirt, list);
-  }
-  if (settings->tree)
-    return error_set (error, EINVAL, "tree= goes with file= and uri=; with "
-                      "libvirt= the tree is libvirt's");
-  return true;
-}
-
-static bool
-check_uri (const Settings *settings, GError **error)
-{
-  if (settings->request.uris->len == 0)
-    return true;
-  for (guint i = 0; i < G_N_ELEMENTS (parameters); i++)
-    if ((parameters[i].flags & OF_FILES)
-        && g_hash_table_contains (settings->given, parameters[i].key))
-      return error_set (error, EINVAL, "%s= goes with file= and libvirt=; with "
-                        "uri= the server reads the images", parameters[i].key);
-  if (g_hash_table_contains (settings->given, "on-missing"))
-    return error_set (error, EINVAL, "on-missing= goes with file= and "
-                      "libvirt=; with uri=, a disk without a bitmap is copied "
-                      "whole from its server itself");
-  return !settings->request.drops_cache
-    || error_set (error, EINVAL, "cache=none goes with file=; with uri= the "
-                  "server reads the images, and can be told so itself: "
-                  "qemu-nbd --cache=none");
-}
-
-bool
-settings_check (const Settings *settings, GError **error)
-{
-  if (settings->request.bitmaps->len > 0 && settings->request.libvirt)
-    return error_set (error, EINVAL, "bitmap= goes with file= and uri=; with "
-                      "libvirt=, name a checkpoint, or, of a stopped guest, "
-                      "its disks with file=");
-  if (settings->request.domain && !settings->tree && !settings->request.libvirt)
-    return error_set (error, EINVAL, "domain= says which guest's documents "
-                      "in tree= to use; add tree=/var/lib/libvirt/qemu/"
-                      "checkpoint, or libvirt=qemu:///system");
-  return check_uri (settings, error) && check_libvirt (settings, error);
 }
 
 Settings *

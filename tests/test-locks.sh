@@ -42,7 +42,7 @@ for layer in "base.raw raw" "middle.qcow2 qcow2"; do
   # Of writing, too, there is a lock: at byte 101 of the file.
   is_open () { grep -qE ":$(stat -c %i "$1") [0-9]+ 10[1-3]$" /proc/locks; }
   wait_until 10 is_open "$1"
-  refuses "backing file of .*: $PWD/$1 is in use.*; use libvirt= or uri=" \
+  refuses "backing file of .*: $PWD/$1 is in use.*; use libvirt=, qmp= or uri=" \
     plain.qcow2
   exec 7>&-
   wait "${pids[-1]}"

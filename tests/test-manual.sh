@@ -13,7 +13,7 @@ sed -n '/^=head1 PARAMETERS/,/^=head1 EXPORTS/s/^=item .*B<\([a-z-]*\)=>.*/\1/p'
 nbdkit "$plugin" --help | sed -n '/dirtied since/,$p' \
   | grep -Eo '^\[?[a-z-]+=' | tr -d '[=' | sort >help
 cat code
-[ "$(wc -l <code)" -eq 21 ] || fail "expected 21 parameters in settings.c"
+[ "$(wc -l <code)" -eq 22 ] || fail "expected 22 parameters in settings.c"
 diff -u code manual || fail "the manual names other parameters"
 diff -u code help || fail "--help names other parameters"
 
@@ -28,7 +28,7 @@ grep -Eo '^=item B<merge=>' "$srcdir/docs/nbdkit-bitmap-merge-filter.pod"
 grep -x 'merge=' help
 
 nbdkit "$plugin" --dump-plugin >dump
-grep -x "checkpoint_sources=file uri$([ "$libvirt" != yes ] || echo ' libvirt')" \
+grep -x "checkpoint_sources=file uri$([ "$libvirt" != yes ] || echo ' libvirt') qmp" \
   dump
 grep -x 'checkpoint_views=overlay sparse guard' dump
 grep -E '^checkpoint_(glib|libxml2|libnbd)=[0-9]+\.[0-9]+' dump

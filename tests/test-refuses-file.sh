@@ -104,7 +104,7 @@ wait_until 10 is_open
 sleep 0.5
 is_locked () { ! qemu-img info disk.qcow2 >/dev/null 2>&1; }
 wait_until 10 is_locked
-refuses "$PWD/disk.qcow2 is in use.*; use libvirt= or uri=" disk.qcow2
+refuses "$PWD/disk.qcow2 is in use.*; use libvirt=, qmp= or uri=" disk.qcow2
 exec 7>&-
 wait "${pids[0]}"
 serve disk.qcow2 -- 'nbdinfo --size "$uri"'

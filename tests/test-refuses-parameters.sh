@@ -13,15 +13,19 @@ guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 
 # No source, and two.
-refuses 'no source is given; add file=PATH .* uri=NBD-URI .* libvirt=URI'
+refuses 'no source is given; add file=PATH .* libvirt=URI .* qmp=SOCKET .* uri=NBD-URI'
 refuses 'no source is given; add file=PATH' checkpoint=monday
 refuses 'two sources are given, file and uri; .* remove' \
   disk.qcow2 uri=nbd://localhost
 refuses 'two sources are given, file and uri; .* remove' \
   uri=nbd://localhost file=disk.qcow2
+refuses 'two sources are given, file and qmp; .*a word without = is file=' \
+  qmp=q.sock q2.sock
+refuses 'two sources are given, uri and qmp; .* remove' \
+  qmp=q.sock uri=nbd://localhost
 
 # No value.
-for key in file uri libvirt tree domain checkpoint disk bitmap view coalesce cache \
+for key in file uri libvirt qmp tree domain checkpoint disk bitmap view coalesce cache \
            create on-missing socket-dir scratch-dir take-over nbd-tls; do
   refuses "error: $key= has no value" disk.qcow2 "$key="
 done
@@ -29,7 +33,7 @@ refuses 'has no value' ""
 refuses 'file=vda: names no file' file=vda:
 
 # Twice, even with the same value: which one is meant cannot be known.
-for pair in tree=/a,/b domain=a,b checkpoint=a,b \
+for pair in qmp=/a,/b tree=/a,/b domain=a,b checkpoint=a,b \
             disk=vda,vdb view=guard,sparse coalesce=64k,128k \
             view=guard,guard coalesce=0,0 cache=none,default checkpoint=a,a; do
   key=${pair%%=*} values=${pair#*=}
@@ -69,15 +73,36 @@ refuses 'cache=none goes with file=; with uri= .*: qemu-nbd --cache=none$' \
   uri=nbd://localhost cache=none
 refuses 'bitmap= goes with file= and uri=; with libvirt=, name a checkpoint' \
   libvirt=test:///default domain=test bitmap=monday
-refuses 'on-missing= goes with file= and libvirt=; with uri=, ' \
+for parameter in format=raw backing=nbd://a/ backing-format=raw secret=key; do
+  refuses "${parameter%%=*}= goes with file= and libvirt=; with uri= the server reads the images" \
+    uri=nbd://localhost "$parameter"
+  refuses "${parameter%%=*}= goes with file= and libvirt=; with qmp= the guest.s QEMU reads the images" \
+    qmp=q.sock "$parameter"
+done
+refuses 'cache=none goes with file=; with qmp= the guest.s QEMU reads the disks' \
+  qmp=q.sock cache=none
+refuses 'bitmap= goes with file= and uri=; with qmp= .*, checkpoint=NAME is the bitmap' \
+  qmp=q.sock bitmap=monday
+refuses "create= makes no document in tree=; .*: qemu-checkpoint create --qmp='?$PWD/a q.sock'? --tree=$PWD/[.] -- tuesday\$" \
+  qmp='a q.sock' tree=. create=tuesday
+refuses 'on-missing= goes with file=, libvirt= and qmp=; with uri=, ' \
   uri=nbd://localhost on-missing=full
 refuses 'domain= says .* tree= .*; add tree=' disk.qcow2 domain=web1
-for parameter in create=a socket-dir=/ scratch-dir=/ take-over=yes nbd-tls=no; do
-  refuses "${parameter%%=*}= goes with libvirt=" disk.qcow2 "$parameter"
+refuses 'domain= says .* tree= .*; add tree=' qmp=q.sock domain=web1
+for parameter in create=a socket-dir=/ scratch-dir=/ take-over=yes; do
+  refuses "${parameter%%=*}= goes with libvirt= and qmp=" disk.qcow2 "$parameter"
+done
+for source in disk.qcow2 qmp=q.sock; do
+  refuses 'nbd-tls= goes with libvirt=, which is not given' $source nbd-tls=no
+done
+for parameter in socket-dir scratch-dir; do
+  refuses "$parameter= is not valid UTF-8, which QEMU requires" qmp=q.sock \
+    $parameter=$'/\xe9'
 done
 for name in a/b 'a b' .a a@b ä -x; do
   refuses "create=.* is not a name for a checkpoint" \
     libvirt=test:///default domain=test create="$name"
+  refuses "create=.* is not a name for a checkpoint" qmp=q.sock create="$name"
 done
 refuses 'on-missing=whole is neither refuse nor full' disk.qcow2 \
   on-missing=whole
@@ -90,7 +115,7 @@ if command -v virsh >/dev/null; then
   type_printed 'to see their names, type ' >typed
   grep -q ' test  *running' typed || fail "no guests: $(cat typed)"
 fi
-refuses 'tree= goes with file= and uri=; with libvirt= the tree is libvirt' \
+refuses 'tree= goes with file=, uri= and qmp=; with libvirt= the tree is libvirt' \
   libvirt=test:///default domain=test tree=.
 refuses 'two sources are given, file and libvirt; ' disk.qcow2 \
   libvirt=test:///default domain=test

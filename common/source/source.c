@@ -18,6 +18,7 @@ static const SourceOps *const sources[] = {
 #ifdef HAVE_LIBVIRT
   &source_libvirt_ops,
 #endif
+  &source_qmp_ops,
 };
 
 const SourceOps *
@@ -25,7 +26,10 @@ source_choose (const SourceRequest *request, GError **error)
 {
   /* In the order of sources. */
   const bool wanted[] = { request->files->len > 0, request->uris->len > 0,
-                          request->libvirt != NULL };
+#ifdef HAVE_LIBVIRT
+                          request->libvirt != NULL,
+#endif
+                          request->qmp != NULL };
   const SourceOps *chosen = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS (sources); i++) {

@@ -99,8 +99,6 @@ struct Source {
 extern const SourceOps source_file_ops;
 extern const SourceOps source_uri_ops;
 extern const SourceOps source_libvirt_ops; /* only with HAVE_LIBVIRT */
-
-/* Of a running QEMU.  It cannot be served, so source_choose does not know it. */
 extern const SourceOps source_qmp_ops;
 
 /* The source that the request asks for; EINVAL for none or two. */
