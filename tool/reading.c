@@ -31,13 +31,14 @@ bool
 reading_open (Reading *reading, const Options *options, const char *checkpoint,
               GError **error)
 {
-  SourceRequest request = options->request; /* what it points to is borrowed */
+  SourceRequest *request = &reading->request;
   const SourceOps *ops;
   GError *failure = NULL;
 
-  request.checkpoint = (char *) checkpoint;
+  *request = options->request;
+  request->checkpoint = (char *) checkpoint;
   if (!subject_check_words (options, error)
-      || !(ops = source_choose (&request, error)))
+      || !(ops = source_choose (request, error)))
     return false;
   Forest *tree = load_documents (options, &failure);
   if (failure) {
@@ -45,14 +46,14 @@ reading_open (Reading *reading, const Options *options, const char *checkpoint,
     return false;
   }
   open_parts_raise_limit ();
-  reading->source = ops->inspect (&request, tree, &tool_reporter, error);
+  reading->source = ops->inspect (request, tree, &tool_reporter, error);
   if (!reading->source)
     return false;
   if (reading->source->look_only) {
     g_propagate_error (error, g_error_copy (reading->source->look_only));
     return false;
   }
-  reading->catalogue = catalogue_new (reading->source, &request);
+  reading->catalogue = catalogue_new (reading->source, request);
   on_quit_listen ();
   if (!catalogue_start (reading->catalogue, error))
     return false;

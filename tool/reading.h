@@ -11,13 +11,15 @@
 #include "view/open-view.h"
 
 typedef struct {
+  SourceRequest request;        /* all that it points to is borrowed */
   Source *source;
   Catalogue *catalogue;
   OpenParts *parts;
 } Reading;
 
 /* Open the source that the options name.  Its default checkpoint is checkpoint
- * (NULL: none is said), which a running guest's job is since.  Once in a process,
+ * (NULL: none is said), which a running guest's job is since.  Both must outlive
+ * it, and it must not be moved.  Once in a process,
  * while it has no threads.
  */
 bool reading_open (Reading *reading, const Options *options,
