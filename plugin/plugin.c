@@ -182,6 +182,7 @@ checkpoint_get_ready (void)
     return log_failure (error);
   settings->request.patience_ms
     = (guint) MAX (0, checkpoint_debug_patience) * 1000;
+  settings->request.read = true;
   source = ops->inspect (&settings->request, tree, &nbdkit_reporter, &error);
   catalogue = source ? catalogue_new (source, &settings->request) : NULL;
   if (source && catalogue_check (catalogue, &error)) {

@@ -103,6 +103,21 @@ own_folder_make (OwnFolder *folder, const char *path, GError **error)
                     "again and again", path);
 }
 
+bool
+own_folder_give (const OwnFolder *folder, uid_t user, gid_t group,
+                 GError **error)
+{
+  if (user == geteuid ())
+    return true;
+  /* Not ours to give away: a folder that hands its group down may do. */
+  const int failure = geteuid () == 0
+    ? fchown (folder->fd, user, group) : fchmod (folder->fd, 02770);
+  return failure == 0
+    || error_set (error, errno, "cannot make %s a folder for QEMU's socket: %s",
+                  folder->path, g_strerror (errno))
+    || error_advise (error, REMEDY_SOCKET_DIR, NULL);
+}
+
 void
 own_folder_remove (OwnFolder *folder)
 {
@@ -132,6 +147,12 @@ is_in_use (int folder)
     : connect (fd, (struct sockaddr *) &address, sizeof address) < 0
     ? errno : EISCONN;
   return failure != ECONNREFUSED && failure != ENOENT;
+}
+
+bool
+own_folder_has_server (const OwnFolder *folder)
+{
+  return is_in_use (folder->fd);
 }
 
 /* visit NULL: remove it. */

@@ -35,6 +35,13 @@ bool own_folder_is_name (const char *name);
 /* Make the folder, for our user alone, and lock it.  errno as of mkdir (2). */
 bool own_folder_make (OwnFolder *folder, const char *path, GError **error);
 
+/* Let another user, QEMU's, make a socket there. */
+bool own_folder_give (const OwnFolder *folder, uid_t user, gid_t group,
+                      GError **error);
+
+/* Does a process have the socket in it?  That one does not notice. */
+bool own_folder_has_server (const OwnFolder *folder);
+
 /* Remove it with the socket in it, if there is one.  Unlocked if that fails. */
 void own_folder_remove (OwnFolder *folder);
 

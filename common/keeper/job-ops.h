@@ -54,6 +54,11 @@ struct JobOps {
   /* The proof failed: tell of the loss, with a better reason if one comes. */
   void (*doubt) (void *job, const char *why);
 
+  /* A client can read: a checkpoint made with the job stays.  Once.  NULL: there
+   * is nothing to do for that.
+   */
+  void (*served) (void *job);
+
   /* The clock has struck. */
   void (*look_after) (void *job);
 

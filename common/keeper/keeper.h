@@ -65,7 +65,9 @@ typedef struct {
   char *look_at_peer;           /* does who is asked answer at all? */
 } KeeperWords;
 
-/* Before anything is asked.  Takes what words points to. */
+/* Before anything is asked, and again when more is known, but not once it is
+ * adopted.  Takes what words points to.
+ */
 void keeper_set_words (Keeper *keeper, const KeeperWords *words);
 
 /* Ask what the JobOps hear; wait for the next answer.  asked: "tell of it", for

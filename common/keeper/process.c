@@ -111,7 +111,11 @@ heed_prove (Process *process, const Message *message)
 static void
 heed_served (Process *process, const Message *message G_GNUC_UNUSED)
 {
-  process->served |= !telling_is_lost (&process->telling);
+  if (process->served || telling_is_lost (&process->telling))
+    return;
+  process->served = true;
+  if (process->ops->served)
+    process->ops->served (process->job);
 }
 
 /* What the server has said before it went. */

@@ -27,21 +27,6 @@
 
 /* ── The folder for the socket ── */
 
-static bool
-give_folder (int fd, const char *folder, uid_t user, gid_t group,
-             GError **error)
-{
-  if (user == geteuid ())
-    return true;
-  /* Not ours to give away: a folder that hands its group down may do. */
-  const int failure = geteuid () == 0
-    ? fchown (fd, user, group) : fchmod (fd, 02770);
-  return failure == 0
-    || error_set (error, errno, "cannot make %s a folder for QEMU's socket: %s",
-                  folder, g_strerror (errno))
-    || error_advise (error, REMEDY_SOCKET_DIR, NULL);
-}
-
 /* Whoever reads this, the folder is gone: there is nothing to type. */
 static const char is_gone_soon[]
   = "that folder is made anew for each backup";
@@ -59,7 +44,7 @@ make_folder (Job *job, const char *const *texts, GError **error)
     return error_advise (error, REMEDY_SOCKET_DIR, NULL);
   if (!texts[BEGIN_NEEDS_FOLDER][0])
     return true;
-  if (!give_folder (job->folder.fd, folder, user, group, error))
+  if (!own_folder_give (&job->folder, user, group, error))
     return false;
   return folder_access ("QEMU's socket", folder, user, group, W_OK | X_OK,
                         is_gone_soon, error)

@@ -70,6 +70,18 @@ monitor_open (const char *path, const NbdLife *life, GError **error)
   return monitor->qmp ? g_steal_pointer (&monitor) : NULL;
 }
 
+Monitor *
+monitor_join (const char *path, int fd, const NbdLife *life)
+{
+  Monitor *monitor = g_new0 (Monitor, 1);
+
+  monitor->peer = g_strconcat ("the monitor ", path, NULL);
+  monitor->life = life;
+  monitor->fd = fd;
+  monitor_qmp_anew (monitor);
+  return monitor;
+}
+
 void
 monitor_free (Monitor *monitor)
 {

@@ -14,6 +14,10 @@ typedef struct Monitor Monitor;
  * holds; EPROTO: it is no such monitor; or as dial_socket.  life: borrowed.
  */
 Monitor *monitor_open (const char *path, const NbdLife *life, GError **error);
+/* The connection fd (taken) of a process that has negotiated, and waits for nothing
+ * while we ask.
+ */
+Monitor *monitor_join (const char *path, int fd, const NbdLife *life);
 /* NULL is fine. */
 void monitor_free (Monitor *monitor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Monitor, monitor_free)

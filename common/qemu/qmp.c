@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -158,6 +159,41 @@ qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
     else if (!result && refusal)
       return refuse (command, refusal, error);
   }
+  return true;
+}
+
+JsonObject *
+qmp_texts (const char *name, ...)
+{
+  JsonObject *object = json_object_new ();
+  va_list values;
+
+  va_start (values, name);
+  for (; name; name = va_arg (values, const char *))
+    json_object_set_string_member (object, name,
+                                   va_arg (values, const char *));
+  va_end (values);
+  return object;
+}
+
+bool
+qmp_hear (Qmp *qmp, const char *event, bool *told)
+{
+  struct pollfd pollfd = { .fd = qmp->fd_in, .events = POLLIN };
+  guint8 bytes[65536];
+
+  *told = false;
+  while (poll (&pollfd, 1, 0) > 0 && qmp->buffer->len <= LINE_LIMIT) {
+    const ssize_t n = read (qmp->fd_in, bytes, sizeof bytes);
+    if (n == 0 || (n < 0 && errno != EINTR))
+      return false;
+    g_byte_array_append (qmp->buffer, bytes, (guint) MAX (n, 0));
+  }
+  *told = memmem (qmp->buffer->data, qmp->buffer->len, event, strlen (event));
+  const guint8 *end = memrchr (qmp->buffer->data, '\n', qmp->buffer->len);
+  if (end)
+    g_byte_array_remove_range (qmp->buffer, 0,
+                               (guint) (end - qmp->buffer->data) + 1);
   return true;
 }
 

@@ -40,3 +40,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Qmp, qmp_free)
  */
 bool qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
                   JsonNode **answer, GError **error);
+
+/* An object of members that are texts: name, value, …, NULL. */
+JsonObject *qmp_texts (const char *name, ...) G_GNUC_NULL_TERMINATED;
+
+/* Drop the events that have come.  *told: one of them was of that name.  False:
+ * the other side is gone.
+ */
+bool qmp_hear (Qmp *qmp, const char *event, bool *told);

@@ -90,23 +90,6 @@ check_bitmap (const Disk *disk, const Disk *now, guint layer, const char *name,
                   at->path);
 }
 
-/* With -snapshot, QEMU writes to an image that has no name any more, and the names
- * that it had are of this kind (create_tmp_file of block.c).
- */
-static bool
-check_stays (const Disk *disk, GError **error)
-{
-  const char *path = disk_layer (disk, 0)->path;
-  const char *name = strrchr (path, '/');
-
-  return !name || !g_str_has_prefix (name, "/vl.")
-    || g_file_test (path, G_FILE_TEST_EXISTS)
-    || error_set (error, ENOTSUP, "disk %s: QEMU was started with -snapshot, so "
-                  "all that is written to the disk, and a checkpoint of it, is "
-                  "lost when QEMU ends; nothing was changed.  Start it without "
-                  "-snapshot", disk->target);
-}
-
 static bool
 check_change (const QemuBitmaps *self, const BitmapChange *change,
               const GPtrArray *now, GError **error)
@@ -127,7 +110,7 @@ check_change (const QemuBitmaps *self, const BitmapChange *change,
                       "changed.  Wait until it has ended, or end it (QMP: "
                       "block-job-cancel), and try again", disk->target,
                       found->job);
-  return (change->action != BITMAP_ADD || check_stays (disk, error))
+  return (change->action != BITMAP_ADD || qmp_disk_stays (disk, error))
     && check_bitmap (disk, found, change->layer, change->name, error)
     && check_bitmap (disk, found, change->from_layer, change->from, error);
 }

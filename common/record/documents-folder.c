@@ -134,36 +134,6 @@ static const DocumentOps folder_ops = {
   .can_change = folder_can_change,
 };
 
-/* Is there a file in it that is no folder? */
-static bool
-has_files (const char *path)
-{
-  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (directory && (name = g_dir_read_name (directory))) {
-    g_autofree char *entry = g_build_filename (path, name, NULL);
-    if (!g_file_test (entry, G_FILE_TEST_IS_DIR))
-      return true;
-  }
-  return false;
-}
-
-/* Of which folder in path the guest's documents are: as tree_load finds it, and
- * where there are none of any guest yet, as libvirt makes it.
- */
-static const char *
-find_inner (const char *path, const char *domain)
-{
-  if (!domain || strchr (domain, '/') || !domain[0]
-      || g_str_equal (domain, ".") || g_str_equal (domain, ".."))
-    return NULL;
-  g_autofree char *inner = g_build_filename (path, domain, NULL);
-  if (g_file_test (inner, G_FILE_TEST_IS_DIR))
-    return domain;
-  return g_uuid_string_is_valid (domain) || has_files (path) ? NULL : domain;
-}
-
 static bool
 is_empty (const char *path)
 {
@@ -196,7 +166,7 @@ documents_in_folder (const char *path, const char *domain,
                      const Reporter *reporter, GError **error)
 {
   g_autoptr (Store) store
-    = store_open (path, find_inner (path, domain), error);
+    = store_open (path, store_find_inner (path, domain), error);
   Forest *forest = store
     ? load (path, domain, store_path (store), reporter, error) : NULL;
 

@@ -93,6 +93,38 @@ add_refused (LiveSource *self, const LivePlan *plan, const char *target)
                        &disk->useless);
 }
 
+static char *
+export_uri (const LiveSource *self, const Backup *backup,
+            const char *export_name)
+{
+  g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
+
+  if (backup->socket)
+    return live_unix_uri (backup->socket, export_name);
+  g_autofree char *folder = self->certificates
+    ? g_uri_escape_string (self->certificates, "/", FALSE) : NULL;
+  const bool is_ipv6 = strchr (backup->host, ':') != NULL;
+  return g_strdup_printf ("%s://%s%s%s:%u/%s%s%s",
+                          backup->tls ? "nbds" : "nbd", is_ipv6 ? "[" : "",
+                          backup->host, is_ipv6 ? "]" : "", backup->port,
+                          name, folder ? "?tls-certificates=" : "",
+                          folder ? folder : "");
+}
+
+static bool
+connect_disks (LiveSource *self, const Backup *backup, GError **error)
+{
+  g_autoptr (GPtrArray) exports = live_exports_new ();
+
+  for (guint i = 0; i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    g_autofree char *name = export_uri (self, backup, disk->export_name);
+    live_exports_add (exports, disk->target, name,
+                      disk->incremental ? disk->export_bitmap : NULL);
+  }
+  return live_connect (self, exports, error);
+}
+
 /* Can what was begun be served?  If not, the keeper undoes it. */
 static bool
 serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
@@ -101,7 +133,7 @@ serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
   Source *source = &self->source;
   const char *since = plan->request->checkpoint;
 
-  if (!libvirt_connect_disks (self, backup, error))
+  if (!connect_disks (self, backup, error))
     return false;
   /* Known, though refused, so that a client who asks learns why. */
   for (guint i = 0; i < plan->refused->len; i++)

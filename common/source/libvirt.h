@@ -35,12 +35,6 @@ bool libvirt_look_only (LiveSource *self, GuestLook *look, GError **error);
 Disk *libvirt_add_disk (Source *source, const char *target, const char *path,
                         guint64 size);
 
-/* Connect to the exports of a job's disks, all at once, and add them.  False: not
- * all are there, as they must be.
- */
-bool libvirt_connect_disks (LiveSource *self, const Backup *backup,
-                            GError **error);
-
 /* Begin a job, and connect to all of its disks.  Takes look->tree. */
 bool libvirt_back_up (LiveSource *self, const SourceRequest *request,
                       GuestLook *look, GError **error);

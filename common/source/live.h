@@ -30,6 +30,26 @@ LiveSource *live_new (const SourceOps *ops, const JobOps *jobs,
 void live_add_disk (LiveSource *self, const char *target,
                     struct nbd_handle *nbd);
 
+/* What a job serves of one disk. */
+typedef struct {
+  char *target, *uri;
+  char *bitmap;                 /* NULL: all of it is dirty */
+} LiveExport;
+
+/* A new array of LiveExport, to be filled. */
+GPtrArray *live_exports_new (void);
+void live_exports_add (GPtrArray *exports, const char *target,
+                       const char *uri, const char *bitmap);
+
+/* An export at a socket, as a new string. */
+char *live_unix_uri (const char *socket, const char *export_name);
+
+/* Connect to all of them, all at once, and add their disks, which have one layer.
+ * False: not all are there, as they must be.
+ */
+bool live_connect (LiveSource *self, const GPtrArray *exports,
+                   GError **error);
+
 /* As of SourceOps. */
 bool live_start (Source *source, GError **error);
 bool live_endpoint (Source *source, const Disk *disk, const Part *part,

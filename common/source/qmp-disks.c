@@ -67,11 +67,10 @@ name_as_in (const Forest *tree, const GPtrArray *disks)
 }
 
 GPtrArray *
-qmp_disks_open (const SourceRequest *request, const Forest *tree,
-                const NbdLife *life, Monitor **monitor, GError **error)
+qmp_disks_look (const SourceRequest *request, const Forest *tree,
+                const Monitor *monitor, GError **error)
 {
-  g_autoptr (Monitor) opened = monitor_open (request->qmp, life, error);
-  GPtrArray *disks = opened ? guest_disks_look (opened, error) : NULL;
+  GPtrArray *disks = guest_disks_look (monitor, error);
 
   if (!disks)
     return NULL;
@@ -82,6 +81,35 @@ qmp_disks_open (const SourceRequest *request, const Forest *tree,
   }
   if (tree)
     name_as_in (tree, disks);
-  *monitor = g_steal_pointer (&opened);
   return disks;
+}
+
+GPtrArray *
+qmp_disks_open (const SourceRequest *request, const Forest *tree,
+                const NbdLife *life, Monitor **monitor, GError **error)
+{
+  g_autoptr (Monitor) opened = monitor_open (request->qmp, life, error);
+  GPtrArray *disks
+    = opened ? qmp_disks_look (request, tree, opened, error) : NULL;
+
+  if (disks)
+    *monitor = g_steal_pointer (&opened);
+  return disks;
+}
+
+/* With -snapshot, QEMU writes to an image that has no name any more, and the names
+ * that it had are of this kind (create_tmp_file of block.c).
+ */
+bool
+qmp_disk_stays (const Disk *disk, GError **error)
+{
+  const char *path = disk_layer (disk, 0)->path;
+  const char *name = strrchr (path, '/');
+
+  return !name || !g_str_has_prefix (name, "/vl.")
+    || g_file_test (path, G_FILE_TEST_EXISTS)
+    || error_set (error, ENOTSUP, "disk %s: QEMU was started with -snapshot, so "
+                  "all that is written to the disk, and a checkpoint of it, is "
+                  "lost when QEMU ends; nothing was changed.  Start it without "
+                  "-snapshot", disk->target);
 }

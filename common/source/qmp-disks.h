@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "image/disk.h"
 #include "qemu/monitor.h"
 #include "source/request.h"
 #include "tree/forest.h"
@@ -17,3 +18,12 @@
 GPtrArray *qmp_disks_open (const SourceRequest *request, const Forest *tree,
                            const NbdLife *life, Monitor **monitor,
                            GError **error);
+
+/* The same on a monitor that is open. */
+GPtrArray *qmp_disks_look (const SourceRequest *request, const Forest *tree,
+                           const Monitor *monitor, GError **error);
+
+/* Is what is written to the disk there still when QEMU has ended?  ENOTSUP if
+ * not.
+ */
+bool qmp_disk_stays (const Disk *disk, GError **error);

@@ -63,6 +63,7 @@ source_request_clear (SourceRequest *request)
   g_free (request->domain);
   g_free (request->qmp);
   g_free (request->agent);
+  g_free (request->tree);
   g_free (request->checkpoint);
   g_free (request->disk);
   g_free (request->create);

@@ -35,6 +35,10 @@ typedef struct {
   char *libvirt;                /* URI */
   char *domain;                 /* name or UUID */
   char *qmp;                    /* a running QEMU's monitor: a socket's path */
+  bool read;                    /* it will be read, and not only looked at: of
+                                 * a running QEMU a job is begun for that */
+  char *tree;                   /* where the document of a checkpoint goes that
+                                 * is made with qmp; NULL: there is none */
   char *agent;                  /* its guest's agent: a socket's path */
   char *checkpoint;             /* what changed since */
   char *disk;                   /* target */

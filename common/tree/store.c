@@ -279,3 +279,30 @@ store_remove (Store *store, const char *file, GError **error)
   store->changed = true;
   return true;
 }
+
+/* Is there a file in it that is no folder? */
+static bool
+has_files (const char *path)
+{
+  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (directory && (name = g_dir_read_name (directory))) {
+    g_autofree char *entry = g_build_filename (path, name, NULL);
+    if (!g_file_test (entry, G_FILE_TEST_IS_DIR))
+      return true;
+  }
+  return false;
+}
+
+const char *
+store_find_inner (const char *path, const char *domain)
+{
+  if (!domain || strchr (domain, '/') || !domain[0]
+      || g_str_equal (domain, ".") || g_str_equal (domain, ".."))
+    return NULL;
+  g_autofree char *inner = g_build_filename (path, domain, NULL);
+  if (g_file_test (inner, G_FILE_TEST_IS_DIR))
+    return domain;
+  return g_uuid_string_is_valid (domain) || has_files (path) ? NULL : domain;
+}

@@ -13,6 +13,12 @@
 
 typedef struct Store Store;
 
+/* Of which folder in path a guest's documents are: as tree_load finds it, and
+ * where there are none of any guest yet, as libvirt makes it.  domain, or NULL: in
+ * path itself.
+ */
+const char *store_find_inner (const char *path, const char *domain);
+
 /* A folder, which need not be there: it is made when something is put there, but
  * no folders above inner.
  *

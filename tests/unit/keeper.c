@@ -185,9 +185,23 @@ job_change (void *opaque, const Message *message, GError **error)
 }
 
 static const JobOps ops = {
-  "a file", 1, 1, 1, job_new, job_add_fd, job_add_clock, job_turn, job_look,
-  job_begin, job_prove, job_doubt, job_nothing, job_nothing, job_end,
-  job_is_left, job_change,
+  .peer = "a file",
+  .look_texts = 1,
+  .begin_texts = 1,
+  .change_texts = 1,
+  .new = job_new,
+  .add_fd = job_add_fd,
+  .add_clock = job_add_clock,
+  .turn = job_turn,
+  .look = job_look,
+  .begin = job_begin,
+  .prove = job_prove,
+  .doubt = job_doubt,
+  .look_after = job_nothing,
+  .notice_loss = job_nothing,
+  .end = job_end,
+  .is_left = job_is_left,
+  .change = job_change,
 };
 
 /* ── The server ── */

@@ -12,15 +12,14 @@
 
 #include "base/error.h"
 #include "nbd/connect.h"
-#include "source/libvirt.h"
+#include "source/live.h"
 
-/* So many at once, whatever libvirt says of disks: each takes two threads. */
+/* So many at once, whatever there is of disks: each takes two threads. */
 #define AT_ONCE 16
 
 typedef struct {
   LiveSource *self;
-  const BackupDisk *disk;
-  char *uri;
+  const LiveExport *export;
   GThread *thread;
   struct nbd_handle *nbd;       /* NULL: it failed, or is given away */
   GError *error;
@@ -34,28 +33,7 @@ connecting_free (gpointer data)
   if (one->nbd)
     nbd_connect_drop (one->self->source.life, one->nbd);
   g_clear_error (&one->error);
-  g_free (one->uri);
   g_free (one);
-}
-
-static char *
-export_uri (const LiveSource *self, const Backup *backup,
-            const char *export_name)
-{
-  g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
-
-  if (backup->socket) {
-    g_autofree char *socket = g_uri_escape_string (backup->socket, "/", FALSE);
-    return g_strdup_printf ("nbd+unix:///%s?socket=%s", name, socket);
-  }
-  g_autofree char *folder = self->certificates
-    ? g_uri_escape_string (self->certificates, "/", FALSE) : NULL;
-  const bool is_ipv6 = strchr (backup->host, ':') != NULL;
-  return g_strdup_printf ("%s://%s%s%s:%u/%s%s%s",
-                          backup->tls ? "nbds" : "nbd", is_ipv6 ? "[" : "",
-                          backup->host, is_ipv6 ? "]" : "", backup->port,
-                          name, folder ? "?tls-certificates=" : "",
-                          folder ? folder : "");
 }
 
 /* See that all is there. */
@@ -63,14 +41,14 @@ static gpointer
 connect_one (gpointer data)
 {
   Connecting *one = data;
-  const BackupDisk *disk = one->disk;
+  const LiveExport *export = one->export;
   NbdLife *life = one->self->source.life;
   g_autofree char *what = g_strdup_printf ("%s, disk %s (%s)", one->self->who,
-                                           disk->target, one->uri);
-  g_autofree char *context = disk->incremental
-    ? g_strconcat (NBD_CONTEXT_BITMAP, disk->export_bitmap, NULL) : NULL;
+                                           export->target, export->uri);
+  g_autofree char *context = export->bitmap
+    ? g_strconcat (NBD_CONTEXT_BITMAP, export->bitmap, NULL) : NULL;
 
-  one->nbd = nbd_connect_look (life, one->uri, what, &one->error);
+  one->nbd = nbd_connect_look (life, export->uri, what, &one->error);
   if (one->nbd
       && !nbd_connect_go (life, one->nbd, context, what, &one->error))
     nbd_connect_drop (life, g_steal_pointer (&one->nbd));
@@ -122,27 +100,65 @@ connect_some (GPtrArray *all, guint begin, GError **error)
 static void
 add (LiveSource *self, Connecting *one)
 {
-  const BackupDisk *disk = one->disk;
-  Disk *added
-    = libvirt_add_disk (&self->source, disk->target, one->uri,
-                        (guint64) nbd_get_size (one->nbd));
+  const LiveExport *export = one->export;
+  Disk *disk = disk_new (export->target);
 
-  live_add_disk (self, disk->target, g_steal_pointer (&one->nbd));
-  added->full = !disk->incremental;
-  if (disk->incremental)
-    source_add_bitmap (added, disk->export_bitmap);
+  source_add_export (disk, export->uri)->size
+    = (guint64) nbd_get_size (one->nbd);
+  g_ptr_array_add (self->source.disks, disk);
+  live_add_disk (self, export->target, g_steal_pointer (&one->nbd));
+  disk->full = !export->bitmap;
+  if (export->bitmap)
+    source_add_bitmap (disk, export->bitmap);
+}
+
+static void
+export_free (gpointer data)
+{
+  LiveExport *export = data;
+
+  g_free (export->target);
+  g_free (export->uri);
+  g_free (export->bitmap);
+  g_free (export);
+}
+
+GPtrArray *
+live_exports_new (void)
+{
+  return g_ptr_array_new_with_free_func (export_free);
+}
+
+void
+live_exports_add (GPtrArray *exports, const char *target, const char *uri,
+                  const char *bitmap)
+{
+  LiveExport *export = g_new0 (LiveExport, 1);
+
+  export->target = g_strdup (target);
+  export->uri = g_strdup (uri);
+  export->bitmap = g_strdup (bitmap);
+  g_ptr_array_add (exports, export);
+}
+
+char *
+live_unix_uri (const char *socket, const char *export_name)
+{
+  g_autofree char *name = g_uri_escape_string (export_name, NULL, FALSE);
+  g_autofree char *path = g_uri_escape_string (socket, "/", FALSE);
+
+  return g_strdup_printf ("nbd+unix:///%s?socket=%s", name, path);
 }
 
 bool
-libvirt_connect_disks (LiveSource *self, const Backup *backup, GError **error)
+live_connect (LiveSource *self, const GPtrArray *exports, GError **error)
 {
   g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (connecting_free);
 
-  for (guint i = 0; i < backup->disks->len; i++) {
+  for (guint i = 0; i < exports->len; i++) {
     Connecting *one = g_new0 (Connecting, 1);
     one->self = self;
-    one->disk = g_ptr_array_index (backup->disks, i);
-    one->uri = export_uri (self, backup, one->disk->export_name);
+    one->export = g_ptr_array_index (exports, i);
     g_ptr_array_add (all, one);
   }
   for (guint begin = 0; begin < all->len; begin += AT_ONCE)

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Our names in a QEMU, and what is typed to end what bears them.
+ */
+#include <config.h>
+
+#include <string.h>
+
+#include "base/error.h"
+#include "qemu/fleece-kept.h"
+
+/* QEMU allows nodes' names 31 bytes (block.c, bdrv_assign_node_name). */
+#define NODE_PREFIX "nbdkit-"
+
+char *
+fleece_node_name (const char *mark, guint disk, char kind)
+{
+  return g_strdup_printf (NODE_PREFIX "%s-%u%c", mark + strlen (OWN_PREFIX),
+                          disk, kind);
+}
+
+char *
+fleece_id (const char *mark, const char *target)
+{
+  return g_strdup_printf ("%s-%s", mark, target);
+}
+
+/* The mark, whose digits begin there and end at a dash. */
+static char *
+mark_of (const char *digits)
+{
+  const char *dash = strchr (digits, '-');
+  g_autofree char *mark = dash
+    ? g_strdup_printf (OWN_PREFIX "%.*s", (int) (dash - digits), digits)
+    : NULL;
+
+  return mark && own_folder_is_name (mark) ? g_steal_pointer (&mark) : NULL;
+}
+
+char *
+fleece_mark_of_id (const char *id)
+{
+  return g_str_has_prefix (id, OWN_PREFIX)
+    ? mark_of (id + strlen (OWN_PREFIX)) : NULL;
+}
+
+char *
+fleece_mark_of_node (const char *node)
+{
+  return g_str_has_prefix (node, NODE_PREFIX)
+    ? mark_of (node + strlen (NODE_PREFIX)) : NULL;
+}
+
+/* QEMU reads on while it is at work on a command, so a pause lets that end. */
+char *
+fleece_by_hand (const char *path, const GPtrArray *commands)
+{
+  g_autofree char *address = g_strconcat ("UNIX-CONNECT:", path, NULL);
+  g_autofree char *quoted = error_shell_word (address);
+  GString *text
+    = g_string_new ("{ echo '{\"execute\": \"qmp_capabilities\"}'; ");
+
+  for (guint i = 0; i < commands->len; i++) {
+    const char *command = g_ptr_array_index (commands, i);
+    g_autofree char *word = error_shell_word (command);
+    g_string_append_printf (text, *command ? "echo %s; " : "sleep 1; ", word);
+  }
+  g_string_append_printf (text, "sleep 1; } | socat - %s", quoted);
+  return g_string_free (text, FALSE);
+}
+
+static void
+add_command (GPtrArray *commands, const char *command, const char *name,
+             const char *value)
+{
+  g_ptr_array_add (commands, g_strdup_printf (
+    "{\"execute\": \"%s\", \"arguments\": {\"%s\": \"%s\"}}", command, name,
+    value));
+}
+
+char *
+fleece_end_by_hand (const char *path, const Fleece *fleece)
+{
+  static const char kinds[] = { FLEECE_NODE_IMAGE, FLEECE_NODE_FILE };
+  g_autoptr (GPtrArray) commands = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < fleece->disks->len; i++) {
+    const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
+    g_autofree char *id = fleece_id (fleece->mark, disk->target);
+    add_command (commands, "job-cancel", "id", id);
+  }
+  g_ptr_array_add (commands, g_strdup (""));
+  g_ptr_array_add (commands, g_strdup ("{\"execute\": \"nbd-server-stop\"}"));
+  g_ptr_array_add (commands, g_strdup (""));
+  for (guint i = 0; i < fleece->disks->len; i++)
+    for (guint j = 0; j < G_N_ELEMENTS (kinds); j++) {
+      g_autofree char *node = fleece_node_name (fleece->mark, i, kinds[j]);
+      add_command (commands, "blockdev-del", "node-name", node);
+    }
+  return fleece_by_hand (path, commands);
+}

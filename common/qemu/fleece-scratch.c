@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Scratch files.  QEMU opens each by its name (a storage daemon takes no
+ * descriptors), which is removed at once: so nothing is left on the disk, whoever is
+ * killed, once QEMU has let go of it.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json-text.h"
+#include "qemu/fleece-kept.h"
+
+/* A file that our user makes, and QEMU's may open. */
+static int
+make_file (const KeptFleece *kept, const char *path, GError **error)
+{
+  auto_fd fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+  if (fd >= 0 && (kept->user == geteuid () || geteuid () != 0
+                  || fchown (fd, kept->user, kept->group) == 0))
+    return g_steal_fd (&fd);
+  error_set (error, errno, "cannot make the scratch file %s: %s", path,
+             g_strerror (errno));
+  error_advise (error, REMEDY_SCRATCH_DIR, NULL);
+  if (fd >= 0)
+    unlink (path);
+  return -1;
+}
+
+/* "created", "running" and so on; NULL: there is no such job (any more). */
+static char *
+status_of (Qmp *qmp, const char *id, char **why, GError **error)
+{
+  g_autoptr (JsonNode) answer = fleece_ask (qmp, "query-jobs", NULL, error);
+  JsonArray *jobs = json_text_node_array (answer);
+
+  for (guint i = 0; jobs && i < json_array_get_length (jobs); i++) {
+    JsonObject *job = json_text_element (jobs, i);
+    if (strcmp (json_text_string (job, "id", ""), id) != 0)
+      continue;
+    *why = g_strdup (json_text_string (job, "error", NULL));
+    return g_strdup (json_text_string (job, "status", ""));
+  }
+  return NULL;
+}
+
+/* Wait for a job that formats an image. */
+static bool
+wait_for_job (Qmp *qmp, const char *id, GError **error)
+{
+  const gint64 deadline = g_get_monotonic_time () + FLEECE_GONE_MS * 1000LL;
+  g_autofree char *why = NULL;
+  g_autofree char *status = NULL;
+
+  for (;;) {
+    status = status_of (qmp, id, &why, error);
+    if (!status || strcmp (status, "concluded") == 0
+        || g_get_monotonic_time () > deadline)
+      break;
+    g_clear_pointer (&why, g_free);
+    g_clear_pointer (&status, g_free);
+    g_usleep (FLEECE_POLL_MS * 1000);
+  }
+  if (!status)
+    return error_set (error, EIO, "QEMU has lost the job %s", id);
+  if (strcmp (status, "concluded") != 0)
+    return error_set (error, ETIMEDOUT, "QEMU did not do the job %s in time",
+                      id);
+  return qmp_execute (qmp, "job-dismiss", qmp_texts ("id", id, NULL), NULL,
+                      error)
+    && (!why || error_set (error, EIO, "%s", why));
+}
+
+/* Have QEMU write an empty image into the file. */
+static bool
+format_file (Qmp *qmp, const char *mark, const char *file, guint64 size,
+             GError **error)
+{
+  g_autofree char *id = fleece_id (mark, "scratch");
+  JsonObject *options = qmp_texts ("driver", "qcow2", "file", file, NULL);
+  JsonObject *arguments = qmp_texts ("job-id", id, NULL);
+
+  json_object_set_int_member (options, "size", (gint64) size);
+  json_object_set_object_member (arguments, "options", options);
+  return qmp_execute (qmp, "blockdev-create", arguments, NULL, error)
+    && wait_for_job (qmp, id, error);
+}
+
+static bool
+open_image (Qmp *qmp, const char *image, const char *file, const char *disk,
+            GError **error)
+{
+  JsonObject *options
+    = qmp_texts ("driver", "qcow2", "node-name", image, "file", file,
+                 "backing", disk, "discard", "unmap", NULL);
+  JsonObject *cache = json_object_new ();
+
+  /* After a crash it is of no use. */
+  json_object_set_boolean_member (cache, "no-flush", true);
+  json_object_set_object_member (options, "cache", cache);
+  return qmp_execute (qmp, "blockdev-add", options, NULL, error);
+}
+
+static bool
+explain (const char *path, GError **error)
+{
+  const bool denied = strstr ((*error)->message, "ermission denied");
+  const bool missing = strstr ((*error)->message, "No such file");
+
+  if (denied)
+    (*error)->code = EACCES;
+  g_prefix_error (error, "QEMU cannot use the scratch file %s%s: ", path,
+                  missing ? " (does it run in a container, with another view "
+                  "of the files?)" : "");
+  return error_advise (error, denied ? REMEDY_CONFINEMENT
+                       : REMEDY_SCRATCH_DIR, NULL);
+}
+
+bool
+fleece_make_scratch (KeptFleece *kept, guint index, GError **error)
+{
+  const FleeceDisk *disk = g_ptr_array_index (kept->plan->disks, index);
+  const char *mark = kept->plan->mark;
+  Qmp *qmp = monitor_qmp (kept->monitor);
+  g_autofree char *name
+    = g_strdup_printf ("%s.%s.scratch", mark, disk->target);
+  g_autofree char *path = g_build_filename (disk->folder, name, NULL);
+  g_autofree char *file = fleece_node_name (mark, index, FLEECE_NODE_FILE);
+  g_autofree char *image = fleece_node_name (mark, index, FLEECE_NODE_IMAGE);
+  const int fd = make_file (kept, path, error);
+
+  if (fd < 0)
+    return false;
+  g_array_append_val (kept->scratch, fd);
+  const bool opened = qmp_execute (
+    qmp, "blockdev-add", qmp_texts ("driver", "file", "node-name", file,
+                                    "filename", path, "discard", "unmap",
+                                    NULL), NULL, error);
+  unlink (path);
+  return (opened && format_file (qmp, mark, file, disk->size, error)
+          && open_image (qmp, image, file, disk->node, error))
+    || explain (path, error);
+}
+
+bool
+fleece_scratch_use (const KeptFleece *kept, guint64 *used, guint64 *left)
+{
+  *used = *left = 0;
+  for (guint i = 0; i < kept->scratch->len; i++) {
+    const int fd = g_array_index (kept->scratch, int, i);
+    struct stat file;
+    struct statvfs fs;
+    if (fstat (fd, &file) < 0 || fstatvfs (fd, &fs) < 0)
+      return false;
+    const guint64 room = (guint64) fs.f_bavail * fs.f_frsize;
+    *used += (guint64) file.st_blocks * 512;
+    *left = i == 0 ? room : MIN (*left, room);
+  }
+  return kept->scratch->len > 0;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ *
+ * Which bitmaps tell what changed is planned as for any other source; QEMU then
+ * merges them into one, at the instant of the job.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/own-folder.h"
+#include "parts/parts.h"
+#include "source/current.h"
+#include "source/qmp-disks.h"
+#include "source/qmp.h"
+#include "tree/store.h"
+
+void
+qmp_plan_clear (QmpPlan *plan)
+{
+  g_clear_pointer (&plan->fleece, fleece_free);
+  g_clear_pointer (&plan->create, checkpoint_free);
+  g_clear_pointer (&plan->useless, g_hash_table_unref);
+  g_clear_pointer (&plan->refused, g_ptr_array_unref);
+}
+
+Roster *
+qmp_roster (const GPtrArray *disks)
+{
+  Roster *roster = roster_new (true);
+
+  for (guint i = 0; i < disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (disks, i);
+    for (guint j = 0; j < disk->layers->len; j++)
+      roster_add (roster, disk->target, disk_layer (disk, j)->path);
+  }
+  return roster;
+}
+
+/* Beside the disk, unless it is said otherwise: a new string. */
+static char *
+scratch_folder (const SourceRequest *request, const Disk *disk, GError **error)
+{
+  const char *path = disk_layer (disk, 0)->path;
+  struct stat status;
+
+  if (request->scratch_dir)
+    return g_strdup (request->scratch_dir);
+  if (*path == '/' && stat (path, &status) == 0 && S_ISREG (status.st_mode))
+    return g_path_get_dirname (path);
+  error_set (error, EINVAL, "disk %s: %s is no file that is seen here, so there "
+             "is no folder beside it for the scratch file", disk->target, path);
+  return error_advise_null (error, REMEDY_SCRATCH_DIR, NULL);
+}
+
+/* QEMU merges bitmaps of one size only, and no allocation. */
+static bool
+can_unite (const Disk *disk, const GPtrArray *parts, GError **error)
+{
+  const guint64 size = disk_layer (disk, 0)->size;
+
+  for (guint i = 0; i < parts->len; i++) {
+    const Part *part = g_ptr_array_index (parts, i);
+    const Layer *layer = disk_layer (disk, part->layer);
+    if (part->kind == PART_BITMAP && layer->size == size)
+      continue;
+    error_set (error, ENOTSUP, part->kind == PART_BITMAP
+               ? "disk %s: %s is of another size than the disk, and the running "
+               "QEMU cannot unite its bitmaps with later ones"
+               : "disk %s: %s has no bitmap, and the running QEMU cannot tell "
+               "what of it was there when the backup began; stop the guest, or "
+               "make a full backup of it, with a new checkpoint", disk->target,
+               layer->path);
+    return error_advise (error, REMEDY_FULL_VIEW, NULL);
+  }
+  return true;
+}
+
+static void
+add_bitmaps (FleeceDisk *wanted, const Disk *disk, const GPtrArray *parts)
+{
+  for (guint i = 0; i < parts->len; i++) {
+    const Part *part = g_ptr_array_index (parts, i);
+    fleece_add_bitmap (wanted, disk_layer (disk, part->layer)->node,
+                       part->bitmap->name);
+    if (!wanted->granularity
+        || part->bitmap->granularity < wanted->granularity)
+      wanted->granularity = part->bitmap->granularity;
+  }
+}
+
+static bool
+check_free (const Disk *disk, GError **error)
+{
+  return !disk->job || strstr (disk->job, OWN_PREFIX)
+    || error_set (error, EBUSY, "disk %s: %s works on it; wait until it has "
+                  "ended, or end it (QMP: job-cancel), and try again",
+                  disk->target, disk->job);
+}
+
+/* parts NULL: all of it is served. */
+static bool
+add_disk (QmpPlan *plan, const Disk *disk, const GPtrArray *parts,
+          GError **error)
+{
+  g_autofree char *folder = scratch_folder (plan->request, disk, error);
+
+  if (!folder || !check_free (disk, error))
+    return false;
+  FleeceDisk *wanted = fleece_add_disk (plan->fleece, disk->target,
+                                        disk_layer (disk, 0)->node);
+  wanted->state = fleece_state (disk, plan->request->create);
+  wanted->folder = g_steal_pointer (&folder);
+  wanted->size = disk_layer (disk, 0)->size;
+  if (parts) {
+    wanted->since = g_strdup (plan->request->checkpoint);
+    add_bitmaps (wanted, disk, parts);
+  }
+  if (plan->create && parts_can_record (disk, NULL)) {
+    wanted->record = true;
+    checkpoint_cover (plan->create, disk->target, plan->create->name);
+    return qmp_disk_stays (disk, error);
+  }
+  return true;
+}
+
+static bool
+choose_disk (QmpPlan *plan, const Disk *disk, GError **error)
+{
+  const SourceRequest *request = plan->request;
+  g_autoptr (GPtrArray) parts = NULL;
+  GError *why = NULL;
+
+  if (request->disk && strcmp (request->disk, disk->target) != 0)
+    return true;
+  if (request->checkpoint)
+    parts = parts_plan (plan->tree, disk, request->checkpoint, &why);
+  if (parts && !can_unite (disk, parts, &why))
+    g_clear_pointer (&parts, g_ptr_array_unref);
+  if (why)
+    g_hash_table_insert (plan->useless, g_strdup (disk->target), why);
+  if (parts || !request->checkpoint || request->on_missing_full)
+    return add_disk (plan, disk, parts, error);
+  g_ptr_array_add (plan->refused, disk->target);
+  return true;
+}
+
+/* ── The next checkpoint ── */
+
+static bool
+check_name (const QmpPlan *plan, GError **error)
+{
+  const char *name = plan->request->create;
+
+  if (forest_lookup (plan->tree, name))
+    return error_set (error, EEXIST, "checkpoint %s cannot be made: there is one "
+                      "of that name", name);
+  for (guint i = 0; i < plan->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (plan->disks, i);
+    if (disk_deepest_with (disk, name) == disk->layers->len)
+      continue;
+    error_set (error, EEXIST, "disk %s: a bitmap named %s is there already, and "
+               "no checkpoint of that name is known", disk->target, name);
+    return error_advise (error, REMEDY_STRAY_BITMAP, name, NULL);
+  }
+  return true;
+}
+
+/* With a document, its parent is what the disks come from, as for any other that is
+ * made without libvirt.
+ */
+static void
+complete_document (QmpPlan *plan, bool has_documents)
+{
+  const SourceRequest *request = plan->request;
+  Fleece *fleece = plan->fleece;
+  const Checkpoint *current
+    = has_documents ? current_on_disks (plan->tree, plan->disks) : NULL;
+
+  checkpoint_set_parent_name (plan->create, current ? current->name : NULL);
+  for (guint i = 0; i < plan->disks->len; i++) {
+    const Disk *disk = g_ptr_array_index (plan->disks, i);
+    if (!checkpoint_disk (plan->create, disk->target))
+      checkpoint_add_disk (plan->create, disk->target, NULL);
+  }
+  fleece->create = g_strdup (request->create);
+  if (!request->tree)
+    return;
+  fleece->document = checkpoint_format (plan->create);
+  fleece->tree = g_strdup (request->tree);
+  fleece->inner
+    = g_strdup (store_find_inner (request->tree, request->domain));
+}
+
+static bool
+refuse_create (const QmpPlan *plan, GError **error)
+{
+  error_set (error, ENOTSUP, "checkpoint %s cannot be made: no disk in the "
+             "backup is qcow2, and only there can a checkpoint be recorded",
+             plan->create->name);
+  return error_advise (error, REMEDY_FULL_ALONE, NULL);
+}
+
+bool
+qmp_plan_make (QmpPlan *plan, const SourceRequest *request,
+               const Forest *tree, bool has_documents,
+               const GPtrArray *disks, GError **error)
+{
+  const char *place = request->socket_dir ? request->socket_dir
+    : own_folder_place ();
+
+  plan->request = request;
+  plan->tree = tree;
+  plan->disks = disks;
+  plan->fleece = fleece_new ();
+  plan->fleece->mark = own_folder_name ();
+  plan->fleece->folder = g_build_filename (place, plan->fleece->mark, NULL);
+  plan->fleece->take_over = request->take_over;
+  plan->refused = g_ptr_array_new ();
+  plan->useless = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                         (GDestroyNotify) g_error_free);
+  if (request->create && !check_name (plan, error))
+    return false;
+  if (request->create)
+    plan->create = checkpoint_new_now (request->create);
+  for (guint i = 0; i < disks->len; i++)
+    if (!choose_disk (plan, g_ptr_array_index (disks, i), error))
+      return false;
+  if (!plan->create || plan->fleece->disks->len == 0)
+    return true;
+  if (plan->create->disks->len == 0)
+    return refuse_create (plan, error);
+  complete_document (plan, has_documents);
+  return true;
+}
