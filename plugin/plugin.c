@@ -107,8 +107,10 @@ load_tree (GError **error)
 
   if (!settings->tree)
     return NULL;
-  Forest *tree = tree_load (settings->tree, settings->request.domain, skipped,
-                            error);
+  Forest *tree = settings->request.tree
+    ? tree_load_or_new (settings->tree, settings->request.domain, skipped,
+                        error)
+    : tree_load (settings->tree, settings->request.domain, skipped, error);
   if (!tree)                    /* the error names the files itself */
     return NULL;
   reporter_warn_all (&nbdkit_reporter, skipped);
@@ -177,6 +179,8 @@ checkpoint_get_ready (void)
   open_parts_raise_limit ();
   if (!ops)
     return log_failure (error);
+  if (settings->request.qmp && settings->request.create)
+    settings->request.tree = g_strdup (settings->tree);
   Forest *tree = load_tree (&error);
   if (error)
     return log_failure (error);

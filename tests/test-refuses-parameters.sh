@@ -83,8 +83,6 @@ refuses 'cache=none goes with file=; with qmp= the guest.s QEMU reads the disks'
   qmp=q.sock cache=none
 refuses 'bitmap= goes with file= and uri=; with qmp= .*, checkpoint=NAME is the bitmap' \
   qmp=q.sock bitmap=monday
-refuses "create= makes no document in tree=; .*: qemu-checkpoint create --qmp='?$PWD/a q.sock'? --tree=$PWD/[.] -- tuesday\$" \
-  qmp='a q.sock' tree=. create=tuesday
 refuses 'on-missing= goes with file=, libvirt= and qmp=; with uri=, ' \
   uri=nbd://localhost on-missing=full
 refuses 'domain= says .* tree= .*; add tree=' disk.qcow2 domain=web1

@@ -134,26 +134,13 @@ static const DocumentOps folder_ops = {
   .can_change = folder_can_change,
 };
 
-static bool
-is_empty (const char *path)
-{
-  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
-
-  return !directory || !g_dir_read_name (directory);
-}
-
 static Forest *
-load (const char *path, const char *domain, const char *folder,
-      const Reporter *reporter, GError **error)
+load (const char *path, const char *domain, const Reporter *reporter,
+      GError **error)
 {
   g_autoptr (GPtrArray) skipped = g_ptr_array_new_with_free_func (g_free);
+  Forest *forest = tree_load_or_new (path, domain, skipped, error);
 
-  if (is_empty (folder)) {
-    Forest *none = forest_new ();
-    forest_link (none);
-    return none;
-  }
-  Forest *forest = tree_load (path, domain, skipped, error);
   if (!forest)
     return NULL;
   reporter_warn_all (reporter, skipped);
@@ -168,7 +155,7 @@ documents_in_folder (const char *path, const char *domain,
   g_autoptr (Store) store
     = store_open (path, store_find_inner (path, domain), error);
   Forest *forest = store
-    ? load (path, domain, store_path (store), reporter, error) : NULL;
+    ? load (path, domain, reporter, error) : NULL;
 
   if (!forest)
     return NULL;

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/nearest.h"
 #include "tree/load.h"
+#include "tree/store.h"
 
 /* Blocking is what O_NONBLOCK prevents for a FIFO without a writer. */
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
@@ -371,6 +372,29 @@ tree_load (const char *path, const char *domain, GPtrArray *skipped,
     return NULL;
   forest_link (forest);
   return g_steal_pointer (&forest);
+}
+
+static bool
+is_empty (const char *path)
+{
+  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
+
+  return directory && !g_dir_read_name (directory);
+}
+
+Forest *
+tree_load_or_new (const char *path, const char *domain, GPtrArray *skipped,
+                  GError **error)
+{
+  const char *inner = store_find_inner (path, domain);
+  g_autofree char *folder
+    = inner ? g_build_filename (path, inner, NULL) : g_strdup (path);
+
+  if (g_file_test (folder, G_FILE_TEST_EXISTS) && !is_empty (folder))
+    return tree_load (path, domain, skipped, error);
+  Forest *none = forest_new ();
+  forest_link (none);
+  return none;
 }
 
 char *

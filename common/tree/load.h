@@ -50,6 +50,12 @@
 Forest *tree_load (const char *path, const char *domain, GPtrArray *skipped,
                    GError **error);
 
+/* The same, for who will write there: where there is no folder of that guest's yet,
+ * or an empty one, the forest is empty.
+ */
+Forest *tree_load_or_new (const char *path, const char *domain,
+                          GPtrArray *skipped, GError **error);
+
 /* The document of a checkpoint that was loaded, as it is now: length bytes, and
  * a NUL; g_free ().  NULL with an error as of a single file above, or EAGAIN if
  * it is another checkpoint's by now.  Any thread.
