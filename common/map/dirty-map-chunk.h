@@ -90,6 +90,14 @@ void dirty_map_chunk_clear (DirtyMapChunk *chunk);
 DirtyState dirty_map_chunk_lookup (const DirtyMapChunk *chunk, guint32 cell,
                                    guint32 *next);
 
+/* The chunk that has the byte at offset, which is below the frontier.  *base: where
+ * it begins; *cell_shift: how many bytes a cell has, as a shift; *end: where it
+ * ends.  Borrowed.
+ */
+const DirtyMapChunk *dirty_map_chunk_at (const DirtyMap *map, guint64 offset,
+                                         guint64 *base, guint64 *end,
+                                         guint *cell_shift);
+
 /* What malloc is thought to take for so many bytes. */
 gsize dirty_map_allocated (gsize bytes);
 

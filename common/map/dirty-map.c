@@ -423,3 +423,16 @@ dirty_map_lookup (const DirtyMap *map, guint64 offset, guint64 limit,
     : MIN (base + ((guint64) next << map->cell_shift), limit);
   return state;
 }
+
+const DirtyMapChunk *
+dirty_map_chunk_at (const DirtyMap *map, guint64 offset, guint64 *base,
+                    guint64 *end, guint *cell_shift)
+{
+  const gsize i = offset >> map->span_shift;
+
+  *base = (guint64) i << map->span_shift;
+  *end = i + 1 == map->chunks ? map->size
+    : (guint64) (i + 1) << map->span_shift;
+  *cell_shift = map->cell_shift;
+  return &map->index[i];
+}

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "map/dirty-map.h"
+#include "map/dirty-map-walk.h"
 
 typedef struct {
   const DirtyMap *map;          /* NULL: of nothing */
@@ -26,6 +26,15 @@ map_view_lookup (const MapView *view, guint64 offset, guint64 limit,
 
   *end += view->base;
   return state;
+}
+
+/* As dirty_map_walk, likewise. */
+static inline bool
+map_view_walk (const MapView *view, guint64 offset, guint64 limit,
+               DirtyRun *run, DirtyMapVisit visit, void *opaque)
+{
+  return dirty_map_walk (view->map, view->base, offset, limit, run, visit,
+                         opaque);
 }
 
 static inline void

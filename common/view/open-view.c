@@ -83,28 +83,26 @@ state_at (const GArray *views, guint64 offset, guint64 limit, guint64 *end)
   return state;
 }
 
-/* What was seen and not visited yet, as it may go on. */
-typedef struct {
-  guint64 offset, length;
-  DirtyState state;
-} Run;
-
 static bool
-visit_stretch (const GArray *views, guint64 offset, guint64 limit, Run *run,
-               OpenViewVisit visit, void *opaque)
+visit_union (const GArray *views, guint64 offset, guint64 limit, DirtyRun *run,
+             OpenViewVisit visit, void *opaque)
 {
-  for (guint64 end; offset < limit; offset = end) {
-    const DirtyState state = state_at (views, offset, limit, &end);
-    if (run->length > 0 && state != run->state) {
-      if (!visit (opaque, run->offset, run->length, run->state))
-        return false;
-      run->length = 0;
-    }
-    if (run->length == 0)
-      *run = (Run) { offset, 0, state };
-    run->length += end - offset;
-  }
+  for (guint64 end; offset < limit; offset = end)
+    if (!dirty_run_go_on (run, offset, state_at (views, offset, limit, &end),
+                          visit, opaque))
+      return false;
   return true;
+}
+
+/* Most views have one part. */
+static bool
+visit_stretch (const GArray *views, guint64 offset, guint64 limit,
+               DirtyRun *run, OpenViewVisit visit, void *opaque)
+{
+  return views->len == 1
+    ? map_view_walk (&g_array_index (views, MapView, 0), offset, limit, run,
+                     visit, opaque)
+    : visit_union (views, offset, limit, run, visit, opaque);
 }
 
 /* Make all parts' maps known there. */
@@ -124,23 +122,59 @@ need (const OpenView *self, guint64 offset, guint64 end, GArray *views,
   return true;
 }
 
+static GArray *
+new_views (const OpenView *self)
+{
+  GArray *views = g_array_new (FALSE, TRUE, sizeof (MapView));
+
+  g_array_set_clear_func (views, (GDestroyNotify) map_view_clear);
+  return g_array_set_size (views, self->parts->len);
+}
+
+bool
+open_view_learn (OpenView *self, OpenViewTold told, void *opaque,
+                 GError **error)
+{
+  const guint64 size = open_view_size (self);
+
+  for (guint64 known = 0; known < size;) {
+    g_autoptr (GArray) views = new_views (self);
+    const guint64 limit = MIN (size, known + STRETCH);
+    if (!need (self, known, limit, views, error))
+      return false;
+    known = limit;
+    if (told)
+      told (opaque, known);
+  }
+  return true;
+}
+
+bool
+open_view_is_exact (const OpenView *self)
+{
+  for (guint i = 0; i < self->parts->len; i++) {
+    const OpenPart *part = g_ptr_array_index (self->parts, i);
+    if (!dirty_map_is_exact (map_reader_map (part->reader)))
+      return false;
+  }
+  return true;
+}
+
 bool
 open_view_visit (OpenView *self, guint64 offset, guint64 end,
                  OpenViewVisit visit, void *opaque, GError **error)
 {
-  Run run = { 0 };
+  DirtyRun run = { 0 };
 
   while (offset < end) {
     const guint64 limit = MIN (end, offset + STRETCH);
-    g_autoptr (GArray) views = g_array_new (FALSE, TRUE, sizeof (MapView));
-    g_array_set_clear_func (views, (GDestroyNotify) map_view_clear);
-    g_array_set_size (views, self->parts->len);
+    g_autoptr (GArray) views = new_views (self);
     if (!need (self, offset, limit, views, error)
         || !visit_stretch (views, offset, limit, &run, visit, opaque))
       return false;
     offset = limit;
   }
-  return run.length == 0 || visit (opaque, run.offset, run.length, run.state);
+  return dirty_run_end (&run, end, visit, opaque);
 }
 
 bool

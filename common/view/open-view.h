@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "map/dirty-map-walk.h"
 #include "source/catalogue.h"
 #include "view/open-part.h"
 
@@ -23,9 +24,21 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (OpenView, open_view_free)
 /* The disk's size in bytes. */
 guint64 open_view_size (const OpenView *view);
 
-/* The next bytes are in this state.  False: that is enough. */
-typedef bool (*OpenViewVisit) (void *opaque, guint64 offset, guint64 length,
-                               DirtyState state);
+/* Read all of the map, and tell of each stretch how many bytes are known (told:
+ * NULL: nobody).  What is visited after that is all known, so that who prints it
+ * prints all or nothing.  Any thread.
+ */
+typedef void (*OpenViewTold) (void *opaque, guint64 known);
+bool open_view_learn (OpenView *view, OpenViewTold told, void *opaque,
+                      GError **error);
+
+/* False once blocks had to be called dirty that are not, as the map would have
+ * taken too much memory.
+ */
+bool open_view_is_exact (const OpenView *view);
+
+/* As DirtyMapVisit: the next bytes are in this state.  False: that is enough. */
+typedef DirtyMapVisit OpenViewVisit;
 
 /* Have the map from offset to end visited in ascending order, without a gap;
  * neighbours differ in their state.  end is at most the disk's size.  False with

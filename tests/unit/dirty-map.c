@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "map/dirty-map-chunk.h"
+#include "map/dirty-map-walk.h"
 #include "map/dirty-map.h"
 
 #define KiB G_GUINT64_CONSTANT (1024)
@@ -321,6 +322,54 @@ check_lookups (const DirtyMap *map, const guint8 *said, gsize size)
   }
 }
 
+typedef struct {
+  const guint8 *said;
+  guint64 base, next, end;
+  guint left;                   /* visits before it has enough */
+  int before;
+} Visited;
+
+static bool
+visit (void *opaque, guint64 offset, guint64 length, DirtyState state)
+{
+  Visited *visited = opaque;
+
+  g_assert_cmpuint (offset, ==, visited->next);
+  g_assert_cmpuint (length, >, 0);
+  g_assert_cmpuint (length, <=, visited->end - offset);
+  g_assert_cmpint (state, !=, visited->before);
+  for (guint64 i = offset; i < offset + length; ++i)
+    g_assert_cmpint (visited->said[i - visited->base], ==, state);
+  visited->next += length;
+  visited->before = state;
+  return --visited->left > 0;
+}
+
+/* From anywhere, in two pieces, where it may end at any run. */
+static void
+check_walk (const DirtyMap *map, const guint8 *said, gsize size)
+{
+  const guint64 base = random_up_to (1) ? 0 : random_up_to (G_MAXUINT32);
+  const guint64 offset = base + random_up_to (size - 1);
+  const guint64 limit = offset + random_up_to (base + size - offset);
+  const guint64 middle = offset + random_up_to (limit - offset);
+  Visited visited = { said, base, offset, limit, G_MAXUINT, -1 };
+  DirtyRun run = { 0 };
+
+  g_assert_true (dirty_map_walk (map, base, offset, middle, &run, visit,
+                                 &visited));
+  g_assert_true (dirty_map_walk (map, base, middle, limit, &run, visit,
+                                 &visited));
+  g_assert_true (dirty_run_end (&run, limit, visit, &visited));
+  g_assert_cmpuint (visited.next, ==, limit);
+
+  Visited stopped = { said, base, offset, limit,
+                      1 + random_up_to (3), -1 };
+  run = (DirtyRun) { 0 };
+  if (!dirty_map_walk (map, base, offset, limit, &run, visit, &stopped))
+    g_assert_cmpuint (stopped.left, ==, 0);
+}
+
 static void
 one_property (bool roomy)
 {
@@ -343,6 +392,8 @@ one_property (bool roomy)
   g_assert_cmpuint (dirty_map_memory (map), <=, fixed + limit);
   said = walk (map, model, roomy);
   check_lookups (map, said, size);
+  for (guint i = 0; i < 10 && size > 0; i++)
+    check_walk (map, said, size);
 }
 
 static void
