@@ -10,7 +10,11 @@
 
 #include "base/error.h"
 #include "parts/part-name.h"
+#include "parts/view-label.h"
 #include "plugin/exports.h"
+
+/* NBD allows strings of 4096 bytes, of which filters may want some. */
+#define TEXT_BYTES 3900
 
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
@@ -92,9 +96,10 @@ why_whole (const DiskView *view)
     ? "no checkpoint was named" : "nothing was recorded";
 }
 
-static void
+/* False: it could not be read.  *bytes: what is dirty in the part. */
+static bool
 append_dirty (GString *text, const Source *source, const ExportChoice *choice,
-              OpenParts *cache)
+              OpenParts *cache, guint64 *bytes)
 {
   const Part *part = export_choice_part (choice);
   g_autoptr (GError) failure = NULL;
@@ -102,7 +107,7 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
   if (source->look_only) {
     g_string_append (text, "; what is dirty, and whether the record is "
                      "healthy, is known once a backup is begun");
-    return;
+    return false;
   }
   const bool was_over = nbd_life_is_over (source->life);
   const guint64 dirty = dirty_bytes (choice, part, cache, &failure);
@@ -113,8 +118,9 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
         && !nbd_life_is_stopped (source->life))
       reporter_warn_error (source->reporter, failure);
     g_string_append_printf (text, "; unusable: %s", line);
-    return;
+    return false;
   }
+  *bytes = dirty;
   if (part->kind == PART_WHOLE)
     g_string_append_printf (text, ", served whole, since %s",
                             why_whole (choice->view));
@@ -124,6 +130,7 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
                             part->bitmap->granularity);
   g_string_append (text, health (source, choice->view, part));
   append_as_it_stood (text, choice->view);
+  return true;
 }
 
 /* Of a disk without a record, the disk itself may be served all the same. */
@@ -153,12 +160,69 @@ append_left_out (GString *text, const Source *source,
   }
 }
 
+/* QEMU counts the last block of a bitmap whole, though the disk may end in it. */
+static guint64
+at_least (const ExportChoice *choice, guint64 size, guint64 dirty)
+{
+  const Bitmap *bitmap = export_choice_part (choice)->bitmap;
+  const guint64 unit = bitmap && bitmap->granularity ? bitmap->granularity : 1;
+  const guint64 beyond = size % unit ? unit - size % unit : 0;
+
+  return dirty - MIN (dirty, beyond);
+}
+
+static bool
+has_ended (const DiskView *view)
+{
+  for (guint i = 0; i < view->parts->len; i++)
+    if (part_as_it_stood (view->disk, g_ptr_array_index (view->parts, i)))
+      return true;
+  return false;
+}
+
+/* What programs read, who cannot ask which view it is otherwise. */
+static char *
+label (const ExportChoice *choice, const View *shown, guint64 size,
+       guint64 dirty)
+{
+  const DiskView *view = choice->view;
+  const bool is_whole = choice->part == EXPORT_NAME_WHOLE;
+  const ViewLabel words = {
+    .view = (char *) shown->name,
+    .target = view->disk->target,
+    .checkpoint = view->checkpoint ? view->checkpoint->name : NULL,
+    .size = size,
+    .dirty = at_least (choice, size, dirty),
+    .part = is_whole ? 0 : (guint) choice->part,
+    .parts = is_whole ? 1 : view->parts->len,
+    .ended = has_ended (view),
+  };
+
+  return view_label_format (&words);
+}
+
+/* Names may be no UTF-8, as NBD wants it. */
+static char *
+cut (const GString *text, gsize most)
+{
+  char *valid = g_utf8_make_valid (text->str, (gssize) text->len);
+
+  if (strlen (valid) > most) {
+    char *end;
+    g_utf8_validate (valid, (gssize) most, (const char **) &end);
+    *end = '\0';
+  }
+  return valid;
+}
+
 char *
 exports_describe (Source *source, const ExportChoice *choice,
-                  OpenParts *cache)
+                  const View *shown, guint64 size, OpenParts *cache)
 {
   const Part *part = export_choice_part (choice);
   g_autoptr (GString) text = g_string_new (NULL);
+  bool is_known = !source->look_only;
+  guint64 dirty = 0;
 
   if (choice->part != EXPORT_NAME_WHOLE) {
     g_autofree char *which
@@ -175,16 +239,13 @@ exports_describe (Source *source, const ExportChoice *choice,
     g_string_append_printf (text, ", %s",
                             source->ops->instant (choice->view->disk));
   else
-    append_dirty (text, source, choice, cache);
+    is_known = append_dirty (text, source, choice, cache, &dirty);
   append_left_out (text, source, choice);
   if (source->ops->describe)
     source->ops->describe (source, text);
-  /* NBD allows strings of 4096 bytes of UTF-8, which a path need not be. */
-  char *valid = g_utf8_make_valid (text->str, (gssize) text->len);
-  if (strlen (valid) > 4000) {
-    char *end;
-    g_utf8_validate (valid, 4000, (const char **) &end);
-    *end = '\0';
-  }
-  return valid;
+  if (!is_known || !shown)
+    return cut (text, TEXT_BYTES);
+  g_autofree char *words = label (choice, shown, size, dirty);
+  g_autofree char *most = cut (text, TEXT_BYTES - strlen (words));
+  return g_strconcat (most, " ", words, NULL);
 }

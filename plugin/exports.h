@@ -33,7 +33,9 @@ typedef bool (*ExportsAdd) (void *opaque, const char *name,
 bool exports_list (const Catalogue *catalogue, ExportsAdd add, void *opaque);
 
 /* One line for people, of at most NBD's 4096 bytes.  Returns a new string;
- * g_free ().  Reads the map if the source did not count.
+ * g_free ().  Reads the map if the source did not count.  shown: how it looks to
+ * a client, to whom the disk has so many bytes, which programs are told, too
+ * (view-label.h); NULL: to none.
  */
 char *exports_describe (Source *source, const ExportChoice *choice,
-                        OpenParts *cache);
+                        const View *shown, guint64 size, OpenParts *cache);

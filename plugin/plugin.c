@@ -220,7 +220,7 @@ checkpoint_after_fork (void)
 static bool
 add_export (void *exports, const char *name, const ExportChoice *choice)
 {
-  g_autofree char *description = exports_describe (source, choice, cache);
+  g_autofree char *description = exports_describe (source, choice, NULL, 0, cache);
 
   return nbdkit_add_export (exports, name, description) == 0;
 }
@@ -244,6 +244,20 @@ checkpoint_default_export (int readonly G_GNUC_UNUSED,
   if (!disk)
     log_failure (error);
   return disk ? nbdkit_strdup_intern (disk->target) : NULL;
+}
+
+static guint64
+size_of (const Handle *handle)
+{
+  return handle->opened ? nbd_pool_size (handle->opened->pool)
+    : disk_layer (handle->choice.view->disk, 0)->size;
+}
+
+static char *
+describe (const Handle *handle)
+{
+  return exports_describe (source, &handle->choice, handle->view,
+                           size_of (handle), cache);
 }
 
 static void *
@@ -281,7 +295,7 @@ static const char *
 checkpoint_export_description (void *data)
 {
   const Handle *handle = data;
-  g_autofree char *text = exports_describe (source, &handle->choice, cache);
+  g_autofree char *text = describe (handle);
 
   return nbdkit_strdup_intern (text);
 }
@@ -289,10 +303,7 @@ checkpoint_export_description (void *data)
 static int64_t
 checkpoint_get_size (void *data)
 {
-  const Handle *handle = data;
-
-  return (int64_t) (handle->opened ? nbd_pool_size (handle->opened->pool)
-                    : disk_layer (handle->choice.view->disk, 0)->size);
+  return (int64_t) size_of (data);
 }
 
 static int
@@ -370,7 +381,7 @@ log_description (Handle *handle)
       < nbd_pool_size (opened->pool)
       || g_atomic_int_exchange (&handle->described, 1))
     return;
-  g_autofree char *text = exports_describe (source, &handle->choice, cache);
+  g_autofree char *text = describe (handle);
   say_debug ("%s", text);
 }
 

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "tool/command.h"
+#include "tool/quit.h"
 #include "tool/say.h"
 #include "tool/virsh.h"
 
@@ -197,6 +198,7 @@ main (int argc G_GNUC_UNUSED, char **argv)
    */
   signal (SIGPIPE, SIG_IGN);
   Status status = run (argv + 1, &error);
+  quit_as_told ();
   if (error)
     reporter_warn_error (&tool_reporter, error);
   errno = 0;

@@ -96,6 +96,9 @@ const Option all_options[] = {
   { "agent", "SOCKET", OPTIONS_CREATE,
     MEMBER (request.agent), set_text, false, false,
     "With --qmp and --quiesce, the guest agent's socket" },
+  { "uri", "NBD-URI", OPTIONS_READING | OPTIONS_ESTIMATE,
+    MEMBER (request.uris), add_text, true, false,
+    "A view of nbdkit's, or QEMU's export of a bitmap" },
   { "domain", "NAME|UUID", OPTIONS_SOURCE,
     MEMBER (request.domain), set_utf8, false, false,
     "The guest, of --libvirt, or in --tree" },
@@ -191,6 +194,7 @@ options_init (Options *options)
     .disks = g_ptr_array_new_with_free_func (g_free),
   };
   source_request_init (&options->request);
+  options->request.takes_views = true;
 }
 
 void

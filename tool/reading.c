@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "base/error.h"
-#include "base/on-quit.h"
+#include "tool/quit.h"
 #include "tool/reading.h"
 #include "tool/say.h"
 #include "tool/subject.h"
@@ -54,7 +54,7 @@ reading_open (Reading *reading, const Options *options, const char *checkpoint,
     return false;
   }
   reading->catalogue = catalogue_new (reading->source, request);
-  on_quit_listen ();
+  quit_listen ();
   if (!catalogue_start (reading->catalogue, error))
     return false;
   reading->parts = open_parts_new (reading->source, true, 0);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/printable.h"
+#include "tool/progress.h"
 #include "tool/say.h"
 
 void
@@ -20,6 +21,7 @@ print_name (const char *name)
 static void
 warn (const char *line)
 {
+  progress_make_room ();
   fprintf (stderr, "qemu-checkpoint: %s\n", line);
 }
 

@@ -20,15 +20,19 @@ subject_check_words (const Options *options, GError **error)
   const char *const named[] = {
     request->qmp ? "--qmp" : NULL,
     request->files->len > 0 ? "--file" : NULL,
+    request->uris->len > 0 ? "--uri" : NULL,
     request->libvirt ? "--libvirt" : NULL,
   };
-  const char *first = named[0] ? named[0] : named[1];
-  const char *other = named[0] && named[1] ? named[1] : named[2];
+  const char *first = NULL;
 
-  if (first && other)
-    return error_set (error, EINVAL, "two sources are given, %s and %s",
-                      first, other)
-      || error_advise (error, REMEDY_ONE_SOURCE, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (named); i++) {
+    if (first && named[i])
+      return error_set (error, EINVAL, "two sources are given, %s and %s",
+                        first, named[i])
+        || error_advise (error, REMEDY_ONE_SOURCE, NULL);
+    if (!first)
+      first = named[i];
+  }
   if (request->domain && !request->libvirt && !options->tree)
     return error_set (error, EINVAL, "--domain says which guest is meant of "
                       "--libvirt, or of --tree; add --libvirt=URI, such as "
@@ -168,7 +172,8 @@ open_whatever (Subject *subject, const Options *options, const char *document,
   subject->has_documents = tree || request->libvirt;
   if (request->libvirt && request->files->len == 0)
     return ask_libvirt (subject, options, document, reporter, error);
-  if (!tree || request->files->len > 0 || request->qmp)
+  if (!tree || request->files->len > 0 || request->uris->len > 0
+      || request->qmp)
     return open_source (subject, request, tree, reporter, error);
   subject->forest = subject->loaded = tree;
   subject->no_sizes = g_strdup ("no disks were named, but documents "

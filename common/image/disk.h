@@ -85,6 +85,9 @@ typedef struct {
   bool as_it_stood;             /* its bitmaps were named by hand: one that is
                                  * disabled needs none that goes on, and tells
                                  * what it tells */
+  bool shown_itself;            /* its server shows the disk itself, and none of
+                                 * its changes */
+  bool clean_unreadable;        /* its server refuses to read what is clean */
   char *job;                    /* which job of a running QEMU's works on it,
                                  * as a message says it; NULL: none */
 } Disk;

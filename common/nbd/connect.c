@@ -28,6 +28,8 @@
  */
 #define BITMAPS_LIMIT 10000
 #define NAME_LIMIT 1023
+/* Of what a server needs a map for, which may be a large one. */
+#define DESCRIBE_TIMEOUT_MS 60000
 
 /* What a server may send to list its bitmaps, and of anything else before data.
  */
@@ -249,6 +251,20 @@ nbd_connect_go (NbdLife *life, struct nbd_handle *nbd,
 {
   return go (life, nbd, true, bitmap_context, what,
              nbd_deadline_in (NBD_CONNECT_TIMEOUT_MS), error);
+}
+
+bool
+nbd_connect_describe (NbdLife *life, struct nbd_handle *nbd, const char *what,
+                      char **description, GError **error)
+{
+  *description = NULL;
+  if (nbd_set_full_info (nbd, true) == -1)
+    return connect_failed (what, nbd_errno (EINVAL), error);
+  if (!go (life, nbd, true, NULL, what, nbd_deadline_in (DESCRIBE_TIMEOUT_MS),
+           error))
+    return false;
+  *description = nbd_get_export_description (nbd);
+  return true;
 }
 
 /* What is wrong with the export, the server tells only those who want it. */

@@ -36,6 +36,13 @@ bool nbd_connect_go (NbdLife *life, struct nbd_handle *nbd,
                      const char *bitmap_context, const char *what,
                      GError **error);
 
+/* The same, with no bitmap; and what the server says of the export, to be freed
+ * with free (), or NULL.  A server may read all of its map to say that.
+ */
+bool nbd_connect_describe (NbdLife *life, struct nbd_handle *nbd,
+                           const char *what, char **description,
+                           GError **error);
+
 /* Connect and go, as the endpoint says; base:allocation only if want_zeroes. */
 struct nbd_handle *nbd_connect_endpoint (const NbdEndpoint *endpoint,
                                          bool want_zeroes, int timeout_ms,

@@ -10,7 +10,7 @@
 const char *
 nbd_endpoint_dirty_context (const NbdEndpoint *endpoint)
 {
-  return endpoint->told_to == 0 || endpoint->bits ? NULL
+  return endpoint->told_to == 0 || endpoint->bits || endpoint->holes ? NULL
     : endpoint->bitmap_context ? endpoint->bitmap_context : NBD_CONTEXT_DEPTH;
 }
 

@@ -14,6 +14,16 @@
 
 struct nbd_handle;
 
+/* What is clean where the server tells of no bitmap, but shows a view of ours, by
+ * base:allocation.  Everywhere else a hole means nothing of the kind.
+ */
+typedef enum {
+  NBD_HOLES_MEAN_NOTHING,
+  NBD_HOLES_CLEAN,              /* a hole that is not zero; one that is zero is
+                                 * dirty */
+  NBD_ZEROES_CLEAN,             /* a hole that is zero */
+} NbdHoles;
+
 /* One that is all zero says that everything is dirty: whoever forgets to say
  * who tells what is dirty, and how far, makes a copy too large, not too small.
  */
@@ -27,6 +37,10 @@ struct NbdEndpoint {
   char *bitmap_context;         /* "qemu:dirty-bitmap:NAME" tells it, or NULL:
                                  * what is allocated counts as dirty, */
   guint depth;                  /* in the top `depth` layers */
+  NbdHoles holes;               /* tell it instead; then these are no zeroes of
+                                 * the disk's */
+  guint64 at_least;             /* bytes that must be dirty, or the map is not
+                                 * the server's own */
   NbdEndpoint *bits;            /* the dirty bits are read there instead, and
                                  * all beyond its end is dirty; owned */
   char *what;                   /* how messages name it */

@@ -55,7 +55,7 @@ map_ahead_new (NbdPool *pool, guint64 end, const MapAnswer *like)
   ahead->depth = 1;
   for (guint i = 0; i < AHEAD + 2; i++) {
     map_answer_init (&ahead->questions[i].answer, like->context, like->depth,
-                     like->wants_zeroes);
+                     like->holes, like->wants_zeroes);
     ahead->questions[i].cookie = -1;
   }
   return ahead;

@@ -11,17 +11,19 @@
 #include "nbd/endpoint.h"
 #include "nbd/map-answer.h"
 
+#define STATE_HOLE 1
 #define STATE_ZERO 2
 #define STATE_DIRTY 1
 
 void
 map_answer_init (MapAnswer *answer, const char *context, guint depth,
-                 bool wants_zeroes)
+                 NbdHoles holes, bool wants_zeroes)
 {
   *answer = (MapAnswer) {
     .context = context,
     .depth = depth,
-    .wants_zeroes = wants_zeroes,
+    .holes = holes,
+    .wants_zeroes = wants_zeroes && !holes,
     .dirty = g_array_new (FALSE, FALSE, sizeof (uint32_t)),
     .zeroes = g_array_new (FALSE, FALSE, sizeof (uint32_t)),
   };
@@ -43,8 +45,9 @@ map_answer_expect (MapAnswer *answer, guint64 offset, guint64 length, bool all)
   answer->asks_zeroes = answer->wants_zeroes;
   g_array_set_size (answer->dirty, 0);
   g_array_set_size (answer->zeroes, 0);
-  if (all) {                    /* in either context: a bit, a depth */
-    const uint32_t entry[] = { (uint32_t) length, STATE_DIRTY };
+  if (all) {                    /* in any context: a bit, a depth, no hole */
+    const uint32_t entry[] = { (uint32_t) length,
+                               answer->holes ? 0 : STATE_DIRTY };
     g_array_append_vals (answer->dirty, entry, G_N_ELEMENTS (entry));
   }
 }
@@ -122,6 +125,18 @@ map_answer_extents (const MapAnswer *answer)
   return MAX (answer->dirty->len, answer->zeroes->len) / 2;
 }
 
+/* What base:allocation tells in a view of ours.  Flags that no view of that kind
+ * has are no proof that a block is clean.
+ */
+static DirtyState
+shown_state (NbdHoles holes, uint32_t flags)
+{
+  if (flags == (STATE_HOLE | STATE_ZERO))
+    return holes == NBD_ZEROES_CLEAN ? DIRTY_MAP_CLEAN : DIRTY_MAP_ZERO;
+  return flags == STATE_HOLE && holes == NBD_HOLES_CLEAN
+    ? DIRTY_MAP_CLEAN : DIRTY_MAP_DIRTY;
+}
+
 static bool
 is_dirty (const MapAnswer *answer, uint32_t flags)
 {
@@ -130,6 +145,14 @@ is_dirty (const MapAnswer *answer, uint32_t flags)
     return flags != 0;
   /* Depth 0 is allocated nowhere, 1 on top, 2 in the layer below… */
   return flags >= 1 && flags <= answer->depth;
+}
+
+static DirtyState
+state_of (const MapAnswer *answer, uint32_t flags, bool zero)
+{
+  return answer->holes ? shown_state (answer->holes, flags)
+    : !is_dirty (answer, flags) ? DIRTY_MAP_CLEAN
+    : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY;
 }
 
 void
@@ -146,9 +169,7 @@ map_answer_append (const MapAnswer *answer, DirtyMap *map, guint64 length)
       step = MIN (step, zeroes.left);
       zero = (zeroes.entry[1] & STATE_ZERO) != 0;
     }
-    dirty_map_append (map, step,
-                      !is_dirty (answer, dirty.entry[1]) ? DIRTY_MAP_CLEAN
-                      : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY);
+    dirty_map_append (map, step, state_of (answer, dirty.entry[1], zero));
     cursor_advance (&dirty, step);
     if (answer->wants_zeroes)
       cursor_advance (&zeroes, step);

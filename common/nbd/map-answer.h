@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 #include "map/dirty-map.h"
+#include "nbd/endpoint.h"
 
 typedef struct {
   const char *context;          /* the one that tells dirty; borrowed */
   guint depth;                  /* if it is qemu:allocation-depth: allocated in
                                  * the top `depth` layers is dirty; else 0 */
+  NbdHoles holes;               /* if it is base:allocation */
   bool wants_zeroes;
   guint64 offset;               /* asked for, */
   guint64 length;               /* at most 4 GiB - 1 */
@@ -25,8 +27,9 @@ typedef struct {
   GArray *zeroes;
 } MapAnswer;
 
+/* With holes, zeroes are told by the same context: none are wanted beside it. */
 void map_answer_init (MapAnswer *answer, const char *context, guint depth,
-                      bool wants_zeroes);
+                      NbdHoles holes, bool wants_zeroes);
 void map_answer_clear (MapAnswer *answer);
 
 /* Forget what was said, and expect it of that stretch.  all: it is dirty, and

@@ -42,6 +42,7 @@ struct MapReader {
   NbdPool *bits;                /* tells what is dirty; often the same */
   char *context;                /* the one that tells dirty */
   guint64 dirty_from;           /* all from here on is, and nobody is asked */
+  guint64 at_least;             /* see NbdEndpoint */
   GMutex lock;                  /* held to read a slice; guards all below */
   DirtyMap *map;                /* to write; to read it needs no lock */
   MapAhead *ahead;              /* answers that nobody waited for */
@@ -78,18 +79,22 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
 {
   MapReader *reader = g_new0 (MapReader, 1);
   const NbdEndpoint *dirty = bits ? endpoint->bits : endpoint;
+  const NbdHoles holes = nbd_pool_holes (bits ? bits : pool);
 
   reader->pool = pool;
   reader->bits = bits ? bits : pool;
-  reader->context = g_strdup (dirty->bitmap_context
+  reader->context = g_strdup (holes ? NBD_CONTEXT_ALLOCATION
+                              : dirty->bitmap_context
                               ? dirty->bitmap_context : NBD_CONTEXT_DEPTH);
+  reader->at_least = dirty->at_least;
   reader->dirty_from = bits
     ? MIN (dirty->told_to, nbd_pool_size (bits)) : dirty->told_to;
   g_mutex_init (&reader->lock);
   reader->map = dirty_map_new (nbd_pool_size (pool), coalesce,
                                DIRTY_MAP_MEMORY_LIMIT);
   const guint depth = dirty->bitmap_context ? 0 : dirty->depth;
-  map_answer_init (&reader->answer, reader->context, depth, want_zeroes);
+  map_answer_init (&reader->answer, reader->context, depth, holes,
+                   want_zeroes);
   reader->slice = SLICE;
   if (!bits)
     reader->ahead
@@ -204,6 +209,20 @@ read_slice (MapReader *reader, guint64 wanted, NbdBudget *budget,
   return 0;
 }
 
+/* What stands between us and a view of ours may have changed its map. */
+static bool
+is_whole (const MapReader *reader, GError **error)
+{
+  const guint64 dirty = dirty_map_dirty_bytes (reader->map);
+
+  return dirty >= reader->at_least
+    || error_set (error, EPROTO, "cannot believe the dirty map: the server "
+                  "tells that %" G_GUINT64_FORMAT " bytes are dirty or more, "
+                  "and shows %" G_GUINT64_FORMAT "; a filter between may have "
+                  "changed it: ask without that, or make a full backup",
+                  reader->at_least, dirty);
+}
+
 /* From the start on, under the lock.  A budget that is used up does not make
  * the map unreadable.
  */
@@ -219,6 +238,8 @@ read_up_to (MapReader *reader, guint64 end, NbdBudget *budget, GError **error)
       return EIO;
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
+    if (!is_whole (reader, error))
+      return reader->failure = EIO;
     g_clear_pointer (&reader->ahead, map_ahead_free);
     map_answer_clear (&reader->answer); /* no question is far from here on */
   }
@@ -260,7 +281,7 @@ is_far (const MapReader *reader, guint64 offset, guint64 end)
 {
   const guint64 known = dirty_map_appended (reader->map);
 
-  return dirty_map_frontier (reader->map) < end
+  return dirty_map_frontier (reader->map) < end && reader->at_least == 0
     && end - offset <= QUESTION_MOST && end > known
     && (offset > known + CLOSE
         || dirty_map_needed (reader->map, end) > known + FAR);

@@ -37,6 +37,7 @@ struct NbdPool {
   NbdLife *life;                /* borrowed */
   NbdWitness *witness;          /* borrowed, or NULL */
   Child *server;                /* if it is our own; borrowed */
+  NbdHoles holes;
   guint64 size;
   uint32_t minimum, preferred, maximum;
   Collector *collector;

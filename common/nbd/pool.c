@@ -87,6 +87,7 @@ pool_new (const NbdEndpoint *endpoint)
   pool->witness = endpoint->witness;
   pool->collector = collector_new ();
   pool->server = endpoint->server;
+  pool->holes = endpoint->holes;
   pool->watched_fd = -1;
   return pool;
 }
@@ -197,6 +198,12 @@ nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
   *minimum = pool->minimum;
   *preferred = pool->preferred;
   *maximum = pool->maximum;
+}
+
+NbdHoles
+nbd_pool_holes (const NbdPool *pool)
+{
+  return pool->holes;
 }
 
 NbdLife *

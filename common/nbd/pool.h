@@ -46,6 +46,9 @@ void nbd_pool_block_size (const NbdPool *pool, uint32_t *minimum,
  */
 gint64 nbd_pool_round_trip (const NbdPool *pool);
 
+/* What holes mean there. */
+NbdHoles nbd_pool_holes (const NbdPool *pool);
+
 /* The life that it shares. */
 NbdLife *nbd_pool_life (const NbdPool *pool);
 

@@ -49,6 +49,38 @@ part_label_parse (const char *text, guint *part, guint *count,
 }
 
 char *
+part_union_format (guint count, guint64 data, guint64 zeroes, const char *rest)
+{
+  return g_strdup_printf (
+    "%u parts united, %" G_GUINT64_FORMAT " bytes of data dirty, %"
+    G_GUINT64_FORMAT " read as zeroes; the top one: %s", count, data, zeroes,
+    rest);
+}
+
+/* Returns what follows, or NULL. */
+static const char *
+parse_bytes (const char *text, guint64 *bytes)
+{
+  char *end = NULL;
+
+  if (!text || !g_ascii_isdigit (text[0]))
+    return NULL;
+  *bytes = g_ascii_strtoull (text, &end, 10);
+  return end;
+}
+
+bool
+part_union_parse (const char *text, guint *count, guint64 *data,
+                  guint64 *zeroes, const char **rest)
+{
+  text = text ? parse_number (text, count) : NULL;
+  text = parse_bytes (skip (text, " parts united, "), data);
+  text = parse_bytes (skip (text, " bytes of data dirty, "), zeroes);
+  *rest = skip (text, " read as zeroes; the top one: ");
+  return *rest != NULL;
+}
+
+char *
 part_name_format (const char *name, guint part)
 {
   return g_strdup_printf ("%s/%u", name, part);

@@ -22,6 +22,18 @@ char *part_label_format (guint part, guint count);
 bool part_label_parse (const char *text, guint *part, guint *count,
                       const char **rest);
 
+/* "2 parts united, … ", which the description begins with where a filter has
+ * united all parts of a view: so many bytes of its map are dirty data, and so many
+ * read as zeroes (which a view may show as dirty, or not).  rest: the first
+ * part's.  Returns a new string; g_free ().
+ */
+char *part_union_format (guint count, guint64 data, guint64 zeroes,
+                         const char *rest);
+
+/* Read it back, as part_label_parse. */
+bool part_union_parse (const char *text, guint *count, guint64 *data,
+                       guint64 *zeroes, const char **rest);
+
 /* "vda@monday/1", of the view's name.  Returns a new string; g_free (). */
 char *part_name_format (const char *name, guint part);
 

@@ -88,6 +88,11 @@ parts_nothing_recorded (const Disk *disk, GError **error)
 {
   if (!parts_can_record (disk, error))
     return false;
+  if (disk->shown_itself)
+    return error_set (error, ENOENT, "disk %s: %s shows the disk itself, and "
+                      "none of its changes; ask that server for the export %s, "
+                      "or %s@CHECKPOINT", disk->target, top_path (disk),
+                      disk->target, disk->target);
   if (is_nbd (disk) && disk_layer (disk, 0)->bitmaps->len == 0)
     return error_set (error, ENOENT, "disk %s: %s offers no dirty bitmap; "
                       "export one with: qemu-nbd --read-only -B NAME, or with "

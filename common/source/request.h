@@ -32,6 +32,8 @@ typedef struct {
 typedef struct {
   GPtrArray *files;             /* of RequestedFile */
   GPtrArray *uris;              /* of char *: layers, top first */
+  bool takes_views;             /* one of them may show a view of our plugin's:
+                                 * its map is read before it is served from */
   char *libvirt;                /* URI */
   char *domain;                 /* name or UUID */
   char *qmp;                    /* a running QEMU's monitor: a socket's path */

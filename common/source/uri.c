@@ -3,7 +3,8 @@
  *
  * uri=: an NBD export of a running QEMU: a libvirt pull-mode backup,
  * qemu-nbd or qemu-storage-daemon.  Several are the layers of one disk, top
- * first: the bytes are the first one's, the dirty bits each one's own.
+ * first: the bytes are the first one's, the dirty bits each one's own.  Or a view
+ * that our plugin shows, and then the only one.
  *
  * NBD names the bitmaps it offers, but not whether they are complete; QEMU
  * refuses to export an inconsistent one, and the rest is trusted.  The first
@@ -18,6 +19,7 @@
 #include "nbd/connect.h"
 #include "source/catalogue.h"
 #include "source/named-bitmaps.h"
+#include "source/shown-view.h"
 
 typedef struct {
   NbdLife *life;                /* borrowed */
@@ -29,6 +31,7 @@ typedef struct {
 
 typedef struct {
   Source source;
+  ShownView shown;              /* all zero: it is QEMU's export */
   GMutex lock;                  /* guards: */
   GPtrArray *servers;           /* of Server, one a layer */
 } UriSource;
@@ -63,17 +66,30 @@ choose_target (const SourceRequest *request, const Forest *tree,
   return target;
 }
 
+/* The server has chosen already: documents add what they know of that one. */
+static Forest *
+shown_tree (const ShownView *view, const Forest *tree, const GPtrArray *disks)
+{
+  const char *name = view->label.checkpoint;
+
+  return name ? named_tree (name, name, disks,
+                            tree ? forest_lookup (tree, name) : NULL)
+    : parts_flat_tree (disks);
+}
+
 /* Bitmaps that are named go before what the tree would say, as they must for
  * libvirt's backup-vda.  Without them the tree (taken) decides, and without a
  * tree the bitmaps offered are one.
  */
 static Forest *
 choose_forest (const SourceRequest *request, Forest **tree,
-               const GPtrArray *disks, GError **error)
+               const ShownView *view, const GPtrArray *disks, GError **error)
 {
   const char *checkpoint = request->checkpoint;
   const Disk *disk = g_ptr_array_index (disks, 0);
 
+  if (view->label.view)
+    return shown_tree (view, *tree, disks);
   if (request->bitmaps->len > 0)
     return named_bitmaps_tree (request, *tree, disks, error);
   if (*tree && checkpoint && !forest_lookup (*tree, checkpoint)) {
@@ -104,6 +120,7 @@ uri_free (Source *source)
   UriSource *self = (UriSource *) source;
 
   g_ptr_array_unref (self->servers);
+  shown_view_clear (&self->shown);
   g_mutex_clear (&self->lock);
   source_clear (source);
   g_free (self);
@@ -132,6 +149,45 @@ look_at_server (UriSource *self, Disk *disk, const char *uri, GError **error)
   return true;
 }
 
+static void
+is_connected (Server *server, Layer *layer)
+{
+  server->sign = nbd_aio_get_fd (server->first);
+  nbd_life_add_sign (server->life, server->sign);
+  layer->size = (guint64) nbd_get_size (server->first);
+}
+
+/* An only server without bitmaps may show a view of ours: so its export is gone
+ * on to at once.
+ */
+static bool
+look_for_view (UriSource *self, const SourceRequest *request, Disk *disk,
+               GError **error)
+{
+  Server *server = g_ptr_array_index (self->servers, 0);
+  Layer *layer = g_ptr_array_index (disk->layers, 0);
+  char *description;
+
+  if (!request->takes_views || self->servers->len > 1
+      || layer->bitmaps->len > 0)
+    return true;
+  if (!nbd_connect_describe (server->life, server->first, server->uri,
+                             &description, error))
+    return false;
+  is_connected (server, layer);
+  const bool ok = shown_view_read (&self->shown, description, layer->size,
+                                   server->uri, error);
+  free (description);
+  if (!ok)
+    return false;
+  shown_view_fill (&self->shown, disk);
+  if (self->shown.label.ended)
+    reporter_warn (self->source.reporter, "disk %s: %s shows a bitmap as it "
+                   "stood when it was disabled: what was written after that is "
+                   "not in it", disk->target, server->uri);
+  return true;
+}
+
 /* Go on to the export, with the context that the default view wants there. */
 static bool
 go_to_export (UriSource *self, guint index, const GPtrArray *parts,
@@ -141,6 +197,8 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
   Disk *disk = g_ptr_array_index (self->source.disks, 0);
   Layer *layer = g_ptr_array_index (disk->layers, index);
 
+  if (server->sign >= 0)        /* look_for_view did */
+    return true;
   for (guint i = 0; parts && !server->first_context && i < parts->len; i++) {
     const Part *part = g_ptr_array_index (parts, i);
     g_auto (NbdEndpoint) wanted = { 0 };
@@ -152,9 +210,7 @@ go_to_export (UriSource *self, guint index, const GPtrArray *parts,
   if (!nbd_connect_go (server->life, server->first, server->first_context,
                        server->uri, error))
     return false;
-  server->sign = nbd_aio_get_fd (server->first);
-  nbd_life_add_sign (server->life, server->sign);
-  layer->size = (guint64) nbd_get_size (server->first);
+  is_connected (server, layer);
   return true;
 }
 
@@ -172,10 +228,15 @@ look (UriSource *self, const SourceRequest *request, Forest **tree,
     if (!look_at_server (self, disk, g_ptr_array_index (request->uris, i),
                          error))
       return false;
-  g_free (disk->target);
-  disk->target = choose_target (
-    request, *tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
-  Forest *forest = choose_forest (request, tree, source->disks, error);
+  if (!look_for_view (self, request, disk, error))
+    return false;
+  if (!self->shown.label.view) {
+    g_free (disk->target);
+    disk->target = choose_target (
+      request, *tree, ((Server *) g_ptr_array_index (self->servers, 0))->first);
+  }
+  Forest *forest = choose_forest (request, tree, &self->shown, source->disks,
+                                  error);
   if (!forest)
     return false;
   source->offer = offer_new (forest, NULL, NULL);
@@ -208,6 +269,20 @@ uri_inspect (const SourceRequest *request, Forest *tree,
   return &self->source;
 }
 
+/* No bitmap is asked for.  Of the disk itself nothing is told: holes are no zeroes
+ * there, so it is all data.
+ */
+static void
+say_shown (const ShownView *shown, const Part *part, NbdEndpoint *endpoint)
+{
+  g_clear_pointer (&endpoint->bitmap_context, g_free);
+  endpoint->holes = shown->holes;
+  if (part->kind == PART_DISK)
+    return;
+  endpoint->told_to = NBD_TOLD_TO_THE_END;
+  endpoint->at_least = shown->at_least;
+}
+
 /* Where one layer's dirty bits are; and its bytes. */
 static void
 layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
@@ -219,6 +294,8 @@ layer_endpoint (UriSource *self, const Disk *disk, const Part *part,
   endpoint->uri = g_strdup (server->uri);
   endpoint->reporter = self->source.reporter;
   source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
+  if (self->shown.holes)
+    say_shown (&self->shown, part, endpoint);
   endpoint->what = g_strdup_printf ("disk %s (%s, bitmap %s)", disk->target,
                                     server->uri, part->bitmap
                                     ? part->bitmap->name : "none");

@@ -7,8 +7,10 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <sys/resource.h>
 
+#include "base/error.h"
 #include "view/open-part.h"
 
 #define IDLE_LIMIT 8
@@ -152,6 +154,30 @@ share_pool (OpenParts *cache, const Entry *entry)
   return NULL;
 }
 
+/* So much of a map is read with one budget. */
+#define STRETCH ((guint64) 16 * 1024 * 1024 * 1024)
+
+/* A map that is derived from holes is read and checked before anybody is told of
+ * it.
+ */
+static bool
+is_believed (const OpenPart *opened, NbdPool *pool, GError **error)
+{
+  const guint64 size = nbd_pool_holes (pool) ? nbd_pool_size (pool) : 0;
+
+  for (guint64 at = 0; at < size; at += MIN (STRETCH, size - at)) {
+    NbdBudget budget = nbd_life_budget (nbd_pool_life (pool));
+    g_auto (MapView) view = { 0 };
+    const int failure
+      = map_reader_need (opened->reader, at, MIN (size, at + STRETCH), &budget,
+                         &view, error);
+    if (failure)
+      return error && !*error
+        ? error_set (error, failure, "its dirty map cannot be read") : false;
+  }
+  return true;
+}
+
 static bool
 open_entry (OpenParts *cache, Entry *entry, GError **error)
 {
@@ -180,9 +206,13 @@ open_entry (OpenParts *cache, Entry *entry, GError **error)
   }
   if (source->ops->direct)
     opened->direct = source->ops->direct (source, entry->disk);
+  opened->reader = map_reader_new (pool, opened->bits, &endpoint, zeroes,
+                                   cache->coalesce);
+  if (!is_believed (opened, pool, error)) {
+    g_clear_pointer (&opened->reader, map_reader_free);
+    return false;
+  }
   opened->pool = g_steal_pointer (&pool);
-  opened->reader = map_reader_new (opened->pool, opened->bits, &endpoint,
-                                   zeroes, cache->coalesce);
   return true;
 }
 

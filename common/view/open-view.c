@@ -186,5 +186,9 @@ open_view_read (OpenView *self, void *buffer, guint32 count, guint64 offset,
   const int failure
     = open_part_pread (top, NULL, buffer, count, offset, &budget, error);
 
-  return !failure || fail (self, failure, "it cannot be read", error);
+  return !failure
+    || fail (self, failure, self->view->disk->clean_unreadable
+             ? "it cannot be read (its server shows the view guard, which "
+             "refuses to read what is clean: have it show overlay)"
+             : "it cannot be read", error);
 }

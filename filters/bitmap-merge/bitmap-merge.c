@@ -188,21 +188,26 @@ static const char *
 merge_export_description (nbdkit_next *next, void *data)
 {
   const Union *united = data;
-  const char *text = next->export_description (next), *rest = text;
+  const char *text = next->export_description (next), *rest;
   guint part, count;
 
   if (united == &passed_through)
     return text;
-  if (text)
-    part_label_parse (text, &part, &count, &rest);
-  if (!merge && united->parts->len == 1)
-    return rest ? nbdkit_strdup_intern (rest) : text;
-  /* Of zeroes it is not known, in every view, whether they are dirty. */
-  return nbdkit_printf_intern (
-    "%u parts united, %" PRIu64 " bytes of data dirty; the top one: %s",
-    united->parts->len,
-    dirty_map_dirty_bytes (united->map) - dirty_map_zero_bytes (united->map),
-    rest ? rest : (const char *) g_ptr_array_index (united->parts, 0));
+  /* That these are all parts of what the first is one of, nobody knows. */
+  if (merge)
+    return nbdkit_printf_intern (
+      "%u exports united; the first: %s", united->parts->len,
+      text ? text : (const char *) g_ptr_array_index (united->parts, 0));
+  if (!text || !part_label_parse (text, &part, &count, &rest))
+    return text;                /* it told its parts before */
+  if (count == 1)
+    return nbdkit_strdup_intern (rest);
+  const guint64 zeroes = dirty_map_zero_bytes (united->map);
+  g_autofree char *whole
+    = part_union_format (united->parts->len,
+                         dirty_map_dirty_bytes (united->map) - zeroes, zeroes,
+                         rest);
+  return nbdkit_strdup_intern (whole);
 }
 
 /* What is dirty was read once, so nothing may change. */

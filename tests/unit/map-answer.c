@@ -74,7 +74,8 @@ test_random (void)
 
     make_context (&dirty, (guint) g_test_rand_int_range (1, BLOCKS + 1), 4);
     make_context (&zeroes, (guint) g_test_rand_int_range (1, BLOCKS + 1), 3);
-    map_answer_init (&answer, BITS, depth, wants_zeroes);
+    map_answer_init (&answer, BITS, depth, NBD_HOLES_MEAN_NOTHING,
+                     wants_zeroes);
     map_answer_expect (&answer, 0, (guint64) asked * BLOCK, all);
     g_assert_true (keep (&answer, BITS, &dirty));
     g_assert_true (keep (&answer, NBD_CONTEXT_ALLOCATION, &zeroes));
@@ -103,6 +104,46 @@ test_random (void)
   }
 }
 
+/* A view of ours: what every flag means, and that nobody who is not asked is called
+ * clean.
+ */
+static void
+test_holes (void)
+{
+  const uint32_t told[] = { 512, 0, 512, 1, 512, 2, 512, 3, 512, 4, 512, 5,
+                            512, 7, 512, 0xffffffff };
+  const DirtyState all[][8] = {
+    [NBD_HOLES_CLEAN] = { DIRTY_MAP_DIRTY, DIRTY_MAP_CLEAN, DIRTY_MAP_DIRTY,
+                          DIRTY_MAP_ZERO, DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY,
+                          DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY },
+    [NBD_ZEROES_CLEAN] = { DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY,
+                           DIRTY_MAP_CLEAN, DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY,
+                           DIRTY_MAP_DIRTY, DIRTY_MAP_DIRTY },
+  };
+
+  for (guint holes = NBD_HOLES_CLEAN; holes <= NBD_ZEROES_CLEAN; holes++) {
+    MapAnswer answer;
+    guint64 end;
+
+    map_answer_init (&answer, NBD_CONTEXT_ALLOCATION, 0, (NbdHoles) holes,
+                     true);
+    map_answer_expect (&answer, 0, 8 * 512, false);
+    g_assert_true (map_answer_keep (&answer, NBD_CONTEXT_ALLOCATION, told, 16));
+    g_assert_cmpuint (map_answer_covers (&answer), ==, 8 * 512);
+    g_autoptr (DirtyMap) map = dirty_map_new (9 * 512, 0,
+                                              DIRTY_MAP_MEMORY_LIMIT);
+    map_answer_append (&answer, map, 8 * 512);
+    map_answer_expect (&answer, 8 * 512, 512, true);
+    map_answer_append (&answer, map, 512);
+    for (guint i = 0; i < 8; i++)
+      g_assert_cmpint (dirty_map_lookup (map, i * 512, 9 * 512, &end), ==,
+                       all[holes][i]);
+    g_assert_cmpint (dirty_map_lookup (map, 8 * 512, 9 * 512, &end), ==,
+                     DIRTY_MAP_DIRTY);
+    map_answer_clear (&answer);
+  }
+}
+
 /* Odd answers: a context told twice, one that nobody asked for, half a pair. */
 static void
 test_odd (void)
@@ -110,7 +151,7 @@ test_odd (void)
   const uint32_t dirty[] = { 1024, 1, 1024, 0 }, zero[] = { 2048, 3, 7 };
   MapAnswer answer;
 
-  map_answer_init (&answer, BITS, 0, true);
+  map_answer_init (&answer, BITS, 0, NBD_HOLES_MEAN_NOTHING, true);
   map_answer_expect (&answer, 0, 2048, false);
   g_assert_cmpuint (map_answer_covers (&answer), ==, 0);
   g_assert_true (map_answer_keep (&answer, BITS, dirty, 4));
@@ -142,5 +183,6 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/map-answer/random", test_random);
   g_test_add_func ("/map-answer/odd", test_odd);
+  g_test_add_func ("/map-answer/holes", test_holes);
   return g_test_run ();
 }
