@@ -237,6 +237,7 @@ unit_tests = \
 	tests/unit/remedy \
 	tests/unit/remote-name \
 	tests/unit/roster \
+	tests/unit/sample \
 	tests/unit/told-chain \
 	tests/unit/tree-load
 
@@ -374,6 +375,7 @@ tests_unit_plan_LDADD = librecord.la libsource.la libremedies.la \
 EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h
 tests_unit_remedy_SOURCES = tests/unit/remedy.c tool/remedies.c
 tests_unit_told_chain_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
+tests_unit_sample_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 tests_unit_offer_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 
 tests_print_map_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)

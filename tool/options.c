@@ -177,6 +177,24 @@ const Option all_options[] = {
     MEMBER (request.disk), set_text, false, false,
     "Of which disk, if there are several" },
 
+  { "since", "NAME", OPTIONS_VERIFY,
+    MEMBER (since), set_text, false, true,
+    "The checkpoint that the backup was made since" },
+  { "taken-at", "NAME", OPTIONS_VERIFY,
+    MEMBER (taken_at), set_text, false, true,
+    "The one made with it: what changed after may differ" },
+  FLAG ("full", OPTIONS_VERIFY, full,
+        "Compare all of it, whatever is recorded"),
+  { "sample", "PERCENT", OPTIONS_VERIFY,
+    MEMBER (sample), set_text, false, false,
+    "Of what did not change, so much, chosen at random" },
+  { "seed", "NUMBER", OPTIONS_VERIFY,
+    MEMBER (seed), set_text, false, false,
+    "With --sample, choose the same again" },
+  { "backup-format", "FORMAT", OPTIONS_VERIFY,
+    MEMBER (backup_format), set_text, false, false,
+    "What the backup is, if not qcow2" },
+
   FLAG ("size", OPTIONS_LIST | OPTIONS_SHOW, size,
         "How many bytes are dirty since the checkpoint"),
   FLAG ("json", OPTIONS_ALL, json,
@@ -207,6 +225,11 @@ options_clear (Options *options)
   g_free (options->xml);
   g_free (options->tree);
   g_free (options->from);
+  g_free (options->since);
+  g_free (options->taken_at);
+  g_free (options->backup_format);
+  g_free (options->sample);
+  g_free (options->seed);
 }
 
 const Option *

@@ -39,6 +39,10 @@ typedef struct {
   char *description, *xml;
   bool print_xml, quiesce, no_metadata, validate, children, children_only,
     metadata, leftovers, fix, yes;
+  /* What a backup is compared with */
+  char *since, *taken_at;       /* checkpoints; NULL */
+  char *backup_format, *sample, *seed; /* as typed; NULL */
+  bool full;
   GPtrArray *words;             /* of char *: what is no option */
 } Options;
 

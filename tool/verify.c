@@ -1,19 +1,222 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * verify: to be written.
+ * verify: a backup holds what the disk holds, and the record's word on what did
+ * not change is true.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "tool/backup.h"
 #include "tool/command.h"
-#include "tool/reading.h"
+#include "tool/verify-report.h"
+
+/* ── What is asked for ── */
+
+static bool
+read_sample (const Options *options, CompareRequest *request, GError **error)
+{
+  char *end = NULL;
+
+  request->share = 1;
+  request->seed = g_random_int ();
+  if (options->seed && !options->sample)
+    return error_set (error, EINVAL, "--seed goes with --sample=PERCENT");
+  if (options->sample) {
+    request->share = g_ascii_strtod (options->sample, &end) / 100;
+    if (end == options->sample || (*end && strcmp (end, "%") != 0)
+        || !(request->share > 0 && request->share <= 1))
+      return error_set (error, EINVAL, "--sample=%s is no percentage; write a "
+                        "number above 0 and up to 100", options->sample);
+  }
+  return !options->seed
+    || g_ascii_string_to_unsigned (options->seed, 10, 0, G_MAXINT64,
+                                   &request->seed, NULL)
+    || error_set (error, EINVAL, "--seed=%s is no number", options->seed);
+}
+
+static bool
+check_words (const Options *options, GError **error)
+{
+  const char *path = g_ptr_array_index (options->words, 0);
+
+  if (options->full && (options->since || options->taken_at))
+    return error_set (error, EINVAL, "--full compares all of the disk; leave out "
+                      "--%s", options->since ? "since" : "taken-at");
+  /* Before a job of a running guest's is begun.  Names on a network have one. */
+  if (!strchr (path, ':') && access (path, R_OK) < 0)
+    return error_set (error, errno, "cannot read the backup %s: %s", path,
+                      g_strerror (errno));
+  return true;
+}
+
+/* ── What is compared ── */
+
+typedef struct {
+  OpenView *disk, *backup, *since, *taken;
+} Views;
+
+static void
+views_clear (Views *views)
+{
+  open_view_free (views->disk);
+  open_view_free (views->backup);
+  open_view_free (views->since);
+  open_view_free (views->taken);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Views, views_clear)
+
+/* A backup job of ours is of now. */
+static bool
+goes_on (const Reading *reading)
+{
+  return reading->source->keeps_connections && reading->request.uris->len == 0;
+}
+
+static bool
+has_checkpoints (const Reading *reading, const char *target)
+{
+  const GPtrArray *all = forest_all (reading->source->offer->forest);
+
+  for (guint i = 0; i < all->len; i++)
+    if (checkpoint_bitmap (g_ptr_array_index (all, i), target))
+      return true;
+  return false;
+}
+
+/* *name: of the checkpoint that it is since; NULL with NULL: all counts as
+ * changed.
+ */
+static bool
+open_since (const Reading *reading, const Options *options, Verified *verified,
+            OpenView **since, GError **error)
+{
+  if (options->full || (options->taken_at && !options->since)
+      || (!options->since && !has_checkpoints (reading, verified->target)))
+    return true;
+  const DiskView *view = catalogue_lookup (reading->catalogue, verified->target,
+                                           options->since, error);
+  if (!view && !options->since)
+    g_prefix_error (error, "since which checkpoint was the backup made "
+                    "(--since=NAME; or --full, to compare all)?  ");
+  if (!view)
+    return false;
+  if (!view->checkpoint)
+    return true;
+  verified->since = view->checkpoint->name;
+  verified->several_parts = view->parts->len > 1;
+  return (*since = open_view_new (reading->parts, view, error)) != NULL;
+}
+
+static bool
+open_views (const Reading *reading, const Options *options, Verified *verified,
+            Views *views, GError **error)
+{
+  const DiskView *disk = catalogue_lookup (reading->catalogue, NULL, "", error);
+
+  if (!disk)
+    return false;
+  verified->target = disk->disk->target;
+  verified->several_disks = reading->source->disks->len > 1;
+  verified->taken = options->taken_at;
+  if (!open_since (reading, options, verified, &views->since, error))
+    return false;
+  if (options->taken_at
+      && !(views->taken = reading_view (reading, verified->target,
+                                        options->taken_at, error)))
+    return false;
+  views->disk = open_view_new (reading->parts, disk, error);
+  return views->disk != NULL;
+}
+
+static bool
+open_backup (const Backup *backup, Verified *verified, Views *views,
+             GError **error)
+{
+  const Disk *disk = g_ptr_array_index (backup->reading.source->disks, 0);
+  const Layer *layer = disk_layer (disk, 0);
+
+  verified->base = layer->backing_name;
+  verified->base_format = layer->backing_format;
+  views->backup = backup_view (backup, error);
+  return views->backup != NULL;
+}
+
+/* ── The command ── */
+
+static bool
+compare (const Views *views, CompareRequest *request, Verified *verified,
+         GError **error)
+{
+  request->views = (CompareViews) {
+    .disk = views->disk, .backup = views->backup,
+    .since = views->since, .taken = views->taken,
+    /* A view of ours can call what is clean zeroes, for some clients. */
+    .trusts_zeroes = !verified->is_export,
+  };
+  verified->disk_size = open_view_size (views->disk);
+  verified->backup_size = open_view_size (views->backup);
+  return compare_run (request, &verified->result, error);
+}
+
+static Status
+print (const Verified *verified)
+{
+  if (verified->options->json)
+    verified_print_json (verified);
+  else
+    verified_print (verified);
+  return verified_is_equal (verified) ? STATUS_FINE : STATUS_FOUND;
+}
+
+/* Both are open. */
+static Status
+verify (const Reading *reading, const Backup *backup, Verified *verified,
+        CompareRequest *request, GError **error)
+{
+  g_auto (Views) views = { 0 };
+  Status status = STATUS_FAILED;
+
+  verified->is_export = reading->request.uris->len > 0;
+  verified->goes_on = goes_on (reading) && !verified->options->taken_at;
+  if (open_views (reading, verified->options, verified, &views, error)
+      && open_backup (backup, verified, &views, error)) {
+    if (compare (&views, request, verified, error))
+      status = print (verified);
+    compare_result_clear (&verified->result);
+  }
+  return status;
+}
 
 Status
-command_verify (const Options *options G_GNUC_UNUSED, GError **error)
+command_verify (const Options *options, GError **error)
 {
-  error_set (error, ENOTSUP, "verify: to be written");
-  return STATUS_FAILED;
+  const char *path = g_ptr_array_index (options->words, 0);
+  const char *base = options->taken_at ? options->taken_at : options->since;
+  Options wanted = *options;    /* what it points to is borrowed */
+  Verified verified = { .options = options, .backup = path };
+  CompareRequest request = { 0 };
+  g_auto (Reading) reading = { 0 };
+  g_auto (Backup) backup = { 0 };
+
+  wanted.request.on_missing_full = options->full;
+  if (!read_sample (options, &request, error) || !check_words (options, error)
+      || !reading_open (&reading, &wanted, base, error))
+    return STATUS_FAILED;
+  if (options->since && options->taken_at && goes_on (&reading)) {
+    error_set (error, EINVAL, "a running guest is read since one checkpoint: "
+               "with --taken-at, leave --since out");
+    return STATUS_FAILED;
+  }
+  if (!backup_open (&backup, options, path, error)) {
+    g_prefix_error (error, "the backup cannot be opened: ");
+    return STATUS_FAILED;
+  }
+  verified.share = request.share;
+  verified.seed = request.seed;
+  return verify (&reading, &backup, &verified, &request, error);
 }

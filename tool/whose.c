@@ -6,20 +6,26 @@
 #include "base/error.h"
 #include "tool/whose.h"
 
+/* How options begin. */
+typedef struct {
+  GString *text;
+  const char *dashes;
+} Text;
+
 /* first NULL: it is said of all. */
 static void
-add (GString *text, const char *option, const char *first, const char *value)
+add (Text *text, const char *option, const char *first, const char *value)
 {
   g_autofree char *whole
     = g_strconcat (first ? first : "", first ? ":" : "", value, NULL);
   g_autofree char *word = error_shell_word (whole);
 
-  g_string_append_printf (text, "%s--%s=%s", text->len ? " " : "", option,
-                          word);
+  g_string_append_printf (text->text, "%s%s%s=%s", text->text->len ? " " : "",
+                          text->dashes, option, word);
 }
 
 static void
-add_path (GString *text, const char *option, const char *path)
+add_path (Text *text, const char *option, const char *path)
 {
   g_autofree char *whole = g_canonicalize_filename (path, NULL);
 
@@ -27,7 +33,7 @@ add_path (GString *text, const char *option, const char *path)
 }
 
 static void
-add_words (GString *text, const char *option, const GPtrArray *words)
+add_words (Text *text, const char *option, const GPtrArray *words)
 {
   for (guint i = 0; i < words->len; i++) {
     const RequestedWord *word = g_ptr_array_index (words, i);
@@ -36,10 +42,10 @@ add_words (GString *text, const char *option, const GPtrArray *words)
 }
 
 static char *
-text_of (const Options *options, bool with_tree)
+text_of (const Options *options, bool with_tree, const char *dashes)
 {
   const SourceRequest *request = &options->request;
-  GString *text = g_string_new (NULL);
+  Text whole = { g_string_new (NULL), dashes }, *text = &whole;
 
   for (guint i = 0; i < request->files->len; i++) {
     const RequestedFile *file = g_ptr_array_index (request->files, i);
@@ -61,17 +67,23 @@ text_of (const Options *options, bool with_tree)
   for (guint i = 0; i < request->backings->len; i++)
     add (text, "backing", NULL, g_ptr_array_index (request->backings, i));
   add_words (text, "secret", request->secrets);
-  return g_string_free (text, FALSE);
+  return g_string_free (whole.text, FALSE);
 }
 
 char *
 whose_text (const Options *options)
 {
-  return text_of (options, true);
+  return text_of (options, true, "--");
 }
 
 char *
 whose_bitmaps_text (const Options *options)
 {
-  return text_of (options, false);
+  return text_of (options, false, "--");
+}
+
+char *
+whose_parameters (const Options *options)
+{
+  return text_of (options, true, "");
 }

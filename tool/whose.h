@@ -14,3 +14,6 @@ char *whose_text (const Options *options);
 
 /* The same without documents: each bitmap is a checkpoint. */
 char *whose_bitmaps_text (const Options *options);
+
+/* The same as parameters of nbdkit's plugin. */
+char *whose_parameters (const Options *options);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (C) 2026 the nbdkit-checkpoint authors
+ */
+#include <config.h>
+
+#include "base/error.h"
+#include "tool/backup.h"
+#include "tool/say.h"
+
+/* How messages call it, as a disk. */
+#define TARGET "backup"
+
+static bool
+add_file (SourceRequest *request, const Options *options, const char *path,
+          GError **error)
+{
+  /* A name that begins as a disk's is a name all the same. */
+  g_autofree char *value = g_strconcat (TARGET ":", path, NULL);
+
+  if (!requested_file_add (request->files, value, error))
+    return false;
+  if (!options->backup_format)
+    return true;
+  g_autofree char *format
+    = g_strconcat (TARGET ":", options->backup_format, NULL);
+  return requested_word_add (request->formats, format, error);
+}
+
+/* A pipe's passphrase was read for the disk, and is gone. */
+static bool
+add_secrets (SourceRequest *request, const GPtrArray *secrets, GError **error)
+{
+  for (guint i = 0; i < secrets->len; i++) {
+    const RequestedWord *word = g_ptr_array_index (secrets, i);
+    if (!word->target && word->value[0] != '-'
+        && !requested_secret_add (request->secrets, word->value, error))
+      return false;
+  }
+  return true;
+}
+
+static bool
+fill_request (SourceRequest *request, const Options *options,
+              const char *path, GError **error)
+{
+  const SourceRequest *disk = &options->request;
+
+  source_request_init (request);
+  request->on_missing_full = true; /* its bitmaps are of no interest */
+  for (guint i = 0; i < disk->backing_formats->len; i++) {
+    const ToldImage *image = g_ptr_array_index (disk->backing_formats, i);
+    g_ptr_array_add (request->backing_formats,
+                     told_image_new (image->path, image->format));
+  }
+  for (guint i = 0; i < disk->backings->len; i++)
+    g_ptr_array_add (request->backings,
+                     g_strdup (g_ptr_array_index (disk->backings, i)));
+  return add_file (request, options, path, error)
+    && add_secrets (request, disk->secrets, error);
+}
+
+bool
+backup_open (Backup *backup, const Options *options, const char *path,
+             GError **error)
+{
+  SourceRequest *request = &backup->request;
+  Reading *reading = &backup->reading;
+
+  reading->source = fill_request (request, options, path, error)
+    ? source_file_ops.inspect (request, NULL, &silent_reporter, error) : NULL;
+  if (!reading->source)
+    return false;
+  reading->catalogue = catalogue_new (reading->source, request);
+  if (!catalogue_start (reading->catalogue, error))
+    return false;
+  reading->parts = open_parts_new (reading->source, true, 0);
+  return true;
+}
+
+void
+backup_clear (Backup *backup)
+{
+  reading_clear (&backup->reading);
+  if (backup->request.files)    /* it has been filled in */
+    source_request_clear (&backup->request);
+}
+
+OpenView *
+backup_view (const Backup *backup, GError **error)
+{
+  return reading_view (&backup->reading, TARGET, "", error);
+}
