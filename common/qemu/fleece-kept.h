@@ -55,6 +55,9 @@ char *fleece_mark_of_node (const char *node);
  */
 char *fleece_by_hand (const char *path, const GPtrArray *commands);
 char *fleece_end_by_hand (const char *path, const Fleece *fleece);
+/* The same of what was found: nodes in the order in which they can go. */
+char *fleece_end_names_by_hand (const char *path, const GPtrArray *jobs,
+                                bool has_server, const GPtrArray *nodes);
 
 /* QEMU's answer, as an array: one of NULL, with an error.  json_node_unref. */
 JsonNode *fleece_ask (Qmp *qmp, const char *command, JsonObject *arguments,

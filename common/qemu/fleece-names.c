@@ -80,23 +80,38 @@ add_command (GPtrArray *commands, const char *command, const char *name,
 }
 
 char *
+fleece_end_names_by_hand (const char *path, const GPtrArray *jobs,
+                          bool has_server, const GPtrArray *nodes)
+{
+  g_autoptr (GPtrArray) commands = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < jobs->len; i++)
+    add_command (commands, "job-cancel", "id", g_ptr_array_index (jobs, i));
+  if (jobs->len > 0)
+    g_ptr_array_add (commands, g_strdup (""));
+  if (has_server) {
+    g_ptr_array_add (commands,
+                     g_strdup ("{\"execute\": \"nbd-server-stop\"}"));
+    g_ptr_array_add (commands, g_strdup (""));
+  }
+  for (guint i = 0; i < nodes->len; i++)
+    add_command (commands, "blockdev-del", "node-name",
+                 g_ptr_array_index (nodes, i));
+  return fleece_by_hand (path, commands);
+}
+
+char *
 fleece_end_by_hand (const char *path, const Fleece *fleece)
 {
   static const char kinds[] = { FLEECE_NODE_IMAGE, FLEECE_NODE_FILE };
-  g_autoptr (GPtrArray) commands = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) nodes = g_ptr_array_new_with_free_func (g_free);
 
   for (guint i = 0; i < fleece->disks->len; i++) {
     const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
-    g_autofree char *id = fleece_id (fleece->mark, disk->target);
-    add_command (commands, "job-cancel", "id", id);
+    g_ptr_array_add (jobs, fleece_id (fleece->mark, disk->target));
+    for (guint j = 0; j < G_N_ELEMENTS (kinds); j++)
+      g_ptr_array_add (nodes, fleece_node_name (fleece->mark, i, kinds[j]));
   }
-  g_ptr_array_add (commands, g_strdup (""));
-  g_ptr_array_add (commands, g_strdup ("{\"execute\": \"nbd-server-stop\"}"));
-  g_ptr_array_add (commands, g_strdup (""));
-  for (guint i = 0; i < fleece->disks->len; i++)
-    for (guint j = 0; j < G_N_ELEMENTS (kinds); j++) {
-      g_autofree char *node = fleece_node_name (fleece->mark, i, kinds[j]);
-      add_command (commands, "blockdev-del", "node-name", node);
-    }
-  return fleece_by_hand (path, commands);
+  return fleece_end_names_by_hand (path, jobs, true, nodes);
 }

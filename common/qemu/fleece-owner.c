@@ -175,10 +175,13 @@ fleece_undo (Qmp *qmp, const char *mark, bool has_server, GError **error)
 
 /* ── What is there already ── */
 
-/* The folder of that mark, locked, if its maker is dead. */
+/* The folder of that mark, locked, if its maker is dead.  Somebody may have swept
+ * one away in which there was no server yet; then nobody reads what there is, and
+ * one that lives, and has its folder elsewhere, will say that it was disturbed.
+ */
 static Owner
-owner_of (const KeptFleece *kept, const char *mark, OwnFolder *folder,
-          const char **why)
+owner_of (const KeptFleece *kept, const Found *found, const char *mark,
+          OwnFolder *folder, const char **why)
 {
   g_autofree char *parent = g_path_get_dirname (kept->plan->folder);
   g_autofree char *path = g_build_filename (parent, mark, NULL);
@@ -187,6 +190,9 @@ owner_of (const KeptFleece *kept, const char *mark, OwnFolder *folder,
 
   folder->path = g_strdup (path);
   folder->fd = -1;
+  if (fd < 0 && errno == ENOENT && found->jobs->len == 0
+      && found->exports->len == 0)
+    return OWNER_DEAD;
   if (fd < 0 || fstat (fd, &status) < 0)
     *why = g_strerror (errno);
   else if (status.st_uid != geteuid () && status.st_uid != kept->user)
@@ -202,30 +208,28 @@ owner_of (const KeptFleece *kept, const char *mark, OwnFolder *folder,
   return OWNER_UNKNOWN;
 }
 
-/* What to type to end all that was found. */
+/* What to type to end all that was found.  QEMU tells of the youngest node first,
+ * which is on top of older ones.
+ */
 static char *
-end_found (const KeptFleece *kept, const Found *found)
+end_found (const KeptFleece *kept, const Found *found, bool has_server)
 {
-  g_autoptr (Fleece) like = fleece_new ();
-  GHashTableIter iter;
-  gpointer mark;
+  g_autoptr (GPtrArray) nodes = g_ptr_array_new ();
 
-  g_hash_table_iter_init (&iter, found->marks);
-  if (g_hash_table_iter_next (&iter, &mark, NULL))
-    like->mark = g_strdup (mark);
-  for (guint i = 0; i < MAX (found->jobs->len, found->exports->len); i++) {
-    const char *id = g_ptr_array_index (i < found->jobs->len ? found->jobs
-                                        : found->exports, i);
-    fleece_add_disk (like, id + strlen (like->mark) + 1, "");
+  for (guint i = 0; i < found->nodes->len; i++) {
+    const char *node = g_ptr_array_index (found->nodes, i);
+    if (node[strlen (node) - 1] != FLEECE_NODE_FILTER)
+      g_ptr_array_add (nodes, (gpointer) node);
   }
-  return fleece_end_by_hand (kept->path, like);
+  return fleece_end_names_by_hand (kept->path, found->jobs,
+                                   has_server || found->exports->len > 0,
+                                   nodes);
 }
 
 static bool
-refuse (const KeptFleece *kept, const Found *found, Owner owner,
+refuse (const KeptFleece *kept, const char *command, Owner owner,
         const char *folder, const char *why, GError **error)
 {
-  g_autofree char *command = end_found (kept, found);
 
   if (owner == OWNER_ALIVE)
     return error_set (error, EBUSY, "the QEMU at %s is being served by another "
@@ -253,14 +257,13 @@ clear_one (const KeptFleece *kept, const Found *found, const char *mark,
 {
   OwnFolder folder = OWN_FOLDER_INIT;
   const char *why = NULL;
-  const Owner owner = owner_of (kept, mark, &folder, &why);
-  bool ok;
+  const Owner owner = owner_of (kept, found, mark, &folder, &why);
+  const bool has_server = own_folder_has_server (&folder);
+  g_autofree char *command = end_found (kept, found, has_server);
+  const bool ok = owner == OWNER_DEAD && kept->plan->take_over
+    ? fleece_undo (monitor_qmp (kept->monitor), mark, has_server, error)
+    : refuse (kept, command, owner, folder.path, why, error);
 
-  if (owner != OWNER_DEAD || !kept->plan->take_over)
-    ok = refuse (kept, found, owner, folder.path, why, error);
-  else
-    ok = fleece_undo (monitor_qmp (kept->monitor), mark,
-                      own_folder_has_server (&folder), error);
   if (ok)
     own_folder_remove (&folder);
   close_fd (&folder.fd);

@@ -7,9 +7,11 @@
  */
 #include <config.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -19,11 +21,76 @@
 #include "base/json-text.h"
 #include "qemu/fleece-kept.h"
 
+/* Their names end so; those of libvirt's jobs do not. */
+#define SUFFIX ".fleece"
+#define TRIES 5
+/* Somebody may have filled the folder with names. */
+#define NAMES_MAX 100000
+
+/* ── Files ── */
+
+static bool
+is_name (const char *name)
+{
+  const char *dot = strchr (name, '.');
+  g_autofree char *mark = dot ? g_strndup (name, (gsize) (dot - name)) : NULL;
+
+  return mark && own_folder_is_name (mark) && g_str_has_suffix (name, SUFFIX);
+}
+
+/* Who made it holds a lock on it as long as it has a name. */
+static void
+remove_if_dead (int folder, const char *name, uid_t also_user)
+{
+  auto_fd fd = openat (folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK
+                       | O_CLOEXEC);
+  struct stat status;
+
+  if (fd >= 0 && fstat (fd, &status) == 0 && S_ISREG (status.st_mode)
+      && (status.st_uid == geteuid () || status.st_uid == also_user)
+      && flock (fd, LOCK_EX | LOCK_NB) == 0)
+    unlinkat (folder, name, 0);
+}
+
+/* What was killed before it could remove the name. */
+static void
+sweep (const char *folder, uid_t also_user)
+{
+  DIR *entries = opendir (folder);
+  const struct dirent *entry;
+
+  for (int i = 0; entries && i < NAMES_MAX && (entry = readdir (entries)); i++)
+    if (is_name (entry->d_name))
+      remove_if_dead (dirfd (entries), entry->d_name, also_user);
+  if (entries)
+    closedir (entries);
+}
+
+/* Another one that sweeps may have taken it for a dead one's before it was
+ * locked.
+ */
+static int
+open_locked (const char *path)
+{
+  for (int i = 0; i < TRIES; i++) {
+    auto_fd fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct stat status;
+    if (fd < 0)
+      return -1;
+    if (flock (fd, LOCK_EX) == 0 && fstat (fd, &status) == 0
+        && status.st_nlink > 0)
+      return g_steal_fd (&fd);
+    unlink (path);
+  }
+  errno = EBUSY;
+  return -1;
+}
+
 /* A file that our user makes, and QEMU's may open. */
 static int
 make_file (const KeptFleece *kept, const char *path, GError **error)
 {
-  auto_fd fd = open (path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  auto_fd fd = open_locked (path);
 
   if (fd >= 0 && (kept->user == geteuid () || geteuid () != 0
                   || fchown (fd, kept->user, kept->group) == 0))
@@ -35,6 +102,8 @@ make_file (const KeptFleece *kept, const char *path, GError **error)
     unlink (path);
   return -1;
 }
+
+/* ── In QEMU ── */
 
 /* "created", "running" and so on; NULL: there is no such job (any more). */
 static char *
@@ -132,12 +201,13 @@ fleece_make_scratch (KeptFleece *kept, guint index, GError **error)
   const char *mark = kept->plan->mark;
   Qmp *qmp = monitor_qmp (kept->monitor);
   g_autofree char *name
-    = g_strdup_printf ("%s.%s.scratch", mark, disk->target);
+    = g_strdup_printf ("%s.%s" SUFFIX, mark, disk->target);
   g_autofree char *path = g_build_filename (disk->folder, name, NULL);
   g_autofree char *file = fleece_node_name (mark, index, FLEECE_NODE_FILE);
   g_autofree char *image = fleece_node_name (mark, index, FLEECE_NODE_IMAGE);
-  const int fd = make_file (kept, path, error);
 
+  sweep (disk->folder, kept->user);
+  const int fd = make_file (kept, path, error);
   if (fd < 0)
     return false;
   g_array_append_val (kept->scratch, fd);
