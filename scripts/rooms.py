@@ -19,7 +19,8 @@ import sys
 ROOMS = {
     "plugin": ("nbdkit's plugin", "view source parts tree map base nbdkit"),
     "filters": ("nbdkit's filter", "map parts/part-name nbdkit"),
-    "tool": ("the command line", "view record check source tree base"),
+    "tool": ("the command line",
+             "view record check source filesystem tree base"),
     "nbdkit": ("its log", "base/printable"),
     "view": ("opened views: maps and bytes", "source nbd map base"),
     "source": ("where bytes and bitmaps come from",
@@ -31,6 +32,7 @@ ROOMS = {
     "qemu": ("a storage daemon of ours, jobs of others",
              "keeper tree image nbd base"),
     "parts": ("which bitmaps make a view", "image tree base"),
+    "filesystem": ("whose a disk's bytes are", "base"),
     "nbd": ("connections, maps from them", "map base"),
     "libvirt": ("guests and jobs of libvirt's", "keeper tree base"),
     "keeper": ("the process that ends a job", "base"),
@@ -41,7 +43,7 @@ ROOMS = {
 }
 ROWS = [["tool", "plugin", "nbdkit", "filters"], ["record", "check", "view"], ["source"],
         ["libvirt", "qemu", "parts"],
-        ["keeper", "nbd", "image"], ["tree", "map"], ["base"]]
+        ["keeper", "nbd", "image", "filesystem"], ["tree", "map"], ["base"]]
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 NBDKIT = re.compile(r"^#include <nbdkit", re.M)

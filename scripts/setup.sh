@@ -4,8 +4,8 @@
 # Sourced by ./demo, ./check and .ci/: install what is missing on Debian 12 or
 # 13, and build out of tree.
 
-BUILD_PACKAGES="autoconf automake gcc libc6-dev libglib2.0-dev
-  libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
+BUILD_PACKAGES="autoconf automake gcc libblkid-dev libc6-dev libext2fs-dev
+  libglib2.0-dev libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
   nbdkit-plugin-dev perl pkgconf"
 RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
 TEST_PACKAGES="acl binutils e2fsprogs fuse2fs fuse3 gnutls-bin jq procps
