@@ -25,7 +25,7 @@ examine_tell (Examination *self, LineKind kind, const char *what, guint64 bytes)
 }
 
 Changed
-examine_changed (const Examination *self, const TallySum *sum, guint block,
+examine_changed (const Examination *self, const CensusSum *sum, guint block,
                  gint64 ctime)
 {
   if (sum->touched && (sum->is_whole

@@ -9,7 +9,7 @@
 #include "filesystem/line.h"
 #include "filesystem/media.h"
 #include "filesystem/runs.h"
-#include "filesystem/tally.h"
+#include "filesystem/census.h"
 
 typedef struct Examination Examination;
 struct Examination {
@@ -44,5 +44,5 @@ void examine_tell (Examination *self, LineKind kind, const char *what,
 /* Was a file changed since, as its own time of change, or what is dirty of it,
  * tells?  block: the file system's size of blocks.
  */
-Changed examine_changed (const Examination *self, const TallySum *sum,
+Changed examine_changed (const Examination *self, const CensusSum *sum,
                          guint block, gint64 ctime);

@@ -69,7 +69,7 @@ owner_of (const ExtLook *self, ext2_ino_t inode, const struct ext2_inode *data)
     return EXT_GROUPS;
   if (inode != EXT2_ROOT_INO && inode < EXT2_FIRST_INODE (super))
     return EXT_RESERVED;
-  return tally_next (self->tally);
+  return census_next (self->census);
 }
 
 /* Is the place of the inode itself dirty, or the journal's copy of it? */
@@ -83,14 +83,14 @@ is_dirty_itself (const ExtLook *self, ext2_ino_t inode)
     = ext2fs_inode_table_loc (fs, ext2fs_group_of_ino (fs, inode));
   const guint64 start = table * fs->blocksize + index * size;
 
-  if (tally_touches (self->tally, start, size))
+  if (census_touches (self->census, start, size))
     return true;
   if (!self->reader->replayed)
     return false;
   const ExtReplayed key = { .block = start / fs->blocksize };
   const ExtReplayed *replayed
     = g_hash_table_lookup (self->reader->replayed, &key);
-  return replayed && tally_touches (self->tally,
+  return replayed && census_touches (self->census,
                                     replayed->from * fs->blocksize
                                     + start % fs->blocksize, size);
 }
@@ -112,7 +112,7 @@ change_time (const ExtLook *self, const struct ext2_inode_large *inode)
 static void
 add_file (ExtLook *self, ext2_ino_t inode, const struct ext2_inode_large *large)
 {
-  const ExtFile file = {
+  const NamedFile file = {
     .inode = inode,
     .kind = LINUX_S_ISDIR (large->i_mode) ? LINE_DIRECTORY
       : LINUX_S_ISLNK (large->i_mode) ? LINE_SYMLINK : LINE_FILE,
@@ -143,14 +143,14 @@ look_at (ExtLook *self, ext2_ino_t inode, struct ext2_inode_large *large)
   if (blocks.owner < EXT_CLASSES)
     return ok;
   /* Its mode, its size or what is kept in the inode itself may have changed. */
-  if (tally_next (self->tally) == blocks.owner && examination->has_since
+  if (census_next (self->census) == blocks.owner && examination->has_since
       && is_dirty_itself (self, inode)) {
-    const TallySum nothing = { 0 };
+    const CensusSum nothing = { 0 };
     if (examine_changed (examination, &nothing, 0, change_time (self, large))
         == CHANGED_YES)
-      tally_add (self->tally);
+      census_add (self->census);
   }
-  if (tally_next (self->tally) > blocks.owner)
+  if (census_next (self->census) > blocks.owner)
     add_file (self, inode, large);
   return ok;
 }

@@ -7,7 +7,7 @@
 
 #include "filesystem/ext.h"
 
-/* The first owners of its tally; then follow its files. */
+/* The first owners of its census; then follow its files. */
 enum {
   EXT_SUPER,
   EXT_GROUPS,
@@ -21,20 +21,12 @@ enum {
   EXT_CLASSES
 };
 
-/* One of which something is dirty. */
-typedef struct {
-  guint64 inode;
-  LineKind kind;
-  gint64 ctime;
-  guint links;
-} ExtFile;
-
 typedef struct {
   Examination *examination;
   ExtReader *reader;
   ext2_filsys fs;
-  Tally *tally;
-  GArray *files;                /* of ExtFile: of owners from EXT_CLASSES on */
+  Census *census;
+  GArray *files;                /* of NamedFile: the owners from EXT_CLASSES on */
 } ExtLook;
 
 void ext_claim_blocks (const ExtLook *self, guint owner, guint64 block,

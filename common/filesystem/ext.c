@@ -31,7 +31,7 @@ void
 ext_claim_blocks (const ExtLook *self, guint owner, guint64 block,
                   guint64 count)
 {
-  tally_claim (self->tally, owner, block * self->fs->blocksize,
+  census_claim (self->census, owner, block * self->fs->blocksize,
                count * self->fs->blocksize);
 }
 
@@ -59,9 +59,9 @@ static void
 claim_metadata (const ExtLook *self)
 {
   for (guint i = 0; i < EXT_CLASSES; i++)
-    tally_add (self->tally);
+    census_add (self->census);
   /* The first bytes are a boot loader's. */
-  tally_claim (self->tally, EXT_SUPER, 0, 2048);
+  census_claim (self->census, EXT_SUPER, 0, 2048);
   for (dgrp_t group = 0; group < self->fs->group_desc_count; group++)
     claim_group (self, group);
   if (ext2fs_has_feature_mmp (self->fs->super))
@@ -74,7 +74,7 @@ tell_rest (const ExtLook *self)
 {
   const guint block = self->fs->blocksize;
   const guint64 count = ext2fs_blocks_count (self->fs->super);
-  g_autoptr (GArray) rest = tally_rest (self->tally);
+  g_autoptr (GArray) rest = census_rest (self->census);
   guint64 free_bytes = 0, used = 0, behind = 0;
 
   for (guint i = 0; i < rest->len; i++) {
@@ -102,41 +102,25 @@ tell_rest (const ExtLook *self)
 static void
 tell_files (const ExtLook *self)
 {
-  g_autoptr (GHashTable) names
-    = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL,
-                             (GDestroyNotify) ext_name_free);
+  g_autoptr (Names) names = names_new (EXT2_ROOT_INO);
 
-  for (guint i = 0; i < self->files->len; i++) {
-    const ExtFile *file = &g_array_index (self->files, ExtFile, i);
-    ExtName *name = g_new0 (ExtName, 1);
-    name->inode = file->inode;
-    g_hash_table_insert (names, &name->inode, name);
-  }
+  for (guint i = 0; i < self->files->len; i++)
+    names_want (names, g_array_index (self->files, NamedFile, i).inode);
   if (self->files->len > 0)
     ext_names_find (self->fs, names);
-  for (guint i = 0; i < self->files->len; i++) {
-    const ExtFile *file = &g_array_index (self->files, ExtFile, i);
-    const TallySum sum = tally_sum (self->tally, EXT_CLASSES + i);
-    g_autofree char *path = ext_names_path (names, file->inode);
-    Line line = { .kind = file->links == 0 ? LINE_REMOVED : file->kind,
-                  .bytes = sum.bytes, .shared = sum.shared,
-                  .inode = file->inode, .links = file->links };
-    line.changed = examine_changed (self->examination, &sum,
-                                    self->fs->blocksize, file->ctime);
-    line.text = path ? path : (char *) "(no name)";
-    self->examination->tell (self->examination, &line);
-  }
+  names_tell (names, self->examination, self->census, EXT_CLASSES, self->files,
+              self->fs->blocksize);
 }
 
 static bool
 tell_all (const ExtLook *self, GError **error)
 {
-  tally_count (self->tally);
-  if (tally_overflowed (self->tally))
+  census_count (self->census);
+  if (census_overflowed (self->census))
     return error_set (error, EFBIG, "too much has changed to tell of it");
   for (guint i = 0; i < EXT_CLASSES; i++)
     examine_tell (self->examination, classes[i].kind, classes[i].what,
-                  tally_sum (self->tally, i).bytes);
+                  census_sum (self->census, i).bytes);
   tell_files (self);
   tell_rest (self);
   return true;
@@ -185,15 +169,15 @@ ext_examine (Examination *self, GError **error)
 
   initialize_ext2_error_table ();
   if (open_replayed (self, &reader, &look.fs, error)) {
-    look.tally = tally_new (self->dirty, self->dirty_count, self->granule,
+    look.census = census_new (self->dirty, self->dirty_count, self->granule,
                             self->phase);
-    look.files = g_array_new (FALSE, FALSE, sizeof (ExtFile));
+    look.files = g_array_new (FALSE, FALSE, sizeof (NamedFile));
     if (ext2fs_read_bitmaps (look.fs) != 0)
       self->note (self, "its bitmaps are broken: what is free is not known");
     claim_metadata (&look);
     ok = ext_files_find (&look, error) && tell_all (&look, error);
     g_array_unref (look.files);
-    tally_free (look.tally);
+    census_free (look.census);
   }
   if (look.fs)
     ext2fs_free (look.fs);

@@ -8,7 +8,7 @@
 #include <ext2fs/ext2_fs.h>
 #include <ext2fs/ext2fs.h>
 
-#include "filesystem/examine.h"
+#include "filesystem/names.h"
 
 /* What libext2fs reads from: the media, but for blocks that the journal has newer.
  */
@@ -36,19 +36,5 @@ errcode_t ext_reader_open (ExtReader *reader, ext2_filsys *fs);
  */
 bool ext_journal_replay (ext2_filsys fs, ExtReader *reader, const char **note);
 
-/* One of an inode's names. */
-typedef struct {
-  guint64 inode;
-  guint64 parent;               /* 0: none was found */
-  char *name;
-} ExtName;
-
-void ext_name_free (ExtName *name);
-
-/* Find names of the inodes that names has (of ExtName, by itself), and add those of
- * all directories.
- */
-void ext_names_find (ext2_filsys fs, GHashTable *names);
-
-/* A new string; g_free ().  NULL: it has no name. */
-char *ext_names_path (GHashTable *names, guint64 inode);
+/* Read all directories. */
+void ext_names_find (ext2_filsys fs, Names *names);

@@ -9,42 +9,42 @@
 #include "filesystem/line.h"
 #include "filesystem/runs.h"
 
-typedef struct Tally Tally;
+typedef struct Census Census;
 
 /* runs are borrowed.  granule: of the record, at phase in the volume; 0: not
  * known.
  */
-Tally *tally_new (const Run *runs, gsize count, guint64 granule, guint64 phase);
-void tally_free (Tally *tally);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Tally, tally_free)
+Census *census_new (const Run *runs, gsize count, guint64 granule, guint64 phase);
+void census_free (Census *census);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Census, census_free)
 
 /* Is any of these bytes dirty? */
-bool tally_touches (const Tally *tally, guint64 start, guint64 length);
+bool census_touches (const Census *census, guint64 start, guint64 length);
 
 /* Which number the next owner gets. */
-guint tally_next (const Tally *tally);
+guint census_next (const Census *census);
 
 /* There is one more, whatever is its. */
-guint tally_add (Tally *tally);
+guint census_add (Census *census);
 
 /* These bytes are that owner's.  The next owner is there once something dirty is
  * its.
  */
-void tally_claim (Tally *tally, guint owner, guint64 start, guint64 length);
+void census_claim (Census *census, guint owner, guint64 start, guint64 length);
 
 typedef struct {
   guint64 bytes, shared;
   bool touched;                 /* something of it is dirty */
   bool is_whole;                /* one whole granule, or more, is its own: so
                                  * nothing beside it was written there */
-} TallySum;
+} CensusSum;
 
 /* Count; once.  Afterwards, claims are not taken. */
-void tally_count (Tally *tally);
-TallySum tally_sum (const Tally *tally, guint owner);
+void census_count (Census *census);
+CensusSum census_sum (const Census *census, guint owner);
 
-/* After tally_count: what nobody has claimed; a new array of Run. */
-GArray *tally_rest (const Tally *tally);
+/* After census_count: what nobody has claimed; a new array of Run. */
+GArray *census_rest (const Census *census);
 
 /* Claims were more than memory is for: sums are not to be used. */
-bool tally_overflowed (const Tally *tally);
+bool census_overflowed (const Census *census);

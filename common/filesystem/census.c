@@ -3,7 +3,7 @@
  */
 #include <config.h>
 
-#include "filesystem/tally.h"
+#include "filesystem/census.h"
 
 /* 24 bytes each. */
 #define CLAIMS_MAX (16 * 1024 * 1024)
@@ -13,33 +13,33 @@ typedef struct {
   guint owner;
 } Claim;
 
-struct Tally {
+struct Census {
   const Run *runs;
   gsize count;
   guint64 granule, phase;
   GArray *claims;               /* of Claim, clipped to runs */
-  GArray *sums;                 /* of TallySum, by owner */
+  GArray *sums;                 /* of CensusSum, by owner */
   GArray *rest;                 /* of Run */
   bool overflowed;
 };
 
-Tally *
-tally_new (const Run *runs, gsize count, guint64 granule, guint64 phase)
+Census *
+census_new (const Run *runs, gsize count, guint64 granule, guint64 phase)
 {
-  Tally *self = g_new0 (Tally, 1);
+  Census *self = g_new0 (Census, 1);
 
   self->runs = runs;
   self->count = count;
   self->granule = granule;
   self->phase = phase;
   self->claims = g_array_new (FALSE, FALSE, sizeof (Claim));
-  self->sums = g_array_new (FALSE, TRUE, sizeof (TallySum));
+  self->sums = g_array_new (FALSE, TRUE, sizeof (CensusSum));
   self->rest = runs_new ();
   return self;
 }
 
 void
-tally_free (Tally *self)
+census_free (Census *self)
 {
   if (!self)
     return;
@@ -50,7 +50,7 @@ tally_free (Tally *self)
 }
 
 bool
-tally_touches (const Tally *self, guint64 start, guint64 length)
+census_touches (const Census *self, guint64 start, guint64 length)
 {
   const gsize first = runs_find (self->runs, self->count, start);
 
@@ -59,20 +59,20 @@ tally_touches (const Tally *self, guint64 start, guint64 length)
 }
 
 guint
-tally_next (const Tally *self)
+census_next (const Census *self)
 {
   return self->sums->len;
 }
 
 guint
-tally_add (Tally *self)
+census_add (Census *self)
 {
   g_array_set_size (self->sums, self->sums->len + 1);
   return self->sums->len - 1;
 }
 
 static void
-add_claim (Tally *self, guint owner, guint64 start, guint64 end)
+add_claim (Census *self, guint owner, guint64 start, guint64 end)
 {
   const Claim claim = { start, end, owner };
   Claim *last = self->claims->len > 0
@@ -87,15 +87,15 @@ add_claim (Tally *self, guint owner, guint64 start, guint64 end)
 }
 
 void
-tally_claim (Tally *self, guint owner, guint64 start, guint64 length)
+census_claim (Census *self, guint owner, guint64 start, guint64 length)
 {
   const guint64 end = start + MIN (length, G_MAXUINT64 - start);
 
   for (gsize i = runs_find (self->runs, self->count, start);
        i < self->count && self->runs[i].start < end; i++) {
     if (owner == self->sums->len)
-      tally_add (self);
-    g_array_index (self->sums, TallySum, owner).touched = true;
+      census_add (self);
+    g_array_index (self->sums, CensusSum, owner).touched = true;
     add_claim (self, owner, MAX (start, self->runs[i].start),
                MIN (end, self->runs[i].end));
   }
@@ -112,7 +112,7 @@ compare_claims (const void *a, const void *b)
 }
 
 static bool
-holds_granule (const Tally *self, guint64 start, guint64 end)
+holds_granule (const Census *self, guint64 start, guint64 end)
 {
   const guint64 offset
     = self->granule ? (start + self->granule - self->phase) % self->granule : 0;
@@ -122,7 +122,7 @@ holds_granule (const Tally *self, guint64 start, guint64 end)
 }
 
 void
-tally_count (Tally *self)
+census_count (Census *self)
 {
   guint64 counted = 0;          /* all below is somebody's, or in rest */
   guint last = G_MAXUINT;       /* whose the bytes before that are */
@@ -131,7 +131,7 @@ tally_count (Tally *self)
   g_array_sort (self->claims, compare_claims);
   for (guint i = 0; i < self->claims->len; i++) {
     const Claim *claim = &g_array_index (self->claims, Claim, i);
-    TallySum *sum = &g_array_index (self->sums, TallySum, claim->owner);
+    CensusSum *sum = &g_array_index (self->sums, CensusSum, claim->owner);
     for (; self->runs[run].end <= claim->start; run++)
       runs_append (self->rest, MAX (counted, self->runs[run].start),
                    self->runs[run].end);
@@ -152,14 +152,14 @@ tally_count (Tally *self)
                  self->runs[run].end);
 }
 
-TallySum
-tally_sum (const Tally *self, guint owner)
+CensusSum
+census_sum (const Census *self, guint owner)
 {
-  return g_array_index (self->sums, TallySum, owner);
+  return g_array_index (self->sums, CensusSum, owner);
 }
 
 GArray *
-tally_rest (const Tally *self)
+census_rest (const Census *self)
 {
   GArray *rest = runs_new ();
 
@@ -168,7 +168,7 @@ tally_rest (const Tally *self)
 }
 
 bool
-tally_overflowed (const Tally *self)
+census_overflowed (const Census *self)
 {
   return self->overflowed;
 }
