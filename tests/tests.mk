@@ -44,6 +44,7 @@ script_tests = \
 	tests/test-libvirt-monitor.sh \
 	tests/test-property-bitmaps.sh \
 	tests/test-property-merge.sh \
+	tests/test-property-verify.sh \
 	tests/test-idle-client.sh \
 	tests/test-map-ahead.sh \
 	tests/test-merge-many-parts.sh \
@@ -172,6 +173,7 @@ script_tests = \
 	tests/test-tool-quiesce-refuses.sh \
 	tests/test-tool-manual.sh \
 	tests/test-tool-redefine.sh \
+	tests/test-tool-verify.sh \
 	tests/test-tool-property.sh \
 	tests/test-tool-recipes.sh \
 	tests/test-tool-remedies.sh \
@@ -319,6 +321,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/images.py \
 	tests/property-bitmaps.py \
 	tests/property-merge.py \
+	tests/property-verify.py \
 	tests/property-views.py \
 	tests/random-runs.py \
 	tests/range-server.py \

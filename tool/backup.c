@@ -59,8 +59,28 @@ fill_request (SourceRequest *request, const Options *options,
     && add_secrets (request, disk->secrets, error);
 }
 
-bool
-backup_open (Backup *backup, const Options *options, const char *path,
+/* What helps against it where a guest's disk was named does not here. */
+static bool
+say_why (GError *why, GError **error)
+{
+  const char *const *words;
+  const Remedy remedy = error_remedy (why, &words);
+
+  if (remedy == REMEDY_NOT_QCOW2 || remedy == REMEDY_GUEST_RUNS) {
+    error_set (error, why->code, "the backup cannot be opened: %s; %s",
+               why->message, remedy == REMEDY_NOT_QCOW2
+               ? "if it is raw, add --backup-format=raw"
+               : "wait until that has ended");
+    g_error_free (why);
+    return false;
+  }
+  g_prefix_error (&why, "the backup cannot be opened: ");
+  g_propagate_error (error, why);
+  return false;
+}
+
+static bool
+open_source (Backup *backup, const Options *options, const char *path,
              GError **error)
 {
   SourceRequest *request = &backup->request;
@@ -75,6 +95,15 @@ backup_open (Backup *backup, const Options *options, const char *path,
     return false;
   reading->parts = open_parts_new (reading->source, true, 0);
   return true;
+}
+
+bool
+backup_open (Backup *backup, const Options *options, const char *path,
+             GError **error)
+{
+  GError *why = NULL;
+
+  return open_source (backup, options, path, &why) || say_why (why, error);
 }
 
 void

@@ -63,7 +63,8 @@ meaning_of_dirty (const Verified *verified)
   return g_strdup_printf ("the backup is not complete, is damaged, or is of "
                           "another instant%s; make this %s again",
                           verified->is_export ? " than the export" : "",
-                          verified->since ? "increment" : "backup");
+                          verified->since && verified->base ? "increment"
+                          : "backup");
 }
 
 static void

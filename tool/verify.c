@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "tool/backup.h"
 #include "tool/command.h"
+#include "tool/progress.h"
 #include "tool/verify-report.h"
 
 /* ── What is asked for ── */
@@ -120,7 +121,13 @@ open_views (const Reading *reading, const Options *options, Verified *verified,
 
   if (!disk)
     return false;
+  if (disk->disk->clean_unreadable)
+    return error_set (error, ENOTSUP, "disk %s: view=guard lets nobody read what "
+                      "did not change, which is to be compared, too; start that "
+                      "server with view=overlay", disk->disk->target);
   verified->target = disk->disk->target;
+  /* A view of ours can call what is clean zeroes, for some clients. */
+  verified->trusts_zeroes = !verified->is_export || disk->disk->shown_itself;
   verified->several_disks = reading->source->disks->len > 1;
   verified->taken = options->taken_at;
   if (!open_since (reading, options, verified, &views->since, error))
@@ -148,6 +155,12 @@ open_backup (const Backup *backup, Verified *verified, Views *views,
 
 /* ── The command ── */
 
+static void
+add_progress (void *opaque, guint64 bytes)
+{
+  progress_add (opaque, bytes);
+}
+
 static bool
 compare (const Views *views, CompareRequest *request, Verified *verified,
          GError **error)
@@ -155,11 +168,14 @@ compare (const Views *views, CompareRequest *request, Verified *verified,
   request->views = (CompareViews) {
     .disk = views->disk, .backup = views->backup,
     .since = views->since, .taken = views->taken,
-    /* A view of ours can call what is clean zeroes, for some clients. */
-    .trusts_zeroes = !verified->is_export,
+    .trusts_zeroes = verified->trusts_zeroes,
   };
   verified->disk_size = open_view_size (views->disk);
   verified->backup_size = open_view_size (views->backup);
+  g_autoptr (Progress) progress
+    = progress_new ("verifying", compare_end (&request->views));
+  request->progress = add_progress;
+  request->opaque = progress;
   return compare_run (request, &verified->result, error);
 }
 
@@ -212,10 +228,8 @@ command_verify (const Options *options, GError **error)
                "with --taken-at, leave --since out");
     return STATUS_FAILED;
   }
-  if (!backup_open (&backup, options, path, error)) {
-    g_prefix_error (error, "the backup cannot be opened: ");
+  if (!backup_open (&backup, options, path, error))
     return STATUS_FAILED;
-  }
   verified.share = request.share;
   verified.seed = request.seed;
   return verify (&reading, &backup, &verified, &request, error);

@@ -136,14 +136,10 @@ work (gpointer data, gpointer opaque)
 static void
 send_begun (Compare *self)
 {
-  const CompareRequest *request = self->request;
   Item *item = g_steal_pointer (&self->begun);
 
-  if (!item)
-    return;
-  if (request->progress)
-    request->progress (request->opaque, item->offset);
-  g_thread_pool_push (self->threads, item, NULL);
+  if (item)
+    g_thread_pool_push (self->threads, item, NULL);
 }
 
 static bool
@@ -203,15 +199,18 @@ static bool
 take_piece (void *opaque, const ComparePiece *piece)
 {
   Compare *self = opaque;
+  const CompareRequest *request = self->request;
   Compared *compared = &self->result->classes[piece->class];
   const guint64 length = piece->end - piece->offset;
 
   compared->bytes += length;
+  if (request->progress)
+    request->progress (request->opaque, length);
   if (piece->class == COMPARE_EXCUSED)
     return true;
   if (piece->disk_is_zero && piece->backup_is_zero)
     compared->compared += length;
-  else if (piece->class == COMPARE_CLEAN && self->request->share < 1)
+  else if (piece->class == COMPARE_CLEAN && request->share < 1)
     compared->compared += add_sample (self, piece);
   else {
     add (self, piece->offset, piece->end, !piece->disk_is_zero,
@@ -272,17 +271,19 @@ compare_run (const CompareRequest *request, CompareResult *result,
 {
   GError *failure = NULL;
   Compare compare;
+  bool is_whole;
 
   *result = (CompareResult) { 0 };
   for (guint i = 0; i < COMPARE_CLASSES; i++)
     tally_init (&result->classes[i].differing);
   compare_init (&compare, request, result);
-  if (!compare_walk (&request->views, 0, compare_end (&request->views),
-                     take_piece, &compare, &failure) && failure)
+  is_whole = compare_walk (&request->views, 0, compare_end (&request->views),
+                           take_piece, &compare, &failure);
+  if (failure)
     fail (&compare, failure);
   send_begun (&compare);
   compare_clear (&compare);
-  if (!compare.failure)
+  if (is_whole && !compare.failure)
     return true;
   g_propagate_error (error, compare.failure);
   return false;

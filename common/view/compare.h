@@ -13,8 +13,10 @@ typedef struct {
   CompareViews views;
   double share;                 /* of clean blocks; 1: all of them */
   guint64 seed;                 /* of the sample (sample.h) */
-  /* All below is given to be read.  NULL is fine.  Calling thread. */
-  void (*progress) (void *opaque, guint64 offset);
+  /* So many more bytes are compared, or about to be, or need not be.  NULL is
+   * fine.  Calling thread.
+   */
+  void (*progress) (void *opaque, guint64 bytes);
   void *opaque;
 } CompareRequest;
 
