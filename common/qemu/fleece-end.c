@@ -19,6 +19,8 @@
 #include "base/fd.h"
 #include "qemu/fleece-kept.h"
 
+#define ENDS_WITHIN_MS 3000
+
 /* Who listens at the monitor's socket, if it is a QEMU: it may have been started by
  * another, which handed it the socket.
  */
@@ -49,11 +51,11 @@ learn_peer (KeptFleece *kept)
 }
 
 bool
-fleece_qemu_is_gone (const KeptFleece *kept)
+fleece_qemu_is_gone (const KeptFleece *kept, int wait_ms)
 {
   struct pollfd pollfd = { .fd = kept->qemu_fd, .events = POLLIN };
 
-  return kept->qemu_fd >= 0 && poll (&pollfd, 1, 0) > 0;
+  return kept->qemu_fd >= 0 && poll (&pollfd, 1, wait_ms) > 0;
 }
 
 bool
@@ -88,7 +90,8 @@ reconnect (KeptFleece *kept, bool *is_gone, GError **error)
     monitor_qmp_anew (kept->monitor);
     return true;
   }
-  *is_gone = fleece_qemu_is_gone (kept);
+  /* One that ends lets go of its files first, and may then dump a core. */
+  *is_gone = fleece_qemu_is_gone (kept, ENDS_WITHIN_MS);
   const int qemu_fd = kept->qemu_fd;
   if (*is_gone || fleece_connect (kept, &why))
     return true;

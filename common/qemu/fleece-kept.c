@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "base/json-text.h"
-#include "qemu/block-graph.h"
 #include "qemu/fleece-kept.h"
 #include "tree/store.h"
 
@@ -146,12 +145,14 @@ lose (KeptFleece *kept, const char *why)
 {
   const gint64 deadline = g_get_monotonic_time () + ENDS_WITHIN_MS * 1000LL;
 
-  while (!fleece_qemu_is_gone (kept) && !monitor_is_gone (kept->monitor)
+  while (!monitor_is_gone (kept->monitor)
          && g_get_monotonic_time () < deadline)
     g_usleep (FLEECE_POLL_MS * 1000);
-  telling_lose (kept->telling, fleece_qemu_is_gone (kept)
-                ? "its QEMU has ended" : monitor_is_gone (kept->monitor)
-                ? "the connection to its monitor was lost" : why);
+  const bool hung_up = monitor_is_gone (kept->monitor);
+  telling_lose (kept->telling, !hung_up ? why
+                : fleece_qemu_is_gone (kept, ENDS_WITHIN_MS)
+                ? "its QEMU has ended"
+                : "the connection to its monitor was lost");
 }
 
 static void
@@ -201,31 +202,6 @@ on_monitor (gint fd G_GNUC_UNUSED, GIOCondition condition G_GNUC_UNUSED,
 
 /* ── Look, begin ── */
 
-/* libvirt names all nodes so, and has a monitor of its own, of this name. */
-static bool
-check_not_libvirts (const KeptFleece *kept, GError **error)
-{
-  Qmp *qmp = monitor_qmp (kept->monitor);
-  g_autoptr (JsonNode) chardevs
-    = fleece_ask (qmp, "query-chardev", NULL, NULL);
-  JsonArray *array = json_text_node_array (chardevs);
-
-  for (guint i = 0; array && i < json_array_get_length (array); i++) {
-    JsonObject *chardev = json_text_element (array, i);
-    if (strcmp (json_text_string (chardev, "label", ""), "charmonitor") != 0)
-      continue;
-    g_autoptr (JsonNode) answer = NULL;
-    qmp_execute (qmp, "query-name", NULL, &answer, NULL);
-    const char *name = JSON_NODE_HOLDS_OBJECT (answer)
-      ? json_text_string (json_node_get_object (answer), "name", "?") : "?";
-    return error_set (error, ENOTSUP, "the QEMU at %s runs the guest %s of "
-                      "libvirt's, which must know of its backup jobs",
-                      kept->path, name)
-      || error_advise (error, REMEDY_MONITOR_HELD, NULL);
-  }
-  return true;
-}
-
 static bool
 look (void *opaque, const Message *message)
 {
@@ -234,7 +210,8 @@ look (void *opaque, const Message *message)
   static const char *const none[] = { NULL };
 
   kept->path = g_strdup (message_text (message, 0));
-  if (fleece_connect (kept, &error) && check_not_libvirts (kept, &error)) {
+  if (fleece_connect (kept, &error)
+      && fleece_check_qemu (monitor_qmp (kept->monitor), kept->path, &error)) {
     kept->telling->is_over
       |= !message_send_fd (kept->telling->fd, KEEPER_GUEST, none,
                            monitor_fd (kept->monitor));

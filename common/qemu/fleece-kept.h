@@ -66,6 +66,9 @@ JsonNode *fleece_ask (Qmp *qmp, const char *command, JsonObject *arguments,
 /* All or nothing; on failure, what was begun is still to be undone. */
 bool fleece_begin_all (KeptFleece *kept, GError **error);
 
+/* Would this QEMU bear it? */
+bool fleece_check_qemu (Qmp *qmp, const char *path, GError **error);
+
 /* Make the scratch image of a disk, on top of its node. */
 bool fleece_make_scratch (KeptFleece *kept, guint index, GError **error);
 
@@ -91,5 +94,5 @@ bool fleece_is_left (const void *kept);
 bool fleece_connect (KeptFleece *kept, GError **error);
 void fleece_disconnect (KeptFleece *kept);
 
-/* Has QEMU ended?  Only true if it is known. */
-bool fleece_qemu_is_gone (const KeptFleece *kept);
+/* Has QEMU ended, or does it within that time?  Only true if it is known. */
+bool fleece_qemu_is_gone (const KeptFleece *kept, int wait_ms);
