@@ -174,6 +174,7 @@ script_tests = \
 	tests/test-tool-manual.sh \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-verify.sh \
+	tests/test-tool-verify-live.sh \
 	tests/test-tool-property.sh \
 	tests/test-tool-recipes.sh \
 	tests/test-tool-remedies.sh \

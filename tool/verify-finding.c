@@ -51,10 +51,16 @@ find_size (GPtrArray *findings, const Verified *verified)
 }
 
 /* What changed after the backup was made cannot be told from what it lacks. */
+static bool
+wrote_since (const Verified *verified)
+{
+  return verified->runs && !verified->taken;
+}
+
 static char *
 meaning_of_dirty (const Verified *verified)
 {
-  if (verified->goes_on)
+  if (wrote_since (verified))
     return g_strdup ("the guest runs, and what it wrote after the backup was made "
                      "differs as it should, so this alone says nothing against "
                      "the backup; name the checkpoint that was made with it "
@@ -81,7 +87,7 @@ find_dirty (GPtrArray *findings, const Verified *verified)
                        verified->since) : g_strdup_printf ("%s differ", size);
   finding->meaning = meaning_of_dirty (verified);
   finding->command
-    = verified->goes_on ? NULL : verified_type_again (verified);
+    = wrote_since (verified) ? NULL : verified_type_again (verified);
   finding->tally = tally;
 }
 

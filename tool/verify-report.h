@@ -15,7 +15,7 @@ typedef struct {
   const char *target;
   const char *since;            /* checkpoint; NULL: all counts as changed, or */
   const char *taken;            /* what changed since this one is excused; NULL */
-  bool goes_on;                 /* the disk is of a later instant: its guest runs */
+  bool runs;                    /* the guest does, and the disk is of now */
   bool is_export;               /* its server says of what instant it is */
   bool trusts_zeroes;           /* see CompareViews */
   const char *base;             /* the file below the backup; NULL: it is full */

@@ -62,7 +62,7 @@ verified_type_full (const Verified *verified)
 
   if (verified->is_export)
     return NULL;
-  if (verified->goes_on)
+  if (verified->runs)
     return nbdkit_text (verified, "", "create=NEW", copy);
   g_autofree char *whose = whose_text (verified->options);
   g_autofree char *full = nbdkit_text (verified, "", "on-missing=full", copy);

@@ -73,7 +73,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Views, views_clear)
 
 /* A backup job of ours is of now. */
 static bool
-goes_on (const Reading *reading)
+runs (const Reading *reading)
 {
   return reading->source->keeps_connections && reading->request.uris->len == 0;
 }
@@ -198,7 +198,7 @@ verify (const Reading *reading, const Backup *backup, Verified *verified,
   Status status = STATUS_FAILED;
 
   verified->is_export = reading->request.uris->len > 0;
-  verified->goes_on = goes_on (reading) && !verified->options->taken_at;
+  verified->runs = runs (reading);
   if (open_views (reading, verified->options, verified, &views, error)
       && open_backup (backup, verified, &views, error)) {
     if (compare (&views, request, verified, error))
@@ -223,7 +223,7 @@ command_verify (const Options *options, GError **error)
   if (!read_sample (options, &request, error) || !check_words (options, error)
       || !reading_open (&reading, &wanted, base, error))
     return STATUS_FAILED;
-  if (options->since && options->taken_at && goes_on (&reading)) {
+  if (options->since && options->taken_at && runs (&reading)) {
     error_set (error, EINVAL, "a running guest is read since one checkpoint: "
                "with --taken-at, leave --since out");
     return STATUS_FAILED;
