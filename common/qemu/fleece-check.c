@@ -61,6 +61,16 @@ has_plugged (JsonArray *blocks)
   return false;
 }
 
+static bool
+has_iothread (JsonArray *objects)
+{
+  for (guint i = 0; objects && i < json_array_get_length (objects); i++)
+    if (strcmp (json_text_string (json_text_element (objects, i), "type", ""),
+                "child<iothread>") == 0)
+      return true;
+  return false;
+}
+
 /* Where a disk's node is in an iothread, and whoever uses it lets it move, as
  * exports do, and guests' devices do not, QEMU 7.2 unlocks what it has not locked
  * when an image is opened on top of it, and aborts (bdrv_try_change_aio_context,
@@ -71,14 +81,14 @@ check_bears_it (Qmp *qmp, const char *path, gint64 major, GError **error)
 {
   g_autoptr (JsonNode) blocks
     = fleece_ask (qmp, "query-block", NULL, error);
-  g_autoptr (JsonNode) threads
-    = blocks ? fleece_ask (qmp, "query-iothreads", NULL, error) : NULL;
-  JsonArray *array = json_text_node_array (threads);
+  g_autoptr (JsonNode) objects = blocks
+    ? fleece_ask (qmp, "qom-list", qmp_texts ("path", "/objects", NULL), error)
+    : NULL;
 
-  if (!threads)
+  if (!objects)
     return false;
   return major >= 9 || has_plugged (json_text_node_array (blocks))
-    || json_array_get_length (array) == 0
+    || !has_iothread (json_text_node_array (objects))
     || error_set (error, ENOTSUP, "the QEMU at %s serves others in an iothread, "
                   "and before version 9 it would die if a backup began; have it "
                   "export its disks without an iothread, or use a newer one",
