@@ -152,6 +152,7 @@ script_tests = \
 	tests/test-tool-check-qmp.sh \
 	tests/test-tool-check-running.sh \
 	tests/test-tool-check.sh \
+	tests/test-tool-files-guest.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed-writing.sh \
 	tests/test-tool-killed.sh \

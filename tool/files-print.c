@@ -38,16 +38,23 @@ total (const FilesFound *found)
 static char *
 describe (const Line *line)
 {
+  g_autofree char *others = NULL;
   const bool slash = line->kind == LINE_DIRECTORY
     && strcmp (line->text, "/") != 0;
   g_autofree char *shared = line->shared > 0 ? table_size (line->shared) : NULL;
-  g_autofree char *links = line->links > 1 && line->kind != LINE_DIRECTORY
-    ? g_strdup_printf (" (one of %u names)", line->links) : NULL;
+
+  if (line->others) {
+    g_autoptr (GString) text = g_string_new (NULL);
+    for (guint i = 1; i < line->others->len; i++)
+      g_string_append_printf (text, ", %s", (const char *)
+                              g_ptr_array_index (line->others, i));
+    others = g_string_free (g_steal_pointer (&text), FALSE);
+  }
 
   return g_strconcat (line->text, slash ? "/" : "",
                       line->kind == LINE_SYMLINK ? " (symbolic link)" : "",
                       line->kind == LINE_REMOVED ? " (removed, still open)" : "",
-                      links ? links : "", shared ? " (and shares " : "",
+                      others ? others : "", shared ? " (and shares " : "",
                       shared ? shared : "", shared ? ")" : "", NULL);
 }
 
@@ -130,6 +137,8 @@ add_line (JsonBuilder *builder, const Line *line)
   json_add_number (builder, "bytes", line->bytes);
   if (line_kind_is_file (line->kind)) {
     json_add_text (builder, "path", line->text);
+    if (line->others)
+      json_add_texts (builder, "paths", line->others);
     json_add_number (builder, "inode", line->inode);
     json_add_number (builder, "links", line->links);
     json_add_number (builder, "shared", line->shared);

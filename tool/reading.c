@@ -36,6 +36,7 @@ reading_open (Reading *reading, const Options *options, const char *checkpoint,
   GError *failure = NULL;
 
   *request = options->request;
+  request->read = true;
   request->checkpoint = (char *) checkpoint;
   if (!subject_check_words (options, error)
       || !(ops = source_choose (request, error)))

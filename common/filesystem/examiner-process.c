@@ -96,6 +96,12 @@ tell (Examination *examination, const Line *line)
   packet_set_text (&message, line->text);
   if (!packet_send (self->fd, &message))
     _exit (1);
+  message.kind = PACKET_PATH;
+  for (guint i = 1; line->others && i < line->others->len; i++) {
+    packet_set_text (&message, g_ptr_array_index (line->others, i));
+    if (!packet_send (self->fd, &message))
+      _exit (1);
+  }
 }
 
 static void

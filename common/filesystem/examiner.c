@@ -140,6 +140,23 @@ hear_line (Told *told, const Packet *message)
   g_ptr_array_add (told->lines, line);
 }
 
+/* One more path of the last line. */
+static void
+hear_path (Told *told, const char *path)
+{
+  Line *line = told->lines->len > 0
+    ? g_ptr_array_index (told->lines, told->lines->len - 1) : NULL;
+
+  told->text += strlen (path);
+  if (!line || told->text > TEXT_MAX)
+    return;
+  if (!line->others) {
+    line->others = g_ptr_array_new_with_free_func (g_free);
+    g_ptr_array_add (line->others, g_strdup (line->text));
+  }
+  g_ptr_array_add (line->others, g_strdup (path));
+}
+
 /* False with an error: it cannot be read. */
 static bool
 answer_read (const Examiner *self, Media *media, const Packet *asked,
@@ -175,6 +192,9 @@ converse (const Examiner *self, Media *media, Told *told, GPtrArray *notes,
       break;
     case PACKET_LINE:
       hear_line (told, &message);
+      break;
+    case PACKET_PATH:
+      hear_path (told, message.text);
       break;
     case PACKET_NOTE:
       if (notes->len < NOTES_MAX)

@@ -25,6 +25,7 @@ line_free (Line *line)
 {
   if (!line)
     return;
+  g_clear_pointer (&line->others, g_ptr_array_unref);
   g_free (line->volume);
   g_free (line->text);
   g_free (line);

@@ -42,6 +42,8 @@ typedef struct {
   char *volume;                 /* "vda1" */
   char *text;                   /* a path from the file system's root; or what it
                                  * is; may be any bytes */
+  GPtrArray *others;            /* of char *: all paths, text first, if there are
+                                 * several; else NULL */
 } Line;
 
 void line_free (Line *line);

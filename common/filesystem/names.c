@@ -10,10 +10,17 @@
 #define DEPTH_MAX 2048
 #define LENGTH_MAX 65536
 
+/* So many of a file's names are kept. */
+#define LINKS_MAX 64
+
+typedef struct {
+  guint64 parent;
+  char *name;
+} Link;
+
 typedef struct {
   guint64 inode;
-  guint64 parent;
-  char *name;                   /* NULL: not known yet */
+  GArray *links;                /* of Link; NULL: none is known yet */
   bool seen;                    /* as a directory */
 } Name;
 
@@ -28,8 +35,14 @@ name_free (void *data)
 {
   Name *name = data;
 
-  g_free (name->name);
+  g_clear_pointer (&name->links, g_array_unref);
   g_free (name);
+}
+
+static void
+clear_link (void *link)
+{
+  g_free (((Link *) link)->name);
 }
 
 static Name *
@@ -95,9 +108,13 @@ names_enter (Names *self, guint64 directory, guint64 inode, const char *name,
 
   if (!known)
     return;
-  if (!known->name) {
-    known->parent = directory;
-    known->name = g_strndup (name, length);
+  if (!known->links) {
+    known->links = g_array_new (FALSE, FALSE, sizeof (Link));
+    g_array_set_clear_func (known->links, clear_link);
+  }
+  if (known->links->len < (is_directory ? 1 : LINKS_MAX)) {
+    const Link link = { directory, g_strndup (name, length) };
+    g_array_append_val (known->links, link);
   }
   if (is_directory && !known->seen) {
     known->seen = true;
@@ -105,22 +122,29 @@ names_enter (Names *self, guint64 directory, guint64 inode, const char *name,
   }
 }
 
-char *
-names_path (const Names *self, guint64 inode)
+static const Link *
+first_link (const Names *self, guint64 inode)
+{
+  const Name *name = g_hash_table_lookup (self->known, &inode);
+
+  return name && name->links ? &g_array_index (name->links, Link, 0) : NULL;
+}
+
+/* The path of that name.  NULL: it does not lead to the root. */
+static char *
+path_of (const Names *self, const Link *link)
 {
   g_autoptr (GPtrArray) pieces = g_ptr_array_new ();
   gsize length = 0;
   GString *path;
 
-  if (inode == self->root)
-    return g_strdup ("/");
-  while (inode != self->root) {
-    const Name *name = g_hash_table_lookup (self->known, &inode);
-    if (!name || !name->name || pieces->len > DEPTH_MAX
-        || (length += strlen (name->name) + 1) > LENGTH_MAX)
+  for (;; link = first_link (self, link->parent)) {
+    if (!link || pieces->len > DEPTH_MAX
+        || (length += strlen (link->name) + 1) > LENGTH_MAX)
       return NULL;
-    g_ptr_array_add (pieces, name->name);
-    inode = name->parent;
+    g_ptr_array_add (pieces, link->name);
+    if (link->parent == self->root)
+      break;
   }
   path = g_string_new (NULL);
   for (guint i = pieces->len; i > 0; i--) {
@@ -130,6 +154,33 @@ names_path (const Names *self, guint64 inode)
   return g_string_free (path, FALSE);
 }
 
+static int
+compare_paths (const void *a, const void *b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+/* All paths of an inode: at least one. */
+static GPtrArray *
+paths_of (const Names *self, guint64 inode)
+{
+  const Name *name = g_hash_table_lookup (self->known, &inode);
+  GPtrArray *paths = g_ptr_array_new_with_free_func (g_free);
+
+  if (inode == self->root)
+    g_ptr_array_add (paths, g_strdup ("/"));
+  else if (name && name->links)
+    for (guint i = 0; i < name->links->len; i++) {
+      char *path = path_of (self, &g_array_index (name->links, Link, i));
+      if (path)
+        g_ptr_array_add (paths, path);
+    }
+  if (paths->len == 0)
+    g_ptr_array_add (paths, g_strdup ("(no name)"));
+  g_ptr_array_sort (paths, compare_paths);
+  return paths;
+}
+
 void
 names_tell (const Names *self, Examination *examination, const Census *census,
             guint first, const GArray *files, guint block)
@@ -137,13 +188,15 @@ names_tell (const Names *self, Examination *examination, const Census *census,
   for (guint i = 0; i < files->len; i++) {
     const NamedFile *file = &g_array_index (files, NamedFile, i);
     const CensusSum sum = census_sum (census, first + i);
-    g_autofree char *path = names_path (self, file->inode);
-    const Line line = {
+    g_autoptr (GPtrArray) paths = paths_of (self, file->inode);
+    Line line = {
       .kind = file->links == 0 ? LINE_REMOVED : file->kind,
       .changed = examine_changed (examination, &sum, block, file->ctime),
       .bytes = sum.bytes, .shared = sum.shared, .inode = file->inode,
-      .links = file->links, .text = path ? path : (char *) "(no name)",
+      .links = file->links,
     };
+    line.text = g_ptr_array_index (paths, 0);
+    line.others = paths->len > 1 ? paths : NULL;
     examination->tell (examination, &line);
   }
 }

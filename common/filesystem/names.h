@@ -26,9 +26,6 @@ bool names_next (Names *names, guint64 *directory);
 void names_enter (Names *names, guint64 directory, guint64 inode,
                   const char *name, gsize length, bool is_directory);
 
-/* A new string; g_free ().  NULL: it has no name. */
-char *names_path (const Names *names, guint64 inode);
-
 /* A file of which something is dirty, or that has changed itself. */
 typedef struct {
   guint64 inode;

@@ -17,6 +17,7 @@ typedef enum {
   PACKET_BYTES,                /* to it: they are there; or not */
   PACKET_READ,                 /* from it: offset, length */
   PACKET_LINE,
+  PACKET_PATH,                  /* one more of the line before */
   PACKET_NOTE,
   PACKET_FAILED,               /* it does not know: why */
   PACKET_DONE,                 /* all is told */
