@@ -36,8 +36,9 @@ example ()
 }
 
 # ── README's, one after the other ──
+qemu-img convert -O qcow2 disk.qcow2 tuesday.qcow2
 examples '^## qemu-checkpoint' '^## Build' README.md
-[ "$(wc -l <"$tmpdir/typed")" -eq 5 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
+[ "$(wc -l <"$tmpdir/typed")" -eq 6 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
 type_it "set -eu; $(cat "$tmpdir/typed")" >printed || fail "README's: status $?"
 cat printed
 [ "$(grep -c '^Domain checkpoint monday created' printed)" -eq 2 ] || fail "not made"
@@ -62,7 +63,7 @@ kill "${pids[-1]}"
 wait_until 20 has_ended "${pids[-1]}"
 
 # ── Its examples ──
-rm -rf checkpoints disk.qcow2
+rm -rf checkpoints disk.qcow2 tuesday.qcow2
 guest_disk disk.qcow2
 example first
 qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' disk.qcow2
@@ -82,6 +83,18 @@ virsh checkpoint-delete web1 monday --metadata
 example known
 virsh checkpoint-list web1 --tree | diff -u ../before -
 cd ..
+
+virsh checkpoint-delete web1 tuesday
+rm -f monday.qcow2 tuesday.qcow2
+qemu-img convert -U -O qcow2 vda.qcow2 monday.qcow2
+guest_write web1 vda "write -P 4 2M 64k"
+example verify >printed || fail "the backup is not right: $(cat printed)"
+cat printed
+grep -q '^tuesday.qcow2 equals disk vda: 64.0 KiB that changed since monday, and ' printed
+guest_write web1 vda "write -P 5 3M 64k"
+example sample >printed || fail "the sample differs: $(cat printed)"
+cat printed
+grep -q '^  not compared: 64.0 KiB that changed after tuesday$' printed
 
 examples '^=for test monitor$' '^=head1' $pod
 typed=$(sed -n 's/^ *command_line sudo //p' "$tmpdir/typed")

@@ -77,6 +77,19 @@ verify 0 tuesday.qcow2 --file=disk.qcow2 --since=monday
 serve disk.qcow2 checkpoint=monday -- '! "$tool" verify monday.qcow2 --uri="$uri"' >printed
 says 'another instant than the export; make this backup again$'
 
+
+# ── What is clean is zeroes in no backup, though view=sparse calls it so ──
+cp right.qcow2 tuesday.qcow2
+qemu-io -f qcow2 -c 'write -q -z 6M 64k' tuesday.qcow2
+for view in overlay sparse; do
+  ! serve disk.qcow2 checkpoint=monday view=$view -- '
+    "$tool" verify tuesday.qcow2 --uri="$uri"' >printed || fail "not found: $view"
+  says '^  64.0 KiB did not change since monday, says its record, and differ, at:$'
+  says '^    offset 6291456, 65536 bytes$'
+done
+verify 1 tuesday.qcow2 --file=disk.qcow2 --since=monday
+says '^    offset 6291456, 65536 bytes$'
+
 # ── Dirty blocks, with data and with zeroes, that were left out ──
 verify 1 monday.qcow2 --file=disk.qcow2 --since=monday --json
 is '[.equal, .changed.differing, .unchanged.differing]' '[false,720896,0]'
@@ -187,6 +200,22 @@ pids+=("$(cat writer.pid)")
 tool_says 2 'the backup cannot be opened: .*tuesday.qcow2 is in use .*; wait until that has ended$' verify tuesday.qcow2 --file=disk.qcow2 --since=monday
 kill "$(cat writer.pid)"
 wait_until 20 has_ended "$(cat writer.pid)"
+
+# What cannot be read is no difference, and not equal either.
+qemu-img convert -c -O qcow2 disk.qcow2 unreadable.qcow2
+"$python" - unreadable.qcow2 <<'END'
+import sys
+with open(sys.argv[1], "r+b") as f:
+    data = f.read()
+    # QEMU makes L1 and L2 tables as it goes: their entries are found by the flag.
+    at = next(n for n in range(0, len(data), 8)
+              if data[n] & 0xc0 == 0x40 and n >= 3 * 65536)
+    host = int.from_bytes(data[at:at + 8], "big") & ((1 << 54) - 1)
+    f.seek(host)
+    f.write(bytes([0xff]) * 16)
+END
+tool_says 2 'disk backup.*Input/output error' \
+  verify unreadable.qcow2 --file=disk.qcow2 --full
 
 # ── Told to end ──
 qemu-img create -q -f qcow2 big.qcow2 2G

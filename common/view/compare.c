@@ -42,11 +42,14 @@ fail (Compare *self, GError *failure)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
 
-  /* Of one loss, only who noticed it knows why. */
-  if (!self->failure)
+  /* Of one loss, only who noticed it knows why, and so says more. */
+  if (!self->failure
+      || strlen (failure->message) > strlen (self->failure->message)) {
+    g_clear_error (&self->failure);
     self->failure = failure;
+  }
   else
-    g_clear_error (&failure);
+    g_error_free (failure);
   g_atomic_int_set (&self->ended, 1);
 }
 
