@@ -31,7 +31,6 @@ learn_peer (KeptFleece *kept)
   struct stat status;
   socklen_t length = sizeof peer;
 
-  close_fd (&kept->qemu_fd);
   kept->user = geteuid ();
   kept->group = getegid ();
   if (getsockopt (monitor_fd (kept->monitor), SOL_SOCKET, SO_PEERCRED, &peer,
@@ -46,7 +45,7 @@ learn_peer (KeptFleece *kept)
   const bool is_seen = is_qemu && stat (folder, &status) == 0;
   kept->user = is_seen ? status.st_uid : peer.uid;
   kept->group = is_seen ? status.st_gid : peer.gid;
-  if (is_qemu)
+  if (is_qemu && kept->qemu_fd < 0)
     kept->qemu_fd = (int) syscall (SYS_pidfd_open, peer.pid, 0);
 }
 
@@ -78,24 +77,33 @@ fleece_disconnect (KeptFleece *kept)
   g_clear_pointer (&kept->monitor, monitor_free);
 }
 
+/* What listened at the monitor may have been another program, which handed on what
+ * it heard: then QEMU has ended only if our socket is nobody's any more.
+ */
+static bool
+has_ended (const KeptFleece *kept, const GError *why)
+{
+  if (kept->qemu_fd >= 0 || own_folder_has_server (&kept->folder))
+    return false;
+  return why->code == ECONNREFUSED || why->code == ENOENT;
+}
+
 /* *is_gone: QEMU has ended, and all in it. */
 static bool
 reconnect (KeptFleece *kept, bool *is_gone, GError **error)
 {
-  const bool lost = !kept->monitor || monitor_is_gone (kept->monitor);
   g_autoptr (GError) why = NULL;
 
-  if (!lost) {
+  if (kept->monitor && !monitor_is_gone (kept->monitor)) {
     /* What was asked before may not be answered yet. */
     monitor_qmp_anew (kept->monitor);
     return true;
   }
   /* One that ends lets go of its files first, and may then dump a core. */
   *is_gone = fleece_qemu_is_gone (kept, ENDS_WITHIN_MS);
-  const int qemu_fd = kept->qemu_fd;
   if (*is_gone || fleece_connect (kept, &why))
     return true;
-  *is_gone = qemu_fd < 0 && (why->code == ECONNREFUSED || why->code == ENOENT);
+  *is_gone = has_ended (kept, why);
   if (*is_gone)
     return true;
   g_autofree char *command = fleece_end_by_hand (kept->path, kept->plan);
