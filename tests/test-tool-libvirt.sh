@@ -97,7 +97,7 @@ tool_says 1 'no checkpoint sunday; known are: monday' show sunday "${of[@]}"
 tool_says 2 'there is no guest web2 on .*; there are: web1' \
   list --libvirt="$connect" --domain=web2
 tool_says 2 'with --libvirt the tree is libvirt' list "${of[@]}" --tree=.
-tool_says 2 'leave out one of --file, --libvirt and --qmp' list "${of[@]}" --file=vda.qcow2
+tool_says 2 'leave out one of the two' list "${of[@]}" --file=vda.qcow2
 tool_says 2 'libvirt at nothing:///system' list --libvirt=nothing:///system \
   --domain=web1
 id=$(virsh domuuid web1 | tr -d '\n')

@@ -147,6 +147,7 @@ script_tests = \
 	tests/test-tool-legacy.sh \
 	tests/test-tool-documents.sh \
 	tests/test-tool-edit.sh \
+	tests/test-tool-estimate.sh \
 	tests/test-tool-check-agrees.sh \
 	tests/test-tool-check-fix.sh \
 	tests/test-tool-check-qmp.sh \
@@ -318,6 +319,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/qmp.py \
 	tests/agent.py \
 	tests/line-relay.py \
+	tests/estimate-property.py \
 	tests/qmp-property.py \
 	tests/image-kinds.sh \
 	tests/images.py \

@@ -17,7 +17,7 @@ const char *const tool_remedies[REMEDY_COUNT] = {
       "libvirt's, --qmp=SOCKET for another QEMU that runs, or --tree=DIR for "
       "documents",
   [REMEDY_ONE_SOURCE]
-    = "leave out one of --file, --libvirt and --qmp",
+    = "leave out one of the two",
   [REMEDY_NAME_GUEST]
     = "add --domain= with the name or, where they share it, the UUID of one: "
       "{0}",

@@ -32,9 +32,8 @@ disk_size (const Subject *subject, const char *target,
   return view && view_dirty_bytes (subject->source, view, bytes, error);
 }
 
-/* The targets that it covers, borrowed.  Documents that do not say mean all. */
-static GPtrArray *
-covered (const Subject *subject, const Checkpoint *checkpoint)
+GPtrArray *
+subject_covered (const Subject *subject, const Checkpoint *checkpoint)
 {
   GPtrArray *targets = g_ptr_array_new ();
   const GPtrArray *disks = checkpoint->covers_any_disk && subject->source
@@ -54,7 +53,7 @@ GPtrArray *
 subject_sizes (const Subject *subject, const Checkpoint *checkpoint)
 {
   GPtrArray *sizes = g_ptr_array_new_with_free_func (disk_size_free);
-  g_autoptr (GPtrArray) targets = covered (subject, checkpoint);
+  g_autoptr (GPtrArray) targets = subject_covered (subject, checkpoint);
 
   for (guint i = 0; i < targets->len; i++) {
     DiskSize *size = g_new0 (DiskSize, 1);
@@ -73,7 +72,7 @@ bool
 subject_size (const Subject *subject, const Checkpoint *checkpoint,
               guint64 *bytes)
 {
-  g_autoptr (GPtrArray) targets = covered (subject, checkpoint);
+  g_autoptr (GPtrArray) targets = subject_covered (subject, checkpoint);
 
   *bytes = 0;
   for (guint i = 0; i < targets->len; i++) {

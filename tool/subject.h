@@ -45,6 +45,12 @@ Status subject_open_named (Subject *subject, const Options *options,
                            const char *document,
                            const Checkpoint **checkpoint, GError **error);
 
+/* The disks that the checkpoint covers: a new array of their targets, borrowed.
+ * Documents that do not say mean all.
+ */
+GPtrArray *subject_covered (const Subject *subject,
+                            const Checkpoint *checkpoint);
+
 /* What is dirty on one disk. */
 typedef struct {
   char *target;

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "base/own-folder.h"
 #ifdef HAVE_LIBVIRT
 #include "libvirt/guest.h"
 #endif
@@ -16,6 +17,7 @@ guest_tree_clear (GuestTree *tree)
 {
   g_clear_pointer (&tree->forest, forest_free);
   g_clear_pointer (&tree->document, g_free);
+  g_clear_error (&tree->job);
 }
 
 #ifdef HAVE_LIBVIRT
@@ -27,7 +29,8 @@ guest_tree_load (const SourceRequest *request, const DocumentRequest *wanted,
     .uri = request->libvirt, .domain = request->domain,
     .writable = wanted->security_info, .checkpoint = wanted->checkpoint,
     .no_domain = wanted->no_domain, .size = wanted->size,
-    .security_info = wanted->security_info,
+    .security_info = wanted->security_info, .examine = wanted->sizes,
+    .socket_dir = wanted->sizes ? own_folder_place () : NULL,
   };
   g_auto (GuestLook) look = { 0 };
 
@@ -38,6 +41,7 @@ guest_tree_load (const SourceRequest *request, const DocumentRequest *wanted,
   tree->forest = g_steal_pointer (&look.tree);
   tree->document = g_steal_pointer (&look.document);
   tree->running = look.running;
+  tree->job = g_steal_pointer (&look.job);
   return true;
 }
 #else

@@ -16,6 +16,8 @@ typedef struct {
   bool no_domain;               /* without the guest's definition */
   bool size;                    /* with what is dirty, if the guest runs */
   bool security_info;           /* with passwords in the definition */
+  bool sizes;                   /* of each checkpoint, whose disks then say what
+                                 * is dirty, if the guest runs and no job does */
 } DocumentRequest;
 
 typedef struct {
@@ -23,6 +25,7 @@ typedef struct {
   bool running;
   char *document;               /* what was wanted; NULL: there is no such
                                  * checkpoint */
+  GError *job;                  /* why there are no sizes: a job runs; or NULL */
 } GuestTree;
 
 void guest_tree_clear (GuestTree *tree);
