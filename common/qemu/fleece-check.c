@@ -61,9 +61,14 @@ has_plugged (JsonArray *blocks)
   return false;
 }
 
+/* Where there are no objects, QEMU knows no such path. */
 static bool
-has_iothread (JsonArray *objects)
+has_iothread (Qmp *qmp)
 {
+  g_autoptr (JsonNode) answer = fleece_ask (
+    qmp, "qom-list", qmp_texts ("path", "/objects", NULL), NULL);
+  JsonArray *objects = json_text_node_array (answer);
+
   for (guint i = 0; objects && i < json_array_get_length (objects); i++)
     if (strcmp (json_text_string (json_text_element (objects, i), "type", ""),
                 "child<iothread>") == 0)
@@ -81,14 +86,11 @@ check_bears_it (Qmp *qmp, const char *path, gint64 major, GError **error)
 {
   g_autoptr (JsonNode) blocks
     = fleece_ask (qmp, "query-block", NULL, error);
-  g_autoptr (JsonNode) objects = blocks
-    ? fleece_ask (qmp, "qom-list", qmp_texts ("path", "/objects", NULL), error)
-    : NULL;
 
-  if (!objects)
+  if (!blocks)
     return false;
   return major >= 9 || has_plugged (json_text_node_array (blocks))
-    || !has_iothread (json_text_node_array (objects))
+    || !has_iothread (qmp)
     || error_set (error, ENOTSUP, "the QEMU at %s serves others in an iothread, "
                   "and before version 9 it would die if a backup began; have it "
                   "export its disks without an iothread, or use a newer one",
