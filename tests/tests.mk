@@ -218,6 +218,7 @@ unit_tests = \
 	tests/unit/dirty-map \
 	tests/unit/dirty-map-union \
 	tests/unit/export-name \
+	tests/unit/fleece \
 	tests/unit/folder-access \
 	tests/unit/forest \
 	tests/unit/forest-random \

@@ -131,7 +131,8 @@ describe_job (KeptJob *kept, char **xml, GError **error)
     return error_set (error, EIO, "guest %s: the backup job was over at once; "
                       "QEMU's log tells why (/var/log/libvirt/qemu)",
                       hypervisor->domain_name);
-  job_scratch (job, &used, &job->room, &tightest);
+  kept->scratch = (ScratchWatch) { 0 };
+  job_scratch (job, &used, &kept->scratch.room, &tightest);
   /* The keeper's loop runs meanwhile, and must not tell of a job that the
    * server has not been told of.
    */

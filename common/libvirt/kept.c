@@ -148,36 +148,16 @@ prove (void *opaque, const char *target, GError **error)
   return life_look (&kept->job, &kept->hypervisor, target, error);
 }
 
-/* Warn when a fifth, a tenth, a twentieth of the room at first is left. */
 static void
 look_at_scratch (KeptJob *kept)
 {
-  static const guint shares[] = { 5, 10, 20 };
-  Job *job = &kept->job;
   guint64 used, left;
   const char *tightest;
 
-  if (!job_scratch (job, &used, &left, &tightest))
-    return;
-  if (used != kept->scratch_told) {
-    g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
-    g_autofree char *left_text = g_strdup_printf ("%" G_GUINT64_FORMAT, left);
-    telling_say (kept->telling, KEEPER_SCRATCH, used_text, left_text);
-    kept->scratch_told = used;
-  }
-  const guint warned_before = job->warned;
-  while (job->warned < G_N_ELEMENTS (shares)
-         && left <= job->room / shares[job->warned])
-    job->warned++;
-  if (job->warned == warned_before)
+  if (!job_scratch (&kept->job, &used, &left, &tightest))
     return;
   g_autofree char *folder = g_path_get_dirname (tightest);
-  g_autofree char *text = g_strdup_printf (
-    "scratch files take %" G_GUINT64_FORMAT " bytes and only %"
-    G_GUINT64_FORMAT " are left in %s; when it is full, the guest's own "
-    "writes fail: make room there, or end this backup", used, left,
-    folder);
-  telling_say (kept->telling, KEEPER_WARNING, text, NULL);
+  scratch_watch_tell (&kept->scratch, kept->telling, used, left, folder);
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include "base/own-folder.h"
 #include "keeper/job-ops.h"
+#include "keeper/scratch.h"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomainCheckpoint, virDomainCheckpointFree)
 
@@ -60,8 +61,6 @@ typedef struct {
   GHashTable *alive;            /* QEMU's jobs, as life.c heard of them:
                                  * ID → bool */
   bool unsure;                  /* it heard what it could not read */
-  guint64 room;                 /* bytes left for scratch at first */
-  guint warned;                 /* how often that it runs short */
 } Job;
 
 #define JOB_INIT { .folder = OWN_FOLDER_INIT }
@@ -75,7 +74,7 @@ typedef struct {
   Job job;
   guint rechecks;               /* to come, whether the job still runs */
   char *doubt;                  /* why it may not, unless libvirt says; NULL */
-  guint64 scratch_told;
+  ScratchWatch scratch;
   bool frozen;                  /* the guest's file systems are, or may be */
 } KeptJob;
 

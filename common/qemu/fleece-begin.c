@@ -242,6 +242,7 @@ begin_steps (KeptFleece *kept, GError **error)
 {
   const guint count = kept->plan->disks->len;
   guint64 used;
+  const char *tightest;
   bool ok = fleece_clear_way (kept, error) && check_document (kept, error)
     && make_folder (kept, error);
 
@@ -253,7 +254,7 @@ begin_steps (KeptFleece *kept, GError **error)
   for (guint i = 0; ok && i < count; i++)
     ok = export_disk (kept, i, error);
   if (ok)
-    fleece_scratch_use (kept, &used, &kept->room);
+    fleece_scratch_use (kept, &used, &kept->watched.room, &tightest);
   return ok;
 }
 

@@ -240,41 +240,16 @@ begin (void *opaque, const Message *message, char **broken G_GNUC_UNUSED,
 
 /* ── While it runs ── */
 
-/* Warn when a fifth, a tenth, a twentieth of the room at first is left. */
-static void
-warn_of_scratch (KeptFleece *kept, guint64 used, guint64 left)
-{
-  static const guint shares[] = { 5, 10, 20 };
-  const guint before = kept->warned;
-
-  while (kept->warned < G_N_ELEMENTS (shares)
-         && left <= kept->room / shares[kept->warned])
-    kept->warned++;
-  if (kept->warned == before)
-    return;
-  g_autofree char *text = g_strdup_printf (
-    "scratch files take %" G_GUINT64_FORMAT " bytes and only %"
-    G_GUINT64_FORMAT " are left; when their place is full, the guest's own "
-    "writes fail: make room there, or end this backup", used, left);
-  telling_say (kept->telling, KEEPER_WARNING, text, NULL);
-}
-
 static void
 look_after (void *opaque)
 {
   KeptFleece *kept = opaque;
   guint64 used, left;
+  const char *tightest;
 
-  if (kept->telling->life != JOB_RUNNING
-      || !fleece_scratch_use (kept, &used, &left))
-    return;
-  if (used != kept->scratch_told) {
-    g_autofree char *used_text = g_strdup_printf ("%" G_GUINT64_FORMAT, used);
-    g_autofree char *left_text = g_strdup_printf ("%" G_GUINT64_FORMAT, left);
-    telling_say (kept->telling, KEEPER_SCRATCH, used_text, left_text);
-    kept->scratch_told = used;
-  }
-  warn_of_scratch (kept, used, left);
+  if (kept->telling->life == JOB_RUNNING
+      && fleece_scratch_use (kept, &used, &left, &tightest))
+    scratch_watch_tell (&kept->watched, kept->telling, used, left, tightest);
 }
 
 /* The checkpoint is of use, so its document is written. */

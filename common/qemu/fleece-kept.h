@@ -12,6 +12,7 @@
 
 #include "base/own-folder.h"
 #include "keeper/job-ops.h"
+#include "keeper/scratch.h"
 #include "qemu/fleece.h"
 
 /* How long it may take until all is gone that was told to go. */
@@ -32,9 +33,7 @@ typedef struct {
   GArray *scratch;              /* of int: its files, which have no names */
   bool begun;                   /* QEMU has agreed to the transaction, or may */
   bool undocumented;            /* the checkpoint's document was not written */
-  guint64 room;                 /* bytes left for scratch at first */
-  guint64 scratch_told;
-  guint warned;                 /* how often that it runs short */
+  ScratchWatch watched;
 } KeptFleece;
 
 /* Names, new strings.  kind: of a node. */
@@ -72,9 +71,11 @@ bool fleece_check_qemu (Qmp *qmp, const char *path, GError **error);
 /* Make the scratch image of a disk, on top of its node. */
 bool fleece_make_scratch (KeptFleece *kept, guint index, GError **error);
 
-/* Bytes that scratch files occupy, and that are left for them. */
+/* Bytes that scratch files occupy, and that are left for them; in which folder the
+ * least is (borrowed).
+ */
 bool fleece_scratch_use (const KeptFleece *kept, guint64 *used,
-                         guint64 *left);
+                         guint64 *left, const char **tightest);
 
 /* End a job of ours that a killed keeper left, if that is asked for, or refuse
  * (EBUSY) and say whose it is.

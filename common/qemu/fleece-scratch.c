@@ -222,7 +222,8 @@ fleece_make_scratch (KeptFleece *kept, guint index, GError **error)
 }
 
 bool
-fleece_scratch_use (const KeptFleece *kept, guint64 *used, guint64 *left)
+fleece_scratch_use (const KeptFleece *kept, guint64 *used, guint64 *left,
+                    const char **tightest)
 {
   *used = *left = 0;
   for (guint i = 0; i < kept->scratch->len; i++) {
@@ -233,7 +234,12 @@ fleece_scratch_use (const KeptFleece *kept, guint64 *used, guint64 *left)
       return false;
     const guint64 room = (guint64) fs.f_bavail * fs.f_frsize;
     *used += (guint64) file.st_blocks * 512;
-    *left = i == 0 ? room : MIN (*left, room);
+    if (i == 0 || room < *left) {
+      *left = room;
+      *tightest
+        = ((const FleeceDisk *) g_ptr_array_index (kept->plan->disks,
+                                                   i))->folder;
+    }
   }
   return kept->scratch->len > 0;
 }
