@@ -38,7 +38,7 @@ example ()
 # ── README's, one after the other ──
 qemu-img convert -O qcow2 disk.qcow2 tuesday.qcow2
 examples '^## qemu-checkpoint' '^## Build' README.md
-[ "$(wc -l <"$tmpdir/typed")" -eq 6 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
+[ "$(wc -l <"$tmpdir/typed")" -eq 7 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
 type_it "set -eu; $(cat "$tmpdir/typed")" >printed || fail "README's: status $?"
 cat printed
 [ "$(grep -c '^Domain checkpoint monday created' printed)" -eq 2 ] || fail "not made"
@@ -72,6 +72,15 @@ qemu-img compare -q disk.qcow2 tuesday.qcow2
 [ "$(allocated tuesday.qcow2)" = "1048576 65536" ] || fail "not an increment"
 [ "$("$tool" list --name --tree=checkpoints | xargs)" = "monday tuesday" ] \
   || fail "other checkpoints"
+rm tuesday.qcow2
+example report
+[ "$(cat to-be-read)" = "1048576 65536" ] || fail "to be read: $(cat to-be-read)"
+grep -q 'vda since monday' changed.svg
+if [ -z "$sanitizers" ]; then
+  example extents
+  qemu-img compare -q disk.qcow2 tuesday.qcow2
+  [ "$(allocated tuesday.qcow2)" = "1048576 65536" ] || fail "not an increment"
+fi
 
 virsh checkpoint-create-as web1 tuesday
 mkdir kept && cd kept

@@ -174,6 +174,8 @@ script_tests = \
 	tests/test-tool-quiesce.sh \
 	tests/test-tool-quiesce-refuses.sh \
 	tests/test-tool-manual.sh \
+	tests/test-tool-map.sh \
+	tests/test-tool-pictures.sh \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-verify.sh \
 	tests/test-tool-verify-live.sh \

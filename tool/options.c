@@ -195,6 +195,18 @@ const Option all_options[] = {
     MEMBER (backup_format), set_text, false, false,
     "What the backup is, if not qcow2" },
 
+  FLAG ("text", OPTIONS_MAP, text,
+        "Draw the map in letters, as on a terminal"),
+  { "svg", "FILE", OPTIONS_MAP,
+    MEMBER (svg), set_text, false, false,
+    "Draw it for a report, or to the standard output (-)" },
+  FLAG ("extents", OPTIONS_MAP, extents,
+        "Print a list for nbdkit's extentlist filter"),
+  FLAG ("imageio", OPTIONS_MAP, imageio,
+        "Print JSON as oVirt imageio has it"),
+  FLAG ("kubevirt", OPTIONS_MAP, kubevirt,
+        "Print JSON as KubeVirt's map endpoint has it"),
+
   FLAG ("size", OPTIONS_LIST | OPTIONS_SHOW, size,
         "How many bytes are dirty since the checkpoint"),
   FLAG ("json", OPTIONS_ALL, json,
@@ -230,6 +242,7 @@ options_clear (Options *options)
   g_free (options->backup_format);
   g_free (options->sample);
   g_free (options->seed);
+  g_free (options->svg);
 }
 
 const Option *

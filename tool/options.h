@@ -34,6 +34,9 @@ typedef struct {
   bool draw, roots, leaves, no_leaves, topological, parent, descendants, size,
     name_only, no_domain, security_info;
   char *from;
+  /* How a map is printed */
+  bool extents, imageio, kubevirt, text;
+  char *svg;                    /* where to; "-": the standard output */
   /* What is changed */
   GPtrArray *disks;             /* of char *: virsh's --diskspec */
   char *description, *xml;

@@ -4,12 +4,10 @@
 #include <config.h>
 
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/printable.h"
 #include "tool/table.h"
+#include "tool/terminal.h"
 
 #define GAP 2
 /* Of a name, so much stays. */
@@ -116,31 +114,6 @@ table_add_line (Table *table, char *text)
   g_ptr_array_add (table->lines, line);
 }
 
-/* 0: there is no terminal. */
-static guint
-terminal_width (void)
-{
-  struct winsize size;
-  const char *told = g_getenv ("COLUMNS");
-  guint64 columns;
-
-  if (!isatty (STDOUT_FILENO))
-    return 0;
-  if (told
-      && g_ascii_string_to_unsigned (told, 10, 1, G_MAXINT, &columns, NULL))
-    return (guint) columns;
-  return ioctl (STDOUT_FILENO, TIOCGWINSZ, &size) < 0 ? 0 : size.ws_col;
-}
-
-static bool
-has_colours (void)
-{
-  const char *no = g_getenv ("NO_COLOR"), *terminal = g_getenv ("TERM");
-
-  return isatty (STDOUT_FILENO) && !(no && *no) && terminal
-    && strcmp (terminal, "dumb") != 0;
-}
-
 /* Take what is too much from the widest texts, as long as there is one. */
 static void
 fit (const Table *table, guint room)
@@ -206,9 +179,9 @@ table_print (const Table *table)
 {
   const guint columns = table->columns->len;
   g_autofree char **titles = g_new (char *, columns);
-  const bool colours = has_colours ();
+  const bool colours = terminal_has_colours ();
 
-  fit (table, terminal_width ());
+  fit (table, terminal_is_there () ? terminal_columns () : 0);
   for (guint i = 0; i < columns; i++)
     titles[i] = (char *) column_at (table, i)->title;
   fputs (colours ? "\033[1m" : "", stdout);
