@@ -63,6 +63,7 @@ bench_modules = \
 	bench/loads_random.py \
 	bench/loads_runs.py \
 	bench/loads_slow.py \
+	bench/loads_verify.py \
 	bench/measure.py \
 	bench/nbdkit-one-send.patch \
 	bench/one-send.sh \

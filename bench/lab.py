@@ -45,6 +45,7 @@ class Lab:
             self.relay = self.own("tests/delay-relay")
             self.filter = self.own("filters/bitmap-merge/.libs/"
                                    "nbdkit-bitmap-merge-filter.so")
+            self.tool = self.own("tool/qemu-checkpoint")
         except BaseException:
             shutil.rmtree(self.tmp)
             raise

@@ -13,7 +13,7 @@
 
 #define THREADS 6
 #define ITEMS (THREADS + 2)
-#define ITEM_BYTES (1024 * 1024)
+#define ITEM_BYTES (512 * 1024)
 #define SECTOR 512
 
 /* Bytes to be compared, and the memory for it. */
