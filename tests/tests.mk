@@ -174,6 +174,9 @@ script_tests = \
 	tests/test-tool-quiesce.sh \
 	tests/test-tool-quiesce-refuses.sh \
 	tests/test-tool-manual.sh \
+	tests/test-tool-map-memory.sh \
+	tests/test-tool-map-property.sh \
+	tests/test-tool-map-running.sh \
 	tests/test-tool-map.sh \
 	tests/test-tool-pictures.sh \
 	tests/test-tool-redefine.sh \
@@ -327,6 +330,8 @@ EXTRA_DIST += $(script_tests) \
 	tests/image-kinds.sh \
 	tests/images.py \
 	tests/property-bitmaps.py \
+	tests/property-map.py \
+	tests/map-memory.py \
 	tests/property-merge.py \
 	tests/property-verify.py \
 	tests/property-views.py \
