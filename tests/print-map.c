@@ -4,7 +4,7 @@
  * What a tool does with common/ alone, without nbdkit: list what a disk offers,
  * and print what is dirty in each part of the view since a checkpoint.
  *
- *   print-map DISK.qcow2 CHECKPOINT
+ *   print-map DISK.qcow2|NBD-URI CHECKPOINT
  */
 #include <config.h>
 
@@ -89,9 +89,14 @@ main (int argc, char **argv)
   if (argc != 3)
     return 2;
   source_request_init (&request);
-  RequestedFile *file = g_new0 (RequestedFile, 1);
-  file->path = g_canonicalize_filename (argv[1], NULL);
-  g_ptr_array_add (request.files, file);
+  if (g_str_has_prefix (argv[1], "nbd"))
+    g_ptr_array_add (request.uris, g_strdup (argv[1]));
+  else {
+    RequestedFile *file = g_new0 (RequestedFile, 1);
+    file->path = g_canonicalize_filename (argv[1], NULL);
+    g_ptr_array_add (request.files, file);
+  }
+  request.takes_views = true;
   request.checkpoint = g_strdup (argv[2]);
   Source *source = source_choose (&request, &error)
     ->inspect (&request, NULL, &reporter, &error);

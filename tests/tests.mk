@@ -205,6 +205,7 @@ script_tests = \
 	tests/test-uri.sh \
 	tests/test-user.sh \
 	tests/test-view-guard.sh \
+	tests/test-views-by-uri.sh \
 	tests/test-whole-disk.sh \
 	tests/test-whole-disk-uri.sh \
 	tests/test-wrong-clients.sh \
@@ -326,6 +327,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/agent.py \
 	tests/line-relay.py \
 	tests/estimate-property.py \
+	tests/shown-views.py \
 	tests/qmp-property.py \
 	tests/image-kinds.sh \
 	tests/images.py \

@@ -100,6 +100,9 @@ view_label_parse (const char *description, ViewLabel *label)
   g_auto (GStrv) words = g_strsplit (text, " ", 0);
   if (!parse_words (words, label))
     return false;
+  g_autofree char *again = view_label_format (label);
+  if (strcmp (again, begin) != 0) /* we did not write that */
+    return false;
   label->united = part_union_parse (description, &count, &label->data,
                                     &label->zeroes, &rest)
     && count == label->parts;

@@ -186,9 +186,11 @@ open_view_read (OpenView *self, void *buffer, guint32 count, guint64 offset,
   const int failure
     = open_part_pread (top, NULL, buffer, count, offset, &budget, error);
 
-  return !failure
-    || fail (self, failure, self->view->disk->clean_unreadable
-             ? "it cannot be read (its server shows the view guard, which "
-             "refuses to read what is clean: have it show overlay)"
-             : "it cannot be read", error);
+  if (!failure)
+    return true;
+  fail (self, failure, "it cannot be read", error);
+  if (self->view->disk->clean_unreadable)
+    g_prefix_error (error, "its server shows the view guard, which refuses to "
+                    "read what is clean; have it show overlay: ");
+  return false;
 }
