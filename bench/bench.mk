@@ -27,16 +27,19 @@ EXTRA_PROGRAMS += bench/random-client
 bench_random_client_SOURCES = bench/random-client.c
 bench_random_client_LDADD = $(LIBNBD_LIBS)
 bench_random_client_LDFLAGS = $(AM_LDFLAGS) -pthread
+EXTRA_PROGRAMS += bench/map-client
+bench_map_client_SOURCES = bench/map-client.c
+bench_map_client_LDADD = $(LIBNBD_LIBS)
 EXTRA_LTLIBRARIES = bench/nbdkit-bench-plugin.la
 bench_nbdkit_bench_plugin_la_SOURCES = bench/synthetic-plugin.c
 bench_nbdkit_bench_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
 bench_nbdkit_bench_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
 	-shared -rpath /nowhere
-CLEANFILES += bench/bench-client bench/random-client \
+CLEANFILES += bench/bench-client bench/map-client bench/random-client \
 	bench/nbdkit-bench-plugin.la
 
 .PHONY: bench-programs bench-run
-bench-programs: bench/bench-client bench/random-client \
+bench-programs: bench/bench-client bench/map-client bench/random-client \
 	bench/nbdkit-bench-plugin.la tests/delay-relay
 
 # RUNFLAGS: options and names of loads, see bench/run --help.
@@ -63,6 +66,7 @@ bench_modules = \
 	bench/loads_random.py \
 	bench/loads_runs.py \
 	bench/loads_slow.py \
+	bench/loads_tool_map.py \
 	bench/loads_verify.py \
 	bench/measure.py \
 	bench/nbdkit-one-send.patch \

@@ -46,6 +46,8 @@ class Lab:
             self.filter = self.own("filters/bitmap-merge/.libs/"
                                    "nbdkit-bitmap-merge-filter.so")
             self.tool = self.own("tool/qemu-checkpoint")
+            self.map_client = self.own("bench/.libs/map-client",
+                                       "bench/map-client")
         except BaseException:
             shutil.rmtree(self.tmp)
             raise
