@@ -113,6 +113,12 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
     = "choose another name with create=, or, if nobody needs that record, delete "
       "it with: qemu-checkpoint delete --leftovers --libvirt={q0} --domain={q1} "
       "-- {q2}",
+  [REMEDY_DELETE_AT_QEMU]
+    = "choose another name with create=, or, if nobody needs that record, delete "
+      "it with: qemu-checkpoint delete --qmp={q0} -- {q1}",
+  [REMEDY_DELETE_IN_TREE]
+    = "choose another name with create=, or, if nobody needs that record, delete "
+      "it with: qemu-checkpoint delete --qmp={q0} --tree={q2} -- {q1}",
   [REMEDY_NO_QUIESCE]
     = "have qemu-guest-agent running in it",
   [REMEDY_NO_CHECKPOINT]

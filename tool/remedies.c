@@ -107,6 +107,11 @@ const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_DELETE_LEFTOVERS]
     = "choose another name, or, if nobody needs that record, delete it with: "
       "qemu-checkpoint delete --leftovers --libvirt={q0} --domain={q1} -- {q2}",
+  /* Only nbdkit makes one with a backup of its own. */
+  [REMEDY_DELETE_AT_QEMU]
+    = "choose another name",
+  [REMEDY_DELETE_IN_TREE]
+    = "choose another name",
   [REMEDY_NO_QUIESCE]
     = "it needs a channel org.qemu.guest_agent.0, and qemu-guest-agent running in "
       "it; or leave --quiesce out",

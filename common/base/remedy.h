@@ -66,6 +66,9 @@ typedef enum {
                                  * whose bitmaps are gone */
   REMEDY_DELETE_LEFTOVERS,      /* of libvirt {0}, guest {1}, the bitmaps {2},
                                  * or choose another name */
+  REMEDY_DELETE_AT_QEMU,        /* at the monitor {0}, the checkpoint {1}, or
+                                 * choose another name */
+  REMEDY_DELETE_IN_TREE,        /* as well, with its document in {2} */
   REMEDY_NO_QUIESCE,            /* or have its agent running */
   REMEDY_NO_CHECKPOINT,         /* start the guest, or make none */
   REMEDY_SOCKET_DIR,            /* choose another place */

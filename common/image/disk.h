@@ -51,6 +51,8 @@ typedef struct {
   char *backing_format;         /* NULL: not recorded in the image */
   ImageFile *file;              /* NULL: it is elsewhere */
   ImageFile *data;              /* where its data are, if not in file; or NULL */
+  bool version_2;               /* of qcow2, which holds no bitmaps; told of a
+                                 * running QEMU's only */
   char *node;                   /* its name in the QEMU that runs on it; NULL:
                                  * none is asked */
   bool read_only;               /* that one has it open so */

@@ -55,6 +55,16 @@ path_of (const Looking *looking, const char *node, JsonObject *info)
 }
 
 static bool
+is_version_2 (JsonObject *image)
+{
+  JsonObject *specific = json_text_object (image, "format-specific");
+  JsonObject *data = json_text_object (specific, "data");
+
+  return strcmp (json_text_string (specific, "type", ""), "qcow2") == 0
+    && strcmp (json_text_string (data, "compat", ""), "0.10") == 0;
+}
+
+static bool
 add_layer (const Looking *looking, Disk *disk, const char *node,
            GError **error)
 {
@@ -74,6 +84,7 @@ add_layer (const Looking *looking, Disk *disk, const char *node,
   layer->format
     = g_strdup (block_graph_child (looking->graph, node, "file")
                 ? json_text_string (info, "drv", "") : "raw");
+  layer->version_2 = is_version_2 (image);
   for (guint i = 0; bitmaps && i < json_array_get_length (bitmaps); i++)
     add_bitmap (layer, json_text_element (bitmaps, i));
   /* QEMU leaves void ones out of what it lists.  Of the top image it has removed

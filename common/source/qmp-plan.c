@@ -120,7 +120,8 @@ add_disk (QmpPlan *plan, const Disk *disk, const GPtrArray *parts,
     wanted->since = g_strdup (plan->request->checkpoint);
     add_bitmaps (wanted, disk, parts);
   }
-  if (plan->create && parts_can_record (disk, NULL)) {
+  if (plan->create && parts_can_record (disk, NULL)
+      && !disk_layer (disk, 0)->version_2) {
     wanted->record = true;
     checkpoint_cover (plan->create, disk->target, plan->create->name);
     return qmp_disk_stays (disk, error);
@@ -156,9 +157,13 @@ check_name (const QmpPlan *plan, GError **error)
 {
   const char *name = plan->request->create;
 
-  if (forest_lookup (plan->tree, name))
-    return error_set (error, EEXIST, "checkpoint %s cannot be made: there is one "
-                      "of that name", name);
+  if (forest_lookup (plan->tree, name)) {
+    error_set (error, EEXIST, "checkpoint %s cannot be made: QEMU at %s has one "
+               "of that name", name, plan->request->qmp);
+    return error_advise (error, plan->request->tree ? REMEDY_DELETE_IN_TREE
+                         : REMEDY_DELETE_AT_QEMU, plan->request->qmp, name,
+                         plan->request->tree, NULL);
+  }
   for (guint i = 0; i < plan->disks->len; i++) {
     const Disk *disk = g_ptr_array_index (plan->disks, i);
     if (disk_deepest_with (disk, name) == disk->layers->len)
@@ -200,7 +205,8 @@ static bool
 refuse_create (const QmpPlan *plan, GError **error)
 {
   error_set (error, ENOTSUP, "checkpoint %s cannot be made: no disk in the "
-             "backup is qcow2, and only there can a checkpoint be recorded",
+             "backup is qcow2 of version 3 (qemu-img info -U calls it compat "
+             "1.1), and only there can a checkpoint be recorded",
              plan->create->name);
   return error_advise (error, REMEDY_FULL_ALONE, NULL);
 }

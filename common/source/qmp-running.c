@@ -126,8 +126,8 @@ warn_of_disks (const Source *source, const QmpPlan *plan)
       continue;
     g_autoptr (GError) warning = NULL;
     error_set (&warning, ENOTSUP, "disk %s is copied whole, but checkpoint %s "
-               "does not record it, for it is not qcow2", disk->target,
-               plan->create->name);
+               "does not record it, for it is not qcow2 of version 3",
+               disk->target, plan->create->name);
     error_advise (&warning, REMEDY_UNRECORDED, plan->create->name, NULL);
     reporter_warn_error (source->reporter, warning);
   }
