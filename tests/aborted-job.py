@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# For test-libvirt-aborted.sh: one guest, whose backup job is aborted again and
-# again while clients read what the guest overwrites.
+# For test-libvirt-aborted.sh and test-qmp-aborted.sh: one guest, whose backup job is
+# aborted again and again while clients read what the guest overwrites.
 #
-#   aborted-job.py PLUGIN GUEST MONITOR SLOW SLOW_MONITOR SEED ROUNDS
+#   aborted-job.py PLUGIN GUEST MONITOR SLOW SLOW_MONITOR SEED ROUNDS SOURCE…
 #
-# SLOW is another guest, that keeps libvirt busy.
+# SLOW is another guest, that keeps libvirt busy; both are empty with qmp=.  SOURCE…
+# are nbdkit's parameters.
 # Prints: aborts, answers in success, refused ones, wrong ones, and the aborts
 # in which QEMU itself told what the guest wrote after the job's begin.
 
@@ -24,7 +25,7 @@ import traceback
 
 import nbd
 from clients import connected
-from guest_calls import Guest, Monitor
+from guest_calls import Guest, Monitor, QmpGuest
 
 BLOCK = 65536
 # The server asks QEMU for the map of 3.5 GiB at once, so it still asks while
@@ -49,7 +50,7 @@ class Disk:
     """What each block holds: bytes of this value."""
 
     def __init__(self, name, monitor):
-        self.monitor = Monitor(monitor)
+        self.monitor = monitor
         self.wrong = open(name + ".wrong", "w")
         self.held = [0] * BLOCKS
         self.discarded = []
@@ -279,16 +280,15 @@ def qemu_tells_new(abort, socket, export):
 
 
 class Server:
-    def __init__(self, plugin, name):
-        self.socket, pid = name + ".sock", name + ".pid"
+    def __init__(self, plugin, name, source):
+        self.socket, pid = name + ".nbd.sock", name + ".pid"
         for file in self.socket, pid:
             if os.path.exists(file):
                 os.unlink(file)
         with open(name + ".nbdkit.log", "w") as log:
             self.process = subprocess.Popen(
                 ["nbdkit", "-f", "--exit-with-parent", "-U", self.socket,
-                 "-P", pid, plugin, "libvirt=" + os.environ["connect"],
-                 "domain=" + name, "checkpoint=monday"], stderr=log)
+                 "-P", pid, plugin] + source + ["checkpoint=monday"], stderr=log)
         while not os.path.exists(pid) or os.path.getsize(pid) == 0:
             if self.process.poll() is not None:
                 raise OSError("nbdkit did not start: "
@@ -327,11 +327,9 @@ class Hold:
             time.sleep(0.002)
 
 
-def abort_once(pool, plugin, guest, slow, name, disk, rng):
-    disk.settle(rng)
-    server = Server(plugin, name)
+def abort_once(pool, server, guest, slow, name, disk, rng):
     hold = Hold(*slow, os.path.abspath(name + ".slow.sock")) \
-        if rng.random() < 0.3 else None
+        if slow and rng.random() < 0.3 else None
     abort = Abort(disk, rng)
     qemu = pool.submit(qemu_tells_new, abort, *guest.job_export("vda"))
     writer = pool.submit(guest_writes, abort)
@@ -383,9 +381,14 @@ def end(disk, sums):
 
 
 def main():
-    plugin, name, monitor, slow, slow_monitor, seed, rounds = sys.argv[1:]
-    guest, disk, sums = Guest(name), Disk(name, monitor), [0] * 5
-    slow = Guest(slow), Monitor(slow_monitor)
+    plugin, name, monitor, slow, slow_monitor, seed, rounds = sys.argv[1:8]
+    source = sys.argv[8:]
+    if slow:
+        guest, monitor = Guest(name), Monitor(monitor)
+        slow = Guest(slow), Monitor(slow_monitor)
+    else:
+        guest, monitor = QmpGuest(name), Monitor(monitor, "disk-a")
+    disk, sums = Disk(name, monitor), [0] * 5
     rng = random.Random(name + seed)
     for area in range(AREAS):
         disk.put(area * AREA_BLOCKS, AREA_BLOCKS, False, rng)
@@ -395,7 +398,9 @@ def main():
         timer.daemon = True
         timer.start()
         try:
-            counts = abort_once(pool, plugin, guest, slow, name, disk, rng)
+            disk.settle(rng)
+            counts = abort_once(pool, Server(plugin, name, source), guest, slow,
+                                name, disk, rng)
         except BaseException:
             timer.cancel()
             end(disk, sums)

@@ -253,7 +253,7 @@ refuses ()
   did_end $status nbdkit "$@"
   [ "$status" -ne 0 ] || fail "nbdkit $* was accepted"
   [ "$status" -eq 1 ] || fail "nbdkit $* ended with status $status"
-  ! grep -q started refused.log || fail "nbdkit $* ran its command"
+  ! grep -qx started refused.log || fail "nbdkit $* ran its command"
   [ "$(grep -c . refused.log)" -eq 1 ] || fail "not one line for nbdkit $*"
   grep -Eq -- "$regex" refused.log || fail "no '$regex' for nbdkit $*"
   leaves_nothing "$tmpdir"

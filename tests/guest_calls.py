@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# For tests: a guest of libvirt's and its QEMU, called on connections that
+# For tests: a guest of libvirt's, or of a bare QEMU, called on connections that
 # stay open.  virsh would take longer than what happens meanwhile.
 
 import ctypes
+import glob
+import json
 import os
 import re
 import socket
@@ -74,12 +76,57 @@ class Guest:
                 disk.get("exportname", target))
 
 
+class QmpGuest:
+    """A guest of qmp-lab.sh's; what Guest has, by its second monitor."""
+
+    def __init__(self, name):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(name + ".see.sock")
+        self.stream = self.socket.makefile("rw")
+        self.lock = threading.Lock()
+        self.stream.readline()
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        with self.lock:
+            self.stream.write(json.dumps({"execute": command, "arguments": {
+                key.replace("_", "-"): arguments[key] for key in arguments}})
+                + "\n")
+            self.stream.flush()
+            while True:
+                answer = json.loads(self.stream.readline())
+                if "error" in answer:
+                    raise OSError(answer["error"]["desc"])
+                if "return" in answer:
+                    return answer["return"]
+
+    def backups(self):
+        return [job["id"] for job in self.ask("query-jobs")
+                if job["type"] == "backup"]
+
+    def abort_job(self):
+        for job in self.backups():
+            self.ask("job-cancel", id=job)
+
+    def abort_block_job(self, target):
+        for job in self.backups():
+            self.ask("block-job-cancel", device=job, force=True)
+
+    def has_backup(self):
+        return bool(self.backups() or self.ask("query-block-exports"))
+
+    def job_export(self, target):
+        return (glob.glob("run/nbdkit-checkpoint-*/nbd")[0], target)
+
+
 class Monitor:
     """A monitor of QEMU's; see guest_monitor in libvirt-lab.sh.  Any thread."""
 
     PROMPT = b"(qemu) "
 
-    def __init__(self, path):
+    def __init__(self, path, device="virtio-disk%d"):
+        self.device = device
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         self.lock = threading.Lock()
@@ -110,7 +157,8 @@ class Monitor:
 
     def guest_io(self, command, disk=0):
         """As if the guest itself had done what this qemu-io command does."""
-        said = self.ask('qemu-io -d /machine/peripheral/virtio-disk%d'
-                        '/virtio-backend "%s"' % (disk, command))
+        said = self.ask('qemu-io -d /machine/peripheral/%s/virtio-backend "%s"'
+                        % (self.device % disk if "%" in self.device
+                           else self.device, command))
         if said:
             raise OSError("%s: %s" % (command, said))

@@ -69,6 +69,33 @@ lab_with_guest ()
 }
 
 guest_destroy () { virsh destroy "$1"; }
+# guest_quit NAME: QEMU ends by itself, as when a guest is shut down.
+guest_quit ()
+{
+  virsh qemu-monitor-command "$1" '{"execute": "quit"}' >/dev/null || :
+  wait_until 20 guest_is_off "$1"
+}
+guest_crash ()
+{
+  local pid
+  for pid in $(pgrep -f "guest=$1,"); do
+    ! is_ours "$pid" || kill -KILL "$pid"
+  done
+  wait_until 20 guest_is_off "$1"
+}
+guest_is_off () { [ "$(virsh domstate "$1" | head -n 1)" = "shut off" ]; }
+guest_resume () { virsh resume "$1"; }
+guest_runs () { [[ $(virsh domstate "$1") == running* ]]; }
+
+# source_of NAME: $source are nbdkit's parameters that mean this guest.
+source_of () { source=(libvirt="$connect" domain="$1"); }
+
+# checkpoint_make NAME CHECKPOINT
+checkpoint_make () { virsh checkpoint-create-as "$1" "$2"; }
+checkpoint_delete () { virsh checkpoint-delete "$1" "$2"; }
+# checkpoint_names NAME: one a line, sorted.
+checkpoint_names () { virsh checkpoint-list "$1" --name | { grep . || :; } | sort; }
+checkpoint_exists () { virsh checkpoint-info "$1" "$2" >/dev/null 2>&1; }
 
 # guest_write NAME TARGET QEMU-IO-COMMAND: as if the guest itself had written;
 # prints what qemu-io prints, and fails if that is not of a success.
@@ -92,20 +119,6 @@ guest_write ()
     END { exit bad }'
 }
 
-# find_keeper: $keeper is the keeper of this test's only nbdkit.  Other tests of
-# the same user may have theirs.
-find_keeper () { wait_until 10 lab_find_keeper; }
-lab_find_keeper ()
-{
-  for keeper in $(pgrep -u "$(id -u)" -x nbdkit-keeper); do
-    ! tr '\0' '\n' <"/proc/$keeper/environ" | grep -x "LAB_TMPDIR=$tmpdir" \
-      >/dev/null || return 0
-  done
-  return 1
-}
-
-lab_no_keeper () { ! lab_find_keeper; }
-
 # guest_pid NAME: of its QEMU.
 guest_pid ()
 {
@@ -113,6 +126,7 @@ guest_pid ()
     || cat "$lab_sockets/libvirt/qemu/$1.pid"
 }
 
+job_runs () { [[ $(virsh domjobinfo "$1") == *Backup* ]]; }
 # no_job NAME: whether no job runs in it.
 no_job ()
 {

@@ -141,7 +141,7 @@ else
 fi
 export connect
 lab_qemu_conf= lab_libvirtd_conf= lab_libvirtd_options=()
-lab_pid= lab_small=
+lab_kind=libvirt lab_pid= lab_small=
 
 # virsh COMMAND…: to our daemon, bounded and without titles.
 virsh () { timeout -k 5 60 virsh -q -c "$connect" "$@"; }
@@ -278,17 +278,9 @@ lab_small_folder ()
     mount -t tmpfs -o mode=755,size="$2" tmpfs "$lab_small"
     return
   fi
-  requires fuse2fs
-  [ -w /dev/fuse ] || skip "/dev/fuse is not there for this user"
-  # ext4 takes 64K, and fuse2fs keeps a tenth of all free.
-  truncate -s "$((($(numfmt --from=iec "$2") + 65536) * 10 / 9))" \
-    "$lab/small.img"
-  mkfs.ext4 -q -F -b 4096 -m 0 -N 32 -O ^has_journal,^resize_inode \
-    "$lab/small.img"
-  fuse2fs -o fakeroot "$lab/small.img" "$lab_small" 2>"$lab/fuse2fs.log" \
-    || fail "fuse2fs: $(cat "$lab/fuse2fs.log")"
-  rmdir "$lab_small/lost+found"
+  lab_small_fuse "$2"
 }
 
+. "$srcdir/tests/lab-keeper.sh"
 . "$srcdir/tests/lab-guest.sh"
 . "$srcdir/tests/lab-boot.sh"

@@ -6,7 +6,7 @@
 # QEMU then serves what the guest writes for some milliseconds before it serves
 # nothing; of that, no client may be told.  SEED=n ROUNDS=m repeat and size a
 # run.
-. "$(dirname "$0")/libvirt-lab.sh"
+. "$(dirname "$0")/${lab_of:-libvirt}-lab.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-200}
@@ -19,25 +19,30 @@ drive ()
   qemu-img create -q -f qcow2 "$1.qcow2" 64G
   guest_monitor=$tmpdir/$1.monitor guest_define "$1" "$1.qcow2"
   guest_start "$1"
-  virsh checkpoint-create-as "$1" monday
-  "$python" "$srcdir/tests/aborted-job.py" "$plugin" "$1" \
-    "$tmpdir/$1.monitor" slow "$tmpdir/slow.monitor" "$seed" "$2" >"$1.sums"
+  checkpoint_make "$1" monday
+  source_of "$1"
+  "$python" "$srcdir/tests/aborted-job.py" "$plugin" "$1" "${monitors[@]//NAME/$1}" \
+    "$seed" "$2" "${source[@]}" >"$1.sums"
 }
 
 # Another guest where a QEMU hangs, which it does once in some hundred times (see
 # is_deaf in aborted-job.py).  One at a time: libvirt ends the jobs of all guests
 # in one thread, which then waits for that QEMU.
 lab_start
-qemu-img create -q -f qcow2 slow.qcow2 16M
-guest_monitor=$tmpdir/slow.monitor guest_define slow slow.qcow2
-guest_start slow
+monitors=("$tmpdir/NAME.people" '' '')
+if [ $lab_kind = libvirt ]; then
+  monitors=("$tmpdir/NAME.monitor" slow "$tmpdir/slow.monitor")
+  qemu-img create -q -f qcow2 slow.qcow2 16M
+  guest_monitor=$tmpdir/slow.monitor guest_define slow slow.qcow2
+  guest_start slow
+fi
 left=$rounds
 for try in 1 2 3 4 5; do
   name=web$try status=0
   drive $name "$left" || status=$?
   [ $status -eq 3 ] || break
   echo "$name: QEMU hangs, and is killed"
-  kill -KILL $(pgrep -f "guest=$name,")
+  guest_crash $name
   read -r count _ <$name.sums
   echo "1 0 1 0 0" >>$name.sums
   left=$((left - count - 1))

@@ -7,18 +7,19 @@
 # nbdcopy.  Each image equals what the job's own export holds, and an
 # increment has the dirty clusters only.  When a client failed, the older
 # checkpoint still works.
-. "$(dirname "$0")/libvirt-lab.sh"
+. "$(dirname "$0")/${lab_of:-libvirt}-lab.sh"
 
 guest_disk vda.qcow2
 guest_disk vdb.qcow2
 lab_start
 guest_define web1 vda.qcow2 vdb.qcow2
 guest_start web1
+source_of web1
 
 # begin ARGS…: a job; $base is the URI without an export's name.
 begin ()
 {
-  start_nbdkit n.sock libvirt="$connect" domain=web1 "$@"
+  start_nbdkit n.sock "${source[@]}" "$@"
 }
 uri () { echo "nbd+unix:///$1?socket=$tmpdir/n.sock"; }
 
@@ -27,7 +28,7 @@ end ()
 {
   stop_nbdkit
   no_job web1
-  ! ls -d ./*.scratch 2>/dev/null || fail "a scratch file is left"
+  ! ls -d ./*.scratch* 2>/dev/null || fail "a scratch file is left"
 }
 
 # same TO: the copies of both disks are what QEMU's own exports held.
@@ -102,5 +103,5 @@ for disk in vda vdb; do
 done
 same thursday
 end
-[ "$(virsh checkpoint-list web1 --name | paste -sd' ' | xargs)" \
+[ "$(checkpoint_names web1 | xargs)" \
   = "monday sunday thursday tuesday wednesday" ] || fail "other checkpoints"

@@ -4,17 +4,17 @@
 #
 # However the server ends, job, socket and scratch files end with it, and the
 # checkpoints are those that are said to stay.
-. "$(dirname "$0")/libvirt-lab.sh"
+. "$(dirname "$0")/${lab_of:-libvirt}-lab.sh"
 
 guest_disk vda.qcow2
 guest_disk vdb.qcow2
 lab_start
 guest_define web1 vda.qcow2 vdb.qcow2
 guest_start web1
-virsh checkpoint-create-as web1 monday
+checkpoint_make web1 monday
+source_of web1
 lab_state web1 >before
 
-job_runs () { [[ $(virsh domjobinfo web1) == *Backup* ]]; }
 as_before () { lab_state web1 >after && cmp -s before after; }
 
 # was_undone WHAT: at once, unless a number of seconds is allowed.
@@ -26,15 +26,15 @@ was_undone ()
 
 begin ()
 {
-  start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday "$@"
-  job_runs || fail "no job runs"
+  start_nbdkit n.sock "${source[@]}" checkpoint=monday "$@"
+  job_runs web1 || fail "no job runs"
 }
 
 # --run ends, well or not.
-serve libvirt="$connect" domain=web1 checkpoint=monday -- \
-  'virsh -c "$connect" domjobinfo web1' | grep 'Operation: *Backup'
+serve "${source[@]}" checkpoint=monday -- \
+  'nbdinfo --size "nbd+unix:///vdb?socket=$unixsocket"'
 was_undone "--run"
-! serve libvirt="$connect" domain=web1 checkpoint=monday -- 'exit 3' \
+! serve "${source[@]}" checkpoint=monday -- 'exit 3' \
   || fail "the status of --run is lost"
 was_undone "a failing --run"
 
@@ -72,18 +72,17 @@ h = nbd.NBD ()
 h.connect_uri ("nbd+unix:///vda?socket=n.sock")
 h.pread (65536, 0)
 os.kill (os.getpid (), signal.SIGKILL)' || :
-job_runs || fail "the job ended with a client"
+job_runs web1 || fail "the job ended with a client"
 stop_nbdkit
 was_undone "a client that vanished"
 
 # In the background, where the process that began the job is not the one that
 # serves.
 rm -f n.sock n.pid
-nbdkit -U n.sock -P "$tmpdir/n.pid" "$plugin" libvirt="$connect" domain=web1 \
-  checkpoint=monday
+nbdkit -U n.sock -P "$tmpdir/n.pid" "$plugin" "${source[@]}" checkpoint=monday
 wait_until 10 test -s n.pid
 nbdinfo --size "nbd+unix:///vda?socket=n.sock"
-job_runs || fail "the job ended in the background"
+job_runs web1 || fail "the job ended in the background"
 kill "$(cat n.pid)"
 was_undone "the end of a server in the background" 10
 
@@ -99,19 +98,18 @@ nbdinfo --size "nbd+unix:///vda?socket=n.sock"
 kill -KILL "$nbdkit_pid"
 wait "$nbdkit_pid" || :
 wait_until 10 no_job web1
-names=$(virsh checkpoint-list web1 --name)
-[[ $names == *tuesday* ]] || fail "the checkpoint of a client is gone"
-virsh checkpoint-delete web1 tuesday
+checkpoint_exists web1 tuesday || fail "the checkpoint of a client is gone"
+checkpoint_delete web1 tuesday
 was_undone "SIGKILL with a checkpoint" 10
 
 # Killed under --run, whose command lives on and holds what it inherited.
 rm -f started
-bounded nbdkit -U - "$plugin" libvirt="$connect" domain=web1 \
-  checkpoint=monday --run 'echo $PPID >started; sleep 30' &
+bounded nbdkit -U - "$plugin" "${source[@]}" checkpoint=monday \
+  --run 'echo $PPID >started; sleep 30' &
 run_pid=$!
 pids+=("$run_pid")
 wait_until 20 test -s started
-job_runs || fail "no job runs under --run"
+job_runs web1 || fail "no job runs under --run"
 kill -KILL "$(pgrep -P "$(cat started)" -x nbdkit)"
 was_undone "SIGKILL under --run" 10
 kill "$run_pid"

@@ -5,7 +5,7 @@
 # A guest whose disks have an iothread, through backups of every ending: it
 # lives, nothing is left, and each backup has what was written since the last.
 # (QEMU 7.2 dies where a connection to a job is closed before the job.)
-. "$(dirname "$0")/libvirt-lab.sh"
+. "$(dirname "$0")/${lab_of:-libvirt}-lab.sh"
 
 rounds=${ENDINGS:-2}               # of every ending
 export PYTHONPATH=$srcdir/tests
@@ -13,7 +13,7 @@ lab_start
 
 alive ()
 {
-  [[ $(virsh domstate "$guest") == running* && $(guest_pid "$guest") == "$pid" ]] \
+  { guest_runs "$guest" && [ "$(guest_pid "$guest")" = "$pid" ]; } \
     || fail "$guest has died after: $1"
 }
 
@@ -42,8 +42,8 @@ since ()
 {
   last=$name
   name=c$((backups + 1))
-  source=(libvirt="$connect" domain="$guest" checkpoint="$last" create="$name"
-    view=sparse)
+  source_of "$guest"
+  source+=(checkpoint="$last" create="$name" view=sparse)
 }
 
 check_dirty ()
@@ -121,7 +121,7 @@ every_ending ()
     ended "SIG$signal with requests in flight"
     end_clients                 # nbdkit waits for them
     wait "$nbdkit_pid" || :
-    virsh checkpoint-info "$guest" "$name" >/dev/null
+    checkpoint_exists "$guest" "$name"
   done
 
   write; since
@@ -150,8 +150,9 @@ every_ending ()
   for i in 1 2 3 4; do
     seconds=0.$(printf %03d $((RANDOM % 400)))
     rm -f n.sock
-    nbdkit -f -U n.sock "$plugin" libvirt="$connect" domain="$guest" \
-      checkpoint="$name" create=killed 2>/dev/null &
+    source_of "$guest"
+    nbdkit -f -U n.sock "$plugin" "${source[@]}" checkpoint="$name" \
+      create=killed 2>/dev/null &
     nbdkit_pid=$!
     pids+=("$nbdkit_pid")
     sleep "$seconds"
@@ -168,19 +169,21 @@ for bus in virtio scsi; do
   guest_disk $bus.qcow2
   guest_iothread=$bus guest_define "$guest" $bus.qcow2
   guest_start "$guest"
-  virsh resume "$guest"
+  guest_resume "$guest"
   pid=$(guest_pid "$guest")
 
   # Full, and the first of the chain.
-  serve libvirt="$connect" domain="$guest" create=monday -- \
+  source_of "$guest"
+  serve "${source[@]}" create=monday -- \
     'nbdcopy "$uri" null:' || fail "$guest: no full backup"
   ended "a full backup"
   for ((round = 0; round < rounds; round++)); do
     every_ending
   done
   # What is refused after the job has begun.
-  ! bounded nbdkit -U "$tmpdir/none/n.sock" "$plugin" libvirt="$connect" \
-    domain="$guest" checkpoint=monday 2>refused.log || fail "it was started"
+  source_of "$guest"
+  ! bounded nbdkit -U "$tmpdir/none/n.sock" "$plugin" "${source[@]}" \
+    checkpoint=monday 2>refused.log || fail "it was started"
   ended "a start that fails"
   echo "$guest: $backups backups"
   guest_destroy "$guest"

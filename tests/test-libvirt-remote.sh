@@ -93,7 +93,7 @@ wait_until 10 test -e listening
 one_backup nbd-tls=no
 grep -q "port='10810'" job || fail "not the next port"
 
-connecting=$remote
+guest=web1 source=(libvirt="$remote" domain=web1)
 for instant in go ready; do
   virsh resume web1
   killed_as_it_starts killed $instant nbd-tls="$tmpdir/pki"

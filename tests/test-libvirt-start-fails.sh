@@ -8,52 +8,10 @@
 # is in test-libvirt-remote.sh.)
 . "$(dirname "$0")/libvirt-lab.sh"
 
+. "$srcdir/tests/start-fails.sh"
+
 lab_with_guest
-lab_state web1 >before
-as_before () { lab_state web1 >after && cmp -s before after; }
-was_undone ()
-{
-  wait_until 10 as_before || :
-  lab_state web1 | diff -u before - || fail "something is left after $1"
-}
-
-# The job is begun, and then nbdkit cannot bind its own socket.
-ln -s /nonexistent/n.sock bad.sock
-! bounded nbdkit -f -U bad.sock "$plugin" libvirt="$connect" domain=web1 \
-  checkpoint=monday create=tuesday || fail "nbdkit started"
-was_undone "a socket that cannot be bound"
-
-# killed WHEN COMMAND…: while it starts, as soon as COMMAND succeeds.
-begun () { ls -d ./*.scratch >/dev/null 2>&1; }
-killed ()
-{
-  local pid i
-  nbdkit -f -U k.sock "$plugin" libvirt="$connect" domain=web1 \
-    checkpoint=monday create=tuesday 2>/dev/null &
-  pid=$!
-  for ((i = 0; i < 100000; i++)); do
-    ! "${@:2}" || break
-  done
-  kill -KILL $pid
-  wait $pid || :
-  was_undone "SIGKILL $1"
-  rm -f k.sock
-}
-for ms in 10 40 70 100 150; do
-  killed "$ms ms after the start" sleep "$(printf '0.%03d' $ms)"
-done
-for i in 1 2 3; do
-  killed "once QEMU has a scratch file" begun
-done
-killed "once it listens" test -S k.sock
-
-# Nobody comes.
-start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
-  create=tuesday
-virsh checkpoint-list web1 --name | grep -x tuesday || fail "no checkpoint"
-stop_nbdkit
-was_undone "a server without clients"
-
+starts_fail
 # The job is ended before a client comes.
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
   create=tuesday
@@ -66,21 +24,12 @@ was_undone "a job that was lost before it was served"
 # The guest ends before a client comes, and libvirt deletes checkpoints of running
 # guests only: what is printed then is typed later.  A QEMU that was killed has not
 # saved the checkpoint's bitmap, and libvirt then misses it.
-quit () { virsh qemu-monitor-command web1 '{"execute": "quit"}' || :; }
-crash ()
-{
-  local pid
-  for pid in $(pgrep -f 'guest=web1,'); do
-    ! is_ours "$pid" || kill -KILL "$pid"
-  done
-}
 for end in quit crash; do
   rm -f nbdkit.log
   start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday \
     create=tuesday
-  $end
+  guest_$end web1
   wait_until 20 grep -q 'the backup is over' nbdkit.log
-  wait_until 20 eval '[[ $(virsh domstate web1) == "shut off"* ]]'
   stop_nbdkit
   cat nbdkit.log
   grep -q 'guest web1: the checkpoint tuesday was made with a backup that failed, and cannot be deleted: .*; once the guest runs, type ' \

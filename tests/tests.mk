@@ -9,6 +9,8 @@ script_tests = \
 	tests/test-tool-libvirt-thawed.sh \
 	tests/test-tool-libvirt-quiesce.sh \
 	tests/test-tool-libvirt-killed.sh \
+	tests/test-qmp-silent.sh \
+	tests/test-qmp-killed.sh \
 	tests/test-rogue-options.sh \
 	tests/test-rogue-status.sh \
 	tests/test-rogue-handshake.sh \
@@ -40,6 +42,9 @@ script_tests = \
 	tests/test-libvirt-exits.sh \
 	tests/test-kubevirt-disk.sh \
 	tests/test-libvirt-iothread.sh \
+	tests/test-qmp-iothread.sh \
+	tests/test-qmp-aborted.sh \
+	tests/test-qmp-chain.sh \
 	tests/test-libvirt-luks.sh \
 	tests/test-libvirt-monitor.sh \
 	tests/test-property-bitmaps.sh \
@@ -137,6 +142,13 @@ script_tests = \
 	tests/test-server-beside.sh \
 	tests/test-disks-without-files.sh \
 	tests/test-server-replaced.sh \
+	tests/test-qmp-exits.sh \
+	tests/test-qmp-left.sh \
+	tests/test-qmp-live-guest.sh \
+	tests/test-qmp-lost.sh \
+	tests/test-qmp-others.sh \
+	tests/test-qmp-refuses.sh \
+	tests/test-qmp-scratch.sh \
 	tests/test-run-command.sh \
 	tests/test-several-disks.sh \
 	tests/test-shared-map.sh \
@@ -271,6 +283,8 @@ threaded_tests = \
 	tests/test-read-orders.sh \
 	tests/test-libvirt-aborted.sh \
 	tests/test-libvirt-monitor.sh \
+	tests/test-qmp-aborted.sh \
+	tests/test-qmp-lost.sh \
 	tests/test-rogue-reads.sh \
 	tests/test-server-replaced.sh \
 	tests/test-merge-many-parts.sh \
@@ -321,6 +335,9 @@ EXTRA_DIST += $(script_tests) \
 	tests/bitmaps.sh \
 	tests/lab-boot.sh \
 	tests/lab-guest.sh \
+	tests/lab-keeper.sh \
+	tests/qmp-lab.sh \
+	tests/start-fails.sh \
 	tests/libvirt-lab.sh \
 	tests/qemu-lab.sh \
 	tests/qmp.py \
