@@ -159,6 +159,8 @@ script_tests = \
 	tests/test-tool-legacy.sh \
 	tests/test-tool-documents.sh \
 	tests/test-tool-edit.sh \
+	tests/test-tool-estimate-libvirt.sh \
+	tests/test-tool-estimate-qmp.sh \
 	tests/test-tool-estimate.sh \
 	tests/test-tool-check-agrees.sh \
 	tests/test-tool-check-fix.sh \

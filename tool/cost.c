@@ -290,7 +290,8 @@ stored (const guint8 *bytes, gsize length)
 }
 
 static bool
-read_chosen (Cost *cost, OpenView *view, const GArray *chosen, GError **error)
+read_chosen (Cost *cost, OpenView *view, const GArray *chosen,
+             Progress *progress, GError **error)
 {
   g_autofree guint8 *bytes = g_malloc (COST_CLUSTER);
   const guint64 size = open_view_size (view);
@@ -304,6 +305,7 @@ read_chosen (Cost *cost, OpenView *view, const GArray *chosen, GError **error)
       return stopped (error);
     if (!open_view_read (view, bytes, (guint32) length, offset, error))
       return false;
+    progress_add (progress, COST_CLUSTER);
     if (is_zero (bytes, length))
       continue;
     filled++;
@@ -321,7 +323,7 @@ read_chosen (Cost *cost, OpenView *view, const GArray *chosen, GError **error)
 
 bool
 cost_sample (Cost *cost, OpenView *view, guint most, guint64 seed,
-             GError **error)
+             Progress *progress, GError **error)
 {
   g_autoptr (GArray) chosen = choose (cost->clusters, most, seed);
   Sample sample = { .chosen = chosen };
@@ -332,7 +334,8 @@ cost_sample (Cost *cost, OpenView *view, guint most, guint64 seed,
                         error))
     return stopped (error);
   clusters_flush (&clusters);
-  return read_chosen (cost, view, chosen, error);
+  progress_add (progress, (most - chosen->len) * COST_CLUSTER);
+  return read_chosen (cost, view, chosen, progress, error);
 }
 
 /* ── What comes of it ── */

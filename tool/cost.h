@@ -34,7 +34,7 @@ bool cost_count (Cost *cost, OpenView *view, bool is_whole, Progress *progress,
 
 /* Read at most so many clusters, chosen by that seed, and compress them. */
 bool cost_sample (Cost *cost, OpenView *view, guint most, guint64 seed,
-                  GError **error);
+                  Progress *progress, GError **error);
 
 /* About how long the file gets; compressed only if is_sampled. */
 guint64 cost_plain (const Cost *cost);

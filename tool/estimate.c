@@ -76,7 +76,7 @@ measure (Estimating *self, Estimated *row, const DiskView *view)
   row->is_known = opened && cost_count (&row->cost, opened, view->is_disk,
                                         self->progress, &why);
   if (row->is_known && !cost_sample (&row->cost, opened, CLUSTERS_SAMPLED,
-                                     self->estimate.seed, &why))
+                                     self->estimate.seed, self->progress, &why))
     row->cost.is_sampled = false;
   row->has_failed = !row->is_known;
   if (why)
@@ -136,7 +136,7 @@ estimate_checkpoint (Estimating *self, const Checkpoint *checkpoint)
   return true;
 }
 
-/* Bytes of maps, more or less. */
+/* Bytes of maps and samples, more or less. */
 static guint64
 work (const Estimating *self, const GPtrArray *all)
 {
@@ -149,7 +149,8 @@ work (const Estimating *self, const GPtrArray *all)
       const Disk *disk = disk_find (self->subject.source->disks,
                                     g_ptr_array_index (targets, j));
       if (disk)
-        bytes += disk_layer (disk, 0)->size;
+        bytes += disk_layer (disk, 0)->size
+          + CLUSTERS_SAMPLED * COST_CLUSTER;
     }
   }
   return bytes;
@@ -217,15 +218,15 @@ add_told (Estimating *self, const GuestTree *tree,
     row->is_dirty_only = true;
     row->is_known = disk->has_size;
     row->is_refused = !disk->has_size && !tree->job;
+    row->has_failed = !disk->has_size && tree->job;
     row->cost.dirty = disk->size;
     row->cost.exact = true;
     if (tree->job)
       row->why = error_line (tree->job, tool_remedies);
     else if (!disk->has_size)
       row->why = g_strdup_printf (
-        "libvirt finds no bitmap %s that it could take on disk %s: it is missing "
-        "or inconsistent there; make a full backup, with a new checkpoint",
-        disk->bitmap, disk->name);
+        "libvirt finds no bitmap %s that it could take: it is missing or "
+        "inconsistent; make a full backup, with a new checkpoint", disk->bitmap);
   }
 }
 
