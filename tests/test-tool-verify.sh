@@ -62,6 +62,13 @@ diff -u first printed
 verify 0 tuesday.qcow2 --file=disk.qcow2 --since=monday --sample=50 --json
 is '.sample | [.percent == 50, .blockSize, .blocks]' '[true,65536,117]'
 is '.sample | .sampled / .blocks - .odds[0].found | fabs < 1e-9' true
+# What of one block is clean in several pieces is one block.
+guest_disk fine.qcow2 8M
+qemu-img bitmap --add -g 4096 fine.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -P 2 65536 4k' -c 'write -q -P 2 81920 4k' fine.qcow2
+qemu-img convert -O qcow2 fine.qcow2 fine-copy.qcow2
+verify 0 fine-copy.qcow2 --file=fine.qcow2 --sample=99 --json
+is '[.sample.blocks, .changed.bytes]' '[128,8192]'
 
 # ── A bit of a dirty block ──
 qemu-io -f qcow2 -c 'write -q -P 3 1100000 1' tuesday.qcow2
