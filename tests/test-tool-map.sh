@@ -16,8 +16,8 @@ qemu-io -f qcow2 -c 'write -q 1M 100k' -c 'write -q 20M 4M' -c 'write -q -z 30M 
 sha256sum disk.qcow2 >before
 
 # ── In letters ──
-COLUMNS=80 LC_ALL=C.UTF-8 "$tool" map monday "${disk[@]}" --text >text
-diff -u - text <<'END' || fail "another picture"
+COLUMNS=80 LC_ALL=C.UTF-8 "$tool" map monday "${disk[@]}" --text >text.utf8
+diff -u - text.utf8 <<'END' || fail "another picture"
 vda since monday
 6.5 MiB of 39.1 MiB dirty (16.6 %) in 7 runs, 2.2 MiB of it zeroes
        0 B  ················██··············································
@@ -103,6 +103,8 @@ nbdinfo --map --json "$uri" | jq -S . >want
   || fail "other JSON than nbdinfo's"
 # The same of what is served, as it is
 "$tool" map --uri="$uri" --json | jq -S . | diff -u want - || fail "--uri of a view"
+COLUMNS=80 LC_ALL=C.UTF-8 "$tool" map --uri="$uri" --text | grep '^ ' \
+  | diff -u - <(grep '^ ' text.utf8) || fail "another picture of --uri"
 kill "$nbdkit_pid"
 wait "$nbdkit_pid" || fail "nbdkit ended badly"
 
@@ -113,6 +115,17 @@ if [ -z "$sanitizers" ]; then
   nbdkit -r -U - --filter=extentlist file copy.raw extentlist=list \
     --run 'nbdinfo --map --json "$uri"' | jq -S . | diff -u want - \
     || fail "the extentlist filter makes something else of it"
+fi
+
+# A filter that hides what is dirty is not believed.
+if [ -z "$sanitizers" ]; then
+  echo '0 1G hole' >lie
+  for how in --text --svg=lie.svg --extents --json; do
+    nbdkit -r -U - --filter=extentlist "$plugin" disk.qcow2 checkpoint=monday extentlist=lie \
+      --run "! '$tool' map --uri=\"\$uri\" $how >printed 2>message" || fail "a lie is believed: $how"
+    grep -q 'cannot believe the dirty map' message || { cat message; fail "another message"; }
+    [ ! -s printed ] && [ ! -e lie.svg ] || fail "a lie is printed: $how"
+  done
 fi
 
 # ── oVirt imageio ──

@@ -20,7 +20,6 @@
 #include "tool/terminal.h"
 
 #define DOING "reading the map"
-#define STEP ((guint64) 16 * 1024 * 1024 * 1024)
 
 typedef struct {
   const char *option;
@@ -65,20 +64,34 @@ warn_unless_exact (const OpenView *open, const DiskView *view)
                    view->disk->target);
 }
 
-/* In steps, so that it can be told how far it is.  Runs may be cut there. */
+typedef struct {
+  Progress *progress;
+  guint64 known;
+  MapCells *cells;              /* NULL: nothing is drawn */
+} Passing;
+
+static void
+tell (void *opaque, guint64 known)
+{
+  Passing *passing = opaque;
+
+  progress_add (passing->progress, known - passing->known);
+  passing->known = known;
+}
+
 static bool
-add_cells (OpenView *open, MapCells *cells, GError **error)
+add_to_cells (void *opaque, guint64 offset, guint64 length, DirtyState state)
+{
+  return map_cells_add (((Passing *) opaque)->cells, offset, length, state);
+}
+
+static bool
+fill (OpenView *open, MapCells *cells, GError **error)
 {
   g_autoptr (Progress) progress = progress_new (DOING, cells->size);
-  guint64 end;
+  Passing passing = { .progress = progress, .cells = cells };
 
-  for (guint64 at = 0; at < cells->size; at = end) {
-    end = MIN (cells->size, at + STEP);
-    if (!open_view_visit (open, at, end, map_cells_add, cells, error))
-      return false;
-    progress_add (progress, end - at);
-  }
-  return true;
+  return open_view_pass (open, add_to_cells, tell, &passing, error);
 }
 
 static Picture *
@@ -91,7 +104,7 @@ draw (const Reading *reading, const DiskView *view, guint cells,
     return NULL;
   g_autoptr (Picture) picture
     = picture_new (view, open_view_size (open), cells);
-  if (!add_cells (open, &picture->cells, error))
+  if (!fill (open, &picture->cells, error))
     return NULL;
   warn_unless_exact (open, view);
   return g_steal_pointer (&picture);
@@ -169,27 +182,13 @@ show_pictures (const Reading *reading, const Options *options,
   return status;
 }
 
-typedef struct {
-  Progress *progress;
-  guint64 known;
-} Learning;
-
-static void
-tell (void *opaque, guint64 known)
-{
-  Learning *learning = opaque;
-
-  progress_add (learning->progress, known - learning->known);
-  learning->known = known;
-}
-
 static bool
 learn (OpenView *open, GError **error)
 {
   g_autoptr (Progress) progress = progress_new (DOING, open_view_size (open));
-  Learning learning = { .progress = progress };
+  Passing passing = { .progress = progress };
 
-  return open_view_learn (open, tell, &learning, error);
+  return open_view_learn (open, tell, &passing, error);
 }
 
 /* A list that ends early would call all that it lacks clean, so all of the map is

@@ -147,7 +147,7 @@ is_dirty (const MapAnswer *answer, uint32_t flags)
   return flags >= 1 && flags <= answer->depth;
 }
 
-static DirtyState
+static inline DirtyState
 state_of (const MapAnswer *answer, uint32_t flags, bool zero)
 {
   return answer->holes ? shown_state (answer->holes, flags)
@@ -155,24 +155,65 @@ state_of (const MapAnswer *answer, uint32_t flags, bool zero)
     : zero ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY;
 }
 
+/* Both contexts of an answer, walked together. */
+typedef struct {
+  const MapAnswer *answer;
+  Cursor dirty, zeroes;
+} Pair;
+
+static inline Pair
+pair_start (const MapAnswer *answer)
+{
+  return (Pair) { answer, cursor_start (answer->dirty),
+                  cursor_start (answer->zeroes) };
+}
+
+/* The next bytes, *length at most, and what they are. */
+static inline DirtyState
+pair_next (Pair *pair, guint64 *length)
+{
+  const MapAnswer *answer = pair->answer;
+  const uint32_t flags = pair->dirty.entry[1];
+  bool zero = false;
+
+  *length = MIN (*length, pair->dirty.left);
+  if (answer->wants_zeroes) {
+    *length = MIN (*length, pair->zeroes.left);
+    zero = (pair->zeroes.entry[1] & STATE_ZERO) != 0;
+    cursor_advance (&pair->zeroes, *length);
+  }
+  cursor_advance (&pair->dirty, *length);
+  return state_of (answer, flags, zero);
+}
+
 void
 map_answer_append (const MapAnswer *answer, DirtyMap *map, guint64 length)
 {
-  Cursor dirty = cursor_start (answer->dirty);
-  Cursor zeroes = cursor_start (answer->zeroes);
+  Pair pair = pair_start (answer);
 
   while (length > 0) {
-    guint64 step = MIN (length, dirty.left);
-    bool zero = false;
-
-    if (answer->wants_zeroes) {
-      step = MIN (step, zeroes.left);
-      zero = (zeroes.entry[1] & STATE_ZERO) != 0;
-    }
-    dirty_map_append (map, step, state_of (answer, dirty.entry[1], zero));
-    cursor_advance (&dirty, step);
-    if (answer->wants_zeroes)
-      cursor_advance (&zeroes, step);
+    guint64 step = length;
+    const DirtyState state = pair_next (&pair, &step);
+    dirty_map_append (map, step, state);
     length -= step;
   }
+}
+
+bool
+map_answer_visit (const MapAnswer *answer, guint64 length, DirtyRun *run,
+                  guint64 *dirty, DirtyMapVisit visit, void *opaque)
+{
+  Pair pair = pair_start (answer);
+  guint64 offset = answer->offset;
+
+  while (length > 0) {
+    guint64 step = length;
+    const DirtyState state = pair_next (&pair, &step);
+    if (!dirty_run_go_on (run, offset, state, visit, opaque))
+      return false;
+    *dirty += state == DIRTY_MAP_CLEAN ? 0 : step;
+    offset += step;
+    length -= step;
+  }
+  return true;
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "map/dirty-map.h"
+#include "map/dirty-map-walk.h"
 #include "nbd/endpoint.h"
 
 typedef struct {
@@ -56,3 +56,9 @@ guint map_answer_extents (const MapAnswer *answer);
 /* Append the state of as many bytes. */
 void map_answer_append (const MapAnswer *answer, DirtyMap *map,
                         guint64 length);
+
+/* Go on with *run over as many bytes, as dirty_map_walk, and add those that are
+ * dirty to *dirty.
+ */
+bool map_answer_visit (const MapAnswer *answer, guint64 length, DirtyRun *run,
+                       guint64 *dirty, DirtyMapVisit visit, void *opaque);

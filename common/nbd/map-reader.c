@@ -178,43 +178,57 @@ next_slice (const MapReader *reader, const MapAnswer *answer, guint64 covered)
     : reader->slice;
 }
 
-/* A client waits for what is up to wanted. */
+/* The slice at offset, of which *covered bytes are told; a client waits for what is
+ * up to wanted.  The answer is to be forgotten.
+ */
 static int
-read_slice (MapReader *reader, guint64 wanted, NbdBudget *budget,
-            GError **error)
+await_slice (MapReader *reader, guint64 offset, guint64 wanted,
+             NbdBudget *budget, MapAnswer **answer, guint64 *covered,
+             GError **error)
 {
-  const guint64 offset = dirty_map_appended (reader->map);
-  MapAnswer *answer;
-
   map_ahead_ask (reader->ahead, offset, wanted, reader->slice);
-  int failure
-    = map_ahead_await (reader->ahead, offset, &answer, budget, error);
-  if (!failure && !answer) {
-    answer = &reader->answer;
-    failure = ask (reader, answer, offset,
+  int failure = map_ahead_await (reader->ahead, offset, answer, budget, error);
+  if (!failure && !*answer) {
+    *answer = &reader->answer;
+    failure = ask (reader, *answer, offset,
                    map_ahead_gap (reader->ahead, offset, reader->slice),
                    budget, error);
   }
   if (failure)
     return failure;
-  const guint64 covered = measure (reader, answer, error);
-  if (covered == 0)
+  *covered = measure (reader, *answer, error);
+  if (*covered == 0)
     return EPROTO;
-  reader->slice = next_slice (reader, answer, covered);
-  map_ahead_ask (reader->ahead, offset + covered, wanted, reader->slice);
+  reader->slice = next_slice (reader, *answer, *covered);
+  map_ahead_ask (reader->ahead, offset + *covered, wanted, reader->slice);
   /* Before others see the map: they release what they see with this time. */
   atomic_store (&reader->came, g_get_monotonic_time ());
+  return 0;
+}
+
+static int
+read_slice (MapReader *reader, guint64 wanted, NbdBudget *budget,
+            GError **error)
+{
+  MapAnswer *answer;
+  guint64 covered;
+  const int failure
+    = await_slice (reader, dirty_map_appended (reader->map), wanted, budget,
+                   &answer, &covered, error);
+
+  if (failure)
+    return failure;
   map_answer_append (answer, reader->map, covered);
   map_ahead_forget (reader->ahead, answer);
   return 0;
 }
 
-/* What stands between us and a view of ours may have changed its map. */
+/* What stands between us and a view of ours may have changed its map, in which so
+ * many bytes are dirty.
+ */
 static bool
-is_whole (const MapReader *reader, GError **error)
+is_whole (const MapReader *reader, guint64 dirty, GError **error)
 {
-  const guint64 dirty = dirty_map_dirty_bytes (reader->map);
-
   return dirty >= reader->at_least
     || error_set (error, EPROTO, "cannot believe the dirty map: the server "
                   "tells that %" G_GUINT64_FORMAT " bytes are dirty or more, "
@@ -238,7 +252,7 @@ read_up_to (MapReader *reader, guint64 end, NbdBudget *budget, GError **error)
       return EIO;
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
-    if (!is_whole (reader, error))
+    if (!is_whole (reader, dirty_map_dirty_bytes (reader->map), error))
       return reader->failure = EIO;
     g_clear_pointer (&reader->ahead, map_ahead_free);
     map_answer_clear (&reader->answer); /* no question is far from here on */
@@ -312,6 +326,59 @@ map_reader_need (MapReader *reader, guint64 offset, guint64 end,
   if (failure)
     map_view_clear (view);
   return failure;
+}
+
+/* One slice after the other, each within a budget of its own. */
+static int
+pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
+             void *opaque, GError **error)
+{
+  const guint64 size = nbd_pool_size (reader->pool);
+  DirtyRun run = { 0 };
+  guint64 dirty = 0;
+
+  for (guint64 at = 0, covered; at < size; at += covered) {
+    NbdBudget budget = nbd_life_budget (life_of (reader));
+    MapAnswer *answer;
+    int failure = nbd_life_spend (life_of (reader), &budget);
+    if (!failure)
+      failure = await_slice (reader, at, size, &budget, &answer, &covered,
+                             error);
+    if (failure)
+      return failure;
+    const bool more = map_answer_visit (answer, covered, &run, &dirty, visit,
+                                        opaque);
+    map_ahead_forget (reader->ahead, answer);
+    if (!more)
+      return ECANCELED;
+    if (told)
+      told (opaque, at + covered);
+  }
+  if (!dirty_run_end (&run, size, visit, opaque))
+    return ECANCELED;
+  return is_whole (reader, dirty, error) ? 0 : EPROTO;
+}
+
+int
+map_reader_pass (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
+                 void *opaque, GError **error)
+{
+  NbdBudget budget;
+  int failure;
+
+  g_mutex_lock (&reader->lock);
+  failure = reader->failure ? EIO
+    : dirty_map_appended (reader->map) > 0 ? EALREADY
+    : pass_slices (reader, visit, told, opaque, error);
+  if (failure != EALREADY)      /* what is asked for ahead is behind us */
+    g_clear_pointer (&reader->ahead, map_ahead_free);
+  reader->used = g_get_monotonic_time ();
+  g_mutex_unlock (&reader->lock);
+  if (failure)
+    return failure;
+  budget = nbd_life_budget (life_of (reader));
+  return nbd_pool_release (reader->pool, atomic_load (&reader->came), &budget,
+                           error);
 }
 
 const DirtyMap *

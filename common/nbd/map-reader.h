@@ -31,5 +31,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
 int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
                      NbdBudget *budget, MapView *view, GError **error);
 
+/* Have all of the map visited as it comes, in order, and keep nothing of it: for
+ * who looks at it once.  What was visited is good only if this returns 0, as the
+ * server is asked at the very end whether it was right all the time.  told (or
+ * NULL) hears how many bytes are known.  0, or an errno, with *error as above;
+ * ECANCELED: visit returned false.  EALREADY, and nothing is visited, if some of
+ * the map was read before.  Any thread; others wait.
+ */
+typedef void (*MapReaderTold) (void *opaque, guint64 known);
+int map_reader_pass (MapReader *reader, DirtyMapVisit visit,
+                     MapReaderTold told, void *opaque, GError **error);
+
 /* What is known from the start on, however much that is. */
 const DirtyMap *map_reader_map (const MapReader *reader);

@@ -177,6 +177,35 @@ open_view_visit (OpenView *self, guint64 offset, guint64 end,
   return dirty_run_end (&run, end, visit, opaque);
 }
 
+static bool
+visit_all (OpenView *self, OpenViewVisit visit, OpenViewTold told,
+           void *opaque, GError **error)
+{
+  const guint64 size = open_view_size (self);
+  const bool done = open_view_visit (self, 0, size, visit, opaque, error);
+
+  if (done && told)
+    told (opaque, size);
+  return done;
+}
+
+bool
+open_view_pass (OpenView *self, OpenViewVisit visit, OpenViewTold told,
+                void *opaque, GError **error)
+{
+  const OpenPart *part = g_ptr_array_index (self->parts, 0);
+
+  if (self->parts->len > 1)
+    return visit_all (self, visit, told, opaque, error);
+  const int failure
+    = map_reader_pass (part->reader, visit, told, opaque, error);
+  if (failure == EALREADY)
+    return visit_all (self, visit, told, opaque, error);
+  return failure == 0
+    || (failure != ECANCELED
+        && fail (self, failure, "its dirty map cannot be read", error));
+}
+
 bool
 open_view_read (OpenView *self, void *buffer, guint32 count, guint64 offset,
                 GError **error)

@@ -24,6 +24,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (OpenView, open_view_free)
 /* The disk's size in bytes. */
 guint64 open_view_size (const OpenView *view);
 
+/* As DirtyMapVisit: the next bytes are in this state.  False: that is enough. */
+typedef DirtyMapVisit OpenViewVisit;
+
 /* Read all of the map, and tell of each stretch how many bytes are known (told:
  * NULL: nobody).  What is visited after that is all known, so that who prints it
  * prints all or nothing.  Any thread.
@@ -32,13 +35,17 @@ typedef void (*OpenViewTold) (void *opaque, guint64 known);
 bool open_view_learn (OpenView *view, OpenViewTold told, void *opaque,
                       GError **error);
 
+/* Have all of the map visited once, and keep as little of it as can be: half of the
+ * work of open_view_visit.  What was visited is good only if this returns true;
+ * runs as there, and false, too.
+ */
+bool open_view_pass (OpenView *view, OpenViewVisit visit, OpenViewTold told,
+                     void *opaque, GError **error);
+
 /* False once blocks had to be called dirty that are not, as the map would have
  * taken too much memory.
  */
 bool open_view_is_exact (const OpenView *view);
-
-/* As DirtyMapVisit: the next bytes are in this state.  False: that is enough. */
-typedef DirtyMapVisit OpenViewVisit;
 
 /* Have the map from offset to end visited in ascending order, without a gap;
  * neighbours differ in their state.  end is at most the disk's size.  False with

@@ -61,6 +61,44 @@ state_of (const MapAnswer *answer, int dirty, int zero)
     : answer->wants_zeroes && (zero & 2) ? DIRTY_MAP_ZERO : DIRTY_MAP_DIRTY;
 }
 
+typedef struct {
+  const DirtyMap *map;
+  guint64 next, dirty;
+} Visited;
+
+static bool
+visit (void *opaque, guint64 offset, guint64 length, DirtyState state)
+{
+  Visited *visited = opaque;
+  guint64 end;
+
+  g_assert_cmpuint (offset, ==, visited->next);
+  g_assert_cmpint (dirty_map_lookup (visited->map, offset,
+                                     dirty_map_frontier (visited->map), &end),
+                   ==, state);
+  g_assert_cmpuint (end, ==, offset + length);
+  visited->next = end;
+  visited->dirty += state == DIRTY_MAP_CLEAN ? 0 : length;
+  return true;
+}
+
+/* As map says, which it was appended to. */
+static void
+check_visit (const MapAnswer *answer, const DirtyMap *map)
+{
+  const guint64 size = dirty_map_frontier (map);
+  Visited visited = { .map = map };
+  DirtyRun run = { 0 };
+  guint64 dirty = 0;
+
+  g_assert_true (map_answer_visit (answer, size, &run, &dirty, visit,
+                                   &visited));
+  g_assert_true (dirty_run_end (&run, size, visit, &visited));
+  g_assert_cmpuint (visited.next, ==, size);
+  g_assert_cmpuint (visited.dirty, ==, dirty);
+  g_assert_cmpuint (dirty, ==, dirty_map_dirty_bytes (map));
+}
+
 static void
 test_random (void)
 {
@@ -98,6 +136,7 @@ test_random (void)
                           (guint64) covered * BLOCK, &end), ==,
         state_of (&answer, dirty.flags[i], zeroes.flags[i]));
     }
+    check_visit (&answer, map);
     map_answer_clear (&answer);
     g_array_unref (dirty.entries);
     g_array_unref (zeroes.entries);
