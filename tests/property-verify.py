@@ -71,8 +71,7 @@ class Truth:
 
     def class_of(self, sector, since, taken):
         at = sector * SECTOR
-        if taken and (at >= min(len(self.now), len(self.then))
-                      or sector in self.dirty[taken]):
+        if taken and (at >= len(self.now) or sector in self.dirty[taken]):
             return "excused"
         if at >= len(self.now):
             return "beyond"

@@ -17,7 +17,6 @@ typedef struct {
   const char *taken;            /* what changed since this one is excused; NULL */
   bool runs;                    /* the guest does, and the disk is of now */
   bool is_export;               /* its server says of what instant it is */
-  bool trusts_zeroes;           /* see CompareViews */
   const char *base;             /* the file below the backup; NULL: it is full */
   const char *base_format;      /* NULL: not recorded */
   bool several_parts;           /* of the view since that checkpoint */

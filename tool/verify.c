@@ -126,8 +126,6 @@ open_views (const Reading *reading, const Options *options, Verified *verified,
                       "did not change, which is to be compared, too; start that "
                       "server with view=overlay", disk->disk->target);
   verified->target = disk->disk->target;
-  /* A view of ours can call what is clean zeroes, for some clients. */
-  verified->trusts_zeroes = !verified->is_export || disk->disk->shown_itself;
   verified->several_disks = reading->source->disks->len > 1;
   verified->taken = options->taken_at;
   if (!open_since (reading, options, verified, &views->since, error))
@@ -168,7 +166,6 @@ compare (const Views *views, CompareRequest *request, Verified *verified,
   request->views = (CompareViews) {
     .disk = views->disk, .backup = views->backup,
     .since = views->since, .taken = views->taken,
-    .trusts_zeroes = verified->trusts_zeroes,
   };
   verified->disk_size = open_view_size (views->disk);
   verified->backup_size = open_view_size (views->backup);

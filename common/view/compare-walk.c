@@ -34,7 +34,7 @@ append (void *opaque, guint64 offset, guint64 length, DirtyState state)
   return true;
 }
 
-/* Beyond its end, a view says nothing. */
+/* Beyond its end, all is zeroes, which are dirty. */
 static bool
 fill (Track *track, guint64 offset, guint64 end, GError **error)
 {
@@ -62,39 +62,37 @@ state_at (Track *track, guint64 offset, guint64 *end)
   return run->state;
 }
 
-/* What was made larger or smaller after the backup is excused, too. */
+/* What the disk does not have any more is excused as what changed is. */
 static CompareClass
-class_of (const Track *tracks, guint64 offset, DirtyState since,
-          DirtyState taken)
+class_of (const Track *tracks, guint64 offset, const DirtyState *states)
 {
-  const Track *after = &tracks[TAKEN];
+  const bool has_taken = tracks[TAKEN].view != NULL;
 
-  if (after->view && (offset >= tracks[DISK].size
-                      || offset >= tracks[BACKUP].size
-                      || taken != DIRTY_MAP_CLEAN))
+  if (has_taken && states[TAKEN] != DIRTY_MAP_CLEAN)
     return COMPARE_EXCUSED;
   if (offset >= tracks[DISK].size)
     return COMPARE_BEYOND;
   if (tracks[SINCE].view)
-    return since == DIRTY_MAP_CLEAN ? COMPARE_CLEAN : COMPARE_DIRTY;
-  return after->view ? COMPARE_CLEAN : COMPARE_DIRTY;
+    return states[SINCE] == DIRTY_MAP_CLEAN ? COMPARE_CLEAN : COMPARE_DIRTY;
+  return has_taken ? COMPARE_CLEAN : COMPARE_DIRTY;
 }
 
+/* The ends of both sides are ends of runs: each piece lies within one, or beyond
+ * it.  The disk's own zeroes may be untold, where its server shows a view.
+ */
 static ComparePiece
-piece_at (Track *tracks, bool trusts_zeroes, guint64 offset, guint64 end)
+piece_at (Track *tracks, guint64 offset, guint64 end)
 {
   ComparePiece piece = { .offset = offset };
   DirtyState states[TRACKS];
 
-  /* Both ends are ends of runs: each piece lies within both, or beyond one. */
   for (guint i = 0; i < TRACKS; i++)
     states[i] = state_at (&tracks[i], offset, &end);
   piece.end = end;
-  piece.class = class_of (tracks, offset, states[SINCE], states[TAKEN]);
+  piece.class = class_of (tracks, offset, states);
   piece.backup_is_zero = states[BACKUP] == DIRTY_MAP_ZERO;
-  piece.disk_is_zero = offset >= tracks[DISK].size
-    || (trusts_zeroes ? states[DISK] == DIRTY_MAP_ZERO
-        : tracks[SINCE].view && states[SINCE] == DIRTY_MAP_ZERO);
+  piece.disk_is_zero = states[DISK] == DIRTY_MAP_ZERO
+    || (tracks[SINCE].view && states[SINCE] == DIRTY_MAP_ZERO);
   return piece;
 }
 
@@ -105,15 +103,14 @@ compare_end (const CompareViews *views)
 }
 
 static bool
-walk_window (Track *tracks, const CompareViews *views, guint64 offset,
-             guint64 end, CompareVisit visit, void *opaque, GError **error)
+walk_window (Track *tracks, guint64 offset, guint64 end, CompareVisit visit,
+             void *opaque, GError **error)
 {
   for (guint i = 0; i < TRACKS; i++)
     if (!fill (&tracks[i], offset, end, error))
       return false;
   while (offset < end) {
-    const ComparePiece piece
-      = piece_at (tracks, views->trusts_zeroes, offset, end);
+    const ComparePiece piece = piece_at (tracks, offset, end);
     if (!visit (opaque, &piece))
       return false;
     offset = piece.end;
@@ -127,8 +124,7 @@ compare_walk (const CompareViews *views, guint64 offset, guint64 end,
 {
   const guint64 disk_size = open_view_size (views->disk);
   Track tracks[TRACKS] = {
-    [DISK] = { .view = views->trusts_zeroes ? views->disk : NULL,
-               .size = disk_size },
+    [DISK] = { .view = views->disk, .size = disk_size },
     [BACKUP] = { .view = views->backup,
                  .size = open_view_size (views->backup) },
     [SINCE] = { .view = views->since, .size = disk_size },
@@ -140,11 +136,7 @@ compare_walk (const CompareViews *views, guint64 offset, guint64 end,
     tracks[i].runs = g_array_new (FALSE, FALSE, sizeof (Run));
   for (guint64 next; ok && offset < end; offset = next) {
     next = MIN (end, offset + WINDOW);
-    /* No piece crosses the end of the shorter one. */
-    for (guint i = DISK; i <= BACKUP; i++)
-      if (offset < tracks[i].size)
-        next = MIN (next, tracks[i].size);
-    ok = walk_window (tracks, views, offset, next, visit, opaque, error);
+    ok = walk_window (tracks, offset, next, visit, opaque, error);
   }
   for (guint i = 0; i < TRACKS; i++)
     g_array_unref (tracks[i].runs);

@@ -23,9 +23,6 @@ typedef struct {
                                  * nothing is known to be */
   OpenView *taken;              /* what changed after the backup was made is dirty
                                  * here; NULL: nothing did */
-  bool trusts_zeroes;           /* where the disk itself says that it reads as
-                                 * zeroes, it does; else that is so only where
-                                 * since says it of what is dirty */
 } CompareViews;
 
 /* Alike in all respects. */
