@@ -8,9 +8,9 @@ BUILD_PACKAGES="autoconf automake gcc libblkid-dev libc6-dev libext2fs-dev
   libglib2.0-dev libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
   nbdkit-plugin-dev perl pkgconf zlib1g-dev"
 RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
-TEST_PACKAGES="acl binutils e2fsprogs fuse2fs fuse3 gnutls-bin jq procps
+TEST_PACKAGES="acl binutils e2fsprogs fdisk fuse2fs fuse3 gnutls-bin jq procps
   python3 python3-libnbd qemu-block-extra socat strace util-linux-extra
-  zsh"
+  xfsprogs zsh"
 # For tests/libvirt-lab.sh.  Not libvirt-daemon-system: tests start daemons of
 # their own.  The kernel of the guests is not installed: see guest_kernel.
 LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon

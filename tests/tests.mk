@@ -167,7 +167,9 @@ script_tests = \
 	tests/test-tool-check-qmp.sh \
 	tests/test-tool-check-running.sh \
 	tests/test-tool-check.sh \
+	tests/test-tool-files-broken.sh \
 	tests/test-tool-files-guest.sh \
+	tests/test-tool-files-property.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed-writing.sh \
 	tests/test-tool-killed.sh \
@@ -357,6 +359,11 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-verify.py \
 	tests/property-views.py \
 	tests/random-runs.py \
+	tests/broken-files.py \
+	tests/disk_layouts.py \
+	tests/ext_truth.py \
+	tests/files-truth.py \
+	tests/property-files.py \
 	tests/range-server.py \
 	tests/read-orders.py \
 	tests/sanitizers/nbdkit \

@@ -94,9 +94,13 @@ tell_rest (const ExtLook *self)
   }
   examine_tell (self->examination, LINE_FREE, "free space", free_bytes);
   examine_tell (self->examination, LINE_FREE, "behind the file system", behind);
-  examine_tell (self->examination, LINE_UNKNOWN,
-                self->fs->block_map ? "blocks in use that no file has"
-                : "free space, or blocks in use that no file has", used);
+  if (EXT2FS_CLUSTER_RATIO (self->fs) > 1)
+    examine_tell (self->examination, LINE_METADATA,
+                  "clusters that are not full", used);
+  else
+    examine_tell (self->examination, LINE_UNKNOWN,
+                  self->fs->block_map ? "blocks in use that no file has"
+                  : "free space, or blocks in use that no file has", used);
 }
 
 static void
