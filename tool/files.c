@@ -11,6 +11,7 @@
 #include "filesystem/survey.h"
 #include "tool/command.h"
 #include "tool/files-print.h"
+#include "tool/progress.h"
 #include "tool/reading.h"
 #include "tool/say.h"
 
@@ -21,13 +22,17 @@
 typedef struct {
   Media media;
   OpenView *view;
+  Progress *progress;           /* borrowed */
 } Shown;
 
 static bool
 read_shown (Media *media, void *buffer, guint32 count, guint64 offset,
             GError **error)
 {
-  return open_view_read (((Shown *) media)->view, buffer, count, offset, error);
+  const Shown *self = (const Shown *) media;
+
+  progress_add (self->progress, count);
+  return open_view_read (self->view, buffer, count, offset, error);
 }
 
 static void
@@ -65,6 +70,7 @@ granularity (const GArray *runs, guint64 size)
 typedef struct {
   GPtrArray *shown;             /* of Shown */
   GArray *disks;                /* of VolumeDisk */
+  Progress *progress;
 } Disks;
 
 static void
@@ -86,7 +92,8 @@ add_disk (const Reading *reading, const DiskView *view, Disks *disks,
   if (!open)
     return false;
   Shown *shown = g_new0 (Shown, 1);
-  *shown = (Shown) { { open_view_size (open), read_shown }, open };
+  *shown = (Shown) { { open_view_size (open), read_shown }, open,
+                     disks->progress };
   g_ptr_array_add (disks->shown, shown);
   if (!open_view_visit (open, 0, shown->media.size, add_run, runs, error))
     return (error && *error) ? false
@@ -143,30 +150,23 @@ open_disks (const Reading *reading, const Options *options,
   return true;
 }
 
-static Status
+static bool
 look (const Reading *reading, Examiner *examiner, const Options *options,
       FilesFound *found, GError **error)
 {
   const char *checkpoint
     = options->words->len > 0 ? g_ptr_array_index (options->words, 0) : NULL;
+  g_autoptr (Progress) progress = progress_new ("looking into disks", 0);
   g_autoptr (GPtrArray) shown = g_ptr_array_new_with_free_func (free_shown);
   g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (VolumeDisk));
-  Disks disks = { shown, all };
+  Disks disks = { shown, all, progress };
 
   g_array_set_clear_func (all, clear_disk);
   if (!open_disks (reading, options, checkpoint, &disks, found, error))
-    return STATUS_FAILED;
+    return false;
   const gint64 since = found->since;
-  if (!survey_disks (examiner, all, found->has_since ? &since : NULL,
-                     found->lines, found->notes, error))
-    return STATUS_FAILED;
-  if (options->json)
-    files_print_json (found);
-  else {
-    files_print (found);
-    reporter_warn_all (&tool_reporter, found->notes);
-  }
-  return found->left_out->len > 0 ? STATUS_FOUND : STATUS_FINE;
+  return survey_disks (examiner, all, found->has_since ? &since : NULL,
+                       found->lines, found->notes, error);
 }
 
 Status
@@ -186,5 +186,13 @@ command_files (const Options *options, GError **error)
       || !reading_open (&reading, options, options->words->len > 0
                         ? g_ptr_array_index (options->words, 0) : NULL, error))
     return STATUS_FAILED;
-  return look (&reading, examiner, options, &found, error);
+  if (!look (&reading, examiner, options, &found, error))
+    return STATUS_FAILED;
+  if (options->json)
+    files_print_json (&found);
+  else {
+    files_print (&found);
+    reporter_warn_all (&tool_reporter, notes);
+  }
+  return left_out->len > 0 ? STATUS_FOUND : STATUS_FINE;
 }
