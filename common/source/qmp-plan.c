@@ -52,8 +52,12 @@ scratch_folder (const SourceRequest *request, const Disk *disk, GError **error)
     return g_strdup (request->scratch_dir);
   if (*path == '/' && stat (path, &status) == 0 && S_ISREG (status.st_mode))
     return g_path_get_dirname (path);
-  error_set (error, EINVAL, "disk %s: %s is no file that is seen here, so there "
-             "is no folder beside it for the scratch file", disk->target, path);
+  error_set (error, EINVAL, *path == '/'
+             ? "disk %s: %s is no file that is seen here, so there is no folder "
+             "beside it for the scratch file"
+             : "disk %s: its QEMU calls it %s, and what folder that is in cannot "
+             "be seen from here, so where to make the scratch file is not "
+             "known", disk->target, path);
   return error_advise_null (error, REMEDY_SCRATCH_DIR, NULL);
 }
 
