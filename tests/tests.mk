@@ -192,6 +192,7 @@ script_tests = \
 	tests/test-tool-manual.sh \
 	tests/test-tool-map-memory.sh \
 	tests/test-tool-map-property.sh \
+	tests/test-tool-map-qmp.sh \
 	tests/test-tool-map-running.sh \
 	tests/test-tool-map.sh \
 	tests/test-tool-pictures.sh \
