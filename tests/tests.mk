@@ -199,7 +199,9 @@ script_tests = \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-verify.sh \
 	tests/test-tool-verify-live.sh \
+	tests/test-tool-progress.sh \
 	tests/test-tool-property.sh \
+	tests/test-tool-quit-libvirt.sh \
 	tests/test-tool-recipes.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-revert.sh \
@@ -350,6 +352,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/line-relay.py \
 	tests/estimate-property.py \
 	tests/shown-views.py \
+	tests/terminal.py \
 	tests/qmp-property.py \
 	tests/image-kinds.sh \
 	tests/images.py \

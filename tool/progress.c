@@ -61,12 +61,14 @@ is_ours (void)
     && tcgetpgrp (STDERR_FILENO) == getpgrp ();
 }
 
-/* Under the lock, as all that draws. */
+/* Under the lock, as all that draws.  The terminal may have added ^C. */
 static void
 wipe (void)
 {
+  const gsize blanks = MIN (screen.drawn + 2, columns () - 1);
+
   if (screen.drawn > 0)
-    fprintf (stderr, "\r%*s\r", (int) screen.drawn, "");
+    fprintf (stderr, "\r%*s\r", (int) blanks, "");
   screen.drawn = 0;
 }
 

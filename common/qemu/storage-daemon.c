@@ -27,6 +27,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/on-quit.h"
+#include "base/on-quit.h"
 #include "base/own-folder.h"
 #include "nbd/pool.h"
 #include "qemu/qmp.h"
@@ -35,6 +36,8 @@
 
 /* It has nothing to save. */
 #define STOP_GRACE_MS 2000
+/* It waits for its own reads, from far away perhaps, and somebody for us. */
+#define QUIT_GRACE_MS 200
 
 struct StorageDaemon {
   Child child;
@@ -176,7 +179,8 @@ storage_daemon_stop (StorageDaemon *daemon)
   if (daemon->qmp && !storage_daemon_is_ours (daemon))
     qmp_execute (daemon->qmp, "quit", NULL, NULL, NULL);
   qmp_free (daemon->qmp);
-  child_stop (&daemon->child, STOP_GRACE_MS);
+  child_stop (&daemon->child, g_atomic_int_get (on_quit_flag ())
+              ? QUIT_GRACE_MS : STOP_GRACE_MS);
   close_fd (&daemon->socket_path_fd);
   g_hash_table_unref (daemon->exports);
   g_mutex_clear (&daemon->lock);
