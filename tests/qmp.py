@@ -31,6 +31,14 @@ def execute(command, arguments=None):
             sys.exit("%s: %s" % (command, answer["error"]["desc"]))
 
 
+def known(command, arguments=None):
+    """What it returns; nothing of what a storage daemon has not."""
+    try:
+        return execute(command, arguments)
+    except SystemExit:
+        return []
+
+
 def state():
     """Nodes, what stands on what and with which rights, bitmaps, jobs…"""
     graph = execute("x-debug-query-block-graph")
@@ -47,17 +55,17 @@ def state():
             yield "bitmap", node["node-name"], bitmap.get("name"), \
                 {key: bitmap[key] for key in
                  ("recording", "busy", "persistent", "granularity")}
-    for device in execute("query-block"):
+    for device in known("query-block"):
         yield "device", device["device"], device.get("qdev"), \
             device.get("inserted", {}).get("node-name")
     for query in ("query-block-exports", "query-jobs", "query-chardev",
                   "query-iothreads"):
-        for one in execute(query):
+        for one in known(query):
             yield query, {key: one[key] for key in one
                           if key not in ("current-progress", "thread-id",
                                          "filename", "frontend-open")}
     yield ("objects", sorted(one["name"] for one in
-                             execute("qom-list", {"path": "/objects"})))
+                             known("qom-list", {"path": "/objects"})))
 
 
 stream.readline()

@@ -44,6 +44,7 @@ script_tests = \
 	tests/test-libvirt-iothread.sh \
 	tests/test-qmp-iothread.sh \
 	tests/test-qmp-aborted.sh \
+	tests/test-qmp-property.sh \
 	tests/test-qmp-chain.sh \
 	tests/test-libvirt-luks.sh \
 	tests/test-libvirt-monitor.sh \
@@ -146,6 +147,8 @@ script_tests = \
 	tests/test-qmp-left.sh \
 	tests/test-qmp-live-guest.sh \
 	tests/test-qmp-lost.sh \
+	tests/test-qmp-merge.sh \
+	tests/test-qmp-of-libvirt.sh \
 	tests/test-qmp-others.sh \
 	tests/test-qmp-refuses.sh \
 	tests/test-qmp-scratch.sh \
@@ -354,6 +357,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/shown-views.py \
 	tests/terminal.py \
 	tests/qmp-property.py \
+	tests/qmp-views-property.py \
 	tests/image-kinds.sh \
 	tests/images.py \
 	tests/property-bitmaps.py \
