@@ -5,35 +5,43 @@
 # Backups of a running guest: verified in the run that makes them, while the guest
 # writes; and later, when what it wrote since is excused; a record that lies is
 # found both ways.  No job is left, however verify ends.
-. "$(dirname "$0")/libvirt-lab.sh"
+. "$(dirname "$0")/${lab_of:-libvirt}-lab.sh"
 
 guest_disk vda.qcow2 64M
 lab_start
 guest_define web1 vda.qcow2
 guest_start web1
-export tool connect
+source_of web1
+export tool
+case $lab_kind in
+  qmp)
+    whose=(--qmp=web1.sock)
+    ask () { qmp web1.see "$@"; } ;;
+  *)
+    whose=(--libvirt="$connect" --domain=web1)
+    ask () { lab_qmp web1 "$@"; } ;;
+esac
 
 # verify STATUS ARGS…: printed is what it says.
 verify ()
 {
   local expected=$1 status=0
   shift
-  bounded "$tool" verify --libvirt="$connect" --domain=web1 "$@" >printed 2>log \
-    || status=$?
+  bounded "$tool" verify "${whose[@]}" "$@" >printed 2>log || status=$?
   cat printed log
   [ "$status" -eq "$expected" ] || fail "verify $* ended with status $status"
   wait_until 10 no_job web1
 }
 says () { grep -Eq -- "$1" printed || fail "it does not say $1"; }
 
-serve libvirt="$connect" domain=web1 create=monday on-missing=full -- '
+serve "${source[@]}" create=monday on-missing=full -- '
   qemu-img convert -f raw -O qcow2 "$uri" monday.qcow2 &&
   "$tool" verify monday.qcow2 --uri="$uri"' >printed
 says '^monday.qcow2 equals disk vda: all of 64.0 MiB$'
 guest_write web1 vda 'write -P 2 1M 640k'
 
 # The guest writes between the backup and the proof, to what is in neither.
-serve libvirt="$connect" domain=web1 checkpoint=monday create=tuesday -- '
+serve "${source[@]}" checkpoint=monday create=tuesday -- '
   qemu-img convert -f raw -O qcow2 -B monday.qcow2 -F qcow2 "$uri" tuesday.qcow2 &&
   touch copied && while [ ! -e written ]; do sleep 0.05; done &&
   "$tool" verify tuesday.qcow2 --uri="$uri"' >printed &
@@ -53,18 +61,18 @@ says '^  128.0 KiB of what changed since monday differ, at:$'
 says 'the guest runs, and what it wrote after .*--taken-at=NAME.*--uri="\$uri"'
 verify 1 tuesday.qcow2 --full
 tool_says 2 'read since one checkpoint: with --taken-at, leave --since out' \
-  verify tuesday.qcow2 --libvirt="$connect" --domain=web1 --since=monday --taken-at=tuesday
+  verify tuesday.qcow2 "${whose[@]}" --since=monday --taken-at=tuesday
 wait_until 10 no_job web1
 tool_says 2 'cannot read the backup gone.qcow2' \
-  verify gone.qcow2 --libvirt="$connect" --domain=web1 --since=monday
+  verify gone.qcow2 "${whose[@]}" --since=monday
 tool_says 2 'cannot be opened: .*log is not a qcow2 image' \
-  verify log --libvirt="$connect" --domain=web1 --since=monday
+  verify log "${whose[@]}" --since=monday
 wait_until 10 no_job web1
 
 # ── The record is cleared by hand ──
-node=$(lab_qmp web1 query-block \
+node=$(ask query-block \
   | jq -r '[.[].inserted."node-name" | select(. != null)][0]')
-lab_qmp web1 block-dirty-bitmap-clear "{\"node\": \"$node\", \"name\": \"tuesday\"}"
+ask block-dirty-bitmap-clear "{\"node\": \"$node\", \"name\": \"tuesday\"}"
 verify 1 tuesday.qcow2 --taken-at=tuesday
 says '^  128.0 KiB did not change since tuesday, says its record, and differ, at:$'
 says '^    offset 31457280, 131072 bytes$'
@@ -75,8 +83,8 @@ verify 0 FULL.qcow2 --taken-at=NEW
 
 # ── However it ends, no job stays ──
 for signal in INT TERM KILL; do
-  env --default-signal=INT "$tool" verify FULL.qcow2 --libvirt="$connect" \
-    --domain=web1 --taken-at=NEW >printed 2>log &
+  env --default-signal=INT "$tool" verify FULL.qcow2 "${whose[@]}" \
+    --taken-at=NEW >printed 2>log &
   pid=$!
   wait_until 20 eval '! no_job web1 || ! kill -0 $pid 2>/dev/null'
   kill -$signal $pid 2>/dev/null || :
@@ -84,3 +92,11 @@ for signal in INT TERM KILL; do
   wait_until 40 no_job web1
 done
 leaves_nothing
+
+# ── Once it is off ──
+guest_write web1 vda 'write -P 6 40M 64k'
+guest_destroy web1
+[ "$lab_kind" = qmp ] || verify 0 FULL.qcow2 --taken-at=NEW
+whose=(--file=vda.qcow2)
+verify 0 FULL.qcow2 --taken-at=NEW
+says '^  not compared: 64.0 KiB that changed after NEW$'

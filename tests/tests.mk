@@ -202,6 +202,7 @@ script_tests = \
 	tests/test-tool-redefine.sh \
 	tests/test-tool-verify.sh \
 	tests/test-tool-verify-live.sh \
+	tests/test-tool-verify-qmp.sh \
 	tests/test-tool-progress.sh \
 	tests/test-tool-property.sh \
 	tests/test-tool-quit-libvirt.sh \
