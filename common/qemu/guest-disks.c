@@ -13,6 +13,7 @@
 #include "base/json-text.h"
 #include "image/unlocked.h"
 #include "qemu/block-graph.h"
+#include "qemu/fleece-kept.h"
 #include "qemu/guest-disks.h"
 
 /* The longest chain that QEMU opens is a few hundred. */
@@ -191,6 +192,17 @@ is_flash (const char *device, const char *qdev)
     || (last && g_str_has_prefix (last, ".flash"));
 }
 
+/* What a disk that has no other name is called: a job of ours has a filter on it
+ * while it runs.
+ */
+static const char *
+unfiltered (const Looking *looking, const char *node)
+{
+  g_autofree char *mark = fleece_mark_of_node (node);
+
+  return mark ? block_graph_data (looking->graph, node) : node;
+}
+
 static bool
 look_at_device (const Looking *looking, JsonObject *block, GError **error)
 {
@@ -203,7 +215,8 @@ look_at_device (const Looking *looking, JsonObject *block, GError **error)
   if (!node || json_text_true (inserted, "ro")
       || json_text_true (block, "removable") || is_flash (device, qdev))
     return true;
-  return add_disk (looking, *device ? device : id ? id : node, node, error);
+  return add_disk (looking, *device ? device : id ? id
+                   : unfiltered (looking, node), node, error);
 }
 
 /* Nothing is plugged in anywhere: it serves others. */
@@ -214,8 +227,10 @@ look_at_tops (const Looking *looking, GError **error)
 
   for (guint i = 0; i < tops->len; i++) {
     const char *node = g_ptr_array_index (tops, i);
+    const char *name = unfiltered (looking, node);
+    g_autofree char *scratch = fleece_mark_of_node (name);
     if (!json_text_true (block_graph_info (looking->graph, node), "ro")
-        && !add_disk (looking, node, node, error))
+        && !scratch && !add_disk (looking, name, node, error))
       return false;
   }
   return true;
