@@ -173,6 +173,7 @@ script_tests = \
 	tests/test-tool-files-broken.sh \
 	tests/test-tool-files-guest.sh \
 	tests/test-tool-files-property.sh \
+	tests/test-tool-files-xfs.sh \
 	tests/test-tool-info.sh \
 	tests/test-tool-killed-writing.sh \
 	tests/test-tool-killed.sh \
@@ -373,6 +374,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/ext_truth.py \
 	tests/files-truth.py \
 	tests/property-files.py \
+	tests/xfs-truth.py \
 	tests/range-server.py \
 	tests/read-orders.py \
 	tests/sanitizers/nbdkit \

@@ -247,6 +247,9 @@ tell_all (XfsLook *self, GError **error)
   names_tell (names, self->examination, self->census, XFS_CLASSES, self->files,
               self->geometry.block);
   tell_rest (self);
+  if (!xfs_log_is_empty (self))
+    self->examination->note (self->examination, "its log is not empty, and is "
+                             "not read: what was changed last may be missing");
   if (self->elsewhere)
     self->examination->note (self->examination, "files of it are on a realtime "
                              "device, at which nobody looks");

@@ -104,5 +104,8 @@ bool xfs_inode_is_directory (const guint8 *inode);
 /* Read all directories. */
 void xfs_names_find (XfsLook *self, Names *names);
 
+/* Is all in its place?  False also if that cannot be told. */
+bool xfs_log_is_empty (const XfsLook *self);
+
 /* Fields of an inode. */
 enum { XFS_LOCAL = 1, XFS_EXTENTS = 2, XFS_BTREE = 3 };
