@@ -32,13 +32,13 @@ typedef struct {
 typedef struct {
   GPtrArray *files;             /* of RequestedFile */
   GPtrArray *uris;              /* of char *: layers, top first */
-  bool takes_views;             /* one of them may show a view of our plugin's:
-                                 * its map is read before it is served from */
   char *libvirt;                /* URI */
   char *domain;                 /* name or UUID */
   char *qmp;                    /* a running QEMU's monitor: a socket's path */
   bool read;                    /* it will be read, and not only looked at: of
                                  * a running QEMU a job is begun for that */
+  bool takes_views;             /* one of uris may show a view of our plugin's:
+                                 * its map is read before it is served from */
   char *tree;                   /* where the document of a checkpoint goes that
                                  * is made with qmp; NULL: there is none */
   char *agent;                  /* its guest's agent: a socket's path */
