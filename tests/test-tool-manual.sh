@@ -15,7 +15,7 @@ podchecker -warnings "$pod" 2>podchecker.log || { cat podchecker.log; exit 1; }
 
 # ── Commands ──
 sed -n 's/^  { "\([a-z]*\)", .*/\1/p' "$srcdir/tool/main.c" | sort >code
-[ "$(wc -l <code)" -eq 10 ] || fail "expected 10 commands in main.c"
+[ "$(wc -l <code)" -eq 14 ] || fail "expected 14 commands in main.c"
 "$tool" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p' | sort \
   | diff -u code - || fail "--help names other commands"
 sed -n '/^=head1 COMMANDS/,/^=head1 OPTIONS/s/^=head2 \([a-z]*\).*/\1/p' "$pod" \
@@ -40,7 +40,7 @@ items ()
 }
 while read -r command; do
   { items "$command"; items 'OPTIONS OF ALL'; items 'WHOSE CHECKPOINTS'; } \
-    | sort >manual
+    | sort -u >manual
   "$tool" "$command" --help | grep -Eo '^  --[^ ]+' | tr -d ' ' | sort >help
   "$tool" --complete "$command" -- | sort >completed
   cat help
@@ -52,7 +52,7 @@ done <code
 # Each option's name in the code is one of them.
 sed -n 's/^  { "\([a-z-]*\)", .*/\1/p; s/^  FLAG ("\([a-z-]*\)".*/\1/p' \
   "$srcdir/tool/options.c" | sort -u >code-options
-[ "$(wc -l <code-options)" -eq 36 ] || fail "expected 36 options in options.c"
+[ "$(wc -l <code-options)" -eq 48 ] || fail "expected 48 options in options.c"
 while read -r command; do "$tool" "$command" --help; done <code \
   | grep -Eo '^  --[a-z-]+' | tr -d ' ' | sed 's/^--//' | sort -u \
   | diff -u code-options - || fail "--help and options.c differ"
@@ -86,8 +86,8 @@ for name in monday monsoon tuesday 'a b'; do
   qemu-img bitmap --add disk.qcow2 "$name"
 done
 sha256sum disk.qcow2 >before
-completes "list show info parent current create redefine edit delete check --help \
---version" 'qemu-checkpoint '
+completes "list show info parent current create redefine edit delete check map \
+estimate files verify --help --version" 'qemu-checkpoint '
 completes 'list' 'qemu-checkpoint li'
 completes '' 'qemu-checkpoint x'
 completes '--from=' 'qemu-checkpoint list --fr'
@@ -100,6 +100,9 @@ completes 'a\ b monday monsoon tuesday' \
   'qemu-checkpoint show --file disk.qcow2 '
 completes 'tuesday' 'qemu-checkpoint parent --file disk.qcow2 --json t'
 completes 'monday monsoon' 'qemu-checkpoint delete --file disk.qcow2 mon'
+for command in estimate files map; do
+  completes 'monday monsoon' "qemu-checkpoint $command --file disk.qcow2 mon"
+done
 completes '--children --children-only' \
   'qemu-checkpoint delete --file disk.qcow2 --ch'
 # A new one's name, and a document's, it does not know.

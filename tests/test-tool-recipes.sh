@@ -17,11 +17,12 @@ documents=/var/lib/libvirt/qemu/checkpoint
 pod=docs/qemu-checkpoint.pod
 
 # examples FIRST LAST FILE: the indented lines between the lines that match, for this
-# daemon.
+# daemon.  (What is printed is fenced in README.)
 examples ()
 {
   awk -v first="$1" -v last="$2" '
-    $0 ~ last { on = 0 }  $0 ~ first { on = 1; next }  on && /^ / { print }' \
+    $0 ~ last { on = 0 }  $0 ~ first { on = 1; next }
+    /^```/ { fenced = !fenced }  on && !fenced && /^ / { print }' \
     "$srcdir/$3" >"$tmpdir/typed"
   sed -i "s,qemu:///system,$connect,; s,/var/lib/libvirt/qemu/checkpoint,$documents," \
     "$tmpdir/typed"
@@ -38,7 +39,7 @@ example ()
 # ── README's, one after the other ──
 qemu-img convert -O qcow2 disk.qcow2 tuesday.qcow2
 examples '^## qemu-checkpoint' '^## Build' README.md
-[ "$(wc -l <"$tmpdir/typed")" -eq 7 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
+[ "$(wc -l <"$tmpdir/typed")" -eq 8 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
 type_it "set -eu; $(cat "$tmpdir/typed")" >printed || fail "README's: status $?"
 cat printed
 [ "$(grep -c '^Domain checkpoint monday created' printed)" -eq 2 ] || fail "not made"
@@ -73,6 +74,8 @@ qemu-img compare -q disk.qcow2 tuesday.qcow2
 [ "$("$tool" list --name --tree=checkpoints | xargs)" = "monday tuesday" ] \
   || fail "other checkpoints"
 rm tuesday.qcow2
+example view >printed
+grep -Eq '^monday +vda +64\.0 KiB +64\.0 KiB +0 B +1 +about ' printed || fail "$(cat printed)"
 example report
 [ "$(cat to-be-read)" = "1048576 65536" ] || fail "to be read: $(cat to-be-read)"
 grep -q 'vda since monday' changed.svg
@@ -97,6 +100,8 @@ virsh checkpoint-delete web1 tuesday
 rm -f monday.qcow2 tuesday.qcow2
 qemu-img convert -U -O qcow2 vda.qcow2 monday.qcow2
 guest_write web1 vda "write -P 4 2M 64k"
+example room >printed
+grep -qx 'web1 65536' printed || fail "room for: $(cat printed)"
 example verify >printed || fail "the backup is not right: $(cat printed)"
 cat printed
 grep -q '^tuesday.qcow2 equals disk vda: 64.0 KiB that changed since monday, and ' printed

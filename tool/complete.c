@@ -76,6 +76,15 @@ option_typed (const Command *command, char **words, guint last,
   return row;
 }
 
+/* A new one's name nobody knows. */
+static bool
+takes_checkpoint (const Command *command)
+{
+  return g_strcmp0 (command->word, "NAME") == 0
+    || (g_strcmp0 (command->word, "[NAME]") == 0
+        && command->run != command_create);
+}
+
 /* words: of command; last: the index of the one that is typed. */
 static void
 complete_word (const Command *command, char **words, guint last)
@@ -89,8 +98,7 @@ complete_word (const Command *command, char **words, guint last)
     g_clear_pointer (&words[i], g_free);
   if (!row && g_str_has_prefix (typed, "-"))
     offer_options (command, typed);
-  else if (row ? row->names_checkpoint
-           : g_strcmp0 (command->word, "NAME") == 0)
+  else if (row ? row->names_checkpoint : takes_checkpoint (command))
     offer_checkpoints (command, words, typed);
 }
 
