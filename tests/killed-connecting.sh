@@ -23,6 +23,7 @@ kill_when_late ()
 # killed_as_it_starts CHECKPOINT INSTANT PARAMETER…: of $source.
 killed_as_it_starts ()
 {
+  rm -f n.sock
   touch "$LATE.$2"
   env "$preload=$late" nbdkit -f -U n.sock "$plugin" "${source[@]}" \
     create="$1" "${@:3}" 2>start.log &
