@@ -212,6 +212,10 @@ def check(tool, disk, rng):
                      else "over 99.9 %" if 0 < len(states) - dirty
                      <= len(states) * .0005
                      else "%.1f %%" % (100 * dirty / len(states))) in svg
+    zero = states.count(ZERO) * UNIT
+    assert ", %s of it zeroes" % (
+        "%d B" % zero if zero < 1024 else "%.1f KiB" % (zero / 1024)
+        if zero < 1 << 20 else "%.1f MiB" % (zero / (1 << 20))) in svg
     return runs
 
 

@@ -201,7 +201,7 @@ map_answer_append (const MapAnswer *answer, DirtyMap *map, guint64 length)
 
 bool
 map_answer_visit (const MapAnswer *answer, guint64 length, DirtyRun *run,
-                  guint64 *dirty, DirtyMapVisit visit, void *opaque)
+                  DirtyMapVisit visit, void *opaque)
 {
   Pair pair = pair_start (answer);
   guint64 offset = answer->offset;
@@ -211,7 +211,6 @@ map_answer_visit (const MapAnswer *answer, guint64 length, DirtyRun *run,
     const DirtyState state = pair_next (&pair, &step);
     if (!dirty_run_go_on (run, offset, state, visit, opaque))
       return false;
-    *dirty += state == DIRTY_MAP_CLEAN ? 0 : step;
     offset += step;
     length -= step;
   }

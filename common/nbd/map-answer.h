@@ -57,8 +57,6 @@ guint map_answer_extents (const MapAnswer *answer);
 void map_answer_append (const MapAnswer *answer, DirtyMap *map,
                         guint64 length);
 
-/* Go on with *run over as many bytes, as dirty_map_walk, and add those that are
- * dirty to *dirty.
- */
+/* Go on with *run over as many bytes, as dirty_map_walk. */
 bool map_answer_visit (const MapAnswer *answer, guint64 length, DirtyRun *run,
-                       guint64 *dirty, DirtyMapVisit visit, void *opaque);
+                       DirtyMapVisit visit, void *opaque);

@@ -223,12 +223,12 @@ read_slice (MapReader *reader, guint64 wanted, NbdBudget *budget,
   return 0;
 }
 
-/* What stands between us and a view of ours may have changed its map, in which so
- * many bytes are dirty.
- */
+/* What stands between us and a view of ours may have changed its map. */
 static bool
-is_whole (const MapReader *reader, guint64 dirty, GError **error)
+is_whole (const MapReader *reader, GError **error)
 {
+  const guint64 dirty = dirty_map_dirty_bytes (reader->map);
+
   return dirty >= reader->at_least
     || error_set (error, EPROTO, "cannot believe the dirty map: the server "
                   "tells that %" G_GUINT64_FORMAT " bytes are dirty or more, "
@@ -252,7 +252,7 @@ read_up_to (MapReader *reader, guint64 end, NbdBudget *budget, GError **error)
       return EIO;
   }
   if (dirty_map_frontier (reader->map) == nbd_pool_size (reader->pool)) {
-    if (!is_whole (reader, dirty_map_dirty_bytes (reader->map), error))
+    if (!is_whole (reader, error))
       return reader->failure = EIO;
     g_clear_pointer (&reader->ahead, map_ahead_free);
     map_answer_clear (&reader->answer); /* no question is far from here on */
@@ -335,7 +335,6 @@ pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
 {
   const guint64 size = nbd_pool_size (reader->pool);
   DirtyRun run = { 0 };
-  guint64 dirty = 0;
 
   for (guint64 at = 0, covered; at < size; at += covered) {
     NbdBudget budget = nbd_life_budget (life_of (reader));
@@ -346,17 +345,14 @@ pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
                              error);
     if (failure)
       return failure;
-    const bool more = map_answer_visit (answer, covered, &run, &dirty, visit,
-                                        opaque);
+    const bool more = map_answer_visit (answer, covered, &run, visit, opaque);
     map_ahead_forget (reader->ahead, answer);
     if (!more)
       return ECANCELED;
     if (told)
       told (opaque, at + covered);
   }
-  if (!dirty_run_end (&run, size, visit, opaque))
-    return ECANCELED;
-  return is_whole (reader, dirty, error) ? 0 : EPROTO;
+  return dirty_run_end (&run, size, visit, opaque) ? 0 : ECANCELED;
 }
 
 int
@@ -368,7 +364,7 @@ map_reader_pass (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
 
   g_mutex_lock (&reader->lock);
   failure = reader->failure ? EIO
-    : dirty_map_appended (reader->map) > 0 ? EALREADY
+    : dirty_map_appended (reader->map) > 0 || reader->at_least > 0 ? EALREADY
     : pass_slices (reader, visit, told, opaque, error);
   if (failure != EALREADY)      /* what is asked for ahead is behind us */
     g_clear_pointer (&reader->ahead, map_ahead_free);

@@ -36,7 +36,8 @@ int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
  * server is asked at the very end whether it was right all the time.  told (or
  * NULL) hears how many bytes are known.  0, or an errno, with *error as above;
  * ECANCELED: visit returned false.  EALREADY, and nothing is visited, if some of
- * the map was read before.  Any thread; others wait.
+ * the map was read before, or it has to be whole to be believed.  Any thread;
+ * others wait.
  */
 typedef void (*MapReaderTold) (void *opaque, guint64 known);
 int map_reader_pass (MapReader *reader, DirtyMapVisit visit,
