@@ -39,7 +39,7 @@ example ()
 # ── README's, one after the other ──
 qemu-img convert -O qcow2 disk.qcow2 tuesday.qcow2
 examples '^## qemu-checkpoint' '^## Build' README.md
-[ "$(wc -l <"$tmpdir/typed")" -eq 8 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
+[ "$(wc -l <"$tmpdir/typed")" -eq 9 ] || fail "README has other examples: $(cat "$tmpdir/typed")"
 type_it "set -eu; $(cat "$tmpdir/typed")" >printed || fail "README's: status $?"
 cat printed
 [ "$(grep -c '^Domain checkpoint monday created' printed)" -eq 2 ] || fail "not made"
@@ -79,6 +79,7 @@ grep -Eq '^monday +vda +64\.0 KiB +64\.0 KiB +0 B +1 +about ' printed || fail "$
 example report
 [ "$(cat to-be-read)" = "1048576 65536" ] || fail "to be read: $(cat to-be-read)"
 grep -q 'vda since monday' changed.svg
+example files
 if [ -z "$sanitizers" ]; then
   example extents
   qemu-img compare -q disk.qcow2 tuesday.qcow2
