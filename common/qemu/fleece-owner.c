@@ -193,18 +193,18 @@ owner_of (const KeptFleece *kept, const Found *found, const char *mark,
   if (fd < 0 && errno == ENOENT && found->jobs->len == 0
       && found->exports->len == 0)
     return OWNER_DEAD;
-  if (fd < 0 || fstat (fd, &status) < 0)
-    *why = g_strerror (errno);
-  else if (status.st_uid != geteuid () && status.st_uid != kept->user)
+  if (fd >= 0 && fstat (fd, &status) == 0 && status.st_uid != geteuid ()
+      && status.st_uid != kept->user) {
     *why = "another user's folder";
-  else if (flock (fd, LOCK_EX | LOCK_NB) == 0) {
+    return OWNER_UNKNOWN;
+  }
+  if (fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0) {
     folder->fd = g_steal_fd (&fd);
     return OWNER_DEAD;
   }
-  else if (errno == EWOULDBLOCK)
+  if (fd >= 0 && errno == EWOULDBLOCK)
     return OWNER_ALIVE;
-  else
-    *why = g_strerror (errno);
+  *why = g_strerror (errno);
   return OWNER_UNKNOWN;
 }
 
