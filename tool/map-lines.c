@@ -3,14 +3,15 @@
  */
 #include <config.h>
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tool/map-lines.h"
 
 #define STATES(clean, dirty, zero) \
-  { [DIRTY_MAP_CLEAN] = clean, [DIRTY_MAP_DIRTY] = dirty, \
-    [DIRTY_MAP_ZERO] = zero, [2] = dirty }
+  { [DIRTY_MAP_CLEAN] = (clean), [DIRTY_MAP_DIRTY] = (dirty), \
+    [DIRTY_MAP_ZERO] = (zero), [2] = (dirty) }
 
 const LineFormat line_format_nbdinfo = {
   .begin = "", .offset = "", .length = "  ", .between = "", .end = "",
