@@ -8,4 +8,34 @@
 PATH=$PATH:/usr/sbin:/sbin
 for program in mke2fs sfdisk; do requires "$program"; done
 
-"$python" "$srcdir/tests/broken-files.py" "$tool" "${COUNT:-6}" ${SEED:-}
+"$python" "$srcdir/tests/broken-files.py" "$tool" "${COUNT:-5}" ${SEED:-}
+
+# ── However it is ended, none of its processes is left ──
+truncate -s 320M disk.raw
+mke2fs -q -F -t ext4 -b 1024 disk.raw
+qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+qemu-img bitmap --add disk.qcow2 b
+qemu-io -f qcow2 -c 'write -q -P 1 100M 64k' disk.qcow2
+none_left ()
+{
+  local pid
+  for pid in $(pgrep -x qemu-checkpoint || :); do
+    ! grep -qsaF "$tmpdir" "/proc/$pid/environ" || return 1
+  done
+}
+export TEST_TMPDIR=$tmpdir
+for signal in INT TERM HUP KILL; do
+  for delay in 0.02 0.06 0.1; do
+    # A shell that does not wait has its jobs ignore SIGINT.
+    "$python" -c '
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+tool = subprocess.Popen([sys.argv[1], "files", "b", "--file=disk.qcow2"],
+                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+time.sleep(float(sys.argv[3]))
+tool.send_signal(getattr(signal, "SIG" + sys.argv[2]))
+tool.wait(20)' "$tool" "$signal" "$delay" || fail "SIG$signal: it goes on"
+    wait_until 10 none_left
+  done
+done
+leaves_nothing "$tmpdir"

@@ -8,7 +8,8 @@
 . "$(dirname "$0")/functions.sh"
 . "$srcdir/tests/qemu-lab.sh"
 requires debugfs
-[ -n "$(command -v mke2fs)" ] || skip "mke2fs is not installed"
+requires mke2fs
+if ! ldd "$tool" | grep -q libext2fs; then skip "built without libext2fs"; fi
 
 # ── A disk with a past ──
 mkdir -p root/a root/b root/quiet root/data
