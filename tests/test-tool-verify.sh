@@ -235,13 +235,13 @@ tool_says 2 'disk backup.*Input/output error' \
 # ── Told to end ──
 qemu-img create -q -f qcow2 big.qcow2 2G
 qemu-img bitmap --add big.qcow2 monday
-qemu-io -f qcow2 -c 'write -q -P 1 0 200M' big.qcow2
+qemu-io -f qcow2 -c 'write -q -P 1 0 100M' big.qcow2
 qemu-img convert -c -O qcow2 big.qcow2 big-copy.qcow2
 sha256sum big.qcow2 big-copy.qcow2 >before
 verify 0 big-copy.qcow2 --file=big.qcow2 --since=monday
 cp printed whole
 died=0
-for ((round = 0; round < 12; round++)); do
+for ((round = 0; round < 8; round++)); do
   signals=(INT TERM KILL INT)
   env --default-signal=INT "$tool" verify big-copy.qcow2 --file=big.qcow2 \
     --since=monday >printed 2>log &
