@@ -15,6 +15,8 @@
 
 /* NBD allows strings of 4096 bytes, of which filters may want some. */
 #define TEXT_BYTES 3900
+/* So much of a map is read with one budget. */
+#define STRETCH ((guint64) 16 * 1024 * 1024 * 1024)
 
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
@@ -96,10 +98,10 @@ why_whole (const DiskView *view)
     ? "no checkpoint was named" : "nothing was recorded";
 }
 
-/* False: it could not be read.  *bytes: what is dirty in the part. */
+/* False: it could not be read. */
 static bool
 append_dirty (GString *text, const Source *source, const ExportChoice *choice,
-              OpenParts *cache, guint64 *bytes)
+              OpenParts *cache)
 {
   const Part *part = export_choice_part (choice);
   g_autoptr (GError) failure = NULL;
@@ -120,7 +122,6 @@ append_dirty (GString *text, const Source *source, const ExportChoice *choice,
     g_string_append_printf (text, "; unusable: %s", line);
     return false;
   }
-  *bytes = dirty;
   if (part->kind == PART_WHOLE)
     g_string_append_printf (text, ", served whole, since %s",
                             why_whole (choice->view));
@@ -160,15 +161,43 @@ append_left_out (GString *text, const Source *source,
   }
 }
 
-/* QEMU counts the last block of a bitmap whole, though the disk may end in it. */
-static guint64
-at_least (const ExportChoice *choice, guint64 size, guint64 dirty)
+/* A DirtyMapVisit. */
+static bool
+add_bytes (void *opaque, guint64 offset G_GNUC_UNUSED, guint64 length,
+           DirtyState state)
 {
-  const Bitmap *bitmap = export_choice_part (choice)->bitmap;
-  const guint64 unit = bitmap && bitmap->granularity ? bitmap->granularity : 1;
-  const guint64 beyond = size % unit ? unit - size % unit : 0;
+  guint64 *bytes = opaque;      /* by state */
 
-  return dirty - MIN (dirty, beyond);
+  bytes[state] += length;
+  return true;
+}
+
+/* What is shown, which may be more than was recorded: by coalesce=, or as a map has
+ * bounds.
+ */
+static bool
+count_shown (const ExportChoice *choice, OpenParts *cache, guint64 *data,
+             guint64 *zeroes)
+{
+  OpenPart *opened = open_part_acquire (cache, choice->view->disk,
+                                        export_choice_part (choice), NULL);
+  guint64 bytes[DIRTY_MAP_ZERO + 1] = { 0 };
+  bool ok = opened != NULL;
+
+  for (guint64 at = 0; ok && at < nbd_pool_size (opened->pool); at += STRETCH) {
+    const guint64 end = MIN (nbd_pool_size (opened->pool), at + STRETCH);
+    NbdBudget budget = nbd_life_budget (nbd_pool_life (opened->pool));
+    g_auto (MapView) map = { 0 };
+    DirtyRun run = { 0 };
+    ok = map_reader_need (opened->reader, at, end, &budget, &map, NULL) == 0
+      && map_view_walk (&map, at, end, &run, add_bytes, bytes)
+      && dirty_run_end (&run, end, add_bytes, bytes);
+  }
+  if (opened)
+    open_part_release (opened);
+  *data = bytes[DIRTY_MAP_DIRTY];
+  *zeroes = bytes[DIRTY_MAP_ZERO];
+  return ok;
 }
 
 static bool
@@ -180,25 +209,28 @@ has_ended (const DiskView *view)
   return false;
 }
 
-/* What programs read, who cannot ask which view it is otherwise. */
+/* What programs read, who cannot ask which view it is otherwise.  NULL: what is
+ * shown cannot be read.
+ */
 static char *
 label (const ExportChoice *choice, const View *shown, guint64 size,
-       guint64 dirty)
+       OpenParts *cache)
 {
   const DiskView *view = choice->view;
   const bool is_whole = choice->part == EXPORT_NAME_WHOLE;
-  const ViewLabel words = {
+  ViewLabel words = {
     .view = (char *) shown->name,
     .target = view->disk->target,
     .checkpoint = view->checkpoint ? view->checkpoint->name : NULL,
     .size = size,
-    .dirty = at_least (choice, size, dirty),
     .part = is_whole ? 0 : (guint) choice->part,
     .parts = is_whole ? 1 : view->parts->len,
     .ended = has_ended (view),
   };
 
-  return view_label_format (&words);
+  return view->is_disk
+    || count_shown (choice, cache, &words.data, &words.zeroes)
+    ? view_label_format (&words) : NULL;
 }
 
 /* Names may be no UTF-8, as NBD wants it. */
@@ -222,7 +254,6 @@ exports_describe (Source *source, const ExportChoice *choice,
   const Part *part = export_choice_part (choice);
   g_autoptr (GString) text = g_string_new (NULL);
   bool is_known = !source->look_only;
-  guint64 dirty = 0;
 
   if (choice->part != EXPORT_NAME_WHOLE) {
     g_autofree char *which
@@ -239,13 +270,14 @@ exports_describe (Source *source, const ExportChoice *choice,
     g_string_append_printf (text, ", %s",
                             source->ops->instant (choice->view->disk));
   else
-    is_known = append_dirty (text, source, choice, cache, &dirty);
+    is_known = append_dirty (text, source, choice, cache);
   append_left_out (text, source, choice);
   if (source->ops->describe)
     source->ops->describe (source, text);
-  if (!is_known || !shown)
+  g_autofree char *words
+    = is_known && shown ? label (choice, shown, size, cache) : NULL;
+  if (!words)
     return cut (text, TEXT_BYTES);
-  g_autofree char *words = label (choice, shown, size, dirty);
   g_autofree char *most = cut (text, TEXT_BYTES - strlen (words));
   return g_strconcat (most, " ", words, NULL);
 }

@@ -72,18 +72,20 @@ describes ()
     extents='echo 0 1M hole' pread='exit 5' \
     export_description="cat $PWD/words"
 }
-label='[view overlay disk vda size 1048576 dirty 0 part 0/1 since monday]'
+label='[view overlay disk vda size 1048576 data 0 zeroes 0 part 0/1 since monday]'
 bounded nbdkit -U - -r eval get_size='echo 1M' can_extents='exit 0' \
   extents='echo 0 1M hole' pread='exit 5' export_description="echo '$label'" \
   --run "$(estimates '')" | jq -e '.checkpoints[0].disks[0].dirty == 0'
 describes 'shows a view called newer' "${label/overlay/newer}"
 describes 'disk vda has 2097152 bytes there, and 1048576 are shown' \
   "${label/1048576/2097152}"
-describes 'tells that 4096 bytes are dirty or more, and shows 0; a filter between' \
-  "${label/dirty 0/dirty 4096}"
-describes 'tells that 512 bytes are dirty or more, and shows 0' \
+describes 'tells of 4096 bytes of dirty data and 0 of zeroes, and shows 0 and 0; a filter between' \
+  "${label/data 0/data 4096}"
+describes 'tells of 0 bytes of dirty data and 4096 of zeroes, and shows 0 and 0' \
+  "${label/zeroes 0/zeroes 4096}"
+describes 'tells of 512 bytes of dirty data' \
   "2 parts united, 512 bytes of data dirty, 0 read as zeroes; the top one: ${label/0\/1/0/2}"
-describes 'tells that 8 bytes are dirty or more, and shows 0' \
+describes 'tells of 0 bytes of dirty data and 8 of zeroes' \
   "2 parts united, 0 bytes of data dirty, 8 read as zeroes; the top one: ${label/0\/1/0/2}"
 describes 'part 0 of 3' \
   "2 parts united, 0 bytes of data dirty, 0 read as zeroes; the top one: ${label/0\/1/0/3}"
@@ -95,7 +97,7 @@ for odd in "$label." "${label%]}" "x$label]" "${label/vda/..}" "${label/0\/1/1/1
 done
 # A name that looks like a label is none: the plugin's own stands behind it.
 qemu-img create -q -f qcow2 named.qcow2 1M
-odd='x [view sparse disk vda size 1048576 dirty 0 part 0/1]'
+odd='x [view sparse disk vda size 1048576 data 0 zeroes 0 part 0/1]'
 qemu-img bitmap --add named.qcow2 "$odd"
 qemu-io -f qcow2 -c 'write -q -P 7 64k 64k' named.qcow2
 sha256sum named.qcow2 >>sums
@@ -113,6 +115,14 @@ for options in "--filter=extentlist extentlist=$PWD/extents" \
   nbdkit_options=("$1")
   is_refused 'a filter between' '' "$plugin" one.qcow2 "$2"
 done
+# A zero is lost, and as much and more is dirty elsewhere instead.
+qemu-img create -q -f qcow2 mixed.qcow2 1M
+qemu-img bitmap --add -g 512 mixed.qcow2 monday
+qemu-io -f qcow2 -c 'write -q -z 64k 512' -c 'write -q -P 7 256k 512' mixed.qcow2
+cat mixed.qcow2 >/dev/null
+nbdkit_options=(--filter=blocksize)
+is_refused 'tells of 512 bytes of dirty data and 512 of zeroes, and shows 2048 and 0; a filter between' \
+  '' "$plugin" mixed.qcow2 minblock=2k
 # Those that leave it as it is, or make more dirty.
 for options in --filter=cacheextents --filter=log --filter=noextents \
     --filter=multi-conn; do

@@ -39,8 +39,9 @@ struct NbdEndpoint {
   guint depth;                  /* in the top `depth` layers */
   NbdHoles holes;               /* tell it instead; then these are no zeroes of
                                  * the disk's */
-  guint64 at_least;             /* bytes that must be dirty, or the map is not
-                                 * the server's own */
+  guint64 data, zeroes;         /* with holes: what the server itself shows: at
+                                 * least so many bytes as dirty data, and just
+                                 * so many as dirty zeroes */
   NbdEndpoint *bits;            /* the dirty bits are read there instead, and
                                  * all beyond its end is dirty; owned */
   char *what;                   /* how messages name it */

@@ -42,7 +42,8 @@ struct MapReader {
   NbdPool *bits;                /* tells what is dirty; often the same */
   char *context;                /* the one that tells dirty */
   guint64 dirty_from;           /* all from here on is, and nobody is asked */
-  guint64 at_least;             /* see NbdEndpoint */
+  NbdHoles holes;
+  guint64 data, zeroes;         /* see NbdEndpoint */
   GMutex lock;                  /* held to read a slice; guards all below */
   DirtyMap *map;                /* to write; to read it needs no lock */
   MapAhead *ahead;              /* answers that nobody waited for */
@@ -86,7 +87,9 @@ map_reader_new (NbdPool *pool, NbdPool *bits, const NbdEndpoint *endpoint,
   reader->context = g_strdup (holes ? NBD_CONTEXT_ALLOCATION
                               : dirty->bitmap_context
                               ? dirty->bitmap_context : NBD_CONTEXT_DEPTH);
-  reader->at_least = dirty->at_least;
+  reader->holes = holes && dirty->told_to > 0 ? holes : NBD_HOLES_MEAN_NOTHING;
+  reader->data = dirty->data;
+  reader->zeroes = dirty->zeroes;
   reader->dirty_from = bits
     ? MIN (dirty->told_to, nbd_pool_size (bits)) : dirty->told_to;
   g_mutex_init (&reader->lock);
@@ -223,18 +226,25 @@ read_slice (MapReader *reader, guint64 wanted, NbdBudget *budget,
   return 0;
 }
 
-/* What stands between us and a view of ours may have changed its map. */
+/* What stands between us and a view of ours may have changed its map.  Who makes
+ * it coarser may lose zeroes beside what is clean, and have as many dirty bytes all
+ * the same: so the zeroes must be all there, unless nothing is clean.
+ */
 static bool
 is_whole (const MapReader *reader, GError **error)
 {
-  const guint64 dirty = dirty_map_dirty_bytes (reader->map);
+  const guint64 zeroes = dirty_map_zero_bytes (reader->map);
+  const guint64 data = dirty_map_dirty_bytes (reader->map) - zeroes;
 
-  return dirty >= reader->at_least
+  return !reader->holes
+    || (zeroes == reader->zeroes && data >= reader->data)
+    || data + zeroes == nbd_pool_size (reader->pool)
     || error_set (error, EPROTO, "cannot believe the dirty map: the server "
-                  "tells that %" G_GUINT64_FORMAT " bytes are dirty or more, "
-                  "and shows %" G_GUINT64_FORMAT "; a filter between may have "
+                  "tells of %" G_GUINT64_FORMAT " bytes of dirty data and %"
+                  G_GUINT64_FORMAT " of zeroes, and shows %" G_GUINT64_FORMAT
+                  " and %" G_GUINT64_FORMAT "; a filter between may have "
                   "changed it: ask without that, or make a full backup",
-                  reader->at_least, dirty);
+                  reader->data, reader->zeroes, data, zeroes);
 }
 
 /* From the start on, under the lock.  A budget that is used up does not make
@@ -295,7 +305,7 @@ is_far (const MapReader *reader, guint64 offset, guint64 end)
 {
   const guint64 known = dirty_map_appended (reader->map);
 
-  return dirty_map_frontier (reader->map) < end && reader->at_least == 0
+  return dirty_map_frontier (reader->map) < end && !reader->holes
     && end - offset <= QUESTION_MOST && end > known
     && (offset > known + CLOSE
         || dirty_map_needed (reader->map, end) > known + FAR);
@@ -364,7 +374,7 @@ map_reader_pass (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
 
   g_mutex_lock (&reader->lock);
   failure = reader->failure ? EIO
-    : dirty_map_appended (reader->map) > 0 || reader->at_least > 0 ? EALREADY
+    : dirty_map_appended (reader->map) > 0 || reader->holes ? EALREADY
     : pass_slices (reader, visit, told, opaque, error);
   if (failure != EALREADY)      /* what is asked for ahead is behind us */
     g_clear_pointer (&reader->ahead, map_ahead_free);

@@ -20,9 +20,9 @@ view_label_format (const ViewLabel *label)
     ? g_uri_escape_string (label->checkpoint, NULL, FALSE) : NULL;
 
   return g_strdup_printf (
-    BEGIN "%s disk %s size %" G_GUINT64_FORMAT " dirty %" G_GUINT64_FORMAT
-    " part %u/%u%s%s%s]", label->view, label->target, label->size, label->dirty,
-    label->part, label->parts, since ? " since " : "", since ? since : "",
+    BEGIN "%s disk %s size %" G_GUINT64_FORMAT " data %" G_GUINT64_FORMAT
+    " zeroes %" G_GUINT64_FORMAT " part %u/%u%s%s%s]", label->view, label->target, label->size, label->data,
+    label->zeroes, label->part, label->parts, since ? " since " : "", since ? since : "",
     label->ended ? " record ended" : "");
 }
 
@@ -73,7 +73,8 @@ parse_words (char **words, ViewLabel *label)
   label->target = g_strdup (take (&words, "disk"));
   if (!label->view || !label->target || !disk_target_is_valid (label->target)
       || !take_number (&words, "size", &label->size)
-      || !take_number (&words, "dirty", &label->dirty)
+      || !take_number (&words, "data", &label->data)
+      || !take_number (&words, "zeroes", &label->zeroes)
       || !take_part (&words, label))
     return false;
   since = take (&words, "since");
@@ -90,6 +91,7 @@ view_label_parse (const char *description, ViewLabel *label)
   const char *begin = description ? strrchr (description, '[') : NULL;
   const gsize length = begin ? strlen (begin) : 0;
   const char *rest;
+  guint64 data, zeroes;
   guint count;
 
   *label = (ViewLabel) { 0 };
@@ -103,9 +105,12 @@ view_label_parse (const char *description, ViewLabel *label)
   g_autofree char *again = view_label_format (label);
   if (strcmp (again, begin) != 0) /* we did not write that */
     return false;
-  label->united = part_union_parse (description, &count, &label->data,
-                                    &label->zeroes, &rest)
+  label->united = part_union_parse (description, &count, &data, &zeroes, &rest)
     && count == label->parts;
+  if (label->united) {
+    label->data = data;
+    label->zeroes = zeroes;
+  }
   return true;
 }
 

@@ -17,13 +17,13 @@ typedef struct {
   char *target;
   char *checkpoint;             /* NULL: since none, all of it is dirty */
   guint64 size;                 /* of the disk, bytes */
-  guint64 dirty;                /* at least so many are, in this part */
+  guint64 data, zeroes;         /* so many of them are shown as dirty, and so
+                                 * many as dirty zeroes, in this part, */
   guint part, parts;            /* the view is complete only with all parts */
   bool ended;                   /* the record was disabled, and shows what was
                                  * written until then only */
-  /* Set by view_label_parse alone. */
-  bool united;                  /* a filter has united all parts, */
-  guint64 data, zeroes;         /* and so many bytes are, by its map */
+  bool united;                  /* or in all parts, which a filter has united
+                                 * (set by view_label_parse alone) */
 } ViewLabel;
 
 /* Returns a new string; g_free (). */

@@ -70,11 +70,9 @@ shown_view_read (ShownView *view, const char *description, guint64 size,
                       " bytes there, and %" G_GUINT64_FORMAT " are shown; a "
                       "filter between changes it: ask without that", uri,
                       label->target, label->size, size);
-  view->at_least = label->dirty;
-  if (label->united && view->holes == NBD_HOLES_CLEAN)
-    view->at_least = MAX (label->dirty, label->data + label->zeroes);
-  else if (label->united)
-    view->at_least = MAX (label->dirty, label->data);
+  view->data = label->data;
+  /* In a union of sparse views, zeroes are clean. */
+  view->zeroes = view->holes == NBD_HOLES_CLEAN ? label->zeroes : 0;
   return true;
 }
 

@@ -14,7 +14,7 @@ typedef struct {
   ViewLabel label;
   NbdHoles holes;               /* NBD_HOLES_MEAN_NOTHING: it is no view of
                                  * changes */
-  guint64 at_least;             /* bytes are dirty */
+  guint64 data, zeroes;         /* as NbdEndpoint has it */
 } ShownView;
 
 /* What the server says of its export of that size.  False with an error: it is no

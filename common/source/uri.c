@@ -280,7 +280,8 @@ say_shown (const ShownView *shown, const Part *part, NbdEndpoint *endpoint)
   if (part->kind == PART_DISK)
     return;
   endpoint->told_to = NBD_TOLD_TO_THE_END;
-  endpoint->at_least = shown->at_least;
+  endpoint->data = shown->data;
+  endpoint->zeroes = shown->zeroes;
 }
 
 /* Where one layer's dirty bits are; and its bytes. */
