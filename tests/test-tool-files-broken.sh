@@ -10,6 +10,34 @@ for program in mke2fs sfdisk; do requires "$program"; done
 
 "$python" "$srcdir/tests/broken-files.py" "$tool" "${COUNT:-5}" ${SEED:-}
 
+# ── What nobody looks into is named ──
+# is_told KIND WHAT: the disk small.raw, of which 64 KiB are dirty.
+is_told ()
+{
+  qemu-img convert -f raw -O qcow2 small.raw small.qcow2
+  qemu-img bitmap --add small.qcow2 b
+  qemu-io -f qcow2 -c 'write -q -P 7 5M 64k' small.qcow2
+  bounded "$tool" files b --file=small.qcow2 --json >small.json
+  jq -e --arg kind "$1" --arg what "$2" '[.lines[] | [.kind, .what, .bytes]]
+    == [[$kind, $what, 65536]]' small.json || fail "$2: $(cat small.json)"
+}
+truncate -s 16M small.raw
+is_told unknown 'nothing that is known'
+mkswap small.raw >/dev/null 2>&1
+is_told swap swap
+if ldd "$tool" | grep libblkid >/dev/null; then
+  printf secret >secret
+  qemu-img create -q -f luks --object secret,id=key,file=secret \
+    -o key-secret=key,iter-time=10 small.raw 14M
+  truncate -s 16M small.raw
+  is_told unknown 'crypto_LUKS, into which nobody looks'
+fi
+rm small.raw
+truncate -s 16M small.raw
+printf 'label: gpt\nstart=2048, size=2048\n' \
+  | sfdisk -q small.raw >/dev/null 2>&1
+is_told unpartitioned 'in no partition'
+
 # ── However it is ended, none of its processes is left ──
 truncate -s 320M disk.raw
 mke2fs -q -F -t ext4 -b 1024 disk.raw

@@ -7,6 +7,6 @@
 . "$(dirname "$0")/functions.sh"
 PATH=$PATH:/usr/sbin:/sbin
 for program in mke2fs debugfs dumpe2fs e2fsck sfdisk; do requires "$program"; done
-if ! ldd "$tool" | grep -q libext2fs; then skip "built without libext2fs"; fi
+if ! ldd "$tool" | grep libext2fs >/dev/null; then skip "built without libext2fs"; fi
 
 "$python" "$srcdir/tests/property-files.py" "$tool" "${COUNT:-20}" ${SEED:-}

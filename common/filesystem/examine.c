@@ -59,8 +59,8 @@ examine (Examination *self, GError **error)
   case PROBE_SWAP:
     return examine_swap (self);
   case PROBE_OTHER:
-    return error_set (error, ENOSYS, "%s, into which nobody looks",
-                      name ? name : "no file system that is known");
+    return name ? error_set (error, ENOSYS, "%s, into which nobody looks", name)
+      : error_set (error, ENOSYS, "nothing that is known");
   case PROBE_FAILED:
     return false;
   }
