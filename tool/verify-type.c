@@ -22,8 +22,8 @@ words_of (const Verified *verified)
 
 /* nbdkit, with the command that --run is given. */
 static char *
-nbdkit_text (const Verified *verified, const char *before, const char *after,
-             const char *command)
+in_nbdkit (const Verified *verified, const char *before, const char *after,
+           const char *command)
 {
   g_autofree char *words = words_of (verified);
   g_autofree char *quoted = g_shell_quote (command);
@@ -48,8 +48,8 @@ verified_type_again (const Verified *verified)
   g_autofree char *since = error_shell_word (verified->since);
   g_autofree char *after = g_strdup_printf ("checkpoint=%s", since);
 
-  return nbdkit_text (verified, verified->several_parts
-                      ? "--filter=bitmap-merge " : "", after, command);
+  return in_nbdkit (verified, verified->several_parts
+                    ? "--filter=bitmap-merge " : "", after, command);
 }
 
 /* A running guest's checkpoint is made with its backup; a stopped one's, before
@@ -63,8 +63,8 @@ verified_type_full (const Verified *verified)
   if (verified->is_export)
     return NULL;
   if (verified->runs)
-    return nbdkit_text (verified, "", "create=NEW", copy);
+    return in_nbdkit (verified, "", "create=NEW", copy);
   g_autofree char *whose = whose_text (verified->options);
-  g_autofree char *full = nbdkit_text (verified, "", "on-missing=full", copy);
+  g_autofree char *full = in_nbdkit (verified, "", "on-missing=full", copy);
   return g_strdup_printf ("qemu-checkpoint create NEW %s && %s", whose, full);
 }
