@@ -56,7 +56,7 @@ add_run (void *opaque, guint64 offset, guint64 length, DirtyState state)
 
 /* Where runs begin and end, granules do: so a granule is that large, or smaller. */
 static guint64
-granularity (const GArray *runs, guint64 size)
+granularity_seen (const GArray *runs, guint64 size)
 {
   guint64 bits = (guint64) 1 << 62;
 
@@ -65,6 +65,26 @@ granularity (const GArray *runs, guint64 size)
     bits |= run->start | (run->end < size ? run->end : 0);
   }
   return bits & -bits;
+}
+
+/* Of the coarsest record, as the ends of a finer one's runs tell nothing of it.  0:
+ * it is not known.
+ */
+static guint64
+granularity (const DiskView *view, const GArray *runs, guint64 size)
+{
+  guint64 coarsest = granularity_seen (runs, size);
+
+  if (view->disk->mixes_records)
+    return 0;
+  for (guint i = 0; i < view->parts->len; i++) {
+    const guint64 told
+      = part_granularity (view->disk, g_ptr_array_index (view->parts, i));
+    if (told == 0 && view->parts->len > 1)
+      return 0;
+    coarsest = MAX (coarsest, told);
+  }
+  return coarsest;
 }
 
 typedef struct {
@@ -101,7 +121,7 @@ add_disk (const Reading *reading, const DiskView *view, Disks *disks,
                     "there to tell of files", view->disk->target);
   const VolumeDisk disk = {
     g_strdup (view->disk->target), &shown->media, g_array_ref (runs),
-    granularity (runs, shown->media.size)
+    granularity (view, runs, shown->media.size)
   };
   g_array_append_val (disks->disks, disk);
   return true;

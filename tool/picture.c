@@ -7,20 +7,15 @@
 #include "tool/picture.h"
 #include "tool/table.h"
 
-/* What a bit stands for, or an allocated cluster. */
 static guint64
 granularity_of (const DiskView *view)
 {
   guint64 coarsest = 0;
 
-  for (guint i = 0; i < view->parts->len; i++) {
-    const Part *part = g_ptr_array_index (view->parts, i);
-    const guint64 granularity
-      = part->kind == PART_BITMAP ? part->bitmap->granularity
-      : part->kind == PART_ALLOCATION
-      ? disk_layer (view->disk, part->layer)->cluster_size : 0;
-    coarsest = MAX (coarsest, granularity);
-  }
+  for (guint i = 0; i < view->parts->len; i++)
+    coarsest = MAX (coarsest,
+                    part_granularity (view->disk,
+                                      g_ptr_array_index (view->parts, i)));
   return coarsest;
 }
 

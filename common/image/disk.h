@@ -90,6 +90,8 @@ typedef struct {
   bool shown_itself;            /* its server shows the disk itself, and none of
                                  * its changes */
   bool clean_unreadable;        /* its server refuses to read what is clean */
+  bool mixes_records;           /* its server tells of several bitmaps as of one,
+                                 * which may be of different granularities */
   char *job;                    /* which job of a running QEMU's works on it,
                                  * as a message says it; NULL: none */
 } Disk;

@@ -43,6 +43,14 @@ part_dirty_bytes (const Disk *disk, const Part *part, guint64 *bytes)
   return true;
 }
 
+guint64
+part_granularity (const Disk *disk, const Part *part)
+{
+  return part->kind == PART_BITMAP ? part->bitmap->granularity
+    : part->kind == PART_ALLOCATION
+    ? disk_layer (disk, part->layer)->cluster_size : 0;
+}
+
 bool
 part_as_it_stood (const Disk *disk, const Part *part)
 {

@@ -57,6 +57,11 @@ bool parts_can_record (const Disk *disk, GError **error);
  */
 bool part_dirty_bytes (const Disk *disk, const Part *part, guint64 *bytes);
 
+/* What a bit of the part's stands for, or an allocated cluster, in bytes; 0: that is
+ * not known.
+ */
+guint64 part_granularity (const Disk *disk, const Part *part);
+
 /* Does the part's record end before now, with nothing that goes on?  So it is
  * only of a disk whose bitmaps were named by hand (as_it_stood).
  */

@@ -56,13 +56,21 @@ connect_disks (LiveSource *self, const Fleece *fleece, GError **error)
 {
   g_autoptr (GPtrArray) exports = live_exports_new ();
   g_autofree char *socket = fleece_socket (fleece);
+  const guint before = self->source.disks->len;
 
   for (guint i = 0; i < fleece->disks->len; i++) {
     const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
     g_autofree char *uri = live_unix_uri (socket, disk->target);
     live_exports_add (exports, disk->target, uri, disk->since);
   }
-  return live_connect (self, exports, error);
+  if (!live_connect (self, exports, error))
+    return false;
+  for (guint i = 0; i < fleece->disks->len; i++) {
+    const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
+    Disk *served = g_ptr_array_index (self->source.disks, before + i);
+    served->mixes_records = disk->bitmaps->len > 1;
+  }
+  return true;
 }
 
 /* Can what was begun be served?  If not, the keeper undoes it.  Takes tree. */

@@ -92,6 +92,7 @@ shown_view_fill (const ShownView *view, Disk *disk)
   disk->shown_itself = !view->holes;
   disk->clean_unreadable = strcmp (label->view, "guard") == 0;
   disk->full = view->holes && !label->checkpoint;
+  disk->mixes_records = label->parts > 1;
   if (label->checkpoint)
     source_add_bitmap (disk, label->checkpoint);
 }
