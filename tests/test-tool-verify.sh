@@ -62,6 +62,9 @@ diff -u first printed
 verify 0 tuesday.qcow2 --file=disk.qcow2 --since=monday --sample=50 --json
 is '.sample | [.percent == 50, .blockSize, .blocks]' '[true,65536,117]'
 is '.sample | .sampled / .blocks - .odds[0].found | fabs < 1e-9' true
+# A sample that has none is told to be none.
+verify 0 tuesday.qcow2 --file=disk.qcow2 --since=monday --sample=1e-9
+says '704.0 KiB that changed since monday, and nothing of the 63.3 MiB that did not$'
 # What of one block is clean in several pieces is one block.
 guest_disk fine.qcow2 8M
 qemu-img bitmap --add -g 4096 fine.qcow2 monday
@@ -102,6 +105,20 @@ verify 1 monday.qcow2 --file=disk.qcow2 --since=monday --json
 is '[.equal, .changed.differing, .unchanged.differing]' '[false,720896,0]'
 is .changed.places '[{"offset":1048576,"length":655360},{"offset":3145728,"length":65536}]'
 is '[.findings[].code]' '["changed-differs"]'
+
+# ── A backup that nothing is left of without the disk ──
+qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 onto.qcow2
+qemu-img create -q -f qcow2 -b onto.qcow2 -F qcow2 upon.qcow2
+ln disk.qcow2 same.qcow2
+for backup in onto upon; do
+  tool_says 2 "the backup .*/$backup.qcow2 is no backup without disk vda: it lies on .*/disk.qcow2.* qemu-img rebase -u -F qcow2 -b THAT_FILE [^ ]*/onto.qcow2$" \
+    verify $backup.qcow2 --file=disk.qcow2 --since=monday
+done
+for backup in disk same; do
+  tool_says 2 "$backup.qcow2 is the image of disk vda itself" \
+    verify $backup.qcow2 --file=disk.qcow2 --full
+done
+rm same.qcow2 onto.qcow2 upon.qcow2
 
 # ── Writes that no bitmap has, and what is typed then ──
 cp right.qcow2 tuesday.qcow2

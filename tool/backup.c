@@ -3,6 +3,8 @@
  */
 #include <config.h>
 
+#include <errno.h>
+
 #include "base/error.h"
 #include "tool/backup.h"
 #include "tool/say.h"
@@ -104,6 +106,45 @@ backup_open (Backup *backup, const Options *options, const char *path,
   GError *why = NULL;
 
   return open_source (backup, options, path, &why) || say_why (why, error);
+}
+
+static bool
+is_same (const ImageFile *a, const ImageFile *b)
+{
+  return a && b && image_file_is_same (a, b);
+}
+
+static bool
+is_own_image (const Backup *backup, guint index, const char *target,
+              GError **error)
+{
+  const Disk *disk = g_ptr_array_index (backup->reading.source->disks, 0);
+  const char *path = disk_layer (disk, 0)->path;
+
+  if (index == 0)
+    return error_set (error, EINVAL, "%s is the image of disk %s itself, and "
+                      "equals itself; name its backup", path, target);
+  g_autofree char *quoted = error_shell_word (disk_layer (disk, index - 1)->path);
+  return error_set (error, EINVAL, "the backup %s is no backup without disk %s: "
+                    "it lies on %s, which is that disk's own image; if it was "
+                    "made on another file, type qemu-img rebase -u -F qcow2 -b "
+                    "THAT_FILE %s", path, target,
+                    disk_layer (disk, index)->path, quoted);
+}
+
+bool
+backup_check_apart (const Backup *backup, const Disk *disk, GError **error)
+{
+  const Disk *own = g_ptr_array_index (backup->reading.source->disks, 0);
+  const Layer *top = disk_layer (disk, 0);
+
+  for (guint i = 0; i < own->layers->len; i++) {
+    const Layer *layer = disk_layer (own, i);
+    if (is_same (layer->file, top->file) || is_same (layer->data, top->data)
+        || is_same (layer->file, top->data))
+      return is_own_image (backup, i, disk->target, error);
+  }
+  return true;
 }
 
 void

@@ -17,6 +17,11 @@ typedef struct {
  */
 bool backup_open (Backup *backup, const Options *options, const char *path,
                   GError **error);
+/* False (EINVAL) if the backup is the disk's own topmost image, or lies on it: what is
+ * read there would be compared with itself.
+ */
+bool backup_check_apart (const Backup *backup, const Disk *disk,
+                         GError **error);
 /* The view must be closed. */
 void backup_clear (Backup *backup);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Backup, backup_clear)

@@ -10,6 +10,7 @@
 #include "tool/reading.h"
 #include "tool/say.h"
 #include "tool/subject.h"
+#include "tool/whose.h"
 #include "tree/load.h"
 
 /* NULL without an error: no documents are named. */
@@ -25,6 +26,18 @@ load_documents (const Options *options, GError **error)
     reporter_warn_all (&tool_reporter, forest_problems (tree));
   }
   return tree;
+}
+
+/* Other sources than those of guests that run always have something to read. */
+static bool
+refuse_to_look (const Reading *reading, const Options *options, GError **error)
+{
+  g_autofree char *whose = whose_text (options);
+
+  return error_set (error, EINVAL, "the guest runs, and is read by a backup job, "
+                    "which is since one checkpoint: name that (%s); to see their "
+                    "names, type qemu-checkpoint list %s", reading->say_which
+                    ? reading->say_which : "NAME", whose);
 }
 
 bool
@@ -50,10 +63,8 @@ reading_open (Reading *reading, const Options *options, const char *checkpoint,
   reading->source = ops->inspect (request, tree, &tool_reporter, error);
   if (!reading->source)
     return false;
-  if (reading->source->look_only) {
-    g_propagate_error (error, g_error_copy (reading->source->look_only));
-    return false;
-  }
+  if (reading->source->look_only)
+    return refuse_to_look (reading, options, error);
   reading->catalogue = catalogue_new (reading->source, request);
   quit_listen ();
   if (!catalogue_start (reading->catalogue, error))

@@ -11,6 +11,8 @@
 #include "view/open-view.h"
 
 typedef struct {
+  const char *say_which;        /* how the command is told of a checkpoint; NULL:
+                                 * by a word.  To be filled in before */
   SourceRequest request;        /* all that it points to is borrowed */
   Source *source;
   Catalogue *catalogue;

@@ -37,10 +37,22 @@ percent (double chance)
     : g_strdup_printf ("%.2g %%", chance * 100);
 }
 
+/* How much of what did not change was compared, as is said before its size. */
+static const char *
+share_text (const Verified *verified)
+{
+  const CompareResult *result = &verified->result;
+
+  return verified->share >= 1 ? ""
+    : result->blocks > 0 && result->sampled == 0 ? "nothing of the "
+    : "a sample of the ";
+}
+
 /* "12.0 MiB that changed since monday, and 1.0 GiB that did not". */
 static char *
 what_is_equal (const Verified *verified)
 {
+  const char *share = share_text (verified);
   g_autofree char *dirty
     = table_size (compared (verified, COMPARE_DIRTY)->bytes);
   g_autofree char *clean
@@ -48,12 +60,10 @@ what_is_equal (const Verified *verified)
 
   if (verified->since)
     return g_strdup_printf ("%s that changed since %s, and %s%s that did not",
-                            dirty, verified->since, verified->share < 1
-                            ? "a sample of the " : "", clean);
+                            dirty, verified->since, share, clean);
   if (verified->taken)
     return g_strdup_printf ("%s%s that did not change since %s",
-                            verified->share < 1 ? "a sample of the " : "",
-                            clean, verified->taken);
+                            share, clean, verified->taken);
   return g_strdup_printf ("all of %s", dirty);
 }
 

@@ -12,7 +12,8 @@
 typedef struct {
   const Options *options;
   const char *backup;           /* as it was typed */
-  const char *target;
+  const Disk *disk;
+  const char *target;           /* its */
   const char *since;            /* checkpoint; NULL: all counts as changed, or */
   const char *taken;            /* what changed since this one is excused; NULL */
   bool runs;                    /* the guest does, and the disk is of now */

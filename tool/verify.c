@@ -125,6 +125,7 @@ open_views (const Reading *reading, const Options *options, Verified *verified,
     return error_set (error, ENOTSUP, "disk %s: view=guard lets nobody read what "
                       "did not change, which is to be compared, too; start that "
                       "server with view=overlay", disk->disk->target);
+  verified->disk = disk->disk;
   verified->target = disk->disk->target;
   verified->several_disks = reading->source->disks->len > 1;
   verified->taken = options->taken_at;
@@ -145,6 +146,8 @@ open_backup (const Backup *backup, Verified *verified, Views *views,
   const Disk *disk = g_ptr_array_index (backup->reading.source->disks, 0);
   const Layer *layer = disk_layer (disk, 0);
 
+  if (!backup_check_apart (backup, verified->disk, error))
+    return false;
   verified->base = layer->backing_name;
   verified->base_format = layer->backing_format;
   views->backup = backup_view (backup, error);
@@ -213,7 +216,8 @@ command_verify (const Options *options, GError **error)
   Options wanted = *options;    /* what it points to is borrowed */
   Verified verified = { .options = options, .backup = path };
   CompareRequest request = { 0 };
-  g_auto (Reading) reading = { 0 };
+  g_auto (Reading) reading
+    = { .say_which = "--since=NAME, --taken-at=NAME, or --full" };
   g_auto (Backup) backup = { 0 };
 
   wanted.request.on_missing_full = options->full;
