@@ -225,7 +225,7 @@ grep -qx '1.0 MiB of 3.0 MiB dirty (33.3 %) in 1 run, 1.0 MiB of it zeroes' text
 is_picture two.svg 'vda since monday' 'vdb since monday'
 "$tool" map '<b>&"x' "${two[@]}" --disk=vdb --svg=odd.svg
 is_picture odd.svg 'vdb since <b>&"x'
-fails 'there are 2 disks and none is chosen' monday "${two[@]}" --json
+fails 'there are 2 disks and none is chosen; add --disk= with one of vda, vdb$' monday "${two[@]}" --json
 # One that cannot be shown keeps the other not back, and is told of.
 status=0
 "$tool" map '<b>&"x' "${two[@]}" --text >text 2>message || status=$?

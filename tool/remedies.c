@@ -28,7 +28,7 @@ const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_ASK_FOR_DISK]
     = "name the checkpoint, and disk {0}",
   [REMEDY_CHOOSE_DISK]
-    = "name one of {0}",
+    = "add --disk= with one of {1}",
   [REMEDY_CHOOSE_REST]
     = "for what is left, name disk {0}; {1}",
   [REMEDY_CHOOSE_CHECKPOINT]

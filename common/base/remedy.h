@@ -22,7 +22,8 @@ typedef enum {
   REMEDY_NO_TARGET,             /* name the file {0}, whose name looks like a
                                  * target's and a file's */
   REMEDY_ASK_FOR_DISK,          /* {0}, and serve the checkpoint that is meant */
-  REMEDY_CHOOSE_DISK,           /* ask for one of {0}, or serve one only */
+  REMEDY_CHOOSE_DISK,           /* ask for one of the exports {0}, or serve one
+                                 * only of the disks {1} */
   REMEDY_CHOOSE_REST,           /* ask for disk {0}; of another is said: {1} */
   REMEDY_CHOOSE_CHECKPOINT,     /* serve one, or ask for one of disk {0} */
   REMEDY_OTHER_BASE,            /* begin a backup since checkpoint {0} */

@@ -259,9 +259,14 @@ default_disk (const Catalogue *self, GError **error)
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   catalogue_visit (self, collect_name, names);
   g_autofree char *known = nearest_names (NULL, names, NAMES_SHOWN);
+  g_ptr_array_set_size (names, 0);
+  for (guint i = 0; i < disks->len; i++)
+    g_ptr_array_add (names, g_strdup (((const Disk *) g_ptr_array_index (disks, i))
+                                      ->target));
+  g_autofree char *targets = nearest_names (NULL, names, NAMES_SHOWN);
   error_set (error, ENOENT, "there are %u disks and none is chosen",
              disks->len);
-  return error_advise_null (error, REMEDY_CHOOSE_DISK, known, NULL);
+  return error_advise_null (error, REMEDY_CHOOSE_DISK, known, targets, NULL);
 }
 
 /* checkpoint=, the only one that covers the disk, or none if that is full. */
