@@ -102,7 +102,7 @@ serve "${both[@]}" -- 'nbdinfo "nbd+unix:///vda?socket=$unixsocket"; nbdcopy "nb
 grep 'healthy; NOT in this backup: disk vdb' info
 grep -Eq "error: NOT in this backup: disk vdb: .*$raw" log || fail "$(cat log)"
 cmp b.raw copy || fail "vdb@ differs"
-refuses 'on-missing= goes with file= and libvirt=; with uri=, ' \
+refuses 'on-missing= goes with file=, libvirt= and qmp=; with uri=, ' \
   uri=nbd://localhost on-missing=full
 
 # What a guest can write to a raw disk: a header that leads elsewhere.
