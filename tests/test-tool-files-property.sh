@@ -38,3 +38,17 @@ for told in told told-by-uri; do
   [ "$(jq '[.lines[] | select (.kind == "file")] | length' $told)" -ge 2 ] || fail "no files in $told"
   jq -e 'all (.lines[]; .changed != true)' $told || fail "$told: too much is called changed"
 done
+
+# ── Of a path that is longer than any program takes, the end is told ──
+truncate -s 16M long.raw
+mke2fs -q -F -t ext4 long.raw
+"$python" -c '
+name = "d" * 200
+print("\n".join([f"mkdir {name}\ncd {name}"] * 25 + ["write files/f1 deep"]))' >commands
+debugfs -w -f commands long.raw >/dev/null 2>log
+qemu-img convert -f raw -O qcow2 long.raw long.qcow2
+qemu-img bitmap --add long.qcow2 b
+qemu-img convert -n -f raw -O qcow2 long.raw long.qcow2
+"$tool" files b --file=long.qcow2 --json >told
+jq -e '[.lines[] | select (.kind == "file") | .path] | length == 1 and (.[0] | test ("^[.]{3}d.*/deep$"))' told \
+  || fail "another path: $(jq -c '.lines[].path' told | tail -c 300)"

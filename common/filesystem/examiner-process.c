@@ -61,10 +61,19 @@ packet_receive (int fd, Packet *message)
   return true;
 }
 
+/* Of a path that is too long, the end tells more; it must not pass for another. */
 void
 packet_set_text (Packet *message, const char *text)
 {
+  static const char cut[] = "...";
+  const gsize most = sizeof message->text - 1, length = strlen (text);
+
   g_strlcpy (message->text, text, sizeof message->text);
+  if (length > most) {
+    memcpy (message->text, cut, sizeof cut - 1);
+    memcpy (message->text + sizeof cut - 1,
+            text + length - (most - (sizeof cut - 1)), most - (sizeof cut - 1));
+  }
 }
 
 static bool
