@@ -72,6 +72,26 @@ wait_until 20 concluded
 nbdcopy "nbd+unix:///vda?socket=n.sock" null:
 stop_nbdkit
 concluded || fail "their job is gone"
+# Their export in the server that is ours goes on, with who reads it.
+start_nbdkit n.sock "${source[@]}" checkpoint=monday disk=vda
+see block-export-add '{"type": "nbd", "id": "added", "node-name": "b-node",
+  "name": "b", "writable": false}'
+mkfifo told go
+nbdsh -u "nbd+unix:///b?socket=$(echo "$lab_sockets"/nbdkit-checkpoint-*/nbd)" -c '
+open("told", "w").close()
+open("go").close()
+h.pread(512, 0)' &
+reader=$!
+pids+=("$reader")
+: <told
+stop_nbdkit
+qmp web1.see query-block-exports | jq -e 'map (.id) == ["added"]' >/dev/null \
+  || fail "their export in our server is gone"
+: >go
+wait "$reader" || fail "who read their export cannot go on"
+refuses 'NBD server' "${source[@]}" checkpoint=monday disk=vda
+see block-export-del '{"id": "added", "mode": "hard"}'
+see nbd-server-stop
 see job-dismiss '{"id": "added"}'
 see blockdev-del '{"node-name": "added"}'
 see block-dirty-bitmap-remove '{"node": "b-node", "name": "added"}'

@@ -25,6 +25,7 @@ typedef struct {
   const char *wanted;           /* NULL: any */
   GPtrArray *jobs, *exports, *nodes; /* of char *: owned */
   GHashTable *marks;
+  bool has_guests;              /* exports of others' in QEMU's NBD server */
 } Found;
 
 static void
@@ -38,16 +39,17 @@ found_clear (Found *found)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Found, found_clear)
 
-/* Takes mark. */
-static void
+/* Takes mark.  Is it one that was looked for? */
+static bool
 note (Found *found, GPtrArray *names, const char *name, char *mark)
 {
   if (mark && (!found->wanted || strcmp (mark, found->wanted) == 0)) {
     g_ptr_array_add (names, g_strdup (name));
     g_hash_table_add (found->marks, mark);
-    return;
+    return true;
   }
   g_free (mark);
+  return false;
 }
 
 static bool
@@ -82,9 +84,12 @@ look_for (Found *found, Qmp *qmp, const char *mark, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++) {
     JsonArray *array = json_text_node_array (kinds[i].answer);
     for (guint j = 0; array && j < json_array_get_length (array); j++) {
-      const char *name = json_text_string (json_text_element (array, j),
-                                           kinds[i].member, "");
-      note (found, kinds[i].names, name, kinds[i].mark_of (name));
+      JsonObject *one = json_text_element (array, j);
+      const char *name = json_text_string (one, kinds[i].member, "");
+      const bool is_ours
+        = note (found, kinds[i].names, name, kinds[i].mark_of (name));
+      found->has_guests |= !is_ours && kinds[i].answer == exports
+        && strcmp (json_text_string (one, "type", ""), "nbd") == 0;
     }
   }
   return true;
@@ -119,6 +124,23 @@ delete_nodes (Qmp *qmp, const Found *found, char kind, GError **error)
   return true;
 }
 
+/* QEMU's server goes with all its exports; but another program may have put one of
+ * its own into it, and then only ours go.
+ */
+static bool
+stop_serving (Qmp *qmp, const Found *found, GError **error)
+{
+  bool ok = true;
+
+  if (!found->has_guests)
+    return qmp_execute (qmp, "nbd-server-stop", NULL, NULL, error);
+  for (guint i = 0; ok && i < found->exports->len; i++)
+    ok = qmp_execute (qmp, "block-export-del",
+                      qmp_texts ("id", g_ptr_array_index (found->exports, i),
+                                 "mode", "hard", NULL), NULL, error);
+  return ok;
+}
+
 /* Jobs first: while they run, no connection may be closed (keeper/held.c), and no
  * node be deleted.  What QEMU refuses now, it may do a moment later.
  */
@@ -136,7 +158,7 @@ undo_step (Qmp *qmp, const Found *found, bool *has_server, GError **error)
                       (const char *) g_ptr_array_index (found->jobs, 0));
   /* Somebody may have stopped it. */
   if ((*has_server || found->exports->len > 0)
-      && !qmp_execute (qmp, "nbd-server-stop", NULL, NULL, error)) {
+      && !stop_serving (qmp, found, error)) {
     if (found->exports->len > 0)
       return false;
     g_clear_error (error);
