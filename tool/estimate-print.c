@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * What is counted is printed as it is, what is guessed with "about".
+ * What is counted is printed as it is, what is guessed with "~": a row is to fit
+ * into 80 columns.
  */
 #include <config.h>
 
@@ -62,7 +63,7 @@ guessed (bool is_known, guint64 bytes)
 {
   g_autofree char *size = table_size (bytes);
 
-  return is_known ? g_strconcat ("about ", size, NULL) : NULL;
+  return is_known ? g_strconcat ("~", size, NULL) : NULL;
 }
 
 static char *
