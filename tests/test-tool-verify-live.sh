@@ -53,9 +53,9 @@ wait "${pids[-1]}" || fail "$(cat printed)"
 says '^tuesday.qcow2 equals disk vda: 640.0 KiB that changed since monday, and 63.4 MiB that did not$'
 
 # ── Later ──
-tool_says 2 'name that \(--since=NAME, --taken-at=NAME, or --full\); to see their names, type qemu-checkpoint list --' \
+tool_says 2 'name that \(--since=NAME, --taken-at=NAME, or --full\) of monday, tuesday' \
   verify "${whose[@]}" tuesday.qcow2
-tool_says 2 'name that \(NAME\); to see their names, type qemu-checkpoint list --' map "${whose[@]}"
+tool_says 2 'name that \(NAME\) of monday, tuesday' map "${whose[@]}"
 verify 0 tuesday.qcow2 --taken-at=tuesday --sample=30
 says '^tuesday.qcow2 equals disk vda: a sample of the 63.9 MiB that did not change since tuesday$'
 says '^  not compared: 128.0 KiB that changed after tuesday$'

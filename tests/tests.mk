@@ -208,6 +208,7 @@ script_tests = \
 	tests/test-tool-property.sh \
 	tests/test-tool-quit-libvirt.sh \
 	tests/test-tool-recipes.sh \
+	tests/test-tool-reading-words.sh \
 	tests/test-tool-remedies.sh \
 	tests/test-tool-revert.sh \
 	tests/test-tool-shared-base.sh \

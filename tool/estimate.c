@@ -269,7 +269,8 @@ read_seed (const Options *options, guint64 *seed, GError **error)
   *seed = g_random_int ();
   return !options->seed
     || g_ascii_string_to_unsigned (options->seed, 10, 0, G_MAXINT64, seed, NULL)
-    || error_set (error, EINVAL, "--seed=%s is no number", options->seed);
+    || error_set (error, EINVAL, "--seed=%s is no number; write the one that "
+                  "--json printed", options->seed);
 }
 
 static Status
@@ -282,6 +283,7 @@ estimate_all (Estimating *self, const Options *options, GError **error)
 
   wanted.size = true;
   if (!read_seed (options, &self->estimate.seed, error)
+      || !subject_check_disks (options, error)
       || !ask_libvirt (options, &tree, error))
     return STATUS_FAILED;
   if (tree.running)

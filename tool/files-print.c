@@ -161,9 +161,11 @@ files_print_json (const FilesFound *found)
   json_builder_begin_object (builder);
   json_add_text (builder, "checkpoint", found->checkpoint);
   if (found->has_since)
-    json_add_number (builder, "since", found->since);
+    json_add_number (builder, "creationTime", found->since);
+  else
+    json_add_text (builder, "creationTime", NULL);
   json_add_texts (builder, "disks", found->disks);
-  json_add_texts (builder, "left_out", found->left_out);
+  json_add_texts (builder, "leftOut", found->left_out);
   json_add_number (builder, "bytes", total (found));
   json_add_texts (builder, "notes", found->notes);
   json_builder_set_member_name (builder, "lines");

@@ -21,8 +21,6 @@
 #include "tool/say.h"
 #include "tool/virsh.h"
 
-#define NAMES_SHOWN 12
-
 const Command all_commands[] = {
   { "list", NULL, "List checkpoints",
     OPTIONS_ALL | OPTIONS_SOURCE | OPTIONS_LIST, command_list },
@@ -79,7 +77,7 @@ unknown_command (const char *name, GError **error)
   }
   for (const Command *command = all_commands; command->name; command++)
     g_ptr_array_add (names, (char *) command->name);
-  g_autofree char *nearest = nearest_names (name, names, NAMES_SHOWN);
+  g_autofree char *nearest = nearest_names (name, names, names->len);
   error_set (error, EINVAL, "%s%s; commands are: %s",
              !name ? "no command is given"
              : name[0] == '-' ? "the command comes first, before "
@@ -91,10 +89,12 @@ unknown_command (const char *name, GError **error)
  * which is virsh's first word.
  */
 static bool
-check_words (const Command *command, const Options *options, GError **error)
+check_count (const Command *command, const Options *options, GError **error)
 {
   const bool several = command->word && g_str_has_suffix (command->word, "...");
   const guint wanted = command->word ? 1 : 0;
+  g_autofree char *takes
+    = g_strdup_printf ("one %s", command->run == command_verify ? "BACKUP" : "NAME");
 
   if (command->word && command->word[0] == '[' && options->words->len == 0)
     return true;
@@ -110,8 +110,26 @@ check_words (const Command *command, const Options *options, GError **error)
   return error_set (error, EINVAL, "%s takes %s, and is given %s%s; a guest is "
                     "named by --libvirt=URI --domain=GUEST, an image by "
                     "--file=IMG", command->name,
-                    wanted ? "one NAME" : "no name", word,
+                    wanted ? takes : "no name", word,
                     wanted ? ", too" : "");
+}
+
+/* What is empty was not meant to be, such as a variable of a script's: to read it as
+ * none would show another checkpoint's changes.
+ */
+static bool
+check_words (const Command *command, const Options *options, GError **error)
+{
+  if (!check_count (command, options, error))
+    return false;
+  if (command->run == command_create) /* it has a word for that */
+    return true;
+  for (guint i = 0; i < options->words->len; i++)
+    if (!*(const char *) g_ptr_array_index (options->words, i))
+      return error_set (error, EINVAL, "%s is given an empty name; write "
+                        "qemu-checkpoint %s %s", command->name, command->name,
+                        command->word);
+  return true;
 }
 
 static Status

@@ -48,7 +48,7 @@ choose (const Options *options, bool *is_picture, GError **error)
       continue;
     if (chosen)
       return error_null (error, EINVAL, "a map is printed in one way, and %s "
-                         "and %s are given", chosen->option, ways[i].option);
+                         "and %s are given; leave one of them out", chosen->option, ways[i].option);
     chosen = &ways[i];
   }
   *is_picture = chosen ? !chosen->lines : terminal_is_there ();
@@ -147,7 +147,7 @@ draw_all (const Reading *reading, const Options *options,
       g_ptr_array_add (pictures, picture);
       continue;
     }
-    *status = STATUS_FAILED;
+    *status = STATUS_FOUND;
     if (targets->len == 1) {
       g_propagate_error (error, g_steal_pointer (&failure));
       return NULL;
@@ -225,7 +225,6 @@ command_map (const Options *options, GError **error)
           && !report_file_check (options->svg, PICTURE_SVG_BEGIN, error))
       || !reading_open (&reading, options, checkpoint, error))
     return STATUS_FAILED;
-  reading.source->can_serve_whole = false; /* nothing is served here */
   return is_picture ? show_pictures (&reading, options, checkpoint, error)
     : print_lines (&reading, options, checkpoint, format, error);
 }

@@ -17,11 +17,14 @@ typedef struct {
   Source *source;
   Catalogue *catalogue;
   OpenParts *parts;
+  char *only;                   /* the checkpoint that a running guest is read
+                                 * since, as it has no other; or NULL */
+  bool lacks_checkpoint;        /* of a disk that is there: why it did not open */
 } Reading;
 
 /* Open the source that the options name.  Its default checkpoint is checkpoint
- * (NULL: none is said), which a running guest's job is since.  Both must outlive
- * it, and it must not be moved.  Once in a process,
+ * (NULL: none is said), which a running guest's job is since; or else the only one
+ * of the disk.  Both must outlive it, and it must not be moved.  Once in a process,
  * while it has no threads.
  */
 bool reading_open (Reading *reading, const Options *options,

@@ -32,7 +32,7 @@ const char *const tool_remedies[REMEDY_COUNT] = {
   [REMEDY_CHOOSE_REST]
     = "for what is left, name disk {0}; {1}",
   [REMEDY_CHOOSE_CHECKPOINT]
-    = "name one of disk {0}",
+    = "name one of them",
   [REMEDY_OTHER_BASE]
     = "for another, end the backup and begin one since {0}",
   [REMEDY_UNITE]

@@ -47,6 +47,22 @@ subject_check_words (const Options *options, GError **error)
   return true;
 }
 
+bool
+subject_check_disks (const Options *options, GError **error)
+{
+  const SourceRequest *request = &options->request;
+
+  if (request->libvirt && options->tree)
+    return error_set (error, EINVAL, "--tree goes with --file or --qmp; with "
+                      "--libvirt the tree is libvirt's");
+  return request->libvirt || request->qmp || request->files->len > 0
+    || request->uris->len > 0
+    || error_set (error, EINVAL, "%s; add --file=IMG for a stopped guest's disk, "
+                  "--libvirt=URI for a guest of libvirt's, --qmp=SOCKET for another "
+                  "QEMU that runs, or --uri=NBD-URI for a view that nbdkit serves",
+                  options->tree ? "--tree alone has no disks" : "no source is given");
+}
+
 /* An empty folder, from which the last checkpoint was deleted. */
 static Forest *
 empty_tree (const char *path, const GPtrArray *skipped, GError **error)

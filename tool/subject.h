@@ -24,6 +24,8 @@ typedef struct {
 
 /* Is it said whose checkpoints are meant?  EINVAL. */
 bool subject_check_words (const Options *options, GError **error);
+/* Is it said where disks are read?  EINVAL. */
+bool subject_check_disks (const Options *options, GError **error);
 
 /* document: of which checkpoint libvirt's own is wanted; NULL: of none.  Disks
  * are looked at if sizes are wanted, or nothing else tells of checkpoints.

@@ -37,7 +37,8 @@ read_sample (const Options *options, CompareRequest *request, GError **error)
   return !options->seed
     || g_ascii_string_to_unsigned (options->seed, 10, 0, G_MAXINT64,
                                    &request->seed, NULL)
-    || error_set (error, EINVAL, "--seed=%s is no number", options->seed);
+    || error_set (error, EINVAL, "--seed=%s is no number; write the one that was "
+                  "printed", options->seed);
 }
 
 static bool
@@ -52,6 +53,9 @@ check_words (const Options *options, GError **error)
   if (!strchr (path, ':') && access (path, R_OK) < 0)
     return error_set (error, errno, "cannot read the backup %s: %s", path,
                       g_strerror (errno));
+  if (g_file_test (path, G_FILE_TEST_IS_DIR))
+    return error_set (error, EISDIR, "the backup %s is a folder; name an image in "
+                      "it", path);
   return true;
 }
 
@@ -127,7 +131,9 @@ open_views (const Reading *reading, const Options *options, Verified *verified,
                       "server with view=overlay", disk->disk->target);
   verified->disk = disk->disk;
   verified->target = disk->disk->target;
-  verified->several_disks = reading->source->disks->len > 1;
+  /* A disk may be the only one that has a record. */
+  verified->several_disks = reading->source->disks->len > 1
+    || verified->options->request.disk;
   verified->taken = options->taken_at;
   if (!open_since (reading, options, verified, &views->since, error))
     return false;
@@ -221,9 +227,13 @@ command_verify (const Options *options, GError **error)
   g_auto (Backup) backup = { 0 };
 
   wanted.request.on_missing_full = options->full;
-  if (!read_sample (options, &request, error) || !check_words (options, error)
-      || !reading_open (&reading, &wanted, base, error))
+  if (!read_sample (options, &request, error) || !check_words (options, error))
     return STATUS_FAILED;
+  if (!reading_open (&reading, &wanted, base, error)) {
+    if (reading.lacks_checkpoint)
+      g_prefix_error (error, "to compare all, add --full: ");
+    return STATUS_FAILED;
+  }
   if (options->since && options->taken_at && runs (&reading)) {
     error_set (error, EINVAL, "a running guest is read since one checkpoint: "
                "with --taken-at, leave --since out");
