@@ -242,6 +242,16 @@ for how in --json --extents --text --svg=-; do
   "$tool" map monday "${disk[@]}" $how >/dev/full 2>message || status=$?
   { [ $status -eq 2 ] && grep -q 'No space left' message; } || fail "$how to a full disk"
 done
+# Much is written to a pipe before its reader has enough, which is nobody's fault.
+qemu-img create -q -f qcow2 runs.qcow2 256M
+qemu-img bitmap --add -g 65536 runs.qcow2 monday
+for ((i = 0; i < 2000; i++)); do printf 'write -z %dk 64k\n' $((i * 128)); done \
+  | qemu-io -f qcow2 runs.qcow2 >/dev/null
+("$tool" map monday --file=runs.qcow2 --json 2>message || :) | head -n 1 >first
+{ [ -s first ] && [ ! -s message ]; } || fail "a reader that has enough: $(cat message)"
+"$tool" map monday --file=runs.qcow2 --json >/dev/full 2>message && fail "it took it"
+grep -q 'cannot write: [^S]' message || fail "a full disk: $(cat message)"
+
 qemu-img create -q -f qcow2 nothing.qcow2 1M
 qemu-img bitmap --add nothing.qcow2 monday
 "$tool" map monday --file=nothing.qcow2 --text | grep -q '^0 B of 1.0 MiB dirty (0.0 %) in 0 runs' \

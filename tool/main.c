@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -204,6 +205,18 @@ keep_standard_files (void)
       _exit (STATUS_FAILED);
 }
 
+/* Who reads a pipe has enough.  What failed may have been written long before, so
+ * errno does not tell.
+ */
+static bool
+reader_has_left (void)
+{
+  struct pollfd output = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+  return errno == EPIPE
+    || (errno == 0 && poll (&output, 1, 0) == 1 && (output.revents & POLLERR));
+}
+
 int
 main (int argc G_GNUC_UNUSED, char **argv)
 {
@@ -221,9 +234,10 @@ main (int argc G_GNUC_UNUSED, char **argv)
     reporter_warn_error (&tool_reporter, error);
   errno = 0;
   if (fflush (stdout) != 0 || ferror (stdout)) {
-    if (errno != EPIPE)
+    const int why = errno;
+    if (!reader_has_left ())
       fprintf (stderr, "qemu-checkpoint: cannot write: %s\n",
-               g_strerror (errno));
+               why ? g_strerror (why) : "not all of it was taken");
     status = STATUS_FAILED;
   }
   return (int) status;
