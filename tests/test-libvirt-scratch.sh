@@ -43,7 +43,7 @@ wait_until 10 no_scratch_file
 nbdkit_options=()
 lab_state web1 >before
 dd if=/dev/zero of="$lab_small/fill" bs=4k 2>/dev/null || :
-refuses 'cannot (begin the backup|use the scratch file).*; scratch-dir=FOLDER chooses where scratch files are$' \
+refuses 'cannot (begin the backup|make the scratch file).*; scratch-dir=FOLDER chooses where scratch files are$' \
   "${source[@]}" checkpoint=monday scratch-dir="$lab_small"
 lab_state web1 | diff -u before - | grep -v fill | grep '^[-+][^-+]' \
   && fail "something is left"

@@ -97,6 +97,24 @@ see blockdev-del '{"node-name": "added"}'
 see block-dirty-bitmap-remove '{"node": "b-node", "name": "added"}'
 unchanged "a backup while they were at work"
 
+# ── All nodes are asked for again and again: QEMU 7.2 dies of that while it formats an
+# image, so it must not ──
+PYTHONPATH=$srcdir/tests "$python" -c '
+import os
+from guest_calls import Monitor
+monitor = Monitor("web1.people")
+monitor.socket.settimeout(60)
+while not os.path.exists("enough"):
+    monitor.ask("info block -n")' &
+asking=$!
+pids+=("$asking")
+for disk in vda vdb vda vdb vda vdb; do
+  serve "${source[@]}" on-missing=full disk=$disk -- true
+done
+touch enough
+wait "$asking" || fail "QEMU did not survive that somebody looked"
+unchanged "backups while somebody looked"
+
 # ── An NBD server, of which QEMU has one only: it is theirs ──
 see nbd-server-start '{"addr": {"type": "unix", "data": {"path": "their.sock"}}}'
 see block-export-add '{"type": "nbd", "id": "their-export", "node-name": "b-node",

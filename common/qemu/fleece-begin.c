@@ -73,6 +73,9 @@ start_server (const KeptFleece *kept, GError **error)
                       socket, why->message)
       || error_advise (error, strstr (why->message, "ermission denied")
                        ? REMEDY_CONFINEMENT : REMEDY_SOCKET_DIR, NULL);
+  /* Another of ours may have begun meanwhile, by a second monitor. */
+  if (!fleece_clear_way (kept, error))
+    return false;
   g_ptr_array_add (look, (gpointer) "{\"execute\": \"query-block-exports\"}");
   g_ptr_array_add (stop, (gpointer) "{\"execute\": \"nbd-server-stop\"}");
   g_autofree char *to_look = fleece_by_hand (kept->path, look);

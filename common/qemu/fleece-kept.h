@@ -77,8 +77,8 @@ bool fleece_make_scratch (KeptFleece *kept, guint index, GError **error);
 bool fleece_scratch_use (const KeptFleece *kept, guint64 *used,
                          guint64 *left, const char **tightest);
 
-/* End a job of ours that a killed keeper left, if that is asked for, or refuse
- * (EBUSY) and say whose it is.
+/* End a job of ours, but not this one, that a killed keeper left, if that is asked
+ * for, or refuse (EBUSY) and say whose it is.
  */
 bool fleece_clear_way (const KeptFleece *kept, GError **error);
 

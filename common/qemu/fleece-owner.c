@@ -304,7 +304,8 @@ fleece_clear_way (const KeptFleece *kept, GError **error)
     return false;
   g_hash_table_iter_init (&iter, found.marks);
   while (g_hash_table_iter_next (&iter, &mark, NULL))
-    if (!clear_one (kept, &found, mark, error))
+    if (strcmp (mark, kept->plan->mark) != 0
+        && !clear_one (kept, &found, mark, error))
       return false;
   return true;
 }

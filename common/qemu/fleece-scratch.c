@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/json-text.h"
+#include "image/qcow2-empty.h"
 #include "qemu/fleece-kept.h"
 
 /* Their names end so; those of libvirt's jobs do not. */
@@ -86,13 +86,15 @@ open_locked (const char *path)
   return -1;
 }
 
-/* A file that our user makes, and QEMU's may open. */
+/* An empty image that our user makes, and QEMU's may open. */
 static int
-make_file (const KeptFleece *kept, const char *path, GError **error)
+make_file (const KeptFleece *kept, const char *path, guint64 size,
+           GError **error)
 {
   auto_fd fd = open_locked (path);
 
-  if (fd >= 0 && (kept->user == geteuid () || geteuid () != 0
+  if (fd >= 0 && qcow2_write_empty (fd, size)
+      && (kept->user == geteuid () || geteuid () != 0
                   || fchown (fd, kept->user, kept->group) == 0))
     return g_steal_fd (&fd);
   error_set (error, errno, "cannot make the scratch file %s: %s", path,
@@ -104,65 +106,6 @@ make_file (const KeptFleece *kept, const char *path, GError **error)
 }
 
 /* ── In QEMU ── */
-
-/* "created", "running" and so on; NULL: there is no such job (any more). */
-static char *
-status_of (Qmp *qmp, const char *id, char **why, GError **error)
-{
-  g_autoptr (JsonNode) answer = fleece_ask (qmp, "query-jobs", NULL, error);
-  JsonArray *jobs = json_text_node_array (answer);
-
-  for (guint i = 0; jobs && i < json_array_get_length (jobs); i++) {
-    JsonObject *job = json_text_element (jobs, i);
-    if (strcmp (json_text_string (job, "id", ""), id) != 0)
-      continue;
-    *why = g_strdup (json_text_string (job, "error", NULL));
-    return g_strdup (json_text_string (job, "status", ""));
-  }
-  return NULL;
-}
-
-/* Wait for a job that formats an image. */
-static bool
-wait_for_job (Qmp *qmp, const char *id, GError **error)
-{
-  const gint64 deadline = g_get_monotonic_time () + FLEECE_GONE_MS * 1000LL;
-  g_autofree char *why = NULL;
-  g_autofree char *status = NULL;
-
-  for (;;) {
-    status = status_of (qmp, id, &why, error);
-    if (!status || strcmp (status, "concluded") == 0
-        || g_get_monotonic_time () > deadline)
-      break;
-    g_clear_pointer (&why, g_free);
-    g_clear_pointer (&status, g_free);
-    g_usleep (FLEECE_POLL_MS * 1000);
-  }
-  if (!status)
-    return error_set (error, EIO, "QEMU has lost the job %s", id);
-  if (strcmp (status, "concluded") != 0)
-    return error_set (error, ETIMEDOUT, "QEMU did not do the job %s in time",
-                      id);
-  return qmp_execute (qmp, "job-dismiss", qmp_texts ("id", id, NULL), NULL,
-                      error)
-    && (!why || error_set (error, EIO, "%s", why));
-}
-
-/* Have QEMU write an empty image into the file. */
-static bool
-format_file (Qmp *qmp, const char *mark, const char *file, guint64 size,
-             GError **error)
-{
-  g_autofree char *id = fleece_id (mark, "scratch");
-  JsonObject *options = qmp_texts ("driver", "qcow2", "file", file, NULL);
-  JsonObject *arguments = qmp_texts ("job-id", id, NULL);
-
-  json_object_set_int_member (options, "size", (gint64) size);
-  json_object_set_object_member (arguments, "options", options);
-  return qmp_execute (qmp, "blockdev-create", arguments, NULL, error)
-    && wait_for_job (qmp, id, error);
-}
 
 static bool
 open_image (Qmp *qmp, const char *image, const char *file, const char *disk,
@@ -207,7 +150,7 @@ fleece_make_scratch (KeptFleece *kept, guint index, GError **error)
   g_autofree char *image = fleece_node_name (mark, index, FLEECE_NODE_IMAGE);
 
   sweep (disk->folder, kept->user);
-  const int fd = make_file (kept, path, error);
+  const int fd = make_file (kept, path, disk->size, error);
   if (fd < 0)
     return false;
   g_array_append_val (kept->scratch, fd);
@@ -216,8 +159,7 @@ fleece_make_scratch (KeptFleece *kept, guint index, GError **error)
                                     "filename", path, "discard", "unmap",
                                     NULL), NULL, error);
   unlink (path);
-  return (opened && format_file (qmp, mark, file, disk->size, error)
-          && open_image (qmp, image, file, disk->node, error))
+  return (opened && open_image (qmp, image, file, disk->node, error))
     || explain (path, error);
 }
 
