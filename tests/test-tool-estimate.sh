@@ -97,6 +97,10 @@ jq -e '(.checkpoints | length) == 2 and .full[0].target == "vda"
 [ $status = 1 ] || fail "status $status"
 
 # ── What is not there ──
+qemu-img create -q -f qcow2 new.qcow2 1M
+"$tool" estimate --file=new.qcow2 | grep -qx 'no checkpoint covers a disk, so a backup has all of it' \
+  || fail "a disk without checkpoint"
+rm new.qcow2
 tool_says 1 'no checkpoint sunday' estimate sunday --file=disk.qcow2
 tool_says 2 '--seed=x is no number' estimate --file=disk.qcow2 --seed=x
 tool_says 2 'two sources are given, --file and --uri' estimate \

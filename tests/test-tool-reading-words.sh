@@ -26,6 +26,14 @@ tool_says 2 '--seed=-1 is no number; write' verify backup.qcow2 --file=disk.qcow
   --sample=5 --seed=-1
 tool_says 2 '--json and --extents are given; leave one' map --json --extents --file=disk.qcow2
 
+# ── Disks without a record are compared whole, and nothing is said of serving ──
+qemu-img convert -O raw disk.qcow2 disk.raw
+for full in '' --full; do
+  # shellcheck disable=SC2086
+  "$tool" verify disk.qcow2 --file=disk.raw --format=raw $full >said 2>&1 || fail "$(cat said)"
+  [ "$(cat said)" = 'disk.qcow2 equals disk vda: all of 64.0 MiB' ] || fail "$(cat said)"
+done
+
 # ── Whose disks ──
 for command in map estimate files 'verify backup.qcow2'; do
   # shellcheck disable=SC2086

@@ -149,6 +149,9 @@ estimate_print_table (const Estimate *estimate)
     add_row (table, g_ptr_array_index (estimate->full, i));
   add_whys (table, rows);
   add_whys (table, estimate->full);
+  if (rows->len == 0)
+    table_add_line (table, g_strdup ("no checkpoint covers a disk, so a backup has "
+                                     "all of it"));
   if (estimate->why_dirty_only && rows->len > 0)
     table_add_line (table, g_strdup (estimate->why_dirty_only));
   table_print (table);

@@ -226,7 +226,9 @@ command_verify (const Options *options, GError **error)
     = { .say_which = "--since=NAME, --taken-at=NAME, or --full" };
   g_auto (Backup) backup = { 0 };
 
-  wanted.request.on_missing_full = options->full;
+  /* A job is begun for it; images are there. */
+  wanted.request.on_missing_full
+    = options->full && (wanted.request.libvirt || wanted.request.qmp);
   if (!read_sample (options, &request, error) || !check_words (options, error))
     return STATUS_FAILED;
   if (!reading_open (&reading, &wanted, base, error)) {
