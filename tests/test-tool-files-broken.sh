@@ -38,6 +38,15 @@ printf 'label: gpt\nstart=2048, size=2048\n' \
   | sfdisk -q small.raw >/dev/null 2>&1
 is_told unpartitioned 'in no partition'
 
+# ── A guest's LVM cannot keep it busy, nor fill the memory ──
+"$python" "$srcdir/tests/lvm-endless.py" lvm.raw
+qemu-img convert -f raw -O qcow2 lvm.raw lvm.qcow2
+qemu-img bitmap --add lvm.qcow2 b
+qemu-io -f qcow2 -c 'write -q -P 1 17M 64k' lvm.qcow2
+timeout -s KILL 60 "$tool" files b --file=lvm.qcow2 >printed || fail "it goes on"
+grep '^64.0 KiB  vda .*LVM, whose own data cannot be read, or are too large$' printed
+rm lvm.raw lvm.qcow2
+
 # ── However it is ended, none of its processes is left ──
 truncate -s 320M disk.raw
 mke2fs -q -F -t ext4 -b 1024 disk.raw

@@ -374,6 +374,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/disk_layouts.py \
 	tests/ext_truth.py \
 	tests/files-truth.py \
+	tests/lvm-endless.py \
 	tests/property-files.py \
 	tests/xfs-truth.py \
 	tests/range-server.py \

@@ -8,9 +8,12 @@
 #include "filesystem/lvm-text.h"
 
 #define DEPTH_MAX 12
+/* Nodes and values: of some thousands of logical volumes. */
+#define NODES_MAX (128 * 1024)
 
 typedef struct {
   const char *at, *end;
+  guint left;                   /* nodes and values that there may still be */
 } Scan;
 
 void
@@ -75,6 +78,9 @@ static bool
 take_value (Scan *scan, GPtrArray *values)
 {
   skip_space (scan);
+  if (scan->left == 0)
+    return false;
+  scan->left--;
   if (take (scan, '"')) {
     g_autoptr (GString) text = g_string_new (NULL);
     for (; scan->at < scan->end && *scan->at != '"'; scan->at++) {
@@ -116,6 +122,9 @@ take_section (Scan *scan, LvmNode *section, guint depth)
     if (length == 0)
       return depth == 0 ? scan->at >= scan->end || !*scan->at
         : take (scan, '}');
+    if (scan->left == 0)
+      return false;
+    scan->left--;
     LvmNode *node = new_section (scan->at, length);
     g_ptr_array_add (section->nodes, node);
     scan->at += length;
@@ -134,7 +143,7 @@ take_section (Scan *scan, LvmNode *section, guint depth)
 LvmNode *
 lvm_text_parse (const char *text, gsize length)
 {
-  Scan scan = { text, text + length };
+  Scan scan = { text, text + length, NODES_MAX };
   g_autoptr (LvmNode) root = new_section ("", 0);
 
   return take_section (&scan, root, 0) ? g_steal_pointer (&root) : NULL;

@@ -17,6 +17,9 @@
 #define MDA_HEADER 512
 #define MDA_MAGIC " LVM2 x[5A%r0N*>"
 #define SEGMENTS_MAX 8192
+/* Each is looked for in a whole text, and a guest wrote that: of all groups. */
+#define AREAS_MAX_IN_ALL 8192
+#define GROUPS_MAX 8
 
 typedef struct {
   const Volume *volume;         /* borrowed */
@@ -27,6 +30,8 @@ typedef struct {
 struct Lvm {
   GArray *disks;
   GPtrArray *physical;          /* of Physical */
+  guint areas_left;
+  bool unread;                  /* what lies there is not known for some */
 };
 
 static void
@@ -44,6 +49,7 @@ lvm_new (GArray *disks)
   Lvm *self = g_new0 (Lvm, 1);
 
   self->disks = disks;
+  self->areas_left = AREAS_MAX_IN_ALL;
   self->physical = g_ptr_array_new_with_free_func (free_physical);
   return self;
 }
@@ -79,7 +85,8 @@ number_of (const LvmNode *section, const char *name)
 
 /* The text in the area of that place and size, which is used in a ring. */
 static LvmNode *
-read_text (Media *media, guint64 start, guint64 size, GError **error)
+read_text (Media *media, guint64 start, guint64 size, bool *unread,
+           GError **error)
 {
   guint8 header[SECTOR];
 
@@ -88,6 +95,7 @@ read_text (Media *media, guint64 start, guint64 size, GError **error)
     return NULL;
   const guint64 offset = number_le (header + 40, 8);
   const guint64 length = number_le (header + 48, 8);
+  *unread |= length > TEXT_MAX;
   if (offset < MDA_HEADER || offset >= size || length == 0
       || length > TEXT_MAX || length > size - MDA_HEADER)
     return NULL;
@@ -98,12 +106,14 @@ read_text (Media *media, guint64 start, guint64 size, GError **error)
           && !media_read (media, text + first, length - first,
                           start + MDA_HEADER, error)))
     return NULL;
-  return lvm_text_parse (text, length);
+  LvmNode *node = lvm_text_parse (text, length);
+  *unread |= !node;
+  return node;
 }
 
 /* header: at the physical volume's; available bytes of it. */
 static bool
-read_physical (Physical *self, Media *media, const guint8 *header,
+read_physical (Physical *self, bool *unread, Media *media, const guint8 *header,
                gsize available, GError **error)
 {
   gsize at = UUID + 8;
@@ -119,8 +129,8 @@ read_physical (Physical *self, Media *media, const guint8 *header,
       ended++;
       continue;
     }
-    LvmNode *text = ended == 1 ? read_text (media, start, size, &failure)
-      : NULL;
+    LvmNode *text = ended == 1
+      ? read_text (media, start, size, unread, &failure) : NULL;
     if (failure) {
       g_propagate_error (error, failure);
       return false;
@@ -134,6 +144,33 @@ read_physical (Physical *self, Media *media, const guint8 *header,
     lvm_node_free (text);
   }
   return true;
+}
+
+/* Each group's text is on all its physical volumes: one is kept, and of few groups. */
+static void
+keep_newest (Lvm *self, Physical *added)
+{
+  const LvmNode *group = group_of (added->text);
+  guint groups = 0;
+
+  for (guint i = 0; group && i < self->physical->len; i++) {
+    Physical *other = g_ptr_array_index (self->physical, i);
+    const LvmNode *theirs = group_of (other->text);
+    if (!theirs || other == added)
+      continue;
+    groups++;
+    if (strcmp (lvm_node_value (theirs, "id", 0),
+                lvm_node_value (group, "id", 0)) != 0)
+      continue;
+    Physical *older = number_of (theirs, "seqno") < number_of (group, "seqno")
+      ? other : added;
+    g_clear_pointer (&older->text, lvm_node_free);
+    return;
+  }
+  if (groups >= GROUPS_MAX) {
+    g_clear_pointer (&added->text, lvm_node_free);
+    self->unread = true;
+  }
 }
 
 bool
@@ -155,12 +192,13 @@ lvm_look (Lvm *self, const Volume *volume, GError **error)
   Physical *physical = g_new0 (Physical, 1);
   physical->volume = volume;
   if (offset + UUID + 8 <= SECTOR
-      && !read_physical (physical, media, label + at + offset, SECTOR - offset,
+      && !read_physical (physical, &self->unread, media, label + at + offset, SECTOR - offset,
                          error)) {
     free_physical (physical);
     return false;
   }
   g_ptr_array_add (self->physical, physical);
+  keep_newest (self, physical);
   return true;
 }
 
@@ -185,15 +223,19 @@ physical_of (const Lvm *self, const LvmNode *group, const char *name,
 
 /* Where an extent of a physical volume lies. */
 static bool
-find_area (const Lvm *self, const LvmNode *group, const LvmNode *segment,
+find_area (Lvm *self, const LvmNode *group, const LvmNode *segment,
            guint index, guint64 extents, VolumeArea *area)
 {
   const char *name = lvm_node_value (segment, "stripes", 2 * index);
   const LvmNode *section;
-  const Physical *physical
-    = name ? physical_of (self, group, name, &section) : NULL;
   guint64 first;
 
+  self->unread |= self->areas_left == 0;
+  if (self->areas_left == 0)
+    return false;
+  self->areas_left--;
+  const Physical *physical
+    = name ? physical_of (self, group, name, &section) : NULL;
   if (!physical
       || !lvm_node_number (segment, "stripes", 2 * index + 1, &first))
     return false;
@@ -212,7 +254,7 @@ find_area (const Lvm *self, const LvmNode *group, const LvmNode *segment,
 
 /* One segment of a logical volume: false if it is none that can be read so. */
 static bool
-add_segment (const Lvm *self, const LvmNode *group, const LvmNode *segment,
+add_segment (Lvm *self, const LvmNode *group, const LvmNode *segment,
              Volume *volume)
 {
   const char *type = lvm_node_value (segment, "type", 0);
@@ -237,17 +279,17 @@ add_segment (const Lvm *self, const LvmNode *group, const LvmNode *segment,
 static bool
 is_visible (const LvmNode *logical)
 {
-  const char *word;
+  const LvmNode *status = lvm_node_find (logical, "status");
 
-  for (guint i = 0; (word = lvm_node_value (logical, "status", i)); i++)
-    if (strcmp (word, "VISIBLE") == 0)
+  for (guint i = 0; status && status->values && i < status->values->len; i++)
+    if (strcmp (g_ptr_array_index (status->values, i), "VISIBLE") == 0)
       return true;
   return false;
 }
 
 /* What of a volume that cannot be read lies on the disks is said to be its. */
 static void
-add_pieces (const Lvm *self, const LvmNode *group, const LvmNode *segment,
+add_pieces (Lvm *self, const LvmNode *group, const LvmNode *segment,
             Volume *volume)
 {
   const guint64 extent = number_of (group, "extent_size") * SECTOR;
@@ -271,7 +313,7 @@ segment_of (const LvmNode *logical, guint number)
 }
 
 static Volume *
-make_logical (const Lvm *self, const LvmNode *group, const LvmNode *logical)
+make_logical (Lvm *self, const LvmNode *group, const LvmNode *logical)
 {
   g_autofree char *name = g_strdup_printf ("%s/%s", group->name, logical->name);
   Volume *volume = volume_new (self->disks, name);
@@ -294,7 +336,7 @@ make_logical (const Lvm *self, const LvmNode *group, const LvmNode *logical)
 }
 
 static void
-find_in_group (const Lvm *self, const LvmNode *group, GPtrArray *volumes)
+find_in_group (Lvm *self, const LvmNode *group, GPtrArray *volumes)
 {
   const LvmNode *all = lvm_node_find (group, "logical_volumes");
   guint64 segments = 0;
@@ -302,38 +344,19 @@ find_in_group (const Lvm *self, const LvmNode *group, GPtrArray *volumes)
   for (guint i = 0; all && all->nodes && i < all->nodes->len; i++) {
     const LvmNode *logical = g_ptr_array_index (all->nodes, i);
     segments += MIN (number_of (logical, "segment_count"), SEGMENTS_MAX);
+    self->unread |= segments > SEGMENTS_MAX;
     if (segments > SEGMENTS_MAX)
       return;
     g_ptr_array_add (volumes, make_logical (self, group, logical));
   }
 }
 
-/* The newest text of each group; of a physical volume that is in none, NULL. */
-static const LvmNode *
-newest (const Lvm *self, guint index)
-{
-  const Physical *physical = g_ptr_array_index (self->physical, index);
-  const LvmNode *group = group_of (physical->text);
-
-  for (guint i = 0; group && i < self->physical->len; i++) {
-    const Physical *other = g_ptr_array_index (self->physical, i);
-    const LvmNode *theirs = group_of (other->text);
-    if (theirs && i != index
-        && strcmp (lvm_node_value (theirs, "id", 0),
-                   lvm_node_value (group, "id", 0)) == 0
-        && (number_of (theirs, "seqno") > number_of (group, "seqno")
-            || (i < index
-                && number_of (theirs, "seqno") == number_of (group, "seqno"))))
-      return NULL;
-  }
-  return group;
-}
-
 void
 lvm_find (Lvm *self, GPtrArray *volumes)
 {
   for (guint i = 0; i < self->physical->len; i++) {
-    const LvmNode *group = newest (self, i);
+    const Physical *physical = g_ptr_array_index (self->physical, i);
+    const LvmNode *group = group_of (physical->text);
     if (group)
       find_in_group (self, group, volumes);
   }
@@ -344,7 +367,11 @@ lvm_find (Lvm *self, GPtrArray *volumes)
     const VolumeArea *area = &g_array_index (on->areas, VolumeArea, 0);
     Volume *rest = volume_new (self->disks, physical->volume->name);
     volume_add (rest, on->length, 0, area, 1);
-    volume_set (rest, LINE_MANAGER, "LVM's own data, or free for it");
+    if (self->unread)
+      volume_set (rest, LINE_UNKNOWN, "LVM, whose own data cannot be read, or are "
+                  "too large");
+    else
+      volume_set (rest, LINE_MANAGER, "LVM's own data, or free for it");
     g_ptr_array_add (volumes, rest);
   }
 }
