@@ -187,11 +187,13 @@ table_print (const Table *table)
   fputs (colours ? "\033[1m" : "", stdout);
   print_row (table, titles);
   fputs (colours ? "\033[0m" : "", stdout);
-  for (guint i = 0, next = 0; i < table->cells->len; i += columns) {
-    print_row (table, (char *const *) table->cells->pdata + i);
+  guint next = 0;
+  for (guint i = 0; i <= table->cells->len; i += columns) {
+    if (i > 0)
+      print_row (table, (char *const *) table->cells->pdata + i - columns);
     for (; next < table->lines->len; next++) {
       const Line *line = g_ptr_array_index (table->lines, next);
-      if (line->below > i + columns)
+      if (line->below > i)
         break;
       puts (line->text);
     }
