@@ -194,7 +194,7 @@ qmp_hear (Qmp *qmp, const char *event, bool *told)
   if (end)
     g_byte_array_remove_range (qmp->buffer, 0,
                                (guint) (end - qmp->buffer->data) + 1);
-  return true;
+  return qmp->buffer->len <= LINE_LIMIT; /* QEMU says no such thing */
 }
 
 static Qmp *

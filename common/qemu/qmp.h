@@ -45,6 +45,6 @@ bool qmp_execute (Qmp *qmp, const char *command, JsonObject *arguments,
 JsonObject *qmp_texts (const char *name, ...) G_GNUC_NULL_TERMINATED;
 
 /* Drop the events that have come.  *told: one of them was of that name.  False:
- * the other side is gone.
+ * the other side is gone, or sends what is no event.
  */
 bool qmp_hear (Qmp *qmp, const char *event, bool *told);
