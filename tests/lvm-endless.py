@@ -2,14 +2,16 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # A physical volume of LVM's, whose text takes hours to be looked through, if all of
-# it is: 2,000 logical volumes with 128 stripes, each on what comes last.
+# it is: 2,000 logical volumes with 128 stripes, each on what comes last.  Or "stripes":
+# one volume of 16 GiB in stripes of 512 bytes.
 #
-#   lvm-endless.py IMAGE
+#   lvm-endless.py IMAGE [stripes]
 
 import struct
 import sys
 
-SIZE, TEXT_AT, TEXT_AREA = 64 << 20, 4096, 16 << 20
+small = len(sys.argv) > 2
+SIZE, TEXT_AT, TEXT_AREA = (17 << 30) if small else (64 << 20), 4096, 16 << 20
 UUID = "A" * 32
 ID = "-".join(["AAAAAA"] + ["AAAA"] * 5 + ["AAAAAA"])
 
@@ -18,8 +20,12 @@ volumes = "".join(
     f'l{i}{{status=["VISIBLE"] segment_count=1 segment1{{start_extent=0 '
     f'extent_count=128 type="striped" stripe_count=128 stripe_size=8 '
     f'stripes=[{stripes}]}}}}\n' for i in range(2000))
+if small:
+    volumes = ('l{status=["VISIBLE"] segment_count=1 segment1{start_extent=0 '
+               'extent_count=4096 type="striped" stripe_count=2 stripe_size=1 '
+               'stripes=["pv",0,"pv",2048]}}')
 text = ('vg {id="x"\nseqno=1\nextent_size=8192\nphysical_volumes{'
-        + "a{}" * 800000 + f'pv{{id="{ID}" pe_start=34816}}}}\n'
+        + "a{}" * (0 if small else 800000) + f'pv{{id="{ID}" pe_start=34816}}}}\n'
         + f"logical_volumes{{{volumes}}}}}\n").encode()
 
 pairs = [(17 << 20, 0), (0, 0), (TEXT_AT, TEXT_AREA), (0, 0)]

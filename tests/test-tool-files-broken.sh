@@ -46,6 +46,15 @@ qemu-io -f qcow2 -c 'write -q -P 1 17M 64k' lvm.qcow2
 timeout -s KILL 60 "$tool" files b --file=lvm.qcow2 >printed || fail "it goes on"
 grep '^64.0 KiB  vda .*LVM, whose own data cannot be read, or are too large$' printed
 rm lvm.raw lvm.qcow2
+writes=()
+"$python" "$srcdir/tests/lvm-endless.py" lvm.raw stripes
+qemu-img convert -f raw -O qcow2 lvm.raw lvm.qcow2
+qemu-img bitmap --add -g 2M lvm.qcow2 b
+for ((i = 0; i < 9; i++)); do writes+=(-c "write -q -z $((18 + 1024 * i))M 1G"); done
+qemu-io -f qcow2 "${writes[@]}" lvm.qcow2
+timeout -s KILL 60 "$tool" files b --file=lvm.qcow2 >printed || fail "it goes on"
+grep '^9.0 GiB  vg/l .*a volume in too small stripes$' printed
+rm lvm.raw lvm.qcow2
 
 # ── However it is ended, none of its processes is left ──
 truncate -s 320M disk.raw

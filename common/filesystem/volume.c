@@ -5,6 +5,9 @@
 
 #include "filesystem/volume.h"
 
+/* 16 bytes each: a guest says how small the stripes are. */
+#define RUNS_MAX (16 * 1024 * 1024)
+
 static void
 clear_segment (void *segment)
 {
@@ -112,8 +115,10 @@ volume_add (Volume *self, guint64 length, guint64 chunk,
   return true;
 }
 
-/* One run of an area's own bytes, as the volume has them. */
-static void
+/* One run of an area's own bytes, as the volume has them.  False: there are too
+ * many.
+ */
+static bool
 place (const VolumeSegment *segment, guint index, Run run, GArray *runs)
 {
   const guint64 turn = segment->chunk * segment->areas->len;
@@ -124,32 +129,55 @@ place (const VolumeSegment *segment, guint index, Run run, GArray *runs)
     const guint64 at = segment->start + chunk * turn + index * segment->chunk
       + run.start % segment->chunk;
     const Run placed = { at, at + end - run.start };
+    if (runs->len >= RUNS_MAX)
+      return false;
     g_array_append_val (runs, placed);
     run.start = end;
   }
+  return true;
+}
+
+/* What is dirty in one area, taken from its disk.  False: there are too many runs, of
+ * which some are left out.
+ */
+static bool
+take_area (Volume *self, const VolumeSegment *segment, guint index,
+           GArray *runs, guint64 *bytes)
+{
+  const VolumeArea *area = &g_array_index (segment->areas, VolumeArea, index);
+  g_autoptr (GArray) taken = runs_new ();
+  bool all = true;
+
+  runs_take (g_array_index (self->disks, VolumeDisk, area->disk).dirty,
+             area->start, area->start + segment->length / segment->areas->len,
+             taken);
+  *bytes += runs_total ((const Run *) taken->data, taken->len);
+  for (guint i = 0; all && i < taken->len; i++) {
+    const Run run = g_array_index (taken, Run, i);
+    all = place (segment, index, (Run) { run.start - area->start,
+                                         run.end - area->start }, runs);
+  }
+  return all;
 }
 
 GArray *
 volume_take (Volume *self)
 {
   GArray *runs = runs_new ();
-  g_autoptr (GArray) taken = runs_new ();
+  guint64 bytes = 0;
+  bool all = true;
 
   for (guint i = 0; i < self->segments->len; i++) {
     const VolumeSegment *segment
       = &g_array_index (self->segments, VolumeSegment, i);
-    for (guint k = 0; k < segment->areas->len; k++) {
-      const VolumeArea *area = &g_array_index (segment->areas, VolumeArea, k);
-      g_array_set_size (taken, 0);
-      runs_take (g_array_index (self->disks, VolumeDisk, area->disk).dirty,
-                 area->start,
-                 area->start + segment->length / segment->areas->len, taken);
-      for (guint r = 0; r < taken->len; r++) {
-        const Run run = g_array_index (taken, Run, r);
-        place (segment, k, (Run) { run.start - area->start,
-                                   run.end - area->start }, runs);
-      }
-    }
+    for (guint k = 0; k < segment->areas->len; k++)
+      all &= take_area (self, segment, k, runs, &bytes);
+  }
+  if (!all) {
+    if (!self->is_known)
+      volume_set (self, LINE_UNKNOWN, "a volume in too small stripes");
+    g_array_set_size (runs, 0);
+    runs_append (runs, 0, bytes);
   }
   runs_sort (runs);
   return runs;
