@@ -94,6 +94,22 @@ def count(files):
     return sum(end - begin for begin, end, _ in dirty) - zeroes, zeroes, runs
 
 
+def partly_zero(files, image):
+    """Clusters that are dirty in part, and zeroes in full: QEMU writes them if the
+    backup below has data there, which estimate cannot know."""
+    run("qemu-img", "convert", "-O", "raw", image, "disk.raw")
+    with open("disk.raw", "rb") as file:
+        disk = file.read()
+    dirty = {}
+    for begin, end, kind in map_of(["--filter=" + FILTER, PLUGIN, "checkpoint=monday",
+                                    files], "vda"):
+        for cluster in range(begin // CLUSTER, -(-end // CLUSTER)) if kind != 1 else ():
+            at = cluster * CLUSTER
+            dirty[cluster] = dirty.get(cluster, 0) + min(end, at + CLUSTER) - max(begin, at)
+    return sum(1 for cluster, length in dirty.items() if length < CLUSTER
+               and not any(disk[cluster * CLUSTER:(cluster + 1) * CLUSTER]))
+
+
 def make_backup(files, flags):
     view(files, "qemu-img convert %s -f raw -B before.qcow2 -F qcow2 -O qcow2 "
          "\"$uri\" backup.qcow2" % flags)
@@ -129,7 +145,8 @@ def play(number):
     for name, flags in ("backup", ""), ("compressed", "-c"):
         real, about = make_backup(files, flags), disk[name]["about"]
         slack = 2 * CLUSTER if flags else 0
-        assert abs(real - about) <= slack, (name, real, about, size)
+        more = slack + partly_zero(files, image) * CLUSTER
+        assert -slack <= real - about <= more, (name, real, about, size)
     return True
 
 
