@@ -22,7 +22,7 @@ from ext_truth import ExtTruth, overlap
 MIB = 1024 * 1024
 KINDS = (
     ("ext2", "-b 1024"), ("ext2", "-b 4096 -O ^filetype"), ("ext3", "-b 1024"),
-    ("ext4", "-b 4096"), ("ext4", "-b 1024"), ("ext4", "-b 2048 -O ^64bit"),
+    ("ext4", "-b 4096 -O orphan_file"), ("ext4", "-b 1024"), ("ext4", "-b 2048 -O ^64bit"),
     ("ext4", "-b 4096 -O inline_data -I 256"),
     ("ext4", "-b 4096 -O bigalloc,^resize_inode -C 16384"),
     ("ext4", "-b 1024 -O ^extents,^64bit,quota"),

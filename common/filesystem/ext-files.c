@@ -67,6 +67,10 @@ owner_of (const ExtLook *self, ext2_ino_t inode, const struct ext2_inode *data)
     return EXT_QUOTA;
   if (inode == EXT2_RESIZE_INO)
     return EXT_GROUPS;
+#ifdef EXT4_FEATURE_COMPAT_ORPHAN_FILE /* since e2fsprogs 1.47 */
+  if (super->s_orphan_file_inum && inode == super->s_orphan_file_inum)
+    return EXT_ORPHANS;
+#endif
   if (inode != EXT2_ROOT_INO && inode < EXT2_FIRST_INODE (super))
     return EXT_RESERVED;
   return census_next (self->census);

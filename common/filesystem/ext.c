@@ -24,6 +24,7 @@ static const struct {
   [EXT_ATTRIBUTES] = { LINE_METADATA, "extended attributes" },
   [EXT_QUOTA] = { LINE_METADATA, "quota" },
   [EXT_RESERVED] = { LINE_METADATA, "reserved inodes" },
+  [EXT_ORPHANS] = { LINE_METADATA, "list of deleted files in use" },
   [EXT_JOURNAL] = { LINE_JOURNAL, "journal" },
 };
 
