@@ -123,6 +123,17 @@ cat mixed.qcow2 >/dev/null
 nbdkit_options=(--filter=blocksize)
 is_refused 'tells of 512 bytes of dirty data and 512 of zeroes, and shows 2048 and 0; a filter between' \
   '' "$plugin" mixed.qcow2 minblock=2k
+# One that changes the parts before they are united.
+qemu-img create -q -f qcow2 -b mixed.qcow2 -F qcow2 above.qcow2
+qemu-img bitmap --add -g 4096 above.qcow2 monday
+for options in "--filter=$filter --filter=blocksize" \
+    "--filter=blocksize --filter=$filter"; do
+  # shellcheck disable=SC2086
+  bounded nbdkit -U - $options "$plugin" above.qcow2 checkpoint=monday \
+    minblock=2k --run "! $tool estimate --uri \"\$uri\"" >refused.log 2>&1
+  grep -Eq 'another filter changes what is dirty|a filter between' refused.log \
+    || fail "$options: $(cat refused.log)"
+done
 # Those that leave it as it is, or make more dirty.
 for options in --filter=cacheextents --filter=log --filter=noextents \
     --filter=multi-conn; do

@@ -80,6 +80,19 @@ part_union_parse (const char *text, guint *count, guint64 *data,
   return *rest != NULL;
 }
 
+bool
+part_shown_parse (const char *text, guint64 *data, guint64 *zeroes)
+{
+  const char *label = text ? g_strrstr (text, "[view ") : NULL;
+
+  /* There it is zeroes that are clean. */
+  if (!label || g_str_has_prefix (label, "[view sparse "))
+    return false;
+  text = parse_bytes (skip (strstr (label, " data "), " data "), data);
+  text = parse_bytes (skip (text, " zeroes "), zeroes);
+  return g_str_has_prefix (text ? text : "", " part ");
+}
+
 char *
 part_name_format (const char *name, guint part)
 {

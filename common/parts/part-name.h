@@ -34,6 +34,11 @@ char *part_union_format (guint count, guint64 data, guint64 zeroes,
 bool part_union_parse (const char *text, guint *count, guint64 *data,
                        guint64 *zeroes, const char **rest);
 
+/* What a view's label in a description (view-label.h) says of the bytes that are
+ * shown as data and as zeroes.  False: it says nothing of what is dirty.
+ */
+bool part_shown_parse (const char *text, guint64 *data, guint64 *zeroes);
+
 /* "vda@monday/1", of the view's name.  Returns a new string; g_free (). */
 char *part_name_format (const char *name, guint part);
 

@@ -84,10 +84,13 @@ state_of (uint32_t type)
   return type & NBDKIT_EXTENT_HOLE ? DIRTY_MAP_CLEAN : DIRTY_MAP_DIRTY;
 }
 
-/* Append what an answer tells of the bytes from offset to end. */
+/* Append what an answer tells of the bytes up to end.  shown: how many bytes the
+ * part shows in each state.
+ */
 static void
 append_extents (DirtyMap *map, const DirtyMap *with, bool same_bytes,
-                const struct nbdkit_extents *extents, guint64 end)
+                const struct nbdkit_extents *extents, guint64 end,
+                guint64 *shown)
 {
   const size_t count = nbdkit_extents_count (extents);
 
@@ -96,16 +99,19 @@ append_extents (DirtyMap *map, const DirtyMap *with, bool same_bytes,
     const guint64 at = dirty_map_appended (map);
     if (extent.offset > at || at >= end)
       break;
-    if (extent.offset + extent.length > at)
-      dirty_map_append_union (map, with,
-                              MIN (extent.offset + extent.length, end) - at,
-                              state_of (extent.type), same_bytes);
+    if (extent.offset + extent.length <= at)
+      continue;
+    const guint64 length = MIN (extent.offset + extent.length, end) - at;
+    shown[state_of (extent.type)] += length;
+    dirty_map_append_union (map, with, length, state_of (extent.type),
+                            same_bytes);
   }
 }
 
 static bool
 read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
-            const DirtyMap *with, bool same_bytes, guint64 size)
+            const DirtyMap *with, bool same_bytes, guint64 size,
+            guint64 *shown)
 {
   const guint64 offset = dirty_map_appended (map);
   const guint64 end = offset + MIN (SLICE, size - offset);
@@ -117,7 +123,7 @@ read_slice (nbdkit_next *next, const char *name, DirtyMap *map,
   const int failure = next->extents (next, (uint32_t) (end - offset), offset,
                                      0, extents, &errnum);
   if (failure == 0)
-    append_extents (map, with, same_bytes, extents, end);
+    append_extents (map, with, same_bytes, extents, end, shown);
   nbdkit_extents_free (extents);
   if (failure == 0 && dirty_map_appended (map) > offset)
     return true;
@@ -138,6 +144,29 @@ is_part (nbdkit_next *next)
   return text && part_label_parse (text, &part, &count, &rest);
 }
 
+/* A filter between us and the plugin that makes extents coarser calls dirty zeroes
+ * clean that have clean neighbours.
+ */
+static bool
+check_shown (nbdkit_next *next, const char *name, const guint64 *shown,
+             guint64 size)
+{
+  const guint64 data = shown[DIRTY_MAP_DIRTY], zeroes = shown[DIRTY_MAP_ZERO];
+  guint64 told_data, told_zeroes;
+
+  if (!part_shown_parse (next->export_description (next), &told_data,
+                         &told_zeroes)
+      || (data >= told_data && zeroes == told_zeroes)
+      || data + zeroes == size)
+    return true;
+  say_error ("bitmap-merge: export %s tells of %" PRIu64 " bytes of dirty data "
+             "and %" PRIu64 " of zeroes, and shows %" PRIu64 " and %" PRIu64
+             ", so another filter changes what is dirty: leave out those that "
+             "come after --filter=bitmap-merge", name, told_data, told_zeroes,
+             data, zeroes);
+  return false;
+}
+
 /* with: the union of the parts before, or NULL. */
 static DirtyMap *
 read_part (nbdkit_next *next, const Union *into, const char *name,
@@ -154,10 +183,11 @@ read_part (nbdkit_next *next, const Union *into, const char *name,
     return NULL;
   }
   g_autoptr (DirtyMap) map = dirty_map_new (size, 0, DIRTY_MAP_MEMORY_LIMIT);
+  guint64 shown[DIRTY_MAP_ZERO + 1] = { 0 };
   while (dirty_map_appended (map) < size)
-    if (!read_slice (next, name, map, with, same_bytes, size))
+    if (!read_slice (next, name, map, with, same_bytes, size, shown))
       return NULL;
-  return g_steal_pointer (&map);
+  return check_shown (next, name, shown, size) ? g_steal_pointer (&map) : NULL;
 }
 
 static bool
