@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * A new qcow2 image, in which nothing is allocated.  (QEMU could make it in a guest's
- * own process, but ends with an assertion if a client of its monitor asks for all
- * nodes while it does so: there is a node then that is open in part only, see
+ * A new qcow2 image, in which nothing is allocated.  (A guest's QEMU could make it,
+ * too, but ends with an assertion if a client of its monitor asks for all nodes
+ * while it does so: there is a node then that is open in part only, see
  * qcow2_get_specific_info of 7.2.)
  */
 #pragma once
