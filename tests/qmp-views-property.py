@@ -156,10 +156,22 @@ class Round:
         self.count += 1
         return "c%d" % self.count
 
-    def made(self, name):
+    def is_recorded(self, disk, name):
+        return any(name == bitmap.get("name")
+                   for node in self.guest.ask("query-named-block-nodes")
+                   if os.path.basename(node["file"]) == disk.top
+                   for bitmap in node.get("dirty-bitmaps", []))
+
+    def made(self, name, since=None):
         """With documents, the newest's parent may stop, as in old libvirts."""
         newest = "c%d" % (self.count - 1)
         self.checkpoints[name] = Checkpoint(self.disks)
+        for disk in self.disks:
+            if not self.is_recorded(disk, name):
+                # It is not in that backup.
+                assert since and (self.legacy or not self.checkpoints[
+                    since].exact[disk.name]), disk.name + " lacks " + name
+                self.checkpoints[name].exact[disk.name] = False
         if self.legacy and newest in self.checkpoints:
             for disk in self.disks:
                 # One that no client of a backup came for is in no top.
@@ -206,7 +218,7 @@ class Round:
             time.sleep(0.01)
         then = {disk.name: bytes(disk.content) for disk in self.disks}
         if make:
-            self.made(name)
+            self.made(name, since)
         try:
             for disk in self.disks:
                 for _ in range(self.random.randrange(6)):
