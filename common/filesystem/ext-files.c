@@ -80,7 +80,7 @@ owner_of (const ExtLook *self, ext2_ino_t inode, const struct ext2_inode *data)
 static bool
 is_dirty_itself (const ExtLook *self, ext2_ino_t inode)
 {
-  const ext2_filsys fs = self->fs;
+  ext2_filsys fs = self->fs;
   const guint64 size = EXT2_INODE_SIZE (fs->super);
   const guint64 index = (inode - 1) % fs->super->s_inodes_per_group;
   const guint64 table

@@ -26,7 +26,7 @@ read_block (const ExtReader *self, void *buffer, guint32 count, guint64 offset)
                    replayed->from * self->block_size + within, NULL))
     return false;
   if (replayed->escaped && within < 4)
-    memcpy (buffer, JOURNAL_MARK + within, MIN (count, 4 - within));
+    memcpy (buffer, &JOURNAL_MARK[within], MIN (count, 4 - within));
   return true;
 }
 
@@ -141,7 +141,7 @@ open_channel (const char *name, int flags G_GNUC_UNUSED, io_channel *channel)
   self->block_size = 1024;
   self->refcount = 1;
   if (ext2fs_get_mem (strlen (name) + 1, &self->name) == 0)
-    strcpy (self->name, name);
+    memcpy (self->name, name, strlen (name) + 1);
   return sscanf (name, "%p", &self->private_data) == 1
     ? 0 : EXT2_ET_BAD_DEVICE_NAME;
 }

@@ -131,38 +131,39 @@ tell_all (const ExtLook *self, GError **error)
   return true;
 }
 
-static bool
-open_fs (ExtReader *reader, ext2_filsys *fs, GError **error)
+static ext2_filsys
+open_fs (ExtReader *reader, GError **error)
 {
-  const errcode_t failure = ext_reader_open (reader, fs);
+  ext2_filsys fs = NULL;
+  const errcode_t failure = ext_reader_open (reader, &fs);
 
   if (!failure)
-    return true;
-  *fs = NULL;
+    return fs;
   if (failure == EXT2_ET_UNSUPP_FEATURE || failure == EXT2_ET_RO_UNSUPP_FEATURE)
-    return error_set (error, ENOTSUP, "ext4 with a feature that libext2fs does "
-                      "not know");
-  return error_set (error, EIO, "ext4 that is broken (%s)",
-                    error_message (failure));
+    error_set (error, ENOTSUP, "ext4 with a feature that libext2fs does not "
+               "know");
+  else
+    error_set (error, EIO, "ext4 that is broken (%s)", error_message (failure));
+  return NULL;
 }
 
 /* With what the journal has, if it is needed. */
-static bool
-open_replayed (Examination *examination, ExtReader *reader, ext2_filsys *fs,
-               GError **error)
+static ext2_filsys
+open_replayed (Examination *examination, ExtReader *reader, GError **error)
 {
   const char *note = NULL;
+  ext2_filsys fs = open_fs (reader, error);
 
-  if (!open_fs (reader, fs, error))
-    return false;
-  const bool needed = ext2fs_has_feature_journal_needs_recovery ((*fs)->super);
-  const bool replayed = needed && ext_journal_replay (*fs, reader, &note);
+  if (!fs)
+    return NULL;
+  const bool needed = ext2fs_has_feature_journal_needs_recovery (fs->super);
+  const bool replayed = needed && ext_journal_replay (fs, reader, &note);
   if (note)
     examination->note (examination, note);
   if (!replayed)
-    return true;
-  ext2fs_free (*fs);
-  return open_fs (reader, fs, error);
+    return fs;
+  ext2fs_free (fs);
+  return open_fs (reader, error);
 }
 
 bool
@@ -173,7 +174,8 @@ ext_examine (Examination *self, GError **error)
   bool ok = false;
 
   initialize_ext2_error_table ();
-  if (open_replayed (self, &reader, &look.fs, error)) {
+  look.fs = open_replayed (self, &reader, error);
+  if (look.fs) {
     look.census = census_new (self->dirty, self->dirty_count, self->granule,
                             self->phase);
     look.files = g_array_new (FALSE, FALSE, sizeof (NamedFile));
