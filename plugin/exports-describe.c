@@ -15,8 +15,6 @@
 
 /* NBD allows strings of 4096 bytes, of which filters may want some. */
 #define TEXT_BYTES 3900
-/* So much of a map is read with one budget. */
-#define STRETCH ((guint64) 16 * 1024 * 1024 * 1024)
 
 static guint64
 dirty_bytes (const ExportChoice *choice, const Part *part,
@@ -182,16 +180,15 @@ count_shown (const ExportChoice *choice, OpenParts *cache, guint64 *data,
   OpenPart *opened = open_part_acquire (cache, choice->view->disk,
                                         export_choice_part (choice), NULL);
   guint64 bytes[DIRTY_MAP_ZERO + 1] = { 0 };
-  bool ok = opened != NULL;
+  const bool ok
+    = opened && map_reader_learn (opened->reader, NULL, NULL, NULL) == 0;
 
-  for (guint64 at = 0; ok && at < nbd_pool_size (opened->pool); at += STRETCH) {
-    const guint64 end = MIN (nbd_pool_size (opened->pool), at + STRETCH);
-    NbdBudget budget = nbd_life_budget (nbd_pool_life (opened->pool));
-    g_auto (MapView) map = { 0 };
+  if (ok) {
+    const guint64 size = nbd_pool_size (opened->pool);
     DirtyRun run = { 0 };
-    ok = map_reader_need (opened->reader, at, end, &budget, &map, NULL) == 0
-      && map_view_walk (&map, at, end, &run, add_bytes, bytes)
-      && dirty_run_end (&run, end, add_bytes, bytes);
+    dirty_map_walk (map_reader_map (opened->reader), 0, 0, size, &run,
+                    add_bytes, bytes);
+    dirty_run_end (&run, size, add_bytes, bytes);
   }
   if (opened)
     open_part_release (opened);

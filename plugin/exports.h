@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "view/open-part.h"
 #include "plugin/settings.h"
 #include "source/catalogue.h"
+#include "view/open-part.h"
 
 /* What an export name stands for. */
 typedef struct {

@@ -90,13 +90,7 @@ open_source (Backup *backup, const Options *options, const char *path,
 
   reading->source = fill_request (request, options, path, error)
     ? source_file_ops.inspect (request, NULL, &silent_reporter, error) : NULL;
-  if (!reading->source)
-    return false;
-  reading->catalogue = catalogue_new (reading->source, request);
-  if (!catalogue_start (reading->catalogue, error))
-    return false;
-  reading->parts = open_parts_new (reading->source, true, 0);
-  return true;
+  return reading->source && reading_start (reading, request, error);
 }
 
 bool

@@ -147,20 +147,6 @@ clusters_for (guint64 number, guint64 each)
   return number / each + (number % each ? 1 : 0);
 }
 
-typedef struct {
-  Progress *progress;
-  guint64 told;
-} Learning;
-
-static void
-learned (void *opaque, guint64 known)
-{
-  Learning *learning = opaque;
-
-  progress_add (learning->progress, known - learning->told);
-  learning->told = known;
-}
-
 /* error: why reading stopped; not set if we were told to end. */
 static bool
 stopped (GError **error)
@@ -173,7 +159,7 @@ bool
 cost_count (Cost *cost, OpenView *view, bool is_whole, Progress *progress,
             GError **error)
 {
-  Learning learning = { progress, 0 };
+  ProgressPart part = { progress, 0 };
   const guint64 size = open_view_size (view);
   Count count = { .cost = cost, .clusters = {
     .size = size, .copied = count_copied,
@@ -181,7 +167,7 @@ cost_count (Cost *cost, OpenView *view, bool is_whole, Progress *progress,
 
   *cost = (Cost) { .is_whole = is_whole };
   count.clusters.opaque = &count;
-  if (!open_view_learn (view, learned, &learning, error))
+  if (!open_view_learn (view, progress_reach, &part, error))
     return false;
   if (!open_view_visit (view, 0, size, count_run, &count, error))
     return stopped (error);

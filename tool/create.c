@@ -83,8 +83,7 @@ add_disk (Checkpoint *checkpoint, const char *spec, GError **error)
 static Checkpoint *
 from_options (const Options *options, GError **error)
 {
-  const char *name = options->words->len > 0
-    ? g_ptr_array_index (options->words, 0) : NULL;
+  const char *name = options_word (options);
 
   if (name && !*name)
     return error_null (error, EINVAL, "the checkpoint's name is empty; leave "

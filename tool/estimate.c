@@ -263,26 +263,15 @@ ask_libvirt (const Options *options, GuestTree *tree, GError **error)
 
 /* ── The command ── */
 
-static bool
-read_seed (const Options *options, guint64 *seed, GError **error)
-{
-  *seed = g_random_int ();
-  return !options->seed
-    || g_ascii_string_to_unsigned (options->seed, 10, 0, G_MAXINT64, seed, NULL)
-    || error_set (error, EINVAL, "--seed=%s is no number; write the one that "
-                  "--json printed", options->seed);
-}
-
 static Status
 estimate_all (Estimating *self, const Options *options, GError **error)
 {
   Options wanted = *options;    /* what it points to is borrowed */
-  const char *name = options->words->len > 0
-    ? g_ptr_array_index (options->words, 0) : NULL;
+  const char *name = options_word (options);
   g_auto (GuestTree) tree = { 0 };
 
   wanted.size = true;
-  if (!read_seed (options, &self->estimate.seed, error)
+  if (!options_seed (options, &self->estimate.seed, error)
       || !subject_check_disks (options, error)
       || !ask_libvirt (options, &tree, error))
     return STATUS_FAILED;

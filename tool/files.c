@@ -174,15 +174,13 @@ static bool
 look (const Reading *reading, Examiner *examiner, const Options *options,
       FilesFound *found, GError **error)
 {
-  const char *checkpoint
-    = options->words->len > 0 ? g_ptr_array_index (options->words, 0) : NULL;
   g_autoptr (Progress) progress = progress_new ("looking into disks", 0);
   g_autoptr (GPtrArray) shown = g_ptr_array_new_with_free_func (free_shown);
   g_autoptr (GArray) all = g_array_new (FALSE, FALSE, sizeof (VolumeDisk));
   Disks disks = { shown, all, progress };
 
   g_array_set_clear_func (all, clear_disk);
-  if (!open_disks (reading, options, checkpoint, &disks, found, error))
+  if (!open_disks (reading, options, options_word (options), &disks, found, error))
     return false;
   const gint64 since = found->since;
   return survey_disks (examiner, all, found->has_since ? &since : NULL,
@@ -203,8 +201,7 @@ command_files (const Options *options, GError **error)
                        .notes = notes };
 
   if (!examiner
-      || !reading_open (&reading, options, options->words->len > 0
-                        ? g_ptr_array_index (options->words, 0) : NULL, error))
+      || !reading_open (&reading, options, options_word (options), error))
     return STATUS_FAILED;
   if (!look (&reading, examiner, options, &found, error))
     return STATUS_FAILED;

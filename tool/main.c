@@ -94,8 +94,6 @@ check_count (const Command *command, const Options *options, GError **error)
 {
   const bool several = command->word && g_str_has_suffix (command->word, "...");
   const guint wanted = command->word ? 1 : 0;
-  g_autofree char *takes
-    = g_strdup_printf ("one %s", command->run == command_verify ? "BACKUP" : "NAME");
 
   if (command->word && command->word[0] == '[' && options->words->len == 0)
     return true;
@@ -108,11 +106,12 @@ check_count (const Command *command, const Options *options, GError **error)
   if (options->draw)
     return error_set (error, EINVAL, "--tree alone draws, and takes no %s; "
                       "for documents write --tree=%s", word, word);
-  return error_set (error, EINVAL, "%s takes %s, and is given %s%s; a guest is "
+  g_autofree char *what = g_strdup (command->word ? command->word : "");
+  g_strdelimit (what, "[]", ' ');
+  return error_set (error, EINVAL, "%s takes %s%s, and is given %s%s; a guest is "
                     "named by --libvirt=URI --domain=GUEST, an image by "
-                    "--file=IMG", command->name,
-                    wanted ? takes : "no name", word,
-                    wanted ? ", too" : "");
+                    "--file=IMG", command->name, wanted ? "one " : "no name",
+                    g_strstrip (what), word, wanted ? ", too" : "");
 }
 
 /* What is empty was not meant to be, such as a variable of a script's: to read it as

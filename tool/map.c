@@ -48,7 +48,8 @@ choose (const Options *options, bool *is_picture, GError **error)
       continue;
     if (chosen)
       return error_null (error, EINVAL, "a map is printed in one way, and %s "
-                         "and %s are given; leave one of them out", chosen->option, ways[i].option);
+                         "and %s are given; leave one of them out",
+                         chosen->option, ways[i].option);
     chosen = &ways[i];
   }
   *is_picture = chosen ? !chosen->lines : terminal_is_there ();
@@ -65,19 +66,9 @@ warn_unless_exact (const OpenView *open, const DiskView *view)
 }
 
 typedef struct {
-  Progress *progress;
-  guint64 known;
-  MapCells *cells;              /* NULL: nothing is drawn */
+  ProgressPart part;            /* first: progress_reach is given it */
+  MapCells *cells;
 } Passing;
-
-static void
-tell (void *opaque, guint64 known)
-{
-  Passing *passing = opaque;
-
-  progress_add (passing->progress, known - passing->known);
-  passing->known = known;
-}
 
 static bool
 add_to_cells (void *opaque, guint64 offset, guint64 length, DirtyState state)
@@ -89,9 +80,9 @@ static bool
 fill (OpenView *open, MapCells *cells, GError **error)
 {
   g_autoptr (Progress) progress = progress_new (DOING, cells->size);
-  Passing passing = { .progress = progress, .cells = cells };
+  Passing passing = { { progress, 0 }, cells };
 
-  return open_view_pass (open, add_to_cells, tell, &passing, error);
+  return open_view_pass (open, add_to_cells, progress_reach, &passing, error);
 }
 
 static Picture *
@@ -186,9 +177,9 @@ static bool
 learn (OpenView *open, GError **error)
 {
   g_autoptr (Progress) progress = progress_new (DOING, open_view_size (open));
-  Passing passing = { .progress = progress };
+  ProgressPart part = { progress, 0 };
 
-  return open_view_learn (open, tell, &passing, error);
+  return open_view_learn (open, progress_reach, &part, error);
 }
 
 /* A list that ends early would call all that it lacks clean, so all of the map is
@@ -214,8 +205,7 @@ print_lines (const Reading *reading, const Options *options,
 Status
 command_map (const Options *options, GError **error)
 {
-  const char *checkpoint
-    = options->words->len > 0 ? g_ptr_array_index (options->words, 0) : NULL;
+  const char *checkpoint = options_word (options);
   bool is_picture;
   const LineFormat *format = choose (options, &is_picture, error);
   g_auto (Reading) reading = { 0 };

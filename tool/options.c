@@ -245,6 +245,22 @@ options_clear (Options *options)
   g_free (options->svg);
 }
 
+const char *
+options_word (const Options *options)
+{
+  return options->words->len > 0 ? g_ptr_array_index (options->words, 0) : NULL;
+}
+
+bool
+options_seed (const Options *options, guint64 *seed, GError **error)
+{
+  *seed = g_random_int ();
+  return !options->seed
+    || g_ascii_string_to_unsigned (options->seed, 10, 0, G_MAXINT64, seed, NULL)
+    || error_set (error, EINVAL, "--seed=%s is no number; write the one that was "
+                  "printed", options->seed);
+}
+
 const Option *
 option_lookup (const char *argument, guint groups, const char **value)
 {

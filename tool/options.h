@@ -72,6 +72,12 @@ void options_clear (Options *options);
 bool options_parse (Options *options, guint groups, char **arguments,
                     GError **error);
 
+/* The word that a command with one word, or with none, was given; or NULL. */
+const char *options_word (const Options *options);
+
+/* What --seed says, or a random number.  EINVAL. */
+bool options_seed (const Options *options, guint64 *seed, GError **error);
+
 /* "--from" or "--from=NAME" → its row; *value: what follows the =, borrowed,
  * or NULL.  NULL: these groups have none of that name.
  */

@@ -186,6 +186,15 @@ progress_add (Progress *self, guint64 bytes)
 }
 
 void
+progress_reach (void *opaque, guint64 done)
+{
+  ProgressPart *part = opaque;
+
+  progress_add (part->progress, done - part->done);
+  part->done = done;
+}
+
+void
 progress_make_room (void)
 {
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&screen.lock);

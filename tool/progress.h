@@ -23,6 +23,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Progress, progress_free)
  */
 void progress_add (Progress *self, guint64 bytes);
 
+/* Work that tells how far it has come, and not by how much: of opaque, which is a
+ * ProgressPart, so many bytes are done.  One thread.
+ */
+typedef struct {
+  Progress *progress;
+  guint64 done;                 /* 0 at first */
+} ProgressPart;
+
+void progress_reach (void *opaque, guint64 done);
+
 /* Take the line away, as something else is going to be printed on the terminal, on
  * either stream: it comes back by itself.  tool_reporter does so before it says
  * something.  Any thread, and also if there is none.

@@ -125,6 +125,16 @@ begin_since_only (Reading *reading, const Options *options, GError **error)
 }
 
 bool
+reading_start (Reading *reading, const SourceRequest *request, GError **error)
+{
+  reading->catalogue = catalogue_new (reading->source, request);
+  if (!catalogue_start (reading->catalogue, error))
+    return false;
+  reading->parts = open_parts_new (reading->source, true, 0);
+  return true;
+}
+
+bool
 reading_open (Reading *reading, const Options *options, const char *checkpoint,
               GError **error)
 {
@@ -141,12 +151,8 @@ reading_open (Reading *reading, const Options *options, const char *checkpoint,
     return false;
   /* Nothing is served here. */
   reading->source->can_serve_whole = false;
-  reading->catalogue = catalogue_new (reading->source, &reading->request);
   quit_listen ();
-  if (!catalogue_start (reading->catalogue, error))
-    return false;
-  reading->parts = open_parts_new (reading->source, true, 0);
-  return true;
+  return reading_start (reading, &reading->request, error);
 }
 
 void

@@ -29,6 +29,9 @@ typedef struct {
  */
 bool reading_open (Reading *reading, const Options *options,
                    const char *checkpoint, GError **error);
+/* The last step of that: its source, once inspected, can be read. */
+bool reading_start (Reading *reading, const SourceRequest *request,
+                    GError **error);
 /* All views must be closed. */
 void reading_clear (Reading *reading);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reading, reading_clear)

@@ -103,8 +103,7 @@ static bool
 open_source (Subject *subject, const SourceRequest *request, Forest *tree,
              const Reporter *reporter, GError **error)
 {
-  const SourceOps *ops = request->qmp ? &source_qmp_ops
-    : source_choose (request, error);
+  const SourceOps *ops = source_choose (request, error);
 
   if (!ops) {
     forest_free (tree);

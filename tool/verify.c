@@ -24,7 +24,6 @@ read_sample (const Options *options, CompareRequest *request, GError **error)
   char *end = NULL;
 
   request->share = 1;
-  request->seed = g_random_int ();
   if (options->seed && !options->sample)
     return error_set (error, EINVAL, "--seed goes with --sample=PERCENT");
   if (options->sample) {
@@ -34,11 +33,7 @@ read_sample (const Options *options, CompareRequest *request, GError **error)
       return error_set (error, EINVAL, "--sample=%s is no percentage; write a "
                         "number above 0 and up to 100", options->sample);
   }
-  return !options->seed
-    || g_ascii_string_to_unsigned (options->seed, 10, 0, G_MAXINT64,
-                                   &request->seed, NULL)
-    || error_set (error, EINVAL, "--seed=%s is no number; write the one that was "
-                  "printed", options->seed);
+  return options_seed (options, &request->seed, error);
 }
 
 static bool

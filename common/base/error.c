@@ -142,6 +142,14 @@ error_advise_as (GError **error, const GError *other)
   return error_advise (error, remedy, words[0], words[1], words[2], NULL);
 }
 
+bool
+error_set_both (GError **error, const GError *refusal, const GError *trouble)
+{
+  error_set (error, trouble->code, "%s; and then: %s", refusal->message,
+             trouble->message);
+  return error_advise_as (error, refusal);
+}
+
 Remedy
 error_remedy (const GError *error, const char *const **words)
 {

@@ -59,6 +59,12 @@ const char *error_file (const GError *error);
 /* Its remedy and its reason go over to *error, as error_advise. */
 bool error_advise_as (GError **error, const GError *other);
 
+/* What was tried was refused, and then it could not all be undone: tell both, with
+ * what goes with the refusal.  Returns false.
+ */
+bool error_set_both (GError **error, const GError *refusal,
+                     const GError *trouble);
+
 /* For who hands an error to another process: its remedy, and the words of it
  * (borrowed; NULL-terminated, as many as were given).
  */

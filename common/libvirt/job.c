@@ -165,11 +165,8 @@ job_begin (KeptJob *kept, const char *const *texts, char **xml,
     return true;
   if (job_end (kept, false, &trouble))
     g_propagate_error (error, g_steal_pointer (&refusal));
-  else {
-    error_set (error, trouble->code, "%s; and then: %s", refusal->message,
-               trouble->message);
-    error_advise_as (error, refusal);
-  }
+  else
+    error_set_both (error, refusal, trouble);
   return false;
 }
 

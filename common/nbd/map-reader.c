@@ -338,6 +338,27 @@ map_reader_need (MapReader *reader, guint64 offset, guint64 end,
   return failure;
 }
 
+int
+map_reader_learn (MapReader *reader, MapReaderTold told, void *opaque,
+                  GError **error)
+{
+  const guint64 size = nbd_pool_size (reader->pool);
+
+  for (guint64 known = 0; known < size;) {
+    const guint64 end = MIN (size, known + MAP_READER_PIECE);
+    NbdBudget budget = nbd_life_budget (life_of (reader));
+    g_auto (MapView) view = { 0 };
+    const int failure
+      = map_reader_need (reader, known, end, &budget, &view, error);
+    if (failure)
+      return failure;
+    known = end;
+    if (told)
+      told (opaque, known);
+  }
+  return 0;
+}
+
 /* One slice after the other, each within a budget of its own. */
 static int
 pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,

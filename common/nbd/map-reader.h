@@ -12,6 +12,12 @@
 
 typedef struct MapReader MapReader;
 
+/* So much of a map may be asked for with one budget (bytes of the disk): a whole
+ * answer of QEMU's and more, so that the next one is asked for while one is looked
+ * at.
+ */
+#define MAP_READER_PIECE ((guint64) 16 * 1024 * 1024 * 1024)
+
 /* pool is connected to endpoint, and bits to endpoint->bits (NULL if that is).
  * Both are borrowed and must outlive the reader.  want_zeroes: tell dirty
  * zeroes from dirty data.  coalesce: bytes, see dirty_map_new.
@@ -31,15 +37,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (MapReader, map_reader_free)
 int map_reader_need (MapReader *reader, guint64 offset, guint64 end,
                      NbdBudget *budget, MapView *view, GError **error);
 
+/* How many bytes are known. */
+typedef void (*MapReaderTold) (void *opaque, guint64 known);
+
+/* Make all of the map known, piece by piece, each with a budget of its own; told (or
+ * NULL) hears of each.  0, or an errno, as above.
+ */
+int map_reader_learn (MapReader *reader, MapReaderTold told, void *opaque,
+                      GError **error);
+
 /* Have all of the map visited as it comes, in order, and keep nothing of it: for
  * who looks at it once.  What was visited is good only if this returns 0, as the
- * server is asked at the very end whether it was right all the time.  told (or
- * NULL) hears how many bytes are known.  0, or an errno, with *error as above;
+ * server is asked at the very end whether it was right all the time.  0, or an
+ * errno, with *error as above;
  * ECANCELED: visit returned false.  EALREADY, and nothing is visited, if some of
  * the map was read before, or it has to be whole to be believed.  Any thread;
  * others wait.
  */
-typedef void (*MapReaderTold) (void *opaque, guint64 known);
 int map_reader_pass (MapReader *reader, DirtyMapVisit visit,
                      MapReaderTold told, void *opaque, GError **error);
 

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "tree/checkpoint.h"
 #include "parts/part-name.h"
 #include "parts/view-label.h"
+#include "tree/checkpoint.h"
 
 #define BEGIN "[view "
 /* No label is longer: names in it are of at most 1023 bytes, escaped. */
@@ -21,8 +21,9 @@ view_label_format (const ViewLabel *label)
 
   return g_strdup_printf (
     BEGIN "%s disk %s size %" G_GUINT64_FORMAT " data %" G_GUINT64_FORMAT
-    " zeroes %" G_GUINT64_FORMAT " part %u/%u%s%s%s]", label->view, label->target, label->size, label->data,
-    label->zeroes, label->part, label->parts, since ? " since " : "", since ? since : "",
+    " zeroes %" G_GUINT64_FORMAT " part %u/%u%s%s%s]", label->view,
+    label->target, label->size, label->data, label->zeroes, label->part,
+    label->parts, since ? " since " : "", since ? since : "",
     label->ended ? " record ended" : "");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * The keeper's table for fleecing jobs, and its loop, which is GLib's.
+ * The keeper's table for fleecing jobs.
  */
 #include <config.h>
 
@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/json-text.h"
+#include "keeper/glib-loop.h"
 #include "qemu/fleece-kept.h"
 #include "tree/store.h"
 
@@ -29,57 +30,6 @@ kept_new (Telling *telling)
   kept->scratch = g_array_new (FALSE, FALSE, sizeof (int));
   kept->qemu_fd = -1;
   return kept;
-}
-
-/* ── The loop ── */
-
-typedef struct {
-  KeeperCallback heed;
-  void *opaque;
-} Call;
-
-static gboolean
-on_fd (gint fd G_GNUC_UNUSED, GIOCondition condition G_GNUC_UNUSED,
-       gpointer data)
-{
-  const Call *call = data;
-
-  call->heed (call->opaque);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_clock (gpointer data)
-{
-  const Call *call = data;
-
-  call->heed (call->opaque);
-  return G_SOURCE_CONTINUE;
-}
-
-static bool
-add_fd (int fd, KeeperCallback heed, void *opaque)
-{
-  const Call call = { heed, opaque };
-
-  return g_unix_fd_add_full (G_PRIORITY_DEFAULT, fd, G_IO_IN | G_IO_HUP, on_fd,
-                             g_memdup2 (&call, sizeof call), g_free) > 0;
-}
-
-static bool
-add_clock (int interval_ms, KeeperCallback heed, void *opaque)
-{
-  const Call call = { heed, opaque };
-
-  return g_timeout_add_full (G_PRIORITY_DEFAULT, (guint) interval_ms, on_clock,
-                             g_memdup2 (&call, sizeof call), g_free) > 0;
-}
-
-static bool
-turn (void)
-{
-  g_main_context_iteration (NULL, TRUE);
-  return true;
 }
 
 /* ── Does it live? ── */
@@ -280,9 +230,9 @@ const JobOps fleece_job_ops = {
   .look_texts = 1,
   .begin_texts = 1,
   .new = kept_new,
-  .add_fd = add_fd,
-  .add_clock = add_clock,
-  .turn = turn,
+  .add_fd = glib_loop_add_fd,
+  .add_clock = glib_loop_add_clock,
+  .turn = glib_loop_turn,
   .look = look,
   .begin = begin,
   .prove = prove,

@@ -27,7 +27,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/on-quit.h"
-#include "base/on-quit.h"
 #include "base/own-folder.h"
 #include "nbd/pool.h"
 #include "qemu/qmp.h"

@@ -221,14 +221,8 @@ warn_of_unrecorded (const Source *source, const LivePlan *plan)
 {
   for (guint i = 0; plan->create && i < plan->backup->disks->len; i++) {
     const BackupDisk *disk = g_ptr_array_index (plan->backup->disks, i);
-    if (checkpoint_bitmap (plan->create, disk->target))
-      continue;
-    g_autoptr (GError) warning = NULL;
-    error_set (&warning, ENOTSUP, "disk %s is copied whole, but checkpoint %s "
-               "does not record it, for it is not qcow2 of version 3",
-               disk->target, plan->create->name);
-    error_advise (&warning, REMEDY_UNRECORDED, plan->create->name, NULL);
-    reporter_warn_error (source->reporter, warning);
+    if (!checkpoint_bitmap (plan->create, disk->target))
+      live_warn_unrecorded (source, disk->target, plan->create->name);
   }
 }
 

@@ -201,6 +201,19 @@ on_event (void *opaque, const KeeperEvent *event)
   return true;
 }
 
+void
+live_warn_unrecorded (const Source *source, const char *target,
+                      const char *checkpoint)
+{
+  g_autoptr (GError) warning = NULL;
+
+  error_set (&warning, ENOTSUP, "disk %s is copied whole, but checkpoint %s "
+             "does not record it, for it is not qcow2 of version 3", target,
+             checkpoint);
+  error_advise (&warning, REMEDY_UNRECORDED, checkpoint, NULL);
+  reporter_warn_error (source->reporter, warning);
+}
+
 bool
 live_start (Source *source, GError **error G_GNUC_UNUSED)
 {

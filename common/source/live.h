@@ -50,6 +50,12 @@ char *live_unix_uri (const char *socket, const char *export_name);
 bool live_connect (LiveSource *self, const GPtrArray *exports,
                    GError **error);
 
+/* Warn that a disk is in this backup, and would not be in the next one, since that
+ * checkpoint, which is made with this one.
+ */
+void live_warn_unrecorded (const Source *source, const char *target,
+                           const char *checkpoint);
+
 /* As of SourceOps. */
 bool live_start (Source *source, GError **error);
 bool live_endpoint (Source *source, const Disk *disk, const Part *part,

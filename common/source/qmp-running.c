@@ -130,14 +130,8 @@ warn_of_disks (const Source *source, const QmpPlan *plan)
     const GError *why = g_hash_table_lookup (plan->useless, disk->target);
     if (why)
       source_warn_whole (source, disk->target, why);
-    if (!plan->create || disk->record)
-      continue;
-    g_autoptr (GError) warning = NULL;
-    error_set (&warning, ENOTSUP, "disk %s is copied whole, but checkpoint %s "
-               "does not record it, for it is not qcow2 of version 3",
-               disk->target, plan->create->name);
-    error_advise (&warning, REMEDY_UNRECORDED, plan->create->name, NULL);
-    reporter_warn_error (source->reporter, warning);
+    if (plan->create && !disk->record)
+      live_warn_unrecorded (source, disk->target, plan->create->name);
   }
 }
 

@@ -154,28 +154,18 @@ share_pool (OpenParts *cache, const Entry *entry)
   return NULL;
 }
 
-/* So much of a map is read with one budget. */
-#define STRETCH ((guint64) 16 * 1024 * 1024 * 1024)
-
 /* A map that is derived from holes is read and checked before anybody is told of
  * it.
  */
 static bool
 is_believed (const OpenPart *opened, NbdPool *pool, GError **error)
 {
-  const guint64 size = nbd_pool_holes (pool) ? nbd_pool_size (pool) : 0;
+  const int failure = nbd_pool_holes (pool)
+    ? map_reader_learn (opened->reader, NULL, NULL, error) : 0;
 
-  for (guint64 at = 0; at < size; at += MIN (STRETCH, size - at)) {
-    NbdBudget budget = nbd_life_budget (nbd_pool_life (pool));
-    g_auto (MapView) view = { 0 };
-    const int failure
-      = map_reader_need (opened->reader, at, MIN (size, at + STRETCH), &budget,
-                         &view, error);
-    if (failure)
-      return error && !*error
-        ? error_set (error, failure, "its dirty map cannot be read") : false;
-  }
-  return true;
+  if (failure && error && !*error)
+    error_set (error, failure, "its dirty map cannot be read");
+  return !failure;
 }
 
 static bool

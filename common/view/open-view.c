@@ -12,11 +12,6 @@
 #include "map/dirty-map-union.h"
 #include "view/open-view.h"
 
-/* So much of the map is asked for at once: a whole answer of QEMU's and more, so
- * that the next one is asked for while this one is visited.
- */
-#define STRETCH ((guint64) 16 * 1024 * 1024 * 1024)
-
 struct OpenView {
   const DiskView *view;
   GPtrArray *parts;             /* of OpenPart, top first; never empty */
@@ -139,7 +134,7 @@ open_view_learn (OpenView *self, OpenViewTold told, void *opaque,
 
   for (guint64 known = 0; known < size;) {
     g_autoptr (GArray) views = new_views (self);
-    const guint64 limit = MIN (size, known + STRETCH);
+    const guint64 limit = MIN (size, known + MAP_READER_PIECE);
     if (!need (self, known, limit, views, error))
       return false;
     known = limit;
@@ -167,7 +162,7 @@ open_view_visit (OpenView *self, guint64 offset, guint64 end,
   DirtyRun run = { 0 };
 
   while (offset < end) {
-    const guint64 limit = MIN (end, offset + STRETCH);
+    const guint64 limit = MIN (end, offset + MAP_READER_PIECE);
     g_autoptr (GArray) views = new_views (self);
     if (!need (self, offset, limit, views, error)
         || !visit_stretch (views, offset, limit, &run, visit, opaque))

@@ -12,11 +12,10 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <glib-unix.h>
 #include <glib/gstdio.h>
 
 #include "base/error.h"
-#include "keeper/job-ops.h"
+#include "keeper/glib-loop.h"
 #include "plugin/remedies.h"
 
 #define ENDS_WITHIN_MS 20000
@@ -28,11 +27,6 @@ typedef struct {
   char *file;
 } FileJob;
 
-typedef struct {
-  KeeperCallback heed;
-  void *opaque;
-} Call;
-
 static void *
 job_new (Telling *telling)
 {
@@ -40,51 +34,6 @@ job_new (Telling *telling)
 
   job->telling = telling;
   return job;
-}
-
-static gboolean
-on_fd (gint fd, GIOCondition condition, gpointer data)
-{
-  const Call *call = data;
-
-  (void) fd;
-  (void) condition;
-  call->heed (call->opaque);
-  return G_SOURCE_CONTINUE;
-}
-
-static gboolean
-on_clock (gpointer data)
-{
-  const Call *call = data;
-
-  call->heed (call->opaque);
-  return G_SOURCE_CONTINUE;
-}
-
-static bool
-job_add_fd (int fd, KeeperCallback heed, void *opaque)
-{
-  const Call call = { heed, opaque };
-
-  return g_unix_fd_add (fd, G_IO_IN | G_IO_HUP, on_fd,
-                        g_memdup2 (&call, sizeof call)) > 0;
-}
-
-static bool
-job_add_clock (int interval_ms, KeeperCallback heed, void *opaque)
-{
-  const Call call = { heed, opaque };
-
-  return g_timeout_add ((guint) interval_ms, on_clock,
-                        g_memdup2 (&call, sizeof call)) > 0;
-}
-
-static bool
-job_turn (void)
-{
-  g_main_context_iteration (NULL, TRUE);
-  return true;
 }
 
 static bool
@@ -190,9 +139,9 @@ static const JobOps ops = {
   .begin_texts = 1,
   .change_texts = 1,
   .new = job_new,
-  .add_fd = job_add_fd,
-  .add_clock = job_add_clock,
-  .turn = job_turn,
+  .add_fd = glib_loop_add_fd,
+  .add_clock = glib_loop_add_clock,
+  .turn = glib_loop_turn,
   .look = job_look,
   .begin = job_begin,
   .prove = job_prove,
