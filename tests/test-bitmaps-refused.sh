@@ -66,6 +66,8 @@ unset "pids[-1]"
 # Changed between the look and the writing.
 waits ()
 {
+  # What the last one said is not what this one says.
+  rm -f said
   CHANGE_BITMAPS_WAIT=1 "$change" a.qcow2 b.qcow2 -- add,vda,0,z add,vdb,0,z \
     <commands >said 2>log &
   waiting=$!

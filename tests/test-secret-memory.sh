@@ -68,9 +68,11 @@ def look(pid):
     print("%s: %d bytes" % (name, size))
     return size
 
+# The command is begun beside the server's start, which still has the secret.
+command = """nbdinfo --size "$uri" >size && touch served && read -r line <end || :"""
 server = subprocess.Popen(["nbdkit", "-U", "-", plugin, "disk.qcow2",
                            "on-missing=full", "secret=key"] + options
-                          + ["--run", "touch served; read -r line <end || :"])
+                          + ["--run", command])
 try:
     while not os.path.exists("served"):
         if server.poll() is not None:
