@@ -111,6 +111,15 @@ done
 nbdsh () { "$python" -m nbd "$@"; }
 export python
 
+# rounds MANY [SANITIZED]: how many a random test has, with a sanitizer the latter.
+# $ROUNDS repeats and sizes a run; $FEWER is for suites beside the one that has all.
+rounds ()
+{
+  local normal=$1
+  [ -z "$sanitizers" ] || normal=${2:-$1}
+  echo "${ROUNDS:-$(((normal + ${FEWER:-1} - 1) / ${FEWER:-1}))}"
+}
+
 # wait_until SECONDS COMMAND…: until it succeeds.
 wait_until ()
 {

@@ -11,7 +11,7 @@ qemu-img bitmap --add disk.qcow2 monday
 qemu-io -c 'write -P 1 1M 64k' disk.qcow2 >/dev/null
 
 bounded "$python" "$srcdir/tests/kill-at-random.py" "${SEED:-$RANDOM}" \
-  "${ROUNDS:-120}" "${SECONDS_MAX:-90}" 200 first,nbdkit,qemu-storage-da \
+  "$(rounds 120)" "${SECONDS_MAX:-90}" 200 first,nbdkit,qemu-storage-da \
   "$plugin" file="$PWD/disk.qcow2" checkpoint=monday
 
 # The server of --run, while its command goes on.

@@ -9,8 +9,7 @@
 . "$(dirname "$0")/${lab_of:-libvirt}-lab.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-200}
-else rounds=${ROUNDS:-40}; fi
+rounds=$(rounds "${most:-200}" "${most:-40}")
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 
 # drive NAME ROUNDS: a guest of its own, for so many aborts.

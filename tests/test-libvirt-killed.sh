@@ -11,7 +11,7 @@ lab_with_guest
 lab_state web1 >before
 
 bounded "$python" "$srcdir/tests/kill-at-random.py" "${SEED:-$RANDOM}" \
-  "${ROUNDS:-60}" "${SECONDS_MAX:-70}" 600 first,nbdkit "$plugin" \
+  "$(rounds 60)" "${SECONDS_MAX:-70}" 600 first,nbdkit "$plugin" \
   libvirt="$connect" domain=web1 checkpoint=monday create=killed
 as_before () { lab_state web1 >after && cmp -s before after; }
 wait_until 10 as_before || :

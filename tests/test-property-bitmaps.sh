@@ -8,7 +8,7 @@
 . "$srcdir/tests/bitmaps.sh"
 
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-25}
+rounds=$(rounds 25)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 bounded "$python" "$srcdir/tests/property-bitmaps.py" "$seed" "$rounds" "$change"
 for image in ./*.qcow2; do

@@ -8,8 +8,7 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-40}
-else rounds=${ROUNDS:-10}; fi
+rounds=$(rounds 40 10)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 
 half=$(((rounds + 1) / 2))

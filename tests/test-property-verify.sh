@@ -8,8 +8,7 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-12} trials=${TRIALS:-60}
-else rounds=${ROUNDS:-4} trials=${TRIALS:-12}; fi
+rounds=$(rounds 12 4) trials=${TRIALS:-$(ROUNDS='' rounds 60 12)}
 echo "repeat with: SEED=$seed ROUNDS=$rounds TRIALS=$trials $0"
 
 half=$(((rounds + 1) / 2))

@@ -7,8 +7,7 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-if [ -z "$sanitizers" ]; then rounds=${ROUNDS:-80}
-else rounds=${ROUNDS:-20}; fi
+rounds=$(rounds 80 20)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 
 half=$(((rounds + 1) / 2))

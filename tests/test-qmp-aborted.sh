@@ -5,5 +5,5 @@
 # As test-libvirt-aborted.sh, with qmp=: another client ends our job while clients read
 # what the guest overwrites.  SEED=n ROUNDS=m repeat and size a run.
 lab_of=qmp
-ROUNDS=${ROUNDS:-25}
+most=25
 . "$(dirname "$0")/test-libvirt-aborted.sh"

@@ -14,7 +14,7 @@ lab_with_guest
 starts_fail
 
 bounded "$python" "$srcdir/tests/kill-at-random.py" "${SEED:-$RANDOM}" \
-  "${ROUNDS:-25}" "${SECONDS_MAX:-15}" 400 first,nbdkit "$plugin" \
+  "$(rounds 25)" "${SECONDS_MAX:-15}" 400 first,nbdkit "$plugin" \
   "${source[@]}" checkpoint=monday create=killed
 was_undone "those killed at random"
 

@@ -8,6 +8,6 @@
 requires qemu-system-x86_64
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-4}
+rounds=$(rounds 4)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 "$python" "$srcdir/tests/qmp-views-property.py" "$plugin" "$tool" "$seed" "$rounds"

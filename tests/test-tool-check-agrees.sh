@@ -7,7 +7,7 @@
 # check --fix --yes all of these are still there, and are the same.
 . "$(dirname "$0")/functions.sh"
 
-seed=${SEED:-$((RANDOM * 32768 + RANDOM))} rounds=${ROUNDS:-12}
+seed=${SEED:-$((RANDOM * 32768 + RANDOM))} rounds=$(rounds 12)
 nbdkit_options=(--filter="$filter")
 
 # served NAMES: each, and its map or "refused".

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/functions.sh"
 
 bounded "$python" "$srcdir/tests/estimate-property.py" "$tool" "$plugin" \
-  "$filter" "${ROUNDS:-6}"
+  "$filter" "$(rounds 6)"
 rm -f ./*.qcow2
 
 # ── Larger than the sample: half of 256 clusters are noise ──

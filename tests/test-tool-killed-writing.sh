@@ -12,7 +12,7 @@ mkdir tmp tree
 export TMPDIR=$PWD/tmp
 
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-24}
+rounds=$(rounds 24)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 RANDOM=$seed
 

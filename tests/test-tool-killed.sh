@@ -9,7 +9,7 @@ mkdir tmp
 export TMPDIR=$PWD/tmp
 
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-40}
+rounds=$(rounds 40)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 RANDOM=$seed
 

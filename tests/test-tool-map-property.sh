@@ -7,4 +7,4 @@
 . "$(dirname "$0")/functions.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-"$python" "$srcdir/tests/property-map.py" "$seed" "${ROUNDS:-8}" "$tool"
+"$python" "$srcdir/tests/property-map.py" "$seed" "$(rounds 8)" "$tool"

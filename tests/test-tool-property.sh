@@ -9,7 +9,7 @@
 . "$(dirname "$0")/libvirt-lab.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-10}
+rounds=$(rounds 10)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 lab_start
 documents=/var/lib/libvirt/qemu/checkpoint

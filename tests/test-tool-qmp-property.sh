@@ -9,7 +9,7 @@
 . "$srcdir/tests/qemu-lab.sh"
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-4}
+rounds=$(rounds 4)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 timeout 600 "$python" "$srcdir/tests/qmp-property.py" "$tool" "$plugin" "$filter" \
   "$seed" "$rounds" || fail "SEED=$seed"

@@ -9,6 +9,6 @@
 requires virsh
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
-rounds=${ROUNDS:-12}
+rounds=$(rounds 12)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
 "$python" "$srcdir/tests/tool-virsh.py" "$tool" "$seed" "$rounds"

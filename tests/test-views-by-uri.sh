@@ -9,7 +9,7 @@
 print_map=$builddir/tests/print-map
 
 bounded "$python" "$srcdir/tests/shown-views.py" "$print_map" "$plugin" "$filter" \
-  "${ROUNDS:-4}"
+  "$(rounds 4)"
 rm -f ./*.qcow2
 
 guest_layers
