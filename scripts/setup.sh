@@ -2,7 +2,7 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # Sourced by ./demo, ./check and .ci/: install what is missing on Debian 12 or
-# 13, and build out of tree.
+# later, and build out of tree.
 
 BUILD_PACKAGES="autoconf automake gcc libblkid-dev libc6-dev libext2fs-dev
   libglib2.0-dev libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
@@ -53,27 +53,35 @@ guest_kernel ()
 (
   dir=$1
   if [ -s "$dir/vmlinuz" ]; then return; fi
+  rm -rf "$dir.new"
   mkdir -p "$dir.new"
   cd "$dir.new"
-  name () { apt-cache depends linux-image-cloud-amd64 2>/dev/null \
-    | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1; }
-  package=$(name)
-  if [ -z "$package" ] || ! apt-get -q download "$package" >log 2>&1; then
+  needs () { apt-cache depends "$1" 2>/dev/null | sed -n 's/^ *Depends: //p'; }
+  # Since Debian 14 two other packages have its parts, and its own is empty.
+  find_packages ()
+  {
+    local image
+    image=$(needs linux-image-cloud-amd64 | grep -m 1 '^linux-image-') \
+      || return 1
+    mapfile -t packages < <(echo "$image"
+      needs "$image" | grep -E '^linux-(binary|modules)-')
+  }
+  if ! find_packages || ! apt-get -q download "${packages[@]}" >log 2>&1; then
     # The lists of packages are missing or old.
     [ "$(id -u)" -eq 0 ] || sudo=sudo
     ${sudo:-} apt-get -q update >/dev/null
-    package=$(name)
-    apt-get -q download "$package" >log 2>&1 || { cat log >&2; return 1; }
+    find_packages || { echo "apt knows no linux-image-cloud-amd64" >&2; return 1; }
+    apt-get -q download "${packages[@]}" >log 2>&1 || { cat log >&2; return 1; }
   fi
-  dpkg-deb --fsys-tarfile "$package"_*.deb | tar -x --wildcards \
-    './boot/vmlinuz-*' '*/virtio*.ko*'
-  mv boot/vmlinuz-* vmlinuz
-  mkdir modules
-  find . -name 'virtio*.ko*' -exec mv -t modules {} +
-  rm -rf boot lib usr log ./*.deb
-  chmod -R a+rX .
+  for package in ./*.deb; do dpkg-deb -x "$package" files; done
+  mkdir -p kernel/modules
+  find files -name 'vmlinuz*' -exec mv {} kernel/vmlinuz \;
+  find files -name 'virtio*.ko*' -exec mv -t kernel/modules {} +
+  [ -s kernel/vmlinuz ] || { echo "no vmlinuz in ${packages[*]}" >&2; return 1; }
+  chmod -R a+rX kernel
   rm -rf "$dir"
-  mv "$dir.new" "$dir"
+  mv kernel "$dir"
+  rm -rf "$dir.new"
 )
 
 # guest_agent DIR: QEMU's agent, for the tests' guests, into DIR unless it is there.
