@@ -74,10 +74,11 @@ knows_extended_headers (int fd)
 {
   const struct {
     guint32 flags;              /* fixed newstyle, no zeroes */
-    char magic[8];
+    guint64 magic;              /* "IHAVEOPT" */
     guint32 option, length;
   } __attribute__ ((packed)) question = {
-    GUINT32_TO_BE (3), "IHAVEOPT", GUINT32_TO_BE (11), 0,
+    GUINT32_TO_BE (3), GUINT64_TO_BE (G_GUINT64_CONSTANT (0x49484156454f5054)),
+    GUINT32_TO_BE (11), 0,
   };
   struct {
     guint64 magic;
