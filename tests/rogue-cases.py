@@ -37,6 +37,9 @@ MEMORY_LIMIT = 300                      # MiB
 LOG_LIMIT = 64 * 1024
 CASE_LIMIT = 60 * SLOWER
 NOT_COMMITTED = "the fault was not committed"
+# Rows hold functions that cannot be sent to a process which does not begin as a
+# copy of this one, as it does not since Python 3.14 unless asked to.
+forked = multiprocessing.get_context("fork")
 
 
 class Host:
@@ -44,9 +47,9 @@ class Host:
     its client waits."""
 
     def __init__(self, rows):
-        self.pipe, other = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=self.serve,
-                                               args=(rows, other, self.pipe))
+        self.pipe, other = forked.Pipe()
+        self.process = forked.Process(target=self.serve,
+                                      args=(rows, other, self.pipe))
         self.process.start()
         other.close()
 
@@ -370,10 +373,10 @@ def main():
 
 
 def run_all(plugin, rows, all_lanes):
-    results, workers, done = multiprocessing.Queue(), [], []
+    results, workers, done = forked.Queue(), [], []
     for cases, count in all_lanes:
-        taken = multiprocessing.Value("i", 0)
-        workers += [multiprocessing.Process(target=work_apart, args=(
+        taken = forked.Value("i", 0)
+        workers += [forked.Process(target=work_apart, args=(
             plugin, rows, cases, taken, results, len(workers) + i))
             for i in range(min(count, len(cases)))]
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(1))
