@@ -47,7 +47,9 @@ for offset, length, flags in itertools.product(
     if flags:
         assert len(entries) == 2, (what, entries)
     else:
-        assert at == end, (what, entries)
+        # nbdkit tells no more of one extent than 4 GiB - 64 KiB in 1.48, as
+        # that keeps the next one aligned, and of none that follow it.
+        assert at == end or entries[-2] == 4294901760, (what, entries)
 print("%d requests on %d bytes" % (len(offsets) * len(lengths) * 2, size))
 END
 
