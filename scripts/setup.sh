@@ -8,13 +8,13 @@ BUILD_PACKAGES="autoconf automake gcc libblkid-dev libc6-dev libext2fs-dev
   libglib2.0-dev libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
   nbdkit-plugin-dev perl pkgconf zlib1g-dev"
 RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
-TEST_PACKAGES="acl binutils e2fsprogs fdisk fuse2fs fuse3 gnutls-bin jq procps
-  python3 python3-libnbd qemu-block-extra socat strace util-linux-extra
+TEST_PACKAGES="acl binutils borgbackup e2fsprogs fdisk fuse2fs fuse3 gnutls-bin jq procps
+  python3 python3-libnbd qemu-block-extra restic socat strace util-linux-extra
   xfsprogs zsh"
 # For tests/libvirt-lab.sh.  Not libvirt-daemon-system: tests start daemons of
 # their own.  The kernel of the guests is not installed: see guest_kernel.
 LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon
-  libvirt-daemon-driver-qemu qemu-system-x86"
+  libvirt-daemon-driver-qemu qemu-system-x86 virtnbdbackup"
 # Pools of volumes, and secrets, are in libvirt-daemon itself on Debian 12.
 [ "$(. /etc/os-release; echo "${VERSION_ID:-}")" = 12 ] \
   || LIBVIRT_TEST_PACKAGES+=" libvirt-daemon-driver-secret

@@ -39,6 +39,16 @@ script_tests = \
 	tests/test-libvirt-silent-qemu.sh \
 	tests/test-libvirt-silent-start.sh \
 	tests/test-libvirt-silent-daemon.sh \
+	tests/test-cookbook-after.sh \
+	tests/test-cookbook-daily.sh \
+	tests/test-cookbook-elsewhere.sh \
+	tests/test-cookbook-look.sh \
+	tests/test-cookbook-nbdsh.sh \
+	tests/test-cookbook-restore.sh \
+	tests/test-cookbook-retention.sh \
+	tests/test-cookbook-tls.sh \
+	tests/test-cookbook-verify.sh \
+	tests/test-cookbook-virtnbdbackup.sh \
 	tests/test-libvirt-exits.sh \
 	tests/test-kubevirt-disk.sh \
 	tests/test-libvirt-iothread.sh \
@@ -73,6 +83,7 @@ script_tests = \
 	tests/test-client-vanishes.sh \
 	tests/test-coalesce.sh \
 	tests/test-convert.sh \
+	tests/test-cookbook-covered.sh \
 	tests/test-descriptors.sh \
 	tests/test-empty-disk.sh \
 	tests/test-export-cache.sh \
@@ -343,6 +354,7 @@ AM_TESTS_ENVIRONMENT = srcdir='$(abs_srcdir)' builddir='$(abs_builddir)'; \
 EXTRA_DIST += $(script_tests) \
 	tests/functions.sh \
 	tests/backups.sh \
+	tests/cookbook.sh \
 	tests/random_record.py \
 	tests/scenes.sh \
 	tests/bitmaps.sh \

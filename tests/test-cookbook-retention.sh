@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (C) 2026 the nbdkit-checkpoint authors
+#
+# The cookbook's recipes that thin out a chain of backups: what is left reads as before,
+# and the chain goes on.
+. "$(dirname "$0")/cookbook.sh"
+
+# days: three backups, and the truth of each.
+days ()
+{
+  local day before='' options
+  rm -f ./*
+  for day in monday tuesday wednesday; do
+    options=("create=$day")
+    [ -z "$before" ] || options+=("checkpoint=$before")
+    now web1
+    mv "$tmpdir/web1.now" "$tmpdir/$day"
+    backup "$day" "$before" "${options[@]}"
+    before=$day
+    writes vda "write -P $((${#day} * 3)) ${#day}M 128k"
+    writes vda "write -z $((${#day} * 64 + 1024))k 64k"
+  done
+}
+backup ()
+{
+  to=vda-$1.qcow2 from=${2:+-B vda-$2.qcow2 -F qcow2} serve libvirt="$connect" \
+    domain=web1 disk=vda "${@:3}" -- 'qemu-img convert -f raw -O qcow2 $from "$uri" $to'
+}
+# goes_on: the next backup lies on Wednesday's.
+goes_on ()
+{
+  now web1
+  backup thursday wednesday checkpoint=wednesday
+  same_as "$tmpdir/web1.now" vda-thursday.qcow2
+}
+
+guest_web1
+days
+recipe commit
+[ ! -e vda-monday.qcow2 ] || fail "Monday is still there"
+same_as "$tmpdir/tuesday" vda-tuesday.qcow2
+same_as "$tmpdir/wednesday" vda-wednesday.qcow2
+[ "$(checkpoint_names web1 | xargs)" = "tuesday wednesday" ] || fail "other checkpoints"
+recipe flatten
+same_as "$tmpdir/wednesday" vda-wednesday-full.qcow2
+qemu-img info --output=json vda-wednesday-full.qcow2 | jq -e '."backing-filename" | not'
+goes_on
+
+# Interrupted after the first line, and typed again.
+for name in tuesday wednesday; do virsh checkpoint-delete web1 $name; done
+days
+qemu-img commit -q -d vda-tuesday.qcow2
+recipe commit
+same_as "$tmpdir/tuesday" vda-tuesday.qcow2
+same_as "$tmpdir/wednesday" vda-wednesday.qcow2
+goes_on
+
+for name in tuesday wednesday; do virsh checkpoint-delete web1 $name; done
+days
+recipe rebase
+[ ! -e vda-tuesday.qcow2 ] || fail "Tuesday is still there"
+same_as "$tmpdir/monday" vda-monday.qcow2
+same_as "$tmpdir/wednesday" vda-wednesday.qcow2
+goes_on
