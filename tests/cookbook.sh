@@ -58,7 +58,9 @@ recipe_text ()
 # $tmpdir/said what it says on standard error.  Each command of it must succeed.  With
 # $recipe_status it must fail with that status, in a shell that goes on after a command
 # that failed, as a person's does; that is not the scene by which it is covered.
-# STATUS is for a recipe of which the cookbook says that it ends so.
+# STATUS is for a recipe of which the cookbook says that it ends so.  $recipe_on is what
+# takes it to another host.
+recipe_on=()
 : >"$tmpdir/ran"
 recipe ()
 {
@@ -68,7 +70,7 @@ recipe ()
   [ -n "$text" ] || fail "the cookbook has no recipe $1"
   recipes | grep -qxF -- "$1" || fail "recipe $1 is in another part"
   printf '── %s ──\n%s\n' "$1" "$text"
-  bounded bash "${options[@]}" -o pipefail -c "$text" </dev/null >"$tmpdir/printed" 2>"$tmpdir/said" \
+  bounded "${recipe_on[@]}" bash "${options[@]}" -o pipefail -c "$text" </dev/null >"$tmpdir/printed" 2>"$tmpdir/said" \
     || status=$?
   cat "$tmpdir/printed" "$tmpdir/said"
   did_end $status "recipe $1"
@@ -76,10 +78,11 @@ recipe ()
   [ -n "${recipe_status:-}" ] || echo "$1" >>"$tmpdir/ran"
 }
 
+loops=()
 # At the end: none of the part's recipes was left out.
 cookbook_end ()
 {
-  local status=$? left
+  local status=$? left loop
   if [ $status -eq 0 ]; then
     left=$(recipes | grep -vxFf "$tmpdir/ran" || :)
     if [ -n "$left" ]; then
@@ -91,6 +94,7 @@ cookbook_end ()
     fi
   fi
   cd "$tmpdir"
+  for loop in "${loops[@]}"; do losetup -d "$loop"; done
   (exit $status)
   lab_cleanup
 }

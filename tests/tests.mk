@@ -42,7 +42,9 @@ script_tests = \
 	tests/test-cookbook-after.sh \
 	tests/test-cookbook-daily.sh \
 	tests/test-cookbook-elsewhere.sh \
+	tests/test-cookbook-kinds.sh \
 	tests/test-cookbook-look.sh \
+	tests/test-cookbook-moved.sh \
 	tests/test-cookbook-nbdsh.sh \
 	tests/test-cookbook-restore.sh \
 	tests/test-cookbook-retention.sh \
