@@ -23,12 +23,15 @@ readelf -d "$filter" | grep -q NODELETE || fail "not linked -z nodelete"
 ! readelf -d "$filter" | grep -E 'NEEDED.*(xml2|nbd|virt|json)' \
   || fail "needs more libraries than GLib"
 
-# configure, with an nbdkit of another version before the real one.
+# configure, with an nbdkit of another version before the real one; in a copy, since one
+# that was configured in its own folder cannot be again.
+. "$srcdir/scripts/setup.sh"
+copy_source "$srcdir" src
 mkdir bin build
 printf '#!/bin/sh\necho nbdkit %s\n' "$other" >bin/nbdkit
 chmod 755 bin/nbdkit
 [ -x "$srcdir/configure" ] || exit 0
 cd build
-! PATH=$PWD/../bin:$PATH "$srcdir/configure" >../log 2>&1 \
+! PATH=$PWD/../bin:$PATH ../src/configure >../log 2>&1 \
   || fail "configure took filters and nbdkit of two versions"
 tr '\n' ' ' <../log | grep -q "headers are those of nbdkit $version, but .*bin/nbdkit is version $other.*disable-filters"
