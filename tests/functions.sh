@@ -25,11 +25,10 @@ nbdkit_options=()               # before the plugin
 as_user=()                      # for serve and refuses…, before nbdkit
 
 # With a sanitizer in the plugin, nbdkit must load its runtime first: what
-# tests/sanitizers/nbdkit does, which is then the first nbdkit.
+# tests/bin/nbdkit does.
 sanitized ()
 {
   local library libraries=(libasan.so libubsan.so)
-  sanitized_nbdkit=$(command -v nbdkit)
   sanitizer_preload=
   [ "$sanitizers" != thread ] || libraries=(libtsan.so)
   for library in "${libraries[@]}"; do
@@ -40,13 +39,20 @@ sanitized ()
   # they start: not only when the plugin is loaded.
   library=$(gcc -print-file-name=libtirpc.so.3)
   [ ! -e "$library" ] || sanitizer_preload+=:$library
-  export sanitizers sanitized_nbdkit sanitizer_preload
+  export sanitizer_preload
 }
 
+# nbdkit is tests/bin/nbdkit, from a place that other users reach where they reach
+# the test's files.  (A test may run another.)
+[ -n "${real_nbdkit:-}" ] || real_nbdkit=$(command -v nbdkit)
+private_socket=$tmpdir/.nbdkit
+mkdir "$private_socket"
+chmod 1777 "$private_socket"
+cp "$srcdir/tests/bin/nbdkit" "$private_socket"
+export real_nbdkit private_socket sanitizers PATH=$private_socket:$PATH
+
 if [ -n "$sanitizers" ]; then
-  # A test may run another.
-  [ -n "${sanitized_nbdkit:-}" ] || sanitized
-  export PATH=$srcdir/tests/sanitizers:$PATH
+  [ -n "${sanitizer_preload:-}" ] || sanitized
   export ASAN_OPTIONS="log_path=$tmpdir/sanitizer"
   # At its end it waits a second for threads, by default: nbdkit has none then.
   export TSAN_OPTIONS="log_path=$tmpdir/sanitizer atexit_sleep_ms=50

@@ -66,11 +66,13 @@ for signal in TERM INT KILL; do
   done
 done
 
-# --run's command ends, well or badly; its status is passed on.
+# --run's command ends, well or badly; its status is passed on.  As users have it, the
+# socket is nbdkit's own, in a folder that goes with it.
 for wanted in 0 3; do
   status=0
-  wanted=$wanted nbdkit -U - "$plugin" disk.qcow2 --run '
+  wanted=$wanted private_socket=nbdkit nbdkit -U - "$plugin" disk.qcow2 --run '
     nbdinfo --map "$uri" >map
+    dirname "$unixsocket" >folder
     for pid in $(pgrep qemu-storage); do
       ! ls -l /proc/$pid/fd | grep -q "$PWD/disk.qcow2" || echo $pid
     done >daemon.pid 2>ls.log
@@ -79,6 +81,8 @@ for wanted in 0 3; do
   daemon=$(cat daemon.pid)
   [ -n "$daemon" ] || fail "no storage daemon ran"
   check_clean "--run that ends with $wanted"
+  [ "$(dirname "$(cat folder)")" = /tmp ] || fail "the socket was in $(cat folder)"
+  [ ! -e "$(cat folder)" ] || fail "$(cat folder) is left"
 done
 
 # The server of --run is killed: nbdkit itself goes on until the command ends.

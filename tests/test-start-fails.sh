@@ -13,7 +13,7 @@ qemu-img bitmap --add disk.qcow2 monday
 mkdir programs
 IFS=:
 for folder in $PATH; do
-  [ "$folder" = "$srcdir/tests/sanitizers" ] \
+  [ "$folder" = "$private_socket" ] \
     || ln -s "$(realpath -m "$folder")"/* programs/ 2>/dev/null || :
 done
 unset IFS

@@ -334,7 +334,7 @@ TEST_EXTENSIONS = .sh
 
 if THREAD_SANITIZER
 TESTS = $(threaded_tests)
-# For unit tests: see tests/sanitizers/nbdkit.
+# For unit tests: see tests/bin/nbdkit.
 LOG_COMPILER = setarch -R \
 	env LD_PRELOAD=$(abs_builddir)/tests/sanitizers/.libs/preload.so
 else
@@ -394,7 +394,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/xfs-truth.py \
 	tests/range-server.py \
 	tests/read-orders.py \
-	tests/sanitizers/nbdkit \
+	tests/bin/nbdkit \
 	tests/sanitizers/thread.supp \
 	tests/aborted-job.py \
 	tests/carrying.py \
