@@ -78,7 +78,7 @@ for kind in "${file_kinds[@]}"; do
   done
 done
 
-# Subclusters are left to QEMU, with a data file, too.
+# Subclusters are read directly, with a data file, too.
 place file sub.data 4M
 qemu-img create -q -f qcow2 -o "data_file=$place,extended_l2=on" sub.qcow2 4M
 qemu-img bitmap --add sub.qcow2 monday
@@ -87,6 +87,8 @@ qemu-io -f qcow2 -c 'write -q -P 1 4k 6k' -c 'write -q -P 2 1M 192k' sub.qcow2
 raw_copy sub.raw sub.qcow2
 bitmap_ranges monday sub.qcow2 >dirty
 served_right subclusters sub.raw dirty sub-monday.raw sub.qcow2
+reads_alone $((1 << 20)) 2 sub.qcow2
+reads_alone $((2 << 20)) 0 sub.qcow2 cache=none
 
 # An image that grew, and its data file with it.
 for raw in on off; do

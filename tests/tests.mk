@@ -259,6 +259,7 @@ unit_tests = \
 	tests/unit/checkpoint \
 	tests/unit/child \
 	tests/unit/child-saves \
+	tests/unit/direct-entries \
 	tests/unit/direct-read \
 	tests/unit/dirty-map \
 	tests/unit/dirty-map-union \

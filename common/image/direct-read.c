@@ -20,6 +20,7 @@
  */
 #define HARMLESS_FEATURES ((1U << 0) | (1U << 3))
 #define EXTERNAL_DATA (1U << 2)
+#define EXTENDED_L2 (1U << 4)
 
 #define OFFSET_MASK G_GUINT64_CONSTANT (0x00fffffffffffe00)
 #define L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
@@ -27,6 +28,14 @@
 #define L2_COPIED (G_GUINT64_CONSTANT (1) << 63)
 #define L2_COMPRESSED (G_GUINT64_CONSTANT (1) << 62)
 #define L2_ZERO G_GUINT64_CONSTANT (1)
+
+/* An extended entry has a bitmap in a second number: which subclusters are in
+ * the cluster, in its lower half, and which are zero, in its upper one.
+ */
+#define SUBCLUSTERS_BITS 5
+#define SUBCLUSTERS (1U << SUBCLUSTERS_BITS)
+#define ALL_SUBCLUSTERS G_MAXUINT32
+#define SUBCLUSTER_BITS_LEAST 9 /* QEMU's own limit */
 
 #define L1_LIMIT (4 * 1024 * 1024) /* entries; QEMU's own limit */
 #define L2_BATCH 64             /* entries read at once */
@@ -39,6 +48,7 @@ typedef struct {
   guint64 data_size;            /* 0: a block device, which has no end here */
   bool raw;
   bool tells_zeroes;            /* not in version 2 */
+  bool is_extended;             /* its L2 entries */
   guint cluster_bits;
   guint32 l1_size;
   guint64 *l1;                  /* offsets of L2 tables, 0: none; or NULL */
@@ -53,8 +63,17 @@ typedef enum {
   HERE,                         /* in a layer's file, at host */
   ZERO,
   BELOW,                        /* the layer says nothing of it */
-  OTHERS                        /* QEMU must be asked */
+  OTHERS,                       /* QEMU must be asked */
+  KINDS
 } Kind;
+
+/* What an entry says of the subclusters of its cluster, whose bits are in one
+ * kind each.  Those of a plain cluster are all alike.
+ */
+typedef struct {
+  guint64 host;
+  guint32 of[KINDS];
+} Cluster;
 
 typedef struct {
   Kind kind;
@@ -108,11 +127,25 @@ has_data_file (const LayerFile *layer)
   return layer->data_fd != layer->fd;
 }
 
+/* Of plain clusters, too, where it may be less than a sector. */
+static guint
+subcluster_bits (const LayerFile *layer)
+{
+  return layer->cluster_bits - SUBCLUSTERS_BITS;
+}
+
+static guint
+numbers_per_entry (const LayerFile *layer)
+{
+  return layer->is_extended ? 2 : 1;
+}
+
 static bool
 read_header (LayerFile *layer)
 {
   const guint64 known
-    = HARMLESS_FEATURES | (has_data_file (layer) ? EXTERNAL_DATA : 0);
+    = HARMLESS_FEATURES | EXTENDED_L2
+    | (has_data_file (layer) ? EXTERNAL_DATA : 0);
   guint8 header[QCOW2_LENGTH_3];
 
   if (!read_whole (layer, layer->fd, header, sizeof header, 0)
@@ -131,7 +164,10 @@ read_header (LayerFile *layer)
       || qcow2_number (header + QCOW2_AT_SIZE, 8) != layer->size)
     return false;
   layer->tells_zeroes = version >= 3;
+  layer->is_extended = features & EXTENDED_L2;
   layer->cluster_bits = (guint) cluster_bits;
+  if (layer->is_extended && subcluster_bits (layer) < SUBCLUSTER_BITS_LEAST)
+    return false;
   layer->l1_size = (guint32) l1_size;
   return read_l1 (layer, qcow2_number (header + QCOW2_AT_L1_OFFSET, 8));
 }
@@ -178,48 +214,105 @@ direct_read_free (DirectRead *direct)
   g_free (direct);
 }
 
-/* What an L2 entry says of its cluster, the disk's from guest on. */
-static Kind
-entry_kind (const LayerFile *layer, guint64 entry, guint64 guest)
+/* How many of the subclusters, from the first on, lie in the file whole.  Those
+ * of a plain cluster do together, or none.
+ */
+static guint
+count_in_file (const LayerFile *layer, guint64 host)
 {
-  const guint64 host = entry & OFFSET_MASK;
   const guint64 cluster = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
 
-  if ((entry & (L2_COMPRESSED | L2_RESERVED))
-      || (host & (cluster - 1))
-      || (!layer->tells_zeroes && (entry & L2_ZERO)))
-    return OTHERS;
-  if (entry & L2_ZERO)
-    return ZERO;
-  /* Nothing but a data file has a cluster at its beginning. */
-  if (host == 0 && !(has_data_file (layer) && (entry & L2_COPIED)))
-    return BELOW;
-  /* In a data file, each cluster has its own place: QEMU reads no other. */
-  if (has_data_file (layer) && host != guest)
-    return OTHERS;
-  return layer->data_size > 0 && host + cluster > layer->data_size
-    ? OTHERS : HERE;
+  if (layer->data_size == 0 || host + cluster <= layer->data_size)
+    return SUBCLUSTERS;
+  return layer->is_extended && host < layer->data_size
+    ? (guint) ((layer->data_size - host) >> subcluster_bits (layer)) : 0;
 }
 
-/* As long as entries go on as the first does, whose cluster begins at guest. */
+static Cluster
+all_are (Kind kind, guint64 host)
+{
+  Cluster cluster = { .host = host };
+
+  cluster.of[kind] = ALL_SUBCLUSTERS;
+  return cluster;
+}
+
+/* Where those with a bit in here are in the file, as far as it goes. */
+static Cluster
+divide (const LayerFile *layer, guint32 here, guint32 zero, guint64 host)
+{
+  const guint count = count_in_file (layer, host);
+  const guint32 in_file
+    = count < SUBCLUSTERS ? (1U << count) - 1 : ALL_SUBCLUSTERS;
+
+  return (Cluster) { host, { [HERE] = here & in_file, [ZERO] = zero,
+                             [BELOW] = ~(here | zero),
+                             [OTHERS] = here & ~in_file } };
+}
+
+/* What an L2 entry says of its cluster, the disk's from guest on. */
+static Cluster
+read_entry (const LayerFile *layer, const guint64 *numbers, guint64 guest)
+{
+  const guint64 entry = GUINT64_FROM_BE (numbers[0]);
+  const guint64 host = entry & OFFSET_MASK;
+  const bool is_zero = entry & L2_ZERO;
+  /* Nothing but a data file has a cluster at its beginning. */
+  const bool is_allocated = host != 0
+    || (has_data_file (layer) && (entry & L2_COPIED) && !is_zero);
+
+  if ((entry & (L2_COMPRESSED | L2_RESERVED))
+      || (host & ((G_GUINT64_CONSTANT (1) << layer->cluster_bits) - 1))
+      || (is_zero && (!layer->tells_zeroes || layer->is_extended))
+      /* In a data file, each cluster has its own place: QEMU reads no other. */
+      || (has_data_file (layer) && is_allocated && host != guest))
+    return all_are (OTHERS, host);
+  if (!layer->is_extended)
+    return is_zero ? all_are (ZERO, host)
+      : !is_allocated ? all_are (BELOW, host)
+      : divide (layer, ALL_SUBCLUSTERS, 0, host);
+
+  const guint64 bitmap = GUINT64_FROM_BE (numbers[1]);
+  const guint32 here = (guint32) bitmap, zero = (guint32) (bitmap >> 32);
+  if ((here & zero) || (!is_allocated && (here || (entry & L2_COPIED))))
+    return all_are (OTHERS, host);
+  return divide (layer, here, zero, host);
+}
+
+/* How many of the subclusters from first on are of the kind, without a gap. */
+static guint
+count_alike (const Cluster *cluster, Kind kind, guint first)
+{
+  const guint32 others = ~cluster->of[kind] >> first;
+
+  return MIN (others ? (guint) __builtin_ctz (others) : SUBCLUSTERS,
+              SUBCLUSTERS - first);
+}
+
+/* As long as entries go on as the first does at within, whose cluster begins at
+ * guest.
+ */
 static Run
-run_of_entries (const LayerFile *layer, const guint64 *entries, guint count,
+run_of_entries (const LayerFile *layer, const guint64 *numbers, guint count,
                 guint64 guest, guint64 within, guint64 length)
 {
-  const guint64 cluster = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
-  const guint64 first = GUINT64_FROM_BE (entries[0]);
-  const Kind kind = entry_kind (layer, first, guest);
-  const guint64 host = first & OFFSET_MASK;
-  guint i = 1;
+  const guint64 size = G_GUINT64_CONSTANT (1) << layer->cluster_bits;
+  const guint first = (guint) (within >> subcluster_bits (layer));
+  const Cluster cluster = read_entry (layer, numbers, guest);
+  Kind kind = HERE;
 
-  for (; i < count; i++) {
-    const guint64 entry = GUINT64_FROM_BE (entries[i]);
-    if (entry_kind (layer, entry, guest + i * cluster) != kind
-        || (kind == HERE && (entry & OFFSET_MASK) != host + i * cluster))
-      break;
+  while (!(cluster.of[kind] & 1U << first))
+    kind++;
+  guint end = first + count_alike (&cluster, kind, first);
+  for (guint i = 1; i < count && end == i * SUBCLUSTERS; i++) {
+    numbers += numbers_per_entry (layer);
+    const Cluster next = read_entry (layer, numbers, guest + i * size);
+    if (kind != HERE || next.host == cluster.host + i * size)
+      end += count_alike (&next, kind, 0);
   }
-  return (Run) { kind, layer, host + within,
-                 MIN (length, i * cluster - within) };
+  return (Run) { kind, layer, cluster.host + within,
+                 MIN (length, ((guint64) end << subcluster_bits (layer))
+                              - within) };
 }
 
 /* What a layer says of the bytes from offset on, at most length. */
@@ -232,7 +325,8 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
   if (layer->raw)
     return (Run) { HERE, layer, offset, length };
 
-  const guint table_bits = layer->cluster_bits - 3;
+  const guint per_entry = numbers_per_entry (layer);
+  const guint table_bits = layer->cluster_bits - 2 - per_entry;
   const guint64 cluster = offset >> layer->cluster_bits;
   const guint64 table = cluster >> table_bits;
   const guint64 index = cluster & ((G_GUINT64_CONSTANT (1) << table_bits) - 1);
@@ -245,11 +339,12 @@ look_up (const LayerFile *layer, guint64 offset, guint64 length)
   const guint64 wanted
     = ((within + length - 1) >> layer->cluster_bits) + 1;
   const guint count = (guint) MIN (wanted, L2_BATCH);
-  guint64 entries[L2_BATCH] = { 0 };
-  if (!read_whole (layer, layer->fd, entries, count * sizeof entries[0],
-                   layer->l1[table] + index * sizeof entries[0]))
+  const gsize entry_size = per_entry * sizeof (guint64);
+  guint64 numbers[2 * L2_BATCH] = { 0 };
+  if (!read_whole (layer, layer->fd, numbers, count * entry_size,
+                   layer->l1[table] + index * entry_size))
     return (Run) { OTHERS, NULL, 0, length };
-  return run_of_entries (layer, entries, count, offset - within, within,
+  return run_of_entries (layer, numbers, count, offset - within, within,
                          length);
 }
 

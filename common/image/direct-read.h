@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
- * Plain data clusters of a stopped guest's disk, read straight from the files
- * that hold them, without a second process and a copy on the way.  What is not
- * plain (compressed clusters, or anything that is not as expected) is left to
- * QEMU.  Nobody may write to the images meanwhile: they are locked
- * (image_chain_inspect).
+ * Clusters and subclusters of a stopped guest's disk, read straight from the
+ * files that hold them, without a second process and a copy on the way.  What is
+ * compressed, or not as expected in any way, is left to QEMU.  Nobody may write to
+ * the images meanwhile: they are locked (image_chain_inspect).
  *
  * Source: QEMU 7.2 docs/interop/qcow2.txt, L1 and L2 tables, standard cluster
- * descriptors.
+ * descriptors, extended L2 entries.
  */
 #pragma once
 
@@ -19,8 +18,8 @@ typedef struct DirectRead DirectRead;
 
 /* Reads the layers through their descriptors, which must stay open until this
  * is freed.  What is read leaves the page cache again by behind (borrowed;
- * NULL: it stays).  NULL if the disk cannot be read so (subclusters, an unknown
- * feature), which is no error.
+ * NULL: it stays).  NULL if the disk cannot be read so (an unknown feature, a
+ * format that is neither raw nor qcow2), which is no error.
  */
 DirectRead *direct_read_open (const Disk *disk, DropBehind *behind);
 void direct_read_free (DirectRead *direct);

@@ -26,6 +26,13 @@ typedef struct {
                                  * beyond the end of a data file */
 } Chain;
 
+/* How an image is to be made. */
+typedef struct {
+  const char *format;
+  guint64 cluster;
+  gboolean is_old, has_data_file, is_extended, is_allocated;
+} Kind;
+
 static void
 run (const char *format, ...)
 {
@@ -48,28 +55,33 @@ layer_path (const Chain *chain, guint layer)
   return g_strdup_printf ("%s/%u.img", chain->folder, layer);
 }
 
-/* Writes of every kind to a new image.  Only clusters that are not allocated
- * can be compressed, so that comes first.
- */
+/* Only a cluster that is not allocated can be compressed. */
 static void
-write_randomly (Chain *chain, const char *path, const char *format,
-                guint64 cluster, gboolean has_data_file)
+write_compressed (Chain *chain, const Kind *kind, GString *commands)
+{
+  const gint32 clusters = (gint32) (chain->size / kind->cluster);
+
+  if (!g_str_equal (kind->format, "qcow2") || kind->has_data_file
+      || kind->is_allocated || clusters == 0
+      || g_test_rand_int_range (0, 4) != 0)
+    return;
+  g_string_append_printf (commands, " -c 'write -q -c -P 9 %" G_GUINT64_FORMAT
+                          " %" G_GUINT64_FORMAT "'",
+                          (guint64) g_test_rand_int_range (0, clusters)
+                          * kind->cluster, kind->cluster);
+  chain->others = TRUE;
+}
+
+/* Writes of every kind, of which none comes after what must be first. */
+static void
+write_randomly (const Chain *chain, const char *path, const Kind *kind,
+                GString *commands)
 {
   static const char *const kinds[] = {
     "write -q -P 7", "write -q -P 200", "write -q -z", "write -q -z -u",
     "discard -q",
   };
-  g_autoptr (GString) commands = g_string_new (NULL);
 
-  if (g_str_equal (format, "qcow2") && !has_data_file && chain->size >= cluster
-      && g_test_rand_int_range (0, 4) == 0) {
-    const gint32 clusters = (gint32) (chain->size / cluster);
-    g_string_append_printf (commands, " -c 'write -q -c -P 9 %"
-                            G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "'",
-                            (guint64) g_test_rand_int_range (0, clusters)
-                            * cluster, cluster);
-    chain->others = TRUE;
-  }
   for (gint i = g_test_rand_int_range (0, 12); i > 0; i--) {
     const guint64 start = (guint64) g_test_rand_int_range (
       0, (gint32) (chain->size / 512)) * 512;
@@ -81,25 +93,77 @@ write_randomly (Chain *chain, const char *path, const char *format,
                             MIN (length, chain->size - start));
   }
   if (commands->len > 0)
-    run ("qemu-io -f %s -d unmap%s %s", format, commands->str, path);
+    run ("qemu-io -f %s -d unmap%s %s", kind->format, commands->str, path);
 }
 
-/* Options for an image, to begin with a comma.  A raw data file is read as it
- * is, so such an image can have none below.
+/* Of an image with a snapshot, no entry has the flag that all is its own, until
+ * that is written to again.
  */
+static void
+change_randomly (Chain *chain, const char *path, const Kind *kind)
+{
+  g_autoptr (GString) commands = g_string_new (NULL);
+
+  write_compressed (chain, kind, commands);
+  write_randomly (chain, path, kind, commands);
+  if (!g_str_equal (kind->format, "qcow2") || kind->has_data_file
+      || g_test_rand_int_range (0, 4) != 0)
+    return;
+  run ("qemu-img snapshot -q -c before %s", path);
+  g_string_truncate (commands, 0);
+  write_randomly (chain, path, kind, commands);
+}
+
+/* A raw data file is read as it is, so such an image can have none below it. */
 static char *
-data_file_options (Chain *chain, const char *path, guint64 cluster,
+data_file_options (Chain *chain, const char *path, const Kind *kind,
                    gboolean bottom)
 {
-  chain->others |= chain->size % cluster != 0;
+  chain->others |= chain->size % kind->cluster != 0;
   return g_strdup_printf (",data_file=%s.data,data_file_raw=%s", path,
                           bottom && g_test_rand_bit () ? "on" : "off");
+}
+
+static Kind
+choose_kind (guint layer, guint layers)
+{
+  static const guint64 clusters[] = { 512, 4096, 65536, 65536, 2048 * KIB };
+  static const guint64 large[]
+    = { 16 * KIB, 16 * KIB, 32 * KIB, 64 * KIB, 128 * KIB, 2048 * KIB };
+  Kind kind = { .format = layer == 0 && layers > 1 && g_test_rand_bit ()
+                ? "raw" : "qcow2" };
+  const gboolean is_qcow2 = g_str_equal (kind.format, "qcow2");
+
+  kind.cluster = clusters[g_test_rand_int_range (0, G_N_ELEMENTS (clusters))];
+  kind.is_old = layer + 1 < layers && g_test_rand_int_range (0, 4) == 0;
+  kind.has_data_file
+    = is_qcow2 && !kind.is_old && g_test_rand_int_range (0, 3) == 0;
+  kind.is_extended = is_qcow2 && !kind.is_old && g_test_rand_bit ();
+  if (kind.is_extended)
+    kind.cluster = large[g_test_rand_int_range (0, G_N_ELEMENTS (large))];
+  /* Only with subclusters there can be both, clusters that are allocated and what
+   * they show of the image below.
+   */
+  kind.is_allocated = is_qcow2 && (layer == 0 || kind.is_extended)
+    && g_test_rand_int_range (0, 4) == 0;
+  return kind;
+}
+
+/* For qemu-img, to begin with a comma. */
+static char *
+kind_options (Chain *chain, const char *path, const Kind *kind, gboolean bottom)
+{
+  g_autofree char *data = kind->has_data_file
+    ? data_file_options (chain, path, kind, bottom) : g_strdup ("");
+
+  return g_strconcat (kind->is_old ? ",compat=0.10" : "",
+                      kind->is_extended ? ",extended_l2=on" : "",
+                      kind->is_allocated ? ",preallocation=metadata" : "", data, NULL);
 }
 
 static Chain
 make_chain (void)
 {
-  static const guint64 clusters[] = { 512, 4096, 65536, 65536, 2048 * KIB };
   const guint layers = (guint) g_test_rand_int_range (1, MAX_LAYERS + 1);
   const char *below_format = NULL;
   Chain chain = { .folder = g_dir_make_tmp ("direct-read.XXXXXX", NULL) };
@@ -109,29 +173,21 @@ make_chain (void)
   for (guint i = 0; i < layers; i++) {
     g_autofree char *path = layer_path (&chain, i);
     g_autofree char *below = i > 0 ? layer_path (&chain, i - 1) : NULL;
-    const char *format = i == 0 && layers > 1 && g_test_rand_bit ()
-      ? "raw" : "qcow2";
-    const guint64 cluster
-      = clusters[g_test_rand_int_range (0, G_N_ELEMENTS (clusters))];
-    const gboolean is_old = i + 1 < layers && g_test_rand_int_range (0, 4) == 0;
+    const Kind kind = choose_kind (i, layers);
     g_autofree char *backing = below
       ? g_strdup_printf ("-b %s -F %s", below, below_format) : g_strdup ("");
     if (g_test_rand_int_range (0, 3) == 0) /* larger, smaller */
       chain.size = (guint64) g_test_rand_int_range (1, 4096) * KIB;
-    const gboolean has_data_file = !is_old && !g_str_equal (format, "raw")
-      && g_test_rand_int_range (0, 3) == 0;
-    g_autofree char *more = has_data_file
-      ? data_file_options (&chain, path, cluster, i == 0)
-      : g_strdup (is_old ? ",compat=0.10" : "");
-    if (g_str_equal (format, "raw"))
+    g_autofree char *more = kind_options (&chain, path, &kind, i == 0);
+    if (g_str_equal (kind.format, "raw"))
       run ("qemu-img create -q -f raw %s %" G_GUINT64_FORMAT, path,
            chain.size);
     else
       run ("qemu-img create -q -f qcow2 -o cluster_size=%" G_GUINT64_FORMAT
-           "%s %s %s %" G_GUINT64_FORMAT, cluster,
+           "%s %s %s %" G_GUINT64_FORMAT, kind.cluster,
            more, backing, path, chain.size);
-    write_randomly (&chain, path, format, cluster, has_data_file);
-    below_format = format;
+    change_randomly (&chain, path, &kind);
+    below_format = kind.format;
     g_free (chain.top);
     chain.top = g_steal_pointer (&path);
   }
@@ -308,13 +364,8 @@ test_refuses (void)
   Chain chain = { .folder = g_dir_make_tmp ("direct-read.XXXXXX", NULL) };
   g_autofree char *path = layer_path (&chain, 0);
 
-  run ("qemu-img create -q -f qcow2 -o extended_l2=on %s 1M", path);
-  g_autoptr (Disk) disk = inspect (path);
-  g_assert_null (direct_read_open (disk, NULL));
-  g_clear_pointer (&disk, disk_free);
-
   run ("qemu-img create -q -f qcow2 %s 1M", path);
-  disk = inspect (path);
+  g_autoptr (Disk) disk = inspect (path);
   g_autoptr (DirectRead) direct = direct_read_open (disk, NULL);
   g_assert_nonnull (direct);
   /* Nobody can write meanwhile, but read. */
