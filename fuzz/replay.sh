@@ -5,6 +5,7 @@
 # Every fuzz target takes its corpus, and mutations of it (FUZZ_SEED repeats
 # a run).
 set -e
-for target in backup checkpoint export-name guest qcow2-header remote-name; do
+for target in backup checkpoint export-name guest l2-entries qcow2-header \
+              remote-name; do
   "$builddir/fuzz/fuzz-$target" "$srcdir/fuzz/corpus/$target"
 done
