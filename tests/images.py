@@ -159,7 +159,12 @@ def make_image(rng, path, size, cluster, below=()):
     # What is raw reads as it is, so nothing can be below it.
     if kind == "raw data" and below:
         kind = "data"
-    options, key, data = ["cluster_size=%d" % cluster], None, None
+    options, key, data = [], None, None
+    extended = rng.random() < 0.35
+    if extended:
+        options = ["extended_l2=on"]
+        cluster = rng.choice([16, 32, 64, 128, 2048]) * KIB
+    options += ["cluster_size=%d" % cluster]
     if kind.endswith("data"):
         data = place(rng, path + ".data", size)
         options += ["data_file=" + data, "data_file_raw="
@@ -171,7 +176,8 @@ def make_image(rng, path, size, cluster, below=()):
     backing = ["-b", below[0].path, "-F", below[0].format] if below else []
     create("-u", "-f", "qcow2", *backing, "-o", ",".join(options), path,
            str(size))
-    return Image(path, "qcow2", below, key, data), kind
+    what = kind + ", subclusters" if extended else kind
+    return Image(path, "qcow2", below, key, data), what
 
 
 def make_disk(rng, path, size, cluster, change):

@@ -16,6 +16,7 @@ script_tests = \
 	tests/test-rogue-handshake.sh \
 	tests/test-rogue-reads.sh \
 	tests/test-rogue-tls.sh \
+	tests/test-property-subclusters.sh \
 	tests/test-property-views.sh \
 	tests/test-base-formats.sh \
 	tests/test-network-backing.sh \
@@ -383,6 +384,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/property-map.py \
 	tests/map-memory.py \
 	tests/property-merge.py \
+	tests/property-subclusters.py \
 	tests/property-verify.py \
 	tests/property-views.py \
 	tests/random-runs.py \
