@@ -60,13 +60,25 @@ def dirty_blocks(size):
         client, range(BLOCK, size, 2 * BLOCK), BLOCK, 2)
 
 
-def frag(lab, path, size=FRAG_SIZE):
+SUBCLUSTERS = ("-o", "extended_l2=on,cluster_size=128k")
+
+
+def frag(lab, path, size=FRAG_SIZE, *options):
     """Data, of which every other 64 KiB is written again."""
-    create(lab, path, size)
+    create(lab, path, size, *options)
     lab.write(path, lambda client: write_blocks(
         client, range(0, size, MiB), MiB, 1))
     add_bitmap(lab, path)
     lab.write(path, dirty_blocks(size))
+
+
+def frag_subclusters(lab, path):
+    """As half a disk of frag, over nothing."""
+    frag(lab, path, FRAG_SIZE // 2, *SUBCLUSTERS)
+
+
+def frag_half(lab, path):
+    frag(lab, path, FRAG_SIZE // 2)
 
 
 def frag_sparse(lab, path, size=FRAG_SIZE):

@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # qemu-checkpoint verify beside qemu-img compare, over the same bytes.
+import itertools
 import os
 import subprocess
 
@@ -11,8 +12,11 @@ from measure import Way, Wrong, load
 
 
 def backup(lab, path):
-    lab.run("qemu-img", "convert", "-O", "qcow2",
-            lab.image("frag", images.frag), path)
+    convert(lab, path, lab.image("frag", images.frag))
+
+
+def convert(lab, path, disk, *options):
+    lab.run("qemu-img", "convert", "-O", "qcow2", *options, disk, path)
 
 
 def increment(lab, path):
@@ -65,3 +69,48 @@ def verify_frag(lab):
         "verify, sample of 1 %": ours(full, "--sample=1"),
         "verify, memory in MiB": Way(memory(lab, verify(lab, disk, full))),
     }
+
+
+def over(lab, path, base, options, step):
+    """Of every other piece, one of step bytes is written on what was there."""
+    lab.run("qemu-img", "create", "-q", "-f", "qcow2", *options, "-b", base,
+            "-F", "qcow2", path)
+    images.add_bitmap(lab, path)
+    lab.write(path, lambda client: images.write_blocks(
+        client, range(step, images.FRAG_SIZE // 2, 2 * step), step, 2))
+
+
+PAIRS = [a + " and " + b for a, b in itertools.product(
+    ["plain", "subclusters"], repeat=2)]
+LAYERS = ["layers of %s" % what for what in
+          ["plain 64 KiB", "64 KiB in subclusters", "4 KiB in subclusters"]]
+
+
+@load("verify-subclusters", "2 GiB disk, all data, every other 64 KiB dirty, and "
+      "a full backup of it, each plain or with subclusters; and both as an image "
+      "with every other 64 or 4 KiB over one with all",
+      targets=[("verify, " + what, "qemu-img compare, " + what, 1.25)
+               for what in PAIRS + LAYERS])
+def verify_subclusters(lab):
+    plain = lab.image("frag-half", images.frag_half)
+    disks = {"plain": plain,
+             "subclusters": lab.image("frag-sub", images.frag_subclusters)}
+    backups = {"plain": lab.new(".qcow2"), "subclusters": lab.new(".qcow2")}
+    convert(lab, backups["plain"], plain)
+    convert(lab, backups["subclusters"], plain, *images.SUBCLUSTERS)
+    pairs = {a + " and " + b: (disks[a], backups[b])
+             for a, b in itertools.product(disks, backups)}
+    for what, options, step in zip(
+            LAYERS, [(), images.SUBCLUSTERS, images.SUBCLUSTERS],
+            [64 * images.KiB, 64 * images.KiB, 4 * images.KiB]):
+        pairs[what] = [lab.new(".qcow2"), lab.new(".qcow2")]
+        for path in pairs[what]:
+            over(lab, path, plain, options, step)
+    ways = {}
+    for what, (disk, of) in pairs.items():
+        ways["verify, " + what] = Way(
+            lambda disk=disk, of=of: lab.run(*verify(lab, disk, of)))
+        ways["qemu-img compare, " + what] = Way(
+            lambda disk=disk, of=of: lab.run(
+                "qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", disk, of))
+    return ways
