@@ -359,6 +359,25 @@ map_reader_learn (MapReader *reader, MapReaderTold told, void *opaque,
   return 0;
 }
 
+/* The visitor may wait, for who reads what it writes.  So the lock is given up,
+ * for the collector: QEMU waits until all answers have been received.
+ */
+static bool
+visit_slice (MapReader *reader, const MapAnswer *answer, guint64 covered,
+             DirtyRun *run, DirtyMapVisit visit, void *opaque)
+{
+  const bool under_way = map_ahead_is_under_way (reader->ahead);
+
+  reader->used = g_get_monotonic_time ();
+  g_mutex_unlock (&reader->lock);
+  if (under_way)
+    collector_wake (nbd_pool_collector (reader->pool));
+  const bool more = map_answer_visit (answer, covered, run, visit, opaque);
+  g_mutex_lock (&reader->lock);
+  map_ahead_forget (reader->ahead, answer);
+  return more;
+}
+
 /* One slice after the other, each within a budget of its own. */
 static int
 pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
@@ -376,9 +395,7 @@ pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
                              error);
     if (failure)
       return failure;
-    const bool more = map_answer_visit (answer, covered, &run, visit, opaque);
-    map_ahead_forget (reader->ahead, answer);
-    if (!more)
+    if (!visit_slice (reader, answer, covered, &run, visit, opaque))
       return ECANCELED;
     if (told)
       told (opaque, at + covered);
@@ -387,10 +404,18 @@ pass_slices (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
 }
 
 int
+map_reader_prove (MapReader *reader, GError **error)
+{
+  NbdBudget budget = nbd_life_budget (life_of (reader));
+
+  return nbd_pool_release (reader->pool, atomic_load (&reader->came), &budget,
+                           error);
+}
+
+int
 map_reader_pass (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
                  void *opaque, GError **error)
 {
-  NbdBudget budget;
   int failure;
 
   g_mutex_lock (&reader->lock);
@@ -401,11 +426,7 @@ map_reader_pass (MapReader *reader, DirtyMapVisit visit, MapReaderTold told,
     g_clear_pointer (&reader->ahead, map_ahead_free);
   reader->used = g_get_monotonic_time ();
   g_mutex_unlock (&reader->lock);
-  if (failure)
-    return failure;
-  budget = nbd_life_budget (life_of (reader));
-  return nbd_pool_release (reader->pool, atomic_load (&reader->came), &budget,
-                           error);
+  return failure ? failure : map_reader_prove (reader, error);
 }
 
 const DirtyMap *

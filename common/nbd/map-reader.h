@@ -48,14 +48,20 @@ int map_reader_learn (MapReader *reader, MapReaderTold told, void *opaque,
 
 /* Have all of the map visited as it comes, in order, and keep nothing of it: for
  * who looks at it once.  What was visited is good only if this returns 0, as the
- * server is asked at the very end whether it was right all the time.  0, or an
- * errno, with *error as above;
+ * server is asked at the very end whether it was right all the time; or as far as
+ * map_reader_prove said so.  0, or an errno, with *error as above;
  * ECANCELED: visit returned false.  EALREADY, and nothing is visited, if some of
- * the map was read before, or it has to be whole to be believed.  Any thread;
- * others wait.
+ * the map was read before, or it has to be whole to be believed.  visit may take
+ * its time, holding up no server.  One thread; until it returns, no other may ask
+ * this reader.
  */
 int map_reader_pass (MapReader *reader, DirtyMapVisit visit,
                      MapReaderTold told, void *opaque, GError **error);
+
+/* Is what was visited until now good, whatever comes after it?  For visit, and for
+ * who called map_reader_pass, in its thread.  0, or an errno, with *error as above.
+ */
+int map_reader_prove (MapReader *reader, GError **error);
 
 /* What is known from the start on, however much that is. */
 const DirtyMap *map_reader_map (const MapReader *reader);

@@ -155,9 +155,11 @@ open_view_is_exact (const OpenView *self)
   return true;
 }
 
-bool
-open_view_visit (OpenView *self, guint64 offset, guint64 end,
-                 OpenViewVisit visit, void *opaque, GError **error)
+/* told: NULL: nobody. */
+static bool
+visit_pieces (OpenView *self, guint64 offset, guint64 end,
+              OpenViewVisit visit, OpenViewTold told, void *opaque,
+              GError **error)
 {
   DirtyRun run = { 0 };
 
@@ -168,20 +170,17 @@ open_view_visit (OpenView *self, guint64 offset, guint64 end,
         || !visit_stretch (views, offset, limit, &run, visit, opaque))
       return false;
     offset = limit;
+    if (told)
+      told (opaque, offset);
   }
   return dirty_run_end (&run, end, visit, opaque);
 }
 
-static bool
-visit_all (OpenView *self, OpenViewVisit visit, OpenViewTold told,
-           void *opaque, GError **error)
+bool
+open_view_visit (OpenView *self, guint64 offset, guint64 end,
+                 OpenViewVisit visit, void *opaque, GError **error)
 {
-  const guint64 size = open_view_size (self);
-  const bool done = open_view_visit (self, 0, size, visit, opaque, error);
-
-  if (done && told)
-    told (opaque, size);
-  return done;
+  return visit_pieces (self, offset, end, visit, NULL, opaque, error);
 }
 
 bool
@@ -189,16 +188,27 @@ open_view_pass (OpenView *self, OpenViewVisit visit, OpenViewTold told,
                 void *opaque, GError **error)
 {
   const OpenPart *part = g_ptr_array_index (self->parts, 0);
+  const int failure = self->parts->len > 1 ? EALREADY
+    : map_reader_pass (part->reader, visit, told, opaque, error);
 
-  if (self->parts->len > 1)
-    return visit_all (self, visit, told, opaque, error);
-  const int failure
-    = map_reader_pass (part->reader, visit, told, opaque, error);
   if (failure == EALREADY)
-    return visit_all (self, visit, told, opaque, error);
+    return visit_pieces (self, 0, open_view_size (self), visit, told, opaque,
+                         error);
   return failure == 0
     || (failure != ECANCELED
         && fail (self, failure, "its dirty map cannot be read", error));
+}
+
+bool
+open_view_prove (const OpenView *self, GError **error)
+{
+  for (guint i = 0; i < self->parts->len; i++) {
+    const OpenPart *part = g_ptr_array_index (self->parts, i);
+    const int failure = map_reader_prove (part->reader, error);
+    if (failure)
+      return fail (self, failure, "its dirty map cannot be read", error);
+  }
+  return true;
 }
 
 bool

@@ -28,19 +28,25 @@ guint64 open_view_size (const OpenView *view);
 typedef DirtyMapVisit OpenViewVisit;
 
 /* Read all of the map, and tell of each stretch how many bytes are known (told:
- * NULL: nobody).  What is visited after that is all known, so that who prints it
- * prints all or nothing.  Any thread.
+ * NULL: nobody).  What is visited after that is all known.  Any thread.
  */
 typedef void (*OpenViewTold) (void *opaque, guint64 known);
 bool open_view_learn (OpenView *view, OpenViewTold told, void *opaque,
                       GError **error);
 
 /* Have all of the map visited once, and keep as little of it as can be: half of the
- * work of open_view_visit.  What was visited is good only if this returns true;
- * runs as there, and false, too.
+ * work of open_view_visit.  What was visited is good only if this returns true, or
+ * as far as open_view_prove said so; runs as there, and false, too.  visit may wait
+ * for whom it writes to.  Nobody else may look at the map meanwhile.
  */
 bool open_view_pass (OpenView *view, OpenViewVisit visit, OpenViewTold told,
                      void *opaque, GError **error);
+
+/* Is all good that open_view_pass has visited until now, whatever comes after it?
+ * For visit, and for who called that: nothing is handed on before.  False: with an
+ * error; what was not proved by then is not known.
+ */
+bool open_view_prove (const OpenView *view, GError **error);
 
 /* False once blocks had to be called dirty that are not, as the map would have
  * taken too much memory.
