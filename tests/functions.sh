@@ -289,6 +289,14 @@ no_daemon ()
   done
 }
 
+# is_safe_list SIZE: map --json has printed nothing, or what it printed to whole, or
+# calls all bytes dirty, as it could not read the map of a small disk.
+is_safe_list ()
+{
+  [ ! -s printed ] || cmp -s printed whole || jq -e --argjson size "$1" \
+    '. == [{offset: 0, length: $size, type: 0, description: "data"}]' printed >/dev/null
+}
+
 # tool_says STATUS REGEX ARGS…: the tool ends with that status, and says why in one
 # line that matches.  What it printed is in printed.
 tool_says ()

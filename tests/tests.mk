@@ -209,6 +209,7 @@ script_tests = \
 	tests/test-tool-quiesce.sh \
 	tests/test-tool-quiesce-refuses.sh \
 	tests/test-tool-manual.sh \
+	tests/test-tool-map-dies.sh \
 	tests/test-tool-map-memory.sh \
 	tests/test-tool-map-property.sh \
 	tests/test-tool-map-qmp.sh \
@@ -272,6 +273,7 @@ unit_tests = \
 	tests/unit/guest-xml \
 	tests/unit/keeper \
 	tests/unit/map-answer \
+	tests/unit/map-lines \
 	tests/unit/message \
 	tests/unit/nbd-handshake \
 	tests/unit/nbd-life \
@@ -382,6 +384,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/images.py \
 	tests/property-bitmaps.py \
 	tests/property-map.py \
+	tests/map-dies.py \
 	tests/map-memory.py \
 	tests/property-merge.py \
 	tests/property-subclusters.py \

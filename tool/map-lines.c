@@ -3,11 +3,11 @@
  */
 #include <config.h>
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tool/map-lines.h"
+#include "tool/terminal.h"
 
 #define STATES(clean, dirty, zero) \
   { [DIRTY_MAP_CLEAN] = (clean), [DIRTY_MAP_DIRTY] = (dirty), \
@@ -53,121 +53,230 @@ const LineFormat line_format_kubevirt = {
                     GO_TYPE ("3", "dirty,zero")),
 };
 
-/* Copied whole, whatever its length: that takes no time. */
-#define PIECE 128
+/* Pieces are copied with all of their room, as that takes less time than to look
+ * how long they are.
+ */
+#define HEAD_MOST 32
+#define TAIL_MOST 80
+#define LINE_MOST 256           /* with what ends the list */
 typedef struct {
   gsize length;
-  char text[PIECE];
+  char text[120];
 } Piece;
 
+/* Of a running guest, each time that it is full takes a proof, which is a look at
+ * the guest's job.
+ */
+#define BUFFER (4 * 1024 * 1024)
+
 typedef struct {
+  ProgressPart part;            /* first: progress_reach is given it */
+  OpenView *view;
   const LineFormat *format;
-  Piece begin;                  /* between, and before the offset */
-  Piece ends[4];                /* all that follows it, by state: most extents
+  GError **error;
+  Piece head;                   /* how a line begins, with its offset but for the
+                                 * last digits, */
+  guint64 from;                 /* from this one on: LOW at least */
+  Piece tails[4];               /* all that follows it, by state: most extents
                                  * are as long as the last one was */
-  guint64 lengths[4];           /* that ends are of; 0: of none */
-  guint64 high;                 /* the offset without its last digits, */
-  Piece high_digits;            /* written */
-  bool any;                     /* extent was printed */
-  gsize used;
-  char buffer[64 * 1024];
+  guint64 lengths[4];           /* that tails are of; 0: of none */
+  guint64 printed, end;         /* bytes of the disk: that have left the buffer,
+                                 * and that are in it, too */
+  char *buffer, *at;            /* at: where it goes on */
 } Lines;
 
 #define LOW_DIGITS 8
 #define LOW 100000000
+#define NUMBER_MOST 20
+
+/* Below LOW, zeroes on the left: all digits at once, in a lane of a word each.  The
+ * lanes are halved by hundreds, then by tens; 10486 >> 20 and 103 >> 10 divide what
+ * is below 10,000 and below 100 by these.
+ */
+static inline char *
+put_low (char *at, guint32 number)
+{
+  const guint64 fours = number / 10000 | (guint64) (number % 10000) << 32;
+  const guint64 hundreds
+    = fours * 10486 >> 20 & G_GUINT64_CONSTANT (0x0000007f0000007f);
+  const guint64 twos = hundreds | (fours - hundreds * 100) << 16;
+  const guint64 tens
+    = twos * 103 >> 10 & G_GUINT64_CONSTANT (0x000f000f000f000f);
+  const guint64 ones = tens | (twos - tens * 10) << 8;
+  const guint64 text
+    = GUINT64_TO_LE (ones + G_GUINT64_CONSTANT (0x3030303030303030));
+
+  memcpy (at, &text, LOW_DIGITS);
+  return at + LOW_DIGITS;
+}
+
+static char *
+put_number (char *at, guint64 number, guint width)
+{
+  char digits[NUMBER_MOST];
+  guint count = 0;
+
+  do
+    digits[NUMBER_MOST - ++count] = (char) ('0' + number % 10);
+  while ((number /= 10) > 0);
+  for (; width > count; width--)
+    *at++ = ' ';
+  memcpy (at, digits + NUMBER_MOST - count, count);
+  return at + count;
+}
 
 static bool
 write_out (Lines *lines)
 {
-  const bool done
-    = fwrite (lines->buffer, 1, lines->used, stdout) == lines->used;
+  const gsize length = (gsize) (lines->at - lines->buffer);
 
-  lines->used = 0;
-  return done;
+  /* A terminal shows by the lines themselves how far it is. */
+  if (terminal_is_there ())
+    g_clear_pointer (&lines->part.progress, progress_free);
+  lines->at = lines->buffer;
+  lines->printed = lines->end;
+  return fwrite (lines->buffer, 1, length, stdout) == length;
 }
 
-/* So many digits, zeroes on the left. */
-static inline void
-put_digits (char *at, guint32 number, guint count)
+/* What comes before an extent's offset. */
+static char *
+put_begin (char *at, const Lines *lines)
 {
-  for (guint i = count; i > 0; number /= 10)
-    at[--i] = (char) ('0' + number % 10);
+  at = g_stpcpy (at, lines->end == 0 ? "" : lines->format->between);
+  return g_stpcpy (at, lines->format->offset);
 }
 
-static inline char *
-put_piece (char *at, const Piece *piece)
+static void
+set_head (Lines *lines, guint64 offset)
 {
-  memcpy (at, piece->text, PIECE);
-  return at + piece->length;
+  const guint width = MAX (lines->format->width, LOW_DIGITS) - LOW_DIGITS;
+  const char *end
+    = put_number (put_begin (lines->head.text, lines), offset / LOW, width);
+
+  lines->head.length = (gsize) (end - lines->head.text);
+  lines->from = offset - offset % LOW;
 }
 
-static void G_GNUC_PRINTF (2, 3)
-set_piece (Piece *piece, const char *format, ...)
+static void
+set_tail (Lines *lines, guint64 length, DirtyState state)
 {
-  va_list arguments;
+  Piece *tail = &lines->tails[state];
+  char *end = g_stpcpy (tail->text, lines->format->length);
 
-  va_start (arguments, format);
-  piece->length
-    = (gsize) g_vsnprintf (piece->text, PIECE, format, arguments);
-  va_end (arguments);
-  g_assert (piece->length < PIECE);
+  end = put_number (end, length, lines->format->width);
+  end = g_stpcpy (end, lines->format->states[state]);
+  tail->length = (gsize) (end - tail->text);
+  lines->lengths[state] = length;
 }
 
-static inline char *
-put_offset (char *at, guint64 offset, Lines *lines)
+static inline bool
+end_line (Lines *lines, char *at, guint64 end, DirtyState state)
 {
-  const guint64 high = offset / LOW;
+  const Piece *tail = &lines->tails[state];
 
-  if (high == 0)
-    return at + g_snprintf (at, PIECE, "%*" G_GUINT64_FORMAT,
-                            (int) lines->format->width, offset);
-  if (high != lines->high) {
-    lines->high = high;
-    set_piece (&lines->high_digits, "%*" G_GUINT64_FORMAT,
-               (int) MAX (lines->format->width, LOW_DIGITS) - LOW_DIGITS,
-               high);
-  }
-  at = put_piece (at, &lines->high_digits);
-  put_digits (at, (guint32) (offset % LOW), LOW_DIGITS);
-  return at + LOW_DIGITS;
+  memcpy (at, tail->text, TAIL_MOST);
+  lines->at = at + tail->length;
+  lines->end = end;
+  return true;
 }
 
+static inline bool
+put_line (Lines *lines, guint64 offset, guint64 length, DirtyState state)
+{
+  char *at = lines->at;
+
+  memcpy (at, lines->head.text, HEAD_MOST);
+  at = put_low (at + lines->head.length, (guint32) (offset - lines->from));
+  return end_line (lines, at, offset + length, state);
+}
+
+static inline bool
+is_full (const Lines *lines)
+{
+  return lines->at > lines->buffer + BUFFER - LINE_MOST;
+}
+
+/* Apart, so that the way of most lines makes no calls. */
+static G_NO_INLINE bool
+print_another (Lines *lines, guint64 offset, guint64 length, DirtyState state)
+{
+  if (is_full (lines)
+      && (!open_view_prove (lines->view, lines->error) || !write_out (lines)))
+    return false;
+  if (length != lines->lengths[state])
+    set_tail (lines, length, state);
+  if (offset < LOW)
+    return end_line (lines, put_number (put_begin (lines->at, lines), offset,
+                                        lines->format->width),
+                     offset + length, state);
+  if (offset - lines->from >= LOW)
+    set_head (lines, offset);
+  return put_line (lines, offset, length, state);
+}
+
+/* An OpenViewVisit. */
 static bool
 print_extent (void *opaque, guint64 offset, guint64 length, DirtyState state)
 {
   Lines *lines = opaque;
-  const LineFormat *format = lines->format;
 
-  if (lines->used > sizeof lines->buffer - 4 * PIECE && !write_out (lines))
-    return false;
-  if (length != lines->lengths[state]) {
-    lines->lengths[state] = length;
-    set_piece (&lines->ends[state], "%s%*" G_GUINT64_FORMAT "%s",
-               format->length, (int) format->width, length,
-               format->states[state]);
-  }
-  char *at = put_piece (lines->buffer + lines->used, &lines->begin);
-  at = put_offset (at, offset, lines);
-  at = put_piece (at, &lines->ends[state]);
-  lines->used = (gsize) (at - lines->buffer);
-  if (G_UNLIKELY (!lines->any))
-    set_piece (&lines->begin, "%s%s", format->between, format->offset);
-  lines->any = true;
-  return true;
+  if (G_UNLIKELY (is_full (lines) || offset - lines->from >= LOW
+                  || length != lines->lengths[state]))
+    return print_another (lines, offset, length, state);
+  return put_line (lines, offset, length, state);
+}
+
+static void
+begin (Lines *lines)
+{
+  lines->at = lines->buffer;
+  lines->end = lines->printed;
+  if (lines->printed == 0)
+    lines->at = g_stpcpy (lines->at, lines->format->begin);
+}
+
+static bool
+end (Lines *lines)
+{
+  lines->at = g_stpcpy (lines->at, lines->format->end);
+  return write_out (lines);
+}
+
+/* What was not proved is not known.  A list that ended here would say that all
+ * which follows is clean, to those who do not look at the exit status.
+ */
+static void
+call_rest_dirty (Lines *lines, guint64 size)
+{
+  begin (lines);
+  g_prefix_error (lines->error, "no change is missing in the list, but it calls "
+                  "all dirty from byte %" G_GUINT64_FORMAT " on, as that could "
+                  "not be read: ", lines->printed);
+  if (lines->printed < size)
+    print_extent (lines, lines->printed, size - lines->printed,
+                  DIRTY_MAP_DIRTY);
+  end (lines);
+  fflush (stdout);              /* who was told to end dies by a signal */
 }
 
 bool
-map_lines_print (OpenView *view, const LineFormat *format, GError **error)
+map_lines_print (OpenView *view, const LineFormat *format, Progress *progress,
+                 GError **error)
 {
-  g_autofree Lines *lines = g_new0 (Lines, 1);
+  g_autofree char *buffer = g_malloc (BUFFER);
+  g_autoptr (GError) failure = NULL;
+  Lines lines = { .part = { progress, 0 }, .view = view, .format = format,
+                  .error = &failure, .buffer = buffer,
+                  .from = G_MAXUINT64 - LOW };
 
-  lines->format = format;
-  set_piece (&lines->begin, "%s", format->offset);
-  fputs (format->begin, stdout);
-  if (!open_view_visit (view, 0, open_view_size (view), print_extent, lines,
-                        error)
-      || !write_out (lines))
-    return false;
-  fputs (format->end, stdout);
-  return true;
+  begin (&lines);
+  const bool done
+    = open_view_pass (view, print_extent, progress_reach, &lines, &failure)
+    && end (&lines);
+  if (failure)
+    call_rest_dirty (&lines, open_view_size (view));
+  progress_free (lines.part.progress);
+  if (failure)
+    g_propagate_error (error, g_steal_pointer (&failure));
+  return done;
 }

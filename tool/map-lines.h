@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "tool/progress.h"
 #include "view/open-view.h"
 
 /* How a map is written: before all extents, of each extent, and after them. */
@@ -34,8 +35,10 @@ extern const LineFormat line_format_imageio;
  */
 extern const LineFormat line_format_kubevirt;
 
-/* Print all of the view's map, which was learnt, to the standard output.  False without an error: it
- * cannot be written to; stdio knows why.
+/* Print all of the view's map to the standard output, as it comes, each stretch
+ * once it is proved.  False with an error: the rest of the disk could not be read,
+ * and is called dirty.  False without one: the output takes no more; stdio knows
+ * why.  progress is freed.
  */
 bool map_lines_print (OpenView *view, const LineFormat *format,
-                      GError **error);
+                      Progress *progress, GError **error);

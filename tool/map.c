@@ -173,18 +173,6 @@ show_pictures (const Reading *reading, const Options *options,
   return status;
 }
 
-static bool
-learn (OpenView *open, GError **error)
-{
-  g_autoptr (Progress) progress = progress_new (DOING, open_view_size (open));
-  ProgressPart part = { progress, 0 };
-
-  return open_view_learn (open, progress_reach, &part, error);
-}
-
-/* A list that ends early would call all that it lacks clean, so all of the map is
- * known before any of it is printed.
- */
 static Status
 print_lines (const Reading *reading, const Options *options,
              const char *checkpoint, const LineFormat *format, GError **error)
@@ -195,8 +183,9 @@ print_lines (const Reading *reading, const Options *options,
   g_autoptr (OpenView) open
     = view ? open_view_new (reading->parts, view, error) : NULL;
 
-  if (!open || !learn (open, error)
-      || !map_lines_print (open, format, error))
+  if (!open
+      || !map_lines_print (open, format,
+                           progress_new (DOING, open_view_size (open)), error))
     return STATUS_FAILED;
   warn_unless_exact (open, view);
   return STATUS_FINE;
