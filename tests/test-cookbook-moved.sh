@@ -32,7 +32,7 @@ mount --bind /run/lab/hosts /etc/hosts
 mkdir /run/lab/images
 mount --bind $images /run/lab/images
 export python
-unshare --mount bash -eu -c '
+unshare --mount --propagation unchanged bash -eu -c '
   mount -t tmpfs -o mode=755 tmpfs /run/libvirt
   for folder in /etc /var/lib /var/log /var/cache; do
     cp "$folder/libvirt/"*.conf /run/libvirt 2>/dev/null || :
@@ -49,7 +49,12 @@ unshare --mount bash -eu -c '
 other=$!
 pids+=("$other")
 there=qemu+tcp://vmhost2/system
-wait_until 30 eval "virsh -c $there uri >/dev/null 2>&1"
+answers ()
+{
+  kill -0 "$other" 2>/dev/null || { cat "$lab/other.log"; fail "the other libvirtd ended"; }
+  virsh -c $there uri >/dev/null 2>&1
+}
+wait_until 30 answers
 
 recipe migrate-keep
 recipe migrate-forget
@@ -59,7 +64,7 @@ recipe migrate-forget
 guest_resume web1
 virsh migrate --live --persistent --undefinesource --unsafe web1 $there
 [ -z "$(virsh list --all --name | xargs)" ] || fail "the guest is still here"
-recipe_on=(nsenter --mount --target "$other" --wdns="$PWD")
+recipe_on=(nsenter --mount --root --target "$other" --wdns="$PWD")
 recipe migrate-known
 virsh -c $there checkpoint-list web1 --tree | diff -u "$tmpdir/tree" -
 virsh -c $there qemu-monitor-command web1 --hmp \

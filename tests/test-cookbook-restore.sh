@@ -40,6 +40,12 @@ md5sum --quiet -c "$tmpdir/backups"
 # The disk that broke.
 guest_quit web1
 writes_off () { qemu-io -f qcow2 -c "$2" "$1" >/dev/null; }
+echo kept >$images/web1-data.broken
+now web1-data
+recipe_status=1 recipe restore-disk
+same_as "$tmpdir/web1-data.now" $images/web1-data.qcow2
+grep -qx kept $images/web1-data.broken
+rm $images/web1-data.broken
 recipe restore-disk
 same_as "$tmpdir/vdb.tuesday" $images/web1-data.qcow2
 [ -s $images/web1-data.broken ] || fail "the broken disk is gone"

@@ -35,8 +35,27 @@ goes_on ()
   same_as "$tmpdir/web1.now" vda-thursday.qcow2
 }
 
+# held FILE RECIPE: while somebody reads that image, the recipe fails, and has taken
+# nothing away.
+held ()
+{
+  rm -f "$tmpdir/held"
+  qemu-nbd -r -f qcow2 -t -k "$tmpdir/held" "$1" &
+  local pid=$! day
+  pids+=($pid)
+  wait_until 20 test -S "$tmpdir/held"
+  recipe_status=1 recipe "$2"
+  kill "$pid"
+  wait_until 20 has_ended "$pid"
+  for day in monday tuesday wednesday; do
+    same_as "$tmpdir/$day" vda-$day.qcow2
+  done
+  checkpoint_exists web1 monday || fail "the checkpoint is gone"
+}
+
 guest_web1
 days
+held vda-monday.qcow2 commit
 recipe commit
 [ ! -e vda-monday.qcow2 ] || fail "Monday is still there"
 same_as "$tmpdir/tuesday" vda-tuesday.qcow2
@@ -58,6 +77,7 @@ goes_on
 
 for name in tuesday wednesday; do virsh checkpoint-delete web1 $name; done
 days
+held vda-wednesday.qcow2 rebase
 recipe rebase
 [ ! -e vda-tuesday.qcow2 ] || fail "Tuesday is still there"
 same_as "$tmpdir/monday" vda-monday.qcow2
