@@ -6,7 +6,7 @@
 # holds nobody up: its server dies, its reader leaves or waits, the disk is full.
 # SEED=n ROUNDS=1 repeats a failure.
 . "$(dirname "$0")/functions.sh"
-requires setpriv
+requires setpriv qemu-system-x86_64
 
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 "$python" "$srcdir/tests/map-dies.py" "$builddir" "$srcdir/bench" "$tool" "$seed" "$(rounds 3)"
