@@ -6,6 +6,10 @@
 # that make -j ends sooner.
 
 script_tests = \
+	tests/test-example-month.sh \
+	tests/test-example-killed.sh \
+	tests/test-example-live.sh \
+	tests/test-example-restore.sh \
 	tests/test-tool-libvirt-thawed.sh \
 	tests/test-tool-libvirt-quiesce.sh \
 	tests/test-tool-libvirt-killed.sh \
@@ -432,6 +436,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/tool-virsh.py \
 	tests/two-servers.sh \
 	tests/held-calls.sh \
+	tests/example-lab.sh \
 	tests/xml-rules.py \
 	tests/xml-rules.sh \
 	tests/vanishing-clients.sh
