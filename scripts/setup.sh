@@ -14,7 +14,7 @@ TEST_PACKAGES="acl binutils borgbackup e2fsprogs fdisk fuse2fs fuse3 gnutls-bin 
 # For tests/libvirt-lab.sh.  Not libvirt-daemon-system: tests start daemons of
 # their own.  The kernel of the guests is not installed: see guest_kernel.
 LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon
-  libvirt-daemon-driver-qemu qemu-system-x86 virtnbdbackup"
+  libvirt-daemon-driver-qemu guestfish qemu-system-x86 virtnbdbackup"
 # Pools of volumes, and secrets, are in libvirt-daemon itself on Debian 12.
 [ "$(. /etc/os-release; echo "${VERSION_ID:-}")" = 12 ] \
   || LIBVIRT_TEST_PACKAGES+=" libvirt-daemon-driver-secret
@@ -48,11 +48,12 @@ install_packages ()
 # guest_kernel DIR: Debian's kernel for virtual machines, for the tests' guests,
 # into DIR unless it is there.  Its package is unpacked, not installed, since
 # that would make it a kernel of this machine: with an initramfs to generate, a
-# boot menu to change, and root to ask.
+# boot menu to change, and root to ask.  In lib/modules are those that guestfish's own
+# guest needs.
 guest_kernel ()
 (
   dir=$1
-  if [ -s "$dir/vmlinuz" ]; then return; fi
+  if [ -s "$dir/vmlinuz" ] && [ -d "$dir/lib" ]; then return; fi
   rm -rf "$dir.new"
   mkdir -p "$dir.new"
   cd "$dir.new"
@@ -76,7 +77,12 @@ guest_kernel ()
   for package in ./*.deb; do dpkg-deb -x "$package" files; done
   mkdir -p kernel/modules
   find files -name 'vmlinuz*' -exec mv {} kernel/vmlinuz \;
-  find files -name 'virtio*.ko*' -exec mv -t kernel/modules {} +
+  find files -name 'virtio*.ko*' -exec cp -t kernel/modules {} +
+  mkdir kernel/lib
+  find files -path '*/lib/modules' -exec cp -r -t kernel/lib {} +
+  find kernel/lib -name '*.ko*' -not -path '*/drivers/scsi/*' \
+    -not -path '*/drivers/md/*' -not -path '*/lib/*/lib/*' -not -path '*crypto/*' \
+    -not -name 'virtio*' -not -name 'rng*' -delete
   [ -s kernel/vmlinuz ] || { echo "no vmlinuz in ${packages[*]}" >&2; return 1; }
   chmod -R a+rX kernel
   rm -rf "$dir"

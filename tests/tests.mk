@@ -47,6 +47,7 @@ script_tests = \
 	tests/test-cookbook-after.sh \
 	tests/test-cookbook-daily.sh \
 	tests/test-cookbook-elsewhere.sh \
+	tests/test-cookbook-guestfish.sh \
 	tests/test-cookbook-kinds.sh \
 	tests/test-cookbook-look.sh \
 	tests/test-cookbook-moved.sh \
