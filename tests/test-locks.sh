@@ -15,12 +15,18 @@ qemu-img create -q -f qcow2 -b base.raw -F raw middle.qcow2
 qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 plain.qcow2
 qemu-img create -q -f qcow2 -o extended_l2=on -b middle.qcow2 -F qcow2 \
   subclusters.qcow2
-for top in plain subclusters; do qemu-img bitmap --add $top.qcow2 monday; done
+qemu-img create -q -f vdi base.vdi 4M
+qemu-img create -q -f qcow2 -b base.vdi -F vdi others.qcow2
+for top in plain subclusters others; do
+  qemu-img bitmap --add $top.qcow2 monday
+done
 
 can_write () { qemu-io -f "$2" -c 'write -q 0 64k' "$1" 2>/dev/null; }
-for top in plain subclusters; do
+for top in plain subclusters others; do
+  layers=("$top.qcow2 qcow2" "middle.qcow2 qcow2" "base.raw raw")
+  [ $top != others ] || layers=("$top.qcow2 qcow2" "base.vdi vdi")
   start_nbdkit server.sock $top.qcow2
-  for layer in "$top.qcow2 qcow2" "middle.qcow2 qcow2" "base.raw raw"; do
+  for layer in "${layers[@]}"; do
     # shellcheck disable=SC2086
     ! can_write $layer || fail "$top: $layer was written to"
     # shellcheck disable=SC2086
