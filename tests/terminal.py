@@ -45,6 +45,10 @@ def screen(text):
 
 pid, terminal = pty.fork()
 if pid == 0:
+    # A shell's background jobs ignore Ctrl-C, and timeout (coreutils 9) does not
+    # undo that any more.
+    for each in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(each, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     os.execvp(words[0], words)
 seen, told, deadline = "", False, time.monotonic() + 100
