@@ -92,6 +92,14 @@ const char *const nbdkit_remedies[REMEDY_COUNT] = {
   [REMEDY_FIRST_CHECKPOINT]
     = "create=NAME makes the first with a full backup, and on-missing=full "
       "serves all without one",
+  [REMEDY_FIRST_OF_ALL]
+    = "make the first with qemu-checkpoint create {q0}, and a full backup",
+  [REMEDY_FIRST_OFF]
+    = "make the first, and a full backup: qemu-checkpoint create {q0} "
+      "--libvirt={q1} --domain={q2}",
+  [REMEDY_FIRST_RUNNING]
+    = "begin with a full backup, which makes it at the same instant: say "
+      "create={q0} instead of checkpoint={q0}",
   [REMEDY_RECORD_DISK]
     = "make a full backup with create=NAME, which records it from then on if "
       "it is qcow2; one that is not, on-missing=full serves whole",

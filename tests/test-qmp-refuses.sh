@@ -80,3 +80,11 @@ qmp web1.see block-dirty-bitmap-disable '{"node": "vda", "name": "two"}' >/dev/n
 refuses 'disk vda: .*two.*full backup' "${with_tree[@]}" checkpoint=two
 qmp web1.see block-dirty-bitmap-remove '{"node": "vda", "name": "one"}' >/dev/null
 refuses 'disk vda: bitmap one .*full backup' "${with_tree[@]}" checkpoint=one
+
+# ── No checkpoint at all: what begins is said ──
+"$tool" delete two --qmp=web1.sock
+refuses 'there is no checkpoint monday, nor any other; begin with a full backup, .*: say create=monday instead of checkpoint=monday$' \
+  "${source[@]}" checkpoint=monday
+printed 'the same instant: say ' ' instead of'
+serve "${source[@]}" "$printed" -- 'nbdinfo --size "$uri"'
+[ "$(checkpoint_names web1)" = monday ] || fail "no checkpoint was made"

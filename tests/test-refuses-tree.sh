@@ -66,7 +66,7 @@ refuses_export 'no checkpoint tuesday; known are: monday' vda@tuesday \
 mkdir empty only
 with "cannot open the checkpoint tree '$PWD/none': No such file.*; ." \
   tree=none
-with "no checkpoint in '$PWD/empty'.*virsh checkpoint-create-as" tree=empty
+with "no checkpoint in '$PWD/empty'.*qemu-checkpoint create" tree=empty
 echo text >only/monday.xml
 with "no checkpoint in '$PWD/only'.*$PWD/only/monday.xml" tree=only
 

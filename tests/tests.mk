@@ -99,6 +99,7 @@ script_tests = \
 	tests/test-far-connections.sh \
 	tests/test-thread-model.sh \
 	tests/test-read-orders.sh \
+	tests/test-first-checkpoint.sh \
 	tests/test-folders-left.sh \
 	tests/test-huge-disk.sh \
 	tests/test-libvirt-block.sh \

@@ -21,6 +21,7 @@
 #include "tool/quit.h"
 #include "tool/say.h"
 #include "tool/virsh.h"
+#include "tool/whose.h"
 
 const Command all_commands[] = {
   { "list", NULL, "List checkpoints",
@@ -147,6 +148,11 @@ run_command (const Command *command, char **arguments, GError **error)
     }
     else if (check_words (command, &options, error))
       status = command->run (&options, error);
+  }
+  if (error && *error) {
+    g_autofree char *whose = whose_text (&options);
+    error_complete (*error, REMEDY_FIRST_OF_ALL, REMEDY_FIRST_RUNNING, 1,
+                    whose);
   }
   options_clear (&options);
   return status;

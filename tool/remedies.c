@@ -85,6 +85,13 @@ const char *const tool_remedies[REMEDY_COUNT] = {
       "checkpoint=NAME",
   [REMEDY_FIRST_CHECKPOINT]
     = "virsh checkpoint-create-as GUEST NAME makes the first",
+  [REMEDY_FIRST_OF_ALL]
+    = "make the first with: qemu-checkpoint create {q0} {1}",
+  [REMEDY_FIRST_OFF]
+    = "make the first with: qemu-checkpoint create {q0} --libvirt={q1} "
+      "--domain={q2}",
+  [REMEDY_FIRST_RUNNING]
+    = "make the first with: qemu-checkpoint create {q0} {1}",
   [REMEDY_RECORD_DISK]
     = "make a full backup with a new checkpoint, which records it from then on "
       "if it is qcow2",

@@ -132,6 +132,18 @@ error_file (const GError *error)
   return self ? self->file : NULL;
 }
 
+void
+error_complete (GError *error, Remedy first, Remedy last, guint index,
+                const char *word)
+{
+  CheckpointErrorPrivate *self = error ? private_of (error) : NULL;
+
+  if (!self || self->remedy < first || self->remedy > last
+      || index >= REMEDY_WORDS || self->words[index])
+    return;
+  self->words[index] = g_strdup (word);
+}
+
 bool
 error_advise_as (GError **error, const GError *other)
 {

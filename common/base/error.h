@@ -56,6 +56,12 @@ Reason error_reason (const GError *error);
 /* The file of error_sort; borrowed. */
 const char *error_file (const GError *error);
 
+/* A word that only the front end has, for a place that the remedies first and last,
+ * and those between, leave to it; nothing if the error has none of these.  Any
+ * thread. */
+void error_complete (GError *error, Remedy first, Remedy last, guint index,
+                     const char *word);
+
 /* Its remedy and its reason go over to *error, as error_advise. */
 bool error_advise_as (GError **error, const GError *other);
 

@@ -56,6 +56,11 @@ typedef enum {
   /* Of a running guest's backup */
   REMEDY_BEGIN_BACKUP,          /* with a base, or a full one */
   REMEDY_FIRST_CHECKPOINT,      /* make one, or serve all without */
+  REMEDY_FIRST_OF_ALL,          /* make checkpoint {0}: there is none at all; the
+                                 * front end may say whose it is in {1} */
+  REMEDY_FIRST_OFF,             /* make checkpoint {0} of libvirt {1}, guest {2},
+                                 * which is off */
+  REMEDY_FIRST_RUNNING,         /* make checkpoint {0} of a guest that runs */
   REMEDY_RECORD_DISK,           /* make a checkpoint that covers it, too */
   REMEDY_UNRECORDED,            /* how it is served since checkpoint {0} */
   REMEDY_FULL_VIEW,             /* serve whole what has no record */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/remedy.h"
 #include "image/disk.h"
 #include "tree/forest.h"
 
@@ -91,6 +92,11 @@ bool parts_forgotten (const char *checkpoint, const GPtrArray *targets,
 /* ENOENT, with the known names, the nearest first. */
 bool parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
                                GError **error);
+
+/* ENOENT: nor is there any other checkpoint.  remedy: of how to begin, with the
+ * checkpoint's name; REMEDY_NONE: the caller adds one with more words.
+ */
+bool parts_none_yet (const char *checkpoint, Remedy remedy, GError **error);
 
 /* EIO: a layer that may have held the record has lost all of its bitmaps.
  * bitmap: the name of the record; NULL: any.

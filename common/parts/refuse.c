@@ -38,12 +38,22 @@ parts_strayed (const char *who, const char *path)
 }
 
 bool
+parts_none_yet (const char *checkpoint, Remedy remedy, GError **error)
+{
+  return error_set (error, ENOENT, "there is no checkpoint %s, nor any other",
+                    checkpoint)
+    || error_advise (error, remedy, checkpoint, NULL);
+}
+
+bool
 parts_unknown_checkpoint (const Forest *forest, const char *checkpoint,
                           GError **error)
 {
   if (!error)
     return false;
 
+  if (forest_size (forest) == 0)
+    return parts_none_yet (checkpoint, REMEDY_FIRST_OF_ALL, error);
   g_autoptr (GPtrArray) names = forest_names (forest);
   g_autofree char *nearest = nearest_names (checkpoint, names, NAMES_SHOWN);
 

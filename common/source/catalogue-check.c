@@ -123,6 +123,36 @@ check_any (const Catalogue *self, const Disk *disk, GError **error)
   return true;
 }
 
+/* There is no checkpoint at all.  What begins a record is said, in words that can be
+ * typed where one command is right for the images.
+ */
+static bool
+none_yet (const Source *source, const SourceRequest *request, GError **error)
+{
+  g_autoptr (GString) commands = g_string_new (NULL);
+  g_autofree char *name = error_shell_word (request->checkpoint);
+
+  if (request->libvirt) {
+    parts_none_yet (request->checkpoint, REMEDY_NONE, error);
+    return error_advise (error, REMEDY_FIRST_OFF, request->checkpoint,
+                         request->libvirt, request->domain, NULL);
+  }
+  for (guint i = 0; i < source->disks->len; i++) {
+    const Layer *top = disk_layer (g_ptr_array_index (source->disks, i), 0);
+    if (!top->file || top->encryption || g_strcmp0 (top->format, "qcow2") != 0)
+      continue;
+    g_autofree char *path = error_shell_word (top->path);
+    g_string_append_printf (commands, "%sqemu-img bitmap --add %s %s",
+                            commands->len ? " && " : "", path, name);
+  }
+  if (commands->len == 0 || request->checkpoint[0] == '-')
+    return parts_unknown_checkpoint (source->offer->forest,
+                                     request->checkpoint, error);
+  return error_set (error, ENOENT, "there is no checkpoint %s, nor any other; "
+                    "make a full backup, and while the guest is still off, the "
+                    "first checkpoint: %s", request->checkpoint, commands->str);
+}
+
 /* It may be a bitmap that is void, or a checkpoint that was forgotten. */
 static bool
 unknown_checkpoint (const Source *source, const SourceRequest *request,
@@ -143,6 +173,9 @@ unknown_checkpoint (const Source *source, const SourceRequest *request,
   if (forest_size (source->offer->forest) == 0
       && !parts_can_record (g_ptr_array_index (source->disks, 0), error))
     return false;
+  if (forest_size (source->offer->forest) == 0 && targets->len == 0
+      && request->uris->len == 0)
+    return none_yet (source, request, error);
   if (targets->len == 0 || request->uris->len > 0)
     return parts_unknown_checkpoint (source->offer->forest, checkpoint,
                                      error);

@@ -284,11 +284,13 @@ unknown_checkpoint (const SourceRequest *request, const GuestLook *look,
   if (have->len > 0)
     return parts_forgotten (name, have, command, error);
   parts_unknown_checkpoint (look->tree, name, &unknown);
-  return error_set (error, unknown->code, "%s%s%s", unknown->message,
-                    may_have->len ? "; if libvirt may have forgotten it "
-                    "(migration, --metadata), tell it again, which libvirt "
-                    "refuses where a disk has no such bitmap, with: " : "",
-                    may_have->len ? command : "");
+  error_set (error, unknown->code, "%s%s%s", unknown->message,
+             may_have->len ? "; if libvirt may have forgotten it "
+             "(migration, --metadata), tell it again, which libvirt "
+             "refuses where a disk has no such bitmap, with: " : "",
+             may_have->len ? command : "");
+  return forest_size (look->tree) == 0
+    && error_advise (error, REMEDY_FIRST_RUNNING, name, NULL);
 }
 
 /* libvirt deletes it only if each disk that it covers has the bitmap still. */

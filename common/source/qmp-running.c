@@ -147,7 +147,9 @@ begin_job (LiveSource *self, const SourceRequest *request, Forest *tree,
   g_autoptr (Forest) known = tree;
 
   if (request->checkpoint && !forest_lookup (tree, request->checkpoint))
-    return parts_unknown_checkpoint (tree, request->checkpoint, error);
+    return forest_size (tree) == 0
+      ? parts_none_yet (request->checkpoint, REMEDY_FIRST_RUNNING, error)
+      : parts_unknown_checkpoint (tree, request->checkpoint, error);
   if (!qmp_plan_make (&plan, request, tree, has_documents, disks, error))
     return false;
   if (plan.fleece->disks->len == 0)

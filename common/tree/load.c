@@ -245,7 +245,7 @@ nothing_found (const Loader *loader, const char *path, GError **error)
                       bad, (char *) g_ptr_array_index (
                         loader->skipped, loader->skipped_before));
   return error_set (error, ENOENT, "no checkpoint in '%s', which is empty; "
-                    "make one with 'virsh checkpoint-create-as', or is it "
+                    "make one with 'qemu-checkpoint create', or is it "
                     "another directory?", path);
 }
 

@@ -143,7 +143,7 @@ test_unknown (void)
                   "monday", "friday", NULL);
   assert_refused (forest, disk, "Sunday", ENOENT, "Sunday", "known",
                   "sunday", "friday", NULL);
-  assert_refused (empty, disk, "monday", ENOENT, "none", NULL);
+  assert_refused (empty, disk, "monday", ENOENT, "nor any other", NULL);
   assert_refused (forest, disk, "", ENOENT, NULL);
 }
 
