@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-# The manual's and README's examples for running guests do what they say.
+# The manual's examples for running guests do what they say.
 . "$(dirname "$0")/libvirt-lab.sh"
 
 guest_disk vda.qcow2
@@ -11,6 +11,7 @@ lab_start
 guest_define web1 vda.qcow2 vdb.qcow2
 guest_start web1
 
+place=
 # recipe FILE PATTERN: the indented lines from the first after PATTERN on, for
 # this daemon and the uninstalled plugin.
 recipe ()
@@ -20,7 +21,7 @@ recipe ()
       $0 ~ pattern { on = 1 }
       on && /^ / { print; seen = 1; next }
       seen { exit }' "$srcdir/$1" \
-    | sed -E "s,(nbdkit .*)\\bcheckpoint ,\\1$plugin ,; s,qemu:///system,$connect,")
+    | sed -E "s,(nbdkit .*)\\bcheckpoint ,\\1$plugin ,; s,qemu:///system,$connect,;$place")
   [[ $text == *"$plugin"* ]] || fail "$1 has no example $2"
   echo "$text"
   local status=0
@@ -43,11 +44,22 @@ recipe $pod '^=for test live-several$'
 same -f raw vda.raw vda.qcow2
 same -f raw vdb.raw vdb.qcow2
 
+# The job that is begun by hand.
 rm sunday.qcow2 monday.qcow2
 virsh checkpoint-delete web1 tuesday
 qemu-img convert -U -O qcow2 vda.qcow2 monday.qcow2
 guest_write web1 vda "write -P 3 2M 64k"
-recipe README.md '^as libvirt does'
+place="s,/var/lib/libvirt/images,$PWD,"
+[ "$(id -u)" -eq 0 ] || place+="; s,/run/web1.sock,$XDG_RUNTIME_DIR/web1.sock,"
+for file in backup.xml checkpoint.xml; do
+  awk -v name="=for test $file" '$0 == name { on = 1; next }
+    on && /^ / { print; seen = 1; next }  seen { exit }' "$srcdir/$pod" \
+    | sed "$place" >$file
+  [ -s $file ] || fail "the manual has no $file"
+done
+recipe $pod '^=for test pull$'
 same -f qcow2 tuesday.qcow2 vda.qcow2
+[ "$(allocated tuesday.qcow2)" = "2097152 65536" ] || fail "not an increment"
 [ "$(virsh checkpoint-list web1 --name | sort | xargs)" \
   = "monday sunday tuesday" ] || fail "other checkpoints"
+[ ! -e web1.vda.scratch ] || fail "the scratch file is left"

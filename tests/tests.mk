@@ -104,6 +104,7 @@ script_tests = \
 	tests/test-huge-disk.sh \
 	tests/test-libvirt-block.sh \
 	tests/test-libvirt-chain.sh \
+	tests/test-libvirt-create-outcome.sh \
 	tests/test-libvirt-crash-left.sh \
 	tests/test-libvirt-folders.sh \
 	tests/test-libvirt-forgotten.sh \
@@ -164,6 +165,7 @@ script_tests = \
 	tests/test-server-beside.sh \
 	tests/test-disks-without-files.sh \
 	tests/test-server-replaced.sh \
+	tests/test-qmp-create-outcome.sh \
 	tests/test-qmp-exits.sh \
 	tests/test-qmp-left.sh \
 	tests/test-qmp-live-guest.sh \
@@ -375,6 +377,7 @@ EXTRA_DIST += $(script_tests) \
 	tests/lab-guest.sh \
 	tests/lab-keeper.sh \
 	tests/qmp-lab.sh \
+	tests/create-outcome.sh \
 	tests/start-fails.sh \
 	tests/libvirt-lab.sh \
 	tests/qemu-lab.sh \
