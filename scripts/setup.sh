@@ -7,7 +7,7 @@
 BUILD_PACKAGES="autoconf automake gcc libblkid-dev libc6-dev libext2fs-dev
   libglib2.0-dev libjson-glib-dev libnbd-dev libtool libvirt-dev libxml2-dev make nbdkit
   nbdkit-plugin-dev perl pkgconf zlib1g-dev"
-RUN_PACKAGES="libnbd-bin qemu-system-common qemu-utils"
+RUN_PACKAGES="libnbd-bin man-db qemu-system-common qemu-utils"
 TEST_PACKAGES="acl binutils borgbackup e2fsprogs fdisk fuse2fs fuse3 gnutls-bin jq procps
   python3 python3-libnbd qemu-block-extra restic socat strace util-linux-extra
   xfsprogs zsh"

@@ -148,6 +148,7 @@ script_tests = \
 	tests/test-parts.sh \
 	tests/test-pull-job.sh \
 	tests/test-read-error.sh \
+	tests/test-readme.sh \
 	tests/test-refuses-backing.sh \
 	tests/test-refuses-bitmap.sh \
 	tests/test-refuses-branch.sh \
