@@ -19,7 +19,7 @@ LIBVIRT_TEST_PACKAGES="busybox-static libvirt-clients libvirt-daemon
 [ "$(. /etc/os-release; echo "${VERSION_ID:-}")" = 12 ] \
   || LIBVIRT_TEST_PACKAGES+=" libvirt-daemon-driver-secret
     libvirt-daemon-driver-storage"
-LINT_PACKAGES="clang clang-tidy cppcheck"
+LINT_PACKAGES="clang clang-tidy codespell cppcheck"
 
 # install_packages PACKAGE…: as root or through sudo, only what is missing.
 install_packages ()

@@ -135,6 +135,7 @@ script_tests = \
 	tests/test-log-lines.sh \
 	tests/test-manual-recipes.sh \
 	tests/test-manual.sh \
+	tests/test-manual-pages.sh \
 	tests/test-many-checkpoints.sh \
 	tests/test-merge-exports.sh \
 	tests/test-merge-gaps.sh \
