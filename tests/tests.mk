@@ -288,6 +288,7 @@ unit_tests = \
 	tests/unit/nbd-handshake \
 	tests/unit/nbd-life \
 	tests/unit/nbd-read \
+	tests/unit/nbd-turnstile \
 	tests/unit/nbd-witness \
 	tests/unit/nbd-witness-death \
 	tests/unit/nearest \
@@ -340,6 +341,7 @@ threaded_tests = \
 	tests/unit/message \
 	tests/unit/nbd-handshake \
 	tests/unit/nbd-life \
+	tests/unit/nbd-turnstile \
 	tests/unit/nbd-witness \
 	tests/unit/nbd-witness-death
 

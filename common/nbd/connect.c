@@ -353,16 +353,18 @@ struct nbd_handle *
 nbd_connect_endpoint (const NbdEndpoint *endpoint, bool want_zeroes,
                       int timeout_ms, GError **error)
 {
+  nbd_turnstile_enter (endpoint->turnstile);
   const gint64 deadline = nbd_deadline_in (timeout_ms);
   struct nbd_handle *nbd = nbd_create ();
-
-  if (!endpoint->uri
-      ? connect_own (endpoint, nbd, want_zeroes, deadline, error)
-      : greet (endpoint->life, nbd, endpoint->uri, endpoint->what, deadline,
-               error)
-      && go (endpoint->life, nbd, want_zeroes,
-             nbd_endpoint_dirty_context (endpoint), endpoint->what, deadline,
-             error))
+  const bool connected = !endpoint->uri
+    ? connect_own (endpoint, nbd, want_zeroes, deadline, error)
+    : greet (endpoint->life, nbd, endpoint->uri, endpoint->what, deadline,
+             error)
+    && go (endpoint->life, nbd, want_zeroes,
+           nbd_endpoint_dirty_context (endpoint), endpoint->what, deadline,
+           error);
+  nbd_turnstile_leave (endpoint->turnstile);
+  if (connected)
     return nbd;
   nbd_connect_drop (endpoint->life, nbd);
   return NULL;

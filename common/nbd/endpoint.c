@@ -27,6 +27,7 @@ nbd_endpoint_copy (NbdEndpoint *to, const NbdEndpoint *from)
     .bitmap_context = g_strdup (dirty),
     .what = g_strdup (from->what),
     .life = from->life,
+    .turnstile = from->turnstile,
     .reporter = from->reporter,
   };
 }

@@ -10,6 +10,7 @@
 
 #include "base/child.h"
 #include "base/reporter.h"
+#include "nbd/turnstile.h"
 #include "nbd/witness.h"
 
 struct nbd_handle;
@@ -50,6 +51,7 @@ struct NbdEndpoint {
   NbdWitness *witness;          /* who proves that what is read there is true;
                                  * NULL: nobody has to; borrowed */
   Child *server;                /* our own, which serves this; borrowed */
+  NbdTurnstile *turnstile;      /* to connect to it through; borrowed */
   const Reporter *reporter;     /* told why a further connection ends the life;
                                  * NULL: further ones are made before
                                  * nbd_pool_open returns; borrowed */

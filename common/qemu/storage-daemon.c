@@ -44,6 +44,7 @@ struct StorageDaemon {
   uid_t user;                   /* whose it is */
   gid_t group;
   int socket_path_fd;           /* O_PATH; -1 if none */
+  NbdTurnstile turnstile;       /* none connects while an export is added */
   GMutex lock;                  /* guards what follows */
   Qmp *qmp;                     /* NULL until the first file is opened */
   GHashTable *exports;          /* "node/bitmap" or "node" → export name */
@@ -149,6 +150,7 @@ storage_daemon_start (NbdLife *life, const GPtrArray *disks, GError **error)
   daemon->group = getegid ();
   daemon->socket_path_fd = -1;
   g_mutex_init (&daemon->lock);
+  nbd_turnstile_init (&daemon->turnstile);
   daemon->exports
     = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 
@@ -183,6 +185,7 @@ storage_daemon_stop (StorageDaemon *daemon)
   close_fd (&daemon->socket_path_fd);
   g_hash_table_unref (daemon->exports);
   g_mutex_clear (&daemon->lock);
+  nbd_turnstile_clear (&daemon->turnstile);
   g_free (daemon);
 }
 
@@ -212,7 +215,11 @@ add_export (StorageDaemon *daemon, const char *top, const char *node,
     json_array_add_object_element (bitmaps, one);
     json_object_set_array_member (export, "bitmaps", bitmaps);
   }
-  return qmp_execute (daemon->qmp, "block-export-add", export, NULL, error);
+  nbd_turnstile_clear_out (&daemon->turnstile);
+  const bool added = qmp_execute (daemon->qmp, "block-export-add", export,
+                                  NULL, error);
+  nbd_turnstile_open (&daemon->turnstile);
+  return added;
 }
 
 /* Where its exports are, and who serves them. */
@@ -224,6 +231,7 @@ say_where (StorageDaemon *daemon, const char *name, NbdEndpoint *endpoint)
   endpoint->export_name = g_strdup (name);
   endpoint->life = daemon->life;
   endpoint->server = &daemon->child;
+  endpoint->turnstile = &daemon->turnstile;
 }
 
 /* The export is left: nobody else can ask for it.  On a life of its own, for that
