@@ -65,6 +65,10 @@ start_server (const KeptFleece *kept, GError **error)
   json_object_set_object_member (address, "data",
                                  qmp_texts ("path", socket, NULL));
   json_object_set_object_member (arguments, "addr", address);
+  /* From 9.1 on, QEMU lets in a hundred if nothing is said, and lets others wait;
+   * each disk takes several.
+   */
+  json_object_set_int_member (arguments, "max-connections", 0);
   if (qmp_execute (monitor_qmp (kept->monitor), "nbd-server-start", arguments,
                    NULL, &why))
     return true;
