@@ -261,8 +261,8 @@ exports_describe (Source *source, const ExportChoice *choice,
                           ? "the whole " : "", choice->view->disk->target);
   append_checkpoint (text, choice->view->checkpoint);
   if (choice->view->parts->len > 1)
-    g_string_append_printf (text, ", to be united; in %s",
-                            disk_layer (choice->view->disk, part->layer)->path);
+    g_string_append_printf (text, ", to be united; in %s", layer_called (
+                              disk_layer (choice->view->disk, part->layer)));
   if (part->kind == PART_DISK && !source->look_only)
     g_string_append_printf (text, ", %s",
                             source->ops->instant (choice->view->disk));

@@ -36,7 +36,7 @@ several_parts (const DiskView *view, const Settings *settings, GError **error)
   for (guint i = 0; i < MIN (count, PARTS_SHOWN); i++) {
     const Part *part = g_ptr_array_index (view->parts, i);
     g_string_append_printf (list, "%s%s (%s%s)", i ? ", " : "",
-                            disk_layer (view->disk, part->layer)->path,
+                            layer_called (disk_layer (view->disk, part->layer)),
                             part->bitmap ? "bitmap " : "no bitmap",
                             part->bitmap ? part->bitmap->name : "");
   }

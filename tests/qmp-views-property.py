@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
-#   qmp-views-property.py PLUGIN TOOL SEED ROUNDS
+#   qmp-views-property.py PLUGIN FILTER TOOL SEED ROUNDS
 #
-# A bare QEMU's guest writes, zeroes and discards anywhere, takes snapshots and is
-# restarted, while checkpoints are made by the tool and with backups, also such as
-# libvirt before 6.5 left them.  A backup of qmp= since any of them shows the disks as
+# A bare QEMU's guest writes, zeroes and discards anywhere, takes snapshots, which take
+# the bitmaps along or do not, grows its disks and is restarted, while checkpoints are
+# made by the tool and with backups, also such as libvirt before 6.5 left them.  A backup of qmp= since any of them shows the disks as
 # they were when it began, whatever is written meanwhile; no block that differs from the
-# checkpoint's time is clean in it, none is zero that holds data; and where no snapshot
-# lost the record, nothing is dirty that was not touched.
+# checkpoint's time is clean in it, none is zero that holds data; nothing is dirty that
+# was not touched; and only the old libvirts' records are refused.
 
 import os
 import random
@@ -20,8 +20,8 @@ import time
 import nbd
 from guest_calls import Monitor, QmpGuest
 
-plugin, tool = sys.argv[1:3]
-seed, rounds = int(sys.argv[3]), int(sys.argv[4])
+plugin, merge, tool = sys.argv[1:4]
+seed, rounds = int(sys.argv[4]), int(sys.argv[5])
 BLOCK, BLOCKS, SECTOR = 65536, 24, 512
 SIZE = BLOCK * BLOCKS
 DISKS = ["vda", "vdb"]
@@ -46,13 +46,13 @@ class Disk:
 
 
 class Checkpoint:
-    """Of each disk: what it held, what was touched since, and whether a snapshot
-    that took no bitmaps along makes more dirty than that."""
+    """Of each disk: what it held, what was touched since, and whether it is in
+    it."""
 
     def __init__(self, disks):
         self.then = {disk.name: bytes(disk.content) for disk in disks}
         self.touched = {disk.name: set() for disk in disks}
-        self.exact = {disk.name: True for disk in disks}
+        self.covers = {disk.name: True for disk in disks}
 
 
 class Round:
@@ -104,8 +104,9 @@ class Round:
 
     def write(self, in_job=False):
         disk = self.random.choice(self.disks)
-        start = self.random.randrange(SIZE // SECTOR) * SECTOR
-        length = min(SIZE - start, self.random.choice(
+        size = len(disk.content)
+        start = self.random.randrange(size // SECTOR) * SECTOR
+        length = min(size - start, self.random.choice(
             (SECTOR, 4096, BLOCK, 3 * BLOCK)))
         kind = self.random.choice(("write", "write", "zero", "unmap", "discard"))
         value = self.random.randrange(1, 256)
@@ -135,15 +136,21 @@ class Round:
                    for bitmap in block["inserted"].get("dirty-bitmaps", [])]
         self.ask("blockdev-snapshot-sync", device=disk.name,
                  snapshot_file=disk.top)
-        carried = self.random.random() < 0.7
-        if carried:
+        if self.random.random() < 0.5:
             for bitmap in bitmaps:
                 if bitmap["recording"]:
                     self.ask("block-dirty-bitmap-add", node=disk.name,
                              name=bitmap["name"], persistent=True)
-        else:
-            for checkpoint in self.checkpoints.values():
-                checkpoint.exact[disk.name] = False
+
+    def grow(self):
+        disk = self.random.choice(self.disks)
+        before = len(disk.content)
+        disk.content += bytes(self.random.randrange(1, 4) * BLOCK)
+        self.ask("block_resize", device=disk.name, size=len(disk.content))
+        # What lies beyond a shorter layer, no bitmap tells.
+        for checkpoint in self.checkpoints.values():
+            checkpoint.touched[disk.name].update(
+                blocks_of(before, len(disk.content) - before))
 
     def restart(self):
         self.done.append("restart")
@@ -170,8 +177,8 @@ class Round:
             if not self.is_recorded(disk, name):
                 # It is not in that backup.
                 assert since and (self.legacy or not self.checkpoints[
-                    since].exact[disk.name]), disk.name + " lacks " + name
-                self.checkpoints[name].exact[disk.name] = False
+                    since].covers[disk.name]), disk.name + " lacks " + name
+                self.checkpoints[name].covers[disk.name] = False
         if self.legacy and newest in self.checkpoints:
             for disk in self.disks:
                 # One that no client of a backup came for is in no top.
@@ -206,7 +213,7 @@ class Round:
         log = open("n.log", "w")
         server = subprocess.Popen(
             ["nbdkit", "-f", "--exit-with-parent", "-U", "n.sock", "-P", "n.pid",
-             plugin] + arguments, stderr=log)
+             "--filter=" + merge, plugin] + arguments, stderr=log)
         deadline = time.monotonic() + 60
         while not (os.path.exists("n.pid") and os.path.getsize("n.pid")):
             if server.poll() is not None:
@@ -232,9 +239,8 @@ class Round:
             and "served whole" not in line), open("n.log").read()
 
     def heed_refusal(self, since, text):
-        """Only what snapshots lost, or an old chain may lack, is refused."""
-        assert since and (self.legacy or not all(
-            self.checkpoints[since].exact.values())), text
+        """Only what an old chain may lack is refused."""
+        assert since and self.legacy, text
         self.refused += 1
 
     refused = 0
@@ -250,7 +256,7 @@ class Round:
             return
         h.set_export_name(disk.name + "@")
         h.connect_unix("n.sock")
-        assert h.pread(SIZE, 0) == then, disk.name + "@"
+        assert h.pread(len(then), 0) == then, disk.name + "@"
         told = []
 
         def extents(context, offset, entries, error):
@@ -258,9 +264,9 @@ class Round:
                 told.append((length, flags))
 
         at = 0
-        while at < SIZE:
+        while at < len(then):
             told.clear()
-            view.block_status(SIZE - at, at, extents)
+            view.block_status(len(then) - at, at, extents)
             for length, flags in told:
                 self.check_extent(disk, since, then, view, at, length, flags)
                 at += length
@@ -270,14 +276,15 @@ class Round:
         now = then[at:at + length]
         if flags == HOLE:
             assert since, where + " is clean"
-            before = self.checkpoints[since].then[disk.name][at:at + length]
+            before = self.checkpoints[since].then[disk.name].ljust(
+                len(then), b"\0")[at:at + length]
             assert now == before, where + " is clean, and differs"
             return
         if flags & ZERO:
             assert not any(now), where + " is zero, and holds data"
         else:
             assert view.pread(length, at) == now, where + " is read otherwise"
-        if since and self.checkpoints[since].exact[disk.name]:
+        if since:
             touched = self.checkpoints[since].touched[disk.name]
             assert all(block in touched for block in blocks_of(at, length)) \
                 or self.legacy, where + " is dirty, and was not touched"
@@ -288,8 +295,8 @@ class Round:
             self.write()
         for _ in range(self.random.randrange(12, 20)):
             self.random.choices(
-                [self.write, self.create, self.back_up, self.snapshot,
-                 self.restart], [6, 2, 4, 1, 1])[0]()
+                [self.write, self.create, self.back_up, self.snapshot, self.grow,
+                 self.restart], [6, 2, 4, 2, 1, 1])[0]()
             self.write()
         self.back_up()
         self.end()

@@ -5,7 +5,8 @@
 # A bare QEMU, without libvirt, and a real Linux that writes to ext4 on two disks
 # without pause: a full backup and three increments of both, by qemu-img and by
 # nbdcopy, each compared with the whole disks of the same instant in the same run, while
-# the guest goes on.  Each can be restored, with a sound file system.
+# the guest goes on.  Each can be restored, with a sound file system.  Then a snapshot is
+# taken in between, which has no bitmap.
 . "$(dirname "$0")/qmp-lab.sh"
 
 guest_iothread=virtio guest_boot web1 vda.qcow2 vdb.qcow2
@@ -83,6 +84,19 @@ for disk in vda vdb; do
 done
 for name in sunday monday tuesday wednesday; do checkpoint_delete web1 $name; done
 lab_state web1 | diff -u before - || fail "something is left"
+
+back_up full thursday
+qmp web1.see blockdev-snapshot-sync \
+  '{"device": "vda", "snapshot-file": "vda.new.qcow2"}' >/dev/null
+wait_until 60 wrote_more $(($(guest_rounds web1) + 4))
+lab_state web1 >before
+nbdkit_options=(--filter="$filter")
+back_up qemu-img friday thursday
+[ "$(stat -c %b vda.friday.qcow2)" -gt 0 ] || fail "vda.friday is empty"
+checkpoint_delete web1 friday
+lab_state web1 | diff -u before - || fail "something is left"
+guest_runs web1 || fail "the guest does not run any more"
 guest_quit web1
 qemu-img check -q vda.qcow2
+qemu-img check -q vda.new.qcow2
 qemu-img check -q vdb.qcow2

@@ -10,4 +10,5 @@ requires qemu-system-x86_64
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 rounds=$(rounds 4)
 echo "repeat with: SEED=$seed ROUNDS=$rounds $0"
-"$python" "$srcdir/tests/qmp-views-property.py" "$plugin" "$tool" "$seed" "$rounds"
+"$python" "$srcdir/tests/qmp-views-property.py" "$plugin" "$filter" "$tool" "$seed" \
+  "$rounds"

@@ -61,6 +61,7 @@ script_tests = \
 	tests/test-kubevirt-disk.sh \
 	tests/test-libvirt-iothread.sh \
 	tests/test-qmp-iothread.sh \
+	tests/test-qmp-layers.sh \
 	tests/test-qmp-aborted.sh \
 	tests/test-qmp-property.sh \
 	tests/test-qmp-chain.sh \

@@ -48,6 +48,7 @@ layer_free (Layer *layer)
   g_free (layer->backing_name);
   g_free (layer->backing_format);
   g_free (layer->node);
+  g_free (layer->image);
   g_ptr_array_unref (layer->bitmaps);
   g_clear_pointer (&layer->void_names, g_ptr_array_unref);
   image_file_free (layer->file);
@@ -96,6 +97,12 @@ disk_free (Disk *disk)
   g_free (disk->libvirt_uri);
   g_free (disk->job);
   g_free (disk);
+}
+
+const char *
+layer_called (const Layer *layer)
+{
+  return layer->image ? layer->image : layer->path;
 }
 
 const Bitmap *

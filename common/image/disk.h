@@ -53,6 +53,8 @@ typedef struct {
   ImageFile *data;              /* where its data are, if not in file; or NULL */
   bool version_2;               /* of qcow2, which holds no bitmaps; told of a
                                  * running QEMU's only */
+  char *image;                  /* an export tells of this file, by which messages
+                                 * call it; NULL: of path */
   char *node;                   /* its name in the QEMU that runs on it; NULL:
                                  * none is asked */
   bool read_only;               /* that one has it open so */
@@ -92,6 +94,8 @@ typedef struct {
   bool clean_unreadable;        /* its server refuses to read what is clean */
   bool mixes_records;           /* its server tells of several bitmaps as of one,
                                  * which may be of different granularities */
+  bool planned;                 /* for one view, of which each of its layers is
+                                 * a part; the top one if it has its bitmap */
   char *job;                    /* which job of a running QEMU's works on it,
                                  * as a message says it; NULL: none */
 } Disk;
@@ -106,6 +110,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Disk, disk_free)
 
 /* The bitmap of that name in that layer, or NULL.  Borrowed. */
 const Bitmap *layer_bitmap (const Layer *layer, const char *name);
+/* What messages call the layer.  Borrowed. */
+const char *layer_called (const Layer *layer);
 /* True if names (Layer's void_names) are known, and bitmap is none of them. */
 bool disk_names_lack (const GPtrArray *names, const char *bitmap);
 /* True if the layer may have a void bitmap of that name. */

@@ -307,6 +307,20 @@ go_on (GPtrArray *parts, const Forest *forest, const Disk *disk,
     || add_descendants (parts, forest, disk, checkpoint, end, ends, error);
 }
 
+/* What to ask of each layer was decided when its source was begun. */
+static GPtrArray *
+planned_parts (const Disk *disk, const char *name)
+{
+  GPtrArray *parts = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; i < disk->layers->len; i++) {
+    const Bitmap *bitmap = layer_bitmap (disk_layer (disk, i), name);
+    if (bitmap || i > 0)
+      add_part (parts, bitmap ? PART_BITMAP : PART_ALLOCATION, i, bitmap);
+  }
+  return parts;
+}
+
 static int
 compare_parts (gconstpointer a, gconstpointer b)
 {
@@ -335,6 +349,8 @@ parts_plan (const Forest *forest, const Disk *disk, const char *checkpoint,
     parts_not_covered (forest, disk, checkpoint, error);
     return NULL;
   }
+  if (disk->planned)
+    return planned_parts (disk, bitmap);
   if (!add_parts_of (parts, forest, disk, since, bitmap, disk->layers->len,
                      ends, error)
       || !check_older (disk, since, bitmap, error))

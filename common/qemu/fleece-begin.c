@@ -92,16 +92,6 @@ start_server (const KeptFleece *kept, GError **error)
 
 /* ── The transaction ── */
 
-/* data is taken. */
-static void
-add_action (JsonArray *actions, const char *type, JsonObject *data)
-{
-  JsonObject *action = qmp_texts ("type", type, NULL);
-
-  json_object_set_object_member (action, "data", data);
-  json_array_add_object_element (actions, action);
-}
-
 static void
 add_job (JsonArray *actions, const KeptFleece *kept, guint index)
 {
@@ -111,34 +101,10 @@ add_job (JsonArray *actions, const KeptFleece *kept, guint index)
   g_autofree char *image = fleece_node_name (mark, index, FLEECE_NODE_IMAGE);
   g_autofree char *filter = fleece_node_name (mark, index, FLEECE_NODE_FILTER);
 
-  add_action (actions, "blockdev-backup",
-              qmp_texts ("job-id", id, "device", disk->node, "target", image,
-                         "sync", "none", "filter-node-name", filter, NULL));
-}
-
-/* What the guest does to the disk is not recorded in it: it is of the instant. */
-static void
-add_frozen (JsonArray *actions, const KeptFleece *kept, guint index)
-{
-  const FleeceDisk *disk = g_ptr_array_index (kept->plan->disks, index);
-  g_autofree char *image
-    = fleece_node_name (kept->plan->mark, index, FLEECE_NODE_IMAGE);
-  JsonObject *bitmap = qmp_texts ("node", image, "name", disk->since, NULL);
-  JsonObject *merge = qmp_texts ("node", image, "target", disk->since, NULL);
-  JsonArray *from = json_array_new ();
-
-  json_object_set_boolean_member (bitmap, "disabled", true);
-  if (disk->granularity)
-    json_object_set_int_member (bitmap, "granularity",
-                                (gint64) disk->granularity);
-  for (guint i = 0; i < disk->bitmaps->len; i++) {
-    const FleeceBitmap *one = g_ptr_array_index (disk->bitmaps, i);
-    json_array_add_object_element (
-      from, qmp_texts ("node", one->node, "name", one->name, NULL));
-  }
-  json_object_set_array_member (merge, "bitmaps", from);
-  add_action (actions, "block-dirty-bitmap-add", bitmap);
-  add_action (actions, "block-dirty-bitmap-merge", merge);
+  fleece_add_action (actions, "blockdev-backup",
+                     qmp_texts ("job-id", id, "device", disk->node, "target",
+                                image, "sync", "none", "filter-node-name",
+                                filter, NULL));
 }
 
 static void
@@ -148,7 +114,7 @@ add_record (JsonArray *actions, const KeptFleece *kept, const FleeceDisk *disk)
     = qmp_texts ("node", disk->node, "name", kept->plan->create, NULL);
 
   json_object_set_boolean_member (bitmap, "persistent", true);
-  add_action (actions, "block-dirty-bitmap-add", bitmap);
+  fleece_add_action (actions, "block-dirty-bitmap-add", bitmap);
 }
 
 static bool
@@ -163,7 +129,7 @@ run_transaction (KeptFleece *kept, GError **error)
   for (guint i = 0; i < disks->len; i++) {
     const FleeceDisk *disk = g_ptr_array_index (disks, i);
     if (disk->since)
-      add_frozen (actions, kept, i);
+      fleece_freeze_disk (actions, kept, i);
     if (disk->record)
       add_record (actions, kept, disk);
   }
@@ -212,26 +178,6 @@ check_unchanged (const KeptFleece *kept, GError **error)
   return now != NULL;
 }
 
-static bool
-export_disk (const KeptFleece *kept, guint index, GError **error)
-{
-  const FleeceDisk *disk = g_ptr_array_index (kept->plan->disks, index);
-  const char *mark = kept->plan->mark;
-  g_autofree char *id = fleece_id (mark, disk->target);
-  g_autofree char *image = fleece_node_name (mark, index, FLEECE_NODE_IMAGE);
-  JsonObject *export = qmp_texts ("type", "nbd", "id", id, "node-name", image,
-                                  "name", disk->target, NULL);
-  JsonArray *bitmaps = json_array_new ();
-
-  if (disk->since)
-    json_array_add_object_element (
-      bitmaps, qmp_texts ("node", image, "name", disk->since, NULL));
-  json_object_set_array_member (export, "bitmaps", bitmaps);
-  json_object_set_boolean_member (export, "writable", false);
-  return qmp_execute (monitor_qmp (kept->monitor), "block-export-add", export,
-                      NULL, error);
-}
-
 /* Can the document be written, once it has to be? */
 static bool
 check_document (const KeptFleece *kept, GError **error)
@@ -255,11 +201,12 @@ begin_steps (KeptFleece *kept, GError **error)
 
   kept->telling->life = JOB_BEGINNING;
   for (guint i = 0; ok && i < count; i++)
-    ok = fleece_make_scratch (kept, i, error);
+    ok = fleece_make_scratch (kept, i, error)
+      && fleece_make_parts (kept, i, error);
   ok = ok && start_server (kept, error) && run_transaction (kept, error)
     && check_unchanged (kept, error);
   for (guint i = 0; ok && i < count; i++)
-    ok = export_disk (kept, i, error);
+    ok = fleece_export_disk (kept, i, error);
   if (ok)
     fleece_scratch_use (kept, &used, &kept->watched.room, &tightest);
   return ok;

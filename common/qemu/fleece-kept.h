@@ -40,8 +40,13 @@ typedef struct {
 #define FLEECE_NODE_FILE 'f'    /* the scratch file */
 #define FLEECE_NODE_IMAGE 's'   /* what is in it, on top of the disk */
 #define FLEECE_NODE_FILTER 'c'  /* what copies before a write */
+#define FLEECE_NODE_BITS 'b'    /* has no data, but the bitmap of a part */
 char *fleece_node_name (const char *mark, guint disk, char kind);
 char *fleece_id (const char *mark, const char *target);
+
+/* The same of a disk's part: the node that is exported; the id of that. */
+char *fleece_part_node (const Fleece *fleece, guint disk, guint part);
+char *fleece_part_id (const char *mark, guint disk, guint part);
 
 /* The mark in the name of a job or an export, or of a node, which is of ours then; or
  * NULL.  g_free ().
@@ -70,6 +75,19 @@ bool fleece_check_qemu (Qmp *qmp, const char *path, GError **error);
 
 /* Make the scratch image of a disk, on top of its node. */
 bool fleece_make_scratch (KeptFleece *kept, guint index, GError **error);
+
+/* What a disk's parts need: nodes for bitmaps; what to do in the transaction, after
+ * the jobs; and exports.
+ */
+bool fleece_make_parts (KeptFleece *kept, guint index, GError **error);
+void fleece_freeze_disk (JsonArray *actions, const KeptFleece *kept,
+                         guint index);
+bool fleece_export_disk (const KeptFleece *kept, guint index,
+                         GError **error);
+
+/* Add an action to a transaction.  data is taken. */
+void fleece_add_action (JsonArray *actions, const char *type,
+                        JsonObject *data);
 
 /* Bytes that scratch files occupy, and that are left for them; in which folder the
  * least is (borrowed).

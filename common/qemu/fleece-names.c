@@ -26,6 +26,40 @@ fleece_id (const char *mark, const char *target)
   return g_strdup_printf ("%s-%s", mark, target);
 }
 
+/* Nodes for bitmaps are counted over all disks, since names must be short. */
+static guint
+bits_before (const Fleece *fleece, guint disk, guint part)
+{
+  guint count = 0;
+
+  for (guint i = 0; i <= disk; i++) {
+    const FleeceDisk *at = g_ptr_array_index (fleece->disks, i);
+    for (guint j = 0; j < (i < disk ? at->parts->len : part); j++)
+      count += !((const FleecePart *) g_ptr_array_index (at->parts, j))->node;
+  }
+  return count;
+}
+
+char *
+fleece_part_node (const Fleece *fleece, guint disk, guint part)
+{
+  const FleeceDisk *of = g_ptr_array_index (fleece->disks, disk);
+  const FleecePart *one = g_ptr_array_index (of->parts, part);
+
+  return one->node ? g_strdup (one->node)
+    : fleece_node_name (fleece->mark, bits_before (fleece, disk, part),
+                        FLEECE_NODE_BITS);
+}
+
+/* No target begins with a digit. */
+char *
+fleece_part_id (const char *mark, guint disk, guint part)
+{
+  g_autofree char *number = g_strdup_printf ("%u.%u", disk, part);
+
+  return fleece_id (mark, number);
+}
+
 /* The mark, whose digits begin there and end at a dash. */
 static char *
 mark_of (const char *digits)
@@ -112,6 +146,9 @@ fleece_end_by_hand (const char *path, const Fleece *fleece)
     g_ptr_array_add (jobs, fleece_id (fleece->mark, disk->target));
     for (guint j = 0; j < G_N_ELEMENTS (kinds); j++)
       g_ptr_array_add (nodes, fleece_node_name (fleece->mark, i, kinds[j]));
+    for (guint j = 0; j < disk->parts->len; j++)
+      if (!((const FleecePart *) g_ptr_array_index (disk->parts, j))->node)
+        g_ptr_array_add (nodes, fleece_part_node (fleece, i, j));
   }
   return fleece_end_names_by_hand (path, jobs, true, nodes);
 }

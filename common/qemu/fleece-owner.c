@@ -168,7 +168,8 @@ undo_step (Qmp *qmp, const Found *found, bool *has_server, GError **error)
     return error_set (error, EBUSY, "the export %s does not end",
                       (const char *) g_ptr_array_index (found->exports, 0));
   return delete_nodes (qmp, found, FLEECE_NODE_IMAGE, error)
-    && delete_nodes (qmp, found, FLEECE_NODE_FILE, error);
+    && delete_nodes (qmp, found, FLEECE_NODE_FILE, error)
+    && delete_nodes (qmp, found, FLEECE_NODE_BITS, error);
 }
 
 bool

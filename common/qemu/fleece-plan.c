@@ -22,6 +22,17 @@ bitmap_free (gpointer data)
 }
 
 static void
+part_free (gpointer data)
+{
+  FleecePart *part = data;
+
+  g_free (part->node);
+  g_free (part->image);
+  g_ptr_array_unref (part->bitmaps);
+  g_free (part);
+}
+
+static void
 fleece_disk_free (gpointer data)
 {
   FleeceDisk *disk = data;
@@ -32,6 +43,8 @@ fleece_disk_free (gpointer data)
   g_free (disk->folder);
   g_free (disk->since);
   g_ptr_array_unref (disk->bitmaps);
+  g_free (disk->image);
+  g_ptr_array_unref (disk->parts);
   g_free (disk);
 }
 
@@ -67,18 +80,47 @@ fleece_add_disk (Fleece *fleece, const char *target, const char *node)
   disk->target = g_strdup (target);
   disk->node = g_strdup (node);
   disk->bitmaps = g_ptr_array_new_with_free_func (bitmap_free);
+  disk->parts = g_ptr_array_new_with_free_func (part_free);
   g_ptr_array_add (fleece->disks, disk);
   return disk;
 }
 
-void
-fleece_add_bitmap (FleeceDisk *disk, const char *node, const char *name)
+FleecePart *
+fleece_add_part (FleeceDisk *disk, const char *node, guint64 size)
+{
+  FleecePart *part = g_new0 (FleecePart, 1);
+
+  part->node = g_strdup (node);
+  part->size = size;
+  part->bitmaps = g_ptr_array_new_with_free_func (bitmap_free);
+  g_ptr_array_add (disk->parts, part);
+  return part;
+}
+
+static void
+add_bitmap (GPtrArray *bitmaps, const char *node, const char *name)
 {
   FleeceBitmap *bitmap = g_new0 (FleeceBitmap, 1);
 
   bitmap->node = g_strdup (node);
   bitmap->name = g_strdup (name);
-  g_ptr_array_add (disk->bitmaps, bitmap);
+  g_ptr_array_add (bitmaps, bitmap);
+}
+
+void
+fleece_add_bitmap (GPtrArray *bitmaps, guint64 *granularity, const char *node,
+                   const Bitmap *bitmap)
+{
+  add_bitmap (bitmaps, node, bitmap->name);
+  if (!*granularity || bitmap->granularity < *granularity)
+    *granularity = bitmap->granularity;
+}
+
+/* No target has a slash. */
+char *
+fleece_part_name (const FleeceDisk *disk, guint part)
+{
+  return g_strdup_printf ("%s/%u", disk->target, part);
 }
 
 char *
@@ -96,11 +138,39 @@ set_text (JsonObject *object, const char *name, const char *text)
     json_object_set_string_member (object, name, text);
 }
 
+static void
+format_bitmaps (JsonObject *object, const GPtrArray *bitmaps)
+{
+  JsonArray *array = json_array_new ();
+
+  for (guint i = 0; i < bitmaps->len; i++) {
+    const FleeceBitmap *bitmap = g_ptr_array_index (bitmaps, i);
+    JsonObject *one = json_object_new ();
+    set_text (one, "node", bitmap->node);
+    set_text (one, "name", bitmap->name);
+    json_array_add_object_element (array, one);
+  }
+  json_object_set_array_member (object, "bitmaps", array);
+}
+
+static JsonObject *
+format_part (const FleecePart *part)
+{
+  JsonObject *object = json_object_new ();
+
+  set_text (object, "node", part->node);
+  json_object_set_int_member (object, "size", (gint64) part->size);
+  json_object_set_int_member (object, "granularity",
+                              (gint64) part->granularity);
+  format_bitmaps (object, part->bitmaps);
+  return object;
+}
+
 static JsonObject *
 format_disk (const FleeceDisk *disk)
 {
   JsonObject *object = json_object_new ();
-  JsonArray *bitmaps = json_array_new ();
+  JsonArray *parts = json_array_new ();
 
   set_text (object, "target", disk->target);
   set_text (object, "node", disk->node);
@@ -111,14 +181,11 @@ format_disk (const FleeceDisk *disk)
   json_object_set_int_member (object, "granularity",
                               (gint64) disk->granularity);
   json_object_set_boolean_member (object, "record", disk->record);
-  for (guint i = 0; i < disk->bitmaps->len; i++) {
-    const FleeceBitmap *bitmap = g_ptr_array_index (disk->bitmaps, i);
-    JsonObject *one = json_object_new ();
-    set_text (one, "node", bitmap->node);
-    set_text (one, "name", bitmap->name);
-    json_array_add_object_element (bitmaps, one);
-  }
-  json_object_set_array_member (object, "bitmaps", bitmaps);
+  format_bitmaps (object, disk->bitmaps);
+  for (guint i = 0; i < disk->parts->len; i++)
+    json_array_add_object_element (
+      parts, format_part (g_ptr_array_index (disk->parts, i)));
+  json_object_set_array_member (object, "parts", parts);
   return object;
 }
 
@@ -150,13 +217,39 @@ get_text (JsonObject *object, const char *name)
   return g_strdup (json_text_string (object, name, NULL));
 }
 
+static void
+parse_bitmaps (GPtrArray *bitmaps, JsonObject *object)
+{
+  JsonArray *array = json_text_array (object, "bitmaps");
+
+  for (guint i = 0; array && i < json_array_get_length (array); i++) {
+    JsonObject *one = json_text_element (array, i);
+    add_bitmap (bitmaps, json_text_string (one, "node", ""),
+                json_text_string (one, "name", ""));
+  }
+}
+
+/* One that tells nothing would call all of it clean. */
+static bool
+parse_part (FleeceDisk *disk, JsonObject *object)
+{
+  FleecePart *part
+    = fleece_add_part (disk, json_text_string (object, "node", NULL),
+                       (guint64) json_text_int (object, "size"));
+
+  part->granularity = (guint64) json_text_int (object, "granularity");
+  parse_bitmaps (part->bitmaps, object);
+  return part->node || part->bitmaps->len > 0;
+}
+
 static bool
 parse_disk (Fleece *fleece, JsonObject *object)
 {
   FleeceDisk *disk
     = fleece_add_disk (fleece, json_text_string (object, "target", NULL),
                        json_text_string (object, "node", NULL));
-  JsonArray *bitmaps = json_text_array (object, "bitmaps");
+  JsonArray *parts = json_text_array (object, "parts");
+  bool ok = true;
 
   disk->state = get_text (object, "state");
   disk->folder = get_text (object, "folder");
@@ -164,12 +257,11 @@ parse_disk (Fleece *fleece, JsonObject *object)
   disk->size = (guint64) json_text_int (object, "size");
   disk->granularity = (guint64) json_text_int (object, "granularity");
   disk->record = json_text_true (object, "record");
-  for (guint i = 0; bitmaps && i < json_array_get_length (bitmaps); i++) {
-    JsonObject *one = json_text_element (bitmaps, i);
-    fleece_add_bitmap (disk, json_text_string (one, "node", ""),
-                       json_text_string (one, "name", ""));
-  }
-  return disk->target && disk->node && disk->state && disk->folder;
+  parse_bitmaps (disk->bitmaps, object);
+  for (guint i = 0; ok && parts && i < json_array_get_length (parts); i++)
+    ok = parse_part (disk, json_text_element (parts, i));
+  return ok && (!disk->since || disk->bitmaps->len > 0 || disk->parts->len > 0)
+    && disk->target && disk->node && disk->state && disk->folder;
 }
 
 Fleece *

@@ -17,6 +17,19 @@ typedef struct {
   char *node, *name;
 } FleeceBitmap;
 
+/* What the disk's bitmap cannot tell: an export of its own does, called
+ * fleece_part_name ().
+ */
+typedef struct {
+  char *node;                   /* a layer's, of which all that is allocated is
+                                 * dirty; NULL: bitmaps tell it */
+  char *image;                  /* the file of that layer, or of the first such
+                                 * bitmap; the keeper does not know it */
+  guint64 size;                 /* of each of these; bytes */
+  guint64 granularity;
+  GPtrArray *bitmaps;           /* of FleeceBitmap, which become one */
+} FleecePart;
+
 typedef struct {
   char *target;                 /* the export's name, too */
   char *node;                   /* the topmost that holds data */
@@ -25,7 +38,10 @@ typedef struct {
   guint64 size;                 /* bytes */
   char *since;                  /* the bitmap to export; NULL: all is dirty */
   guint64 granularity;          /* of that; bytes */
-  GPtrArray *bitmaps;           /* of FleeceBitmap, which it is made of */
+  GPtrArray *bitmaps;           /* of FleeceBitmap, which it is made of; none
+                                 * if all is told by */
+  char *image;                  /* the file of the first of these; as above */
+  GPtrArray *parts;             /* of FleecePart */
   bool record;                  /* the new checkpoint has a bitmap on it */
 } FleeceDisk;
 
@@ -47,7 +63,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fleece, fleece_free)
 /* Add a disk, borrowed. */
 FleeceDisk *fleece_add_disk (Fleece *fleece, const char *target,
                              const char *node);
-void fleece_add_bitmap (FleeceDisk *disk, const char *node, const char *name);
+
+/* Add a part, borrowed.  node: as in FleecePart. */
+FleecePart *fleece_add_part (FleeceDisk *disk, const char *node,
+                             guint64 size);
+
+/* To bitmaps of a disk or a part, of which *granularity is the finest. */
+void fleece_add_bitmap (GPtrArray *bitmaps, guint64 *granularity,
+                        const char *node, const Bitmap *bitmap);
+
+/* The name of the export of a disk's part, from 0 on: a new string. */
+char *fleece_part_name (const FleeceDisk *disk, guint part);
 
 /* As a text between processes, and back: NULL if it is none such. */
 char *fleece_format (const Fleece *fleece);

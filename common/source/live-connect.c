@@ -46,7 +46,8 @@ connect_one (gpointer data)
   g_autofree char *what = g_strdup_printf ("%s, disk %s (%s)", one->self->who,
                                            export->target, export->uri);
   g_autofree char *context = export->bitmap
-    ? g_strconcat (NBD_CONTEXT_BITMAP, export->bitmap, NULL) : NULL;
+    ? g_strconcat (NBD_CONTEXT_BITMAP, export->bitmap, NULL)
+    : export->is_part ? g_strdup (NBD_CONTEXT_DEPTH) : NULL;
 
   one->nbd = nbd_connect_look (life, export->uri, what, &one->error);
   if (one->nbd
@@ -97,19 +98,34 @@ connect_some (GPtrArray *all, guint begin, GError **error)
   return true;
 }
 
+static Disk *
+add_disk (LiveSource *self, const LiveExport *export)
+{
+  Disk *disk = disk_new (export->target);
+
+  disk->full = !export->bitmap;
+  g_ptr_array_add (self->source.disks, disk);
+  live_add_witness (self, export->target);
+  return disk;
+}
+
 static void
 add (LiveSource *self, Connecting *one)
 {
   const LiveExport *export = one->export;
-  Disk *disk = disk_new (export->target);
+  const GPtrArray *disks = self->source.disks;
+  Disk *disk = export->is_part ? g_ptr_array_index (disks, disks->len - 1)
+    : add_disk (self, export);
 
   source_add_export (disk, export->uri)->size
     = (guint64) nbd_get_size (one->nbd);
-  g_ptr_array_add (self->source.disks, disk);
-  live_add_disk (self, export->target, g_steal_pointer (&one->nbd));
-  disk->full = !export->bitmap;
   if (export->bitmap)
     source_add_bitmap (disk, export->bitmap);
+  if (export->is_part) {
+    disk->planned = true;
+    disk->full = false;
+  }
+  live_add_first (self, export->uri, g_steal_pointer (&one->nbd));
 }
 
 static void
@@ -139,6 +155,15 @@ live_exports_add (GPtrArray *exports, const char *target, const char *uri,
   export->uri = g_strdup (uri);
   export->bitmap = g_strdup (bitmap);
   g_ptr_array_add (exports, export);
+}
+
+void
+live_exports_add_part (GPtrArray *exports, const char *target,
+                       const char *uri, const char *bitmap)
+{
+  live_exports_add (exports, target, uri, bitmap);
+  ((LiveExport *) g_ptr_array_index (exports, exports->len - 1))->is_part
+    = true;
 }
 
 char *

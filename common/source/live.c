@@ -53,8 +53,8 @@ look_for_life (void *opaque)
     nbd_witness_told (witness->witness, NBD_WITNESS_UNKNOWN);
 }
 
-static void
-add_witness (LiveSource *self, const char *target)
+void
+live_add_witness (LiveSource *self, const char *target)
 {
   Witness *witness = g_new0 (Witness, 1);
 
@@ -121,11 +121,10 @@ live_new (const SourceOps *ops, const JobOps *jobs,
 }
 
 void
-live_add_disk (LiveSource *self, const char *target, struct nbd_handle *nbd)
+live_add_first (LiveSource *self, const char *uri, struct nbd_handle *nbd)
 {
-  g_hash_table_insert (self->first, g_strdup (target), nbd);
+  g_hash_table_insert (self->first, g_strdup (uri), nbd);
   nbd_life_add_sign (self->source.life, nbd_aio_get_fd (nbd));
-  add_witness (self, target);
 }
 
 /* A tenth of the disks: a guest may write as much during its backup. */
@@ -224,31 +223,46 @@ live_start (Source *source, GError **error G_GNUC_UNUSED)
   return true;
 }
 
+/* Under the lock.  Of an export of the disk's. */
+static void
+fill_endpoint (LiveSource *self, const Disk *disk, guint layer,
+               NbdEndpoint *endpoint)
+{
+  Source *source = &self->source;
+  const char *uri = disk_layer (disk, layer)->path;
+  char *known = NULL;
+  const Witness *witness = g_hash_table_lookup (self->witnesses, disk->target);
+
+  endpoint->life = source->life;
+  endpoint->witness = witness ? witness->witness : NULL;
+  endpoint->uri = g_strdup (uri);
+  endpoint->reporter = source->reporter;
+  endpoint->what = g_strdup_printf ("%s, disk %s (%s)", self->who,
+                                    disk->target, uri);
+  if (g_hash_table_steal_extended (self->first, uri, (gpointer *) &known,
+                                   (gpointer *) &endpoint->first)) {
+    nbd_life_remove_sign (source->life, nbd_aio_get_fd (endpoint->first));
+    g_free (known);
+  }
+}
+
 bool
 live_endpoint (Source *source, const Disk *disk, const Part *part,
                NbdEndpoint *endpoint, GError **error)
 {
   LiveSource *self = (LiveSource *) source;
-  const char *uri = disk_layer (disk, 0)->path;
   g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
-  char *target = NULL;
-  const Witness *witness = g_hash_table_lookup (self->witnesses, disk->target);
+  NbdEndpoint *tells = endpoint;
 
   if (nbd_life_is_over (source->life))
     return error_set (error, EIO, "%s: the backup is over", self->who);
-  endpoint->life = source->life;
-  endpoint->witness = witness ? witness->witness : NULL;
-  endpoint->uri = g_strdup (uri);
-  endpoint->reporter = source->reporter;
-  source_set_dirty (endpoint, part, 1, NBD_TOLD_TO_THE_END);
-  endpoint->what = g_strdup_printf ("%s, disk %s (%s)", self->who,
-                                    disk->target, uri);
-  if (g_hash_table_steal_extended (self->first, disk->target,
-                                   (gpointer *) &target,
-                                   (gpointer *) &endpoint->first)) {
-    nbd_life_remove_sign (source->life, nbd_aio_get_fd (endpoint->first));
-    g_free (target);
+  fill_endpoint (self, disk, 0, endpoint);
+  if (part->layer > 0) {
+    tells = endpoint->bits = g_new0 (NbdEndpoint, 1);
+    fill_endpoint (self, disk, part->layer, tells);
+    tells->single = true;
   }
+  source_set_dirty (tells, part, 1, NBD_TOLD_TO_THE_END);
   return true;
 }
 

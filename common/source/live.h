@@ -16,7 +16,7 @@ typedef struct {
   char *certificates;           /* folder, or NULL */
   GHashTable *witnesses;        /* target → Witness; constant when serving */
   GMutex lock;                  /* guards what follows */
-  GHashTable *first;            /* target → connected struct nbd_handle * */
+  GHashTable *first;            /* URI → connected struct nbd_handle * */
   guint64 scratch_used, scratch_left;
   bool scratch_known;
 } LiveSource;
@@ -26,26 +26,33 @@ LiveSource *live_new (const SourceOps *ops, const JobOps *jobs,
                       const SourceRequest *request, const Reporter *reporter,
                       GError **error);
 
-/* Add a disk of the job, and the first connection to its export (taken). */
-void live_add_disk (LiveSource *self, const char *target,
-                    struct nbd_handle *nbd);
+/* Add the first connection to an export of the job (taken). */
+void live_add_first (LiveSource *self, const char *uri,
+                     struct nbd_handle *nbd);
 
-/* What a job serves of one disk. */
+/* Add who proves that the job lives on a disk. */
+void live_add_witness (LiveSource *self, const char *target);
+
+/* What a job serves of one disk, or what tells of a part of it. */
 typedef struct {
   char *target, *uri;
-  char *bitmap;                 /* NULL: all of it is dirty */
+  char *bitmap;                 /* NULL: all of the disk is dirty, or what is
+                                 * allocated there of a part */
+  bool is_part;                 /* of the disk that stands before it */
 } LiveExport;
 
 /* A new array of LiveExport, to be filled. */
 GPtrArray *live_exports_new (void);
 void live_exports_add (GPtrArray *exports, const char *target,
                        const char *uri, const char *bitmap);
+void live_exports_add_part (GPtrArray *exports, const char *target,
+                            const char *uri, const char *bitmap);
 
 /* An export at a socket, as a new string. */
 char *live_unix_uri (const char *socket, const char *export_name);
 
-/* Connect to all of them, all at once, and add their disks, which have one layer.
- * False: not all are there, as they must be.
+/* Connect to all of them, all at once, and add their disks, which have a layer for
+ * each.  False: not all are there, as they must be.
  */
 bool live_connect (LiveSource *self, const GPtrArray *exports,
                    GError **error);

@@ -61,39 +61,54 @@ scratch_folder (const SourceRequest *request, const Disk *disk, GError **error)
   return error_advise_null (error, REMEDY_SCRATCH_DIR, NULL);
 }
 
-/* QEMU merges bitmaps of one size only, and no allocation. */
-static bool
-can_unite (const Disk *disk, const GPtrArray *parts, GError **error)
+/* image: the file of a layer. */
+static FleecePart *
+add_part (FleeceDisk *wanted, const char *node, guint64 size,
+          const char *image)
 {
-  const guint64 size = disk_layer (disk, 0)->size;
+  FleecePart *part = fleece_add_part (wanted, node, size);
 
-  for (guint i = 0; i < parts->len; i++) {
-    const Part *part = g_ptr_array_index (parts, i);
-    const Layer *layer = disk_layer (disk, part->layer);
-    if (part->kind == PART_BITMAP && layer->size == size)
-      continue;
-    error_set (error, ENOTSUP, part->kind == PART_BITMAP
-               ? "disk %s: %s is of another size than the disk, and the running "
-               "QEMU cannot unite its bitmaps with later ones"
-               : "disk %s: %s has no bitmap, and the running QEMU cannot tell "
-               "what of it was there when the backup began; stop the guest, or "
-               "make a full backup of it, with a new checkpoint", disk->target,
-               layer->path);
-    return error_advise (error, REMEDY_FULL_VIEW, NULL);
+  part->image = g_strdup (image);
+  return part;
+}
+
+/* For bitmaps of that size, which is not the disk's. */
+static FleecePart *
+part_of_size (FleeceDisk *wanted, const Layer *layer)
+{
+  for (guint i = 0; i < wanted->parts->len; i++) {
+    FleecePart *part = g_ptr_array_index (wanted->parts, i);
+    if (!part->node && part->size == layer->size)
+      return part;
   }
-  return true;
+  return add_part (wanted, NULL, layer->size, layer->path);
 }
 
 static void
-add_bitmaps (FleeceDisk *wanted, const Disk *disk, const GPtrArray *parts)
+add_bitmap (FleeceDisk *wanted, const Layer *layer, const Bitmap *bitmap)
+{
+  if (layer->size != wanted->size) {
+    FleecePart *part = part_of_size (wanted, layer);
+    fleece_add_bitmap (part->bitmaps, &part->granularity, layer->node, bitmap);
+    return;
+  }
+  if (!wanted->image)
+    wanted->image = g_strdup (layer->path);
+  fleece_add_bitmap (wanted->bitmaps, &wanted->granularity, layer->node,
+                     bitmap);
+}
+
+/* QEMU merges bitmaps of one size only, and no allocation. */
+static void
+add_parts (FleeceDisk *wanted, const Disk *disk, const GPtrArray *parts)
 {
   for (guint i = 0; i < parts->len; i++) {
     const Part *part = g_ptr_array_index (parts, i);
-    fleece_add_bitmap (wanted, disk_layer (disk, part->layer)->node,
-                       part->bitmap->name);
-    if (!wanted->granularity
-        || part->bitmap->granularity < wanted->granularity)
-      wanted->granularity = part->bitmap->granularity;
+    const Layer *layer = disk_layer (disk, part->layer);
+    if (part->kind == PART_ALLOCATION)
+      add_part (wanted, layer->node, layer->size, layer->path);
+    else
+      add_bitmap (wanted, layer, part->bitmap);
   }
 }
 
@@ -122,7 +137,7 @@ add_disk (QmpPlan *plan, const Disk *disk, const GPtrArray *parts,
   wanted->size = disk_layer (disk, 0)->size;
   if (parts) {
     wanted->since = g_strdup (plan->request->checkpoint);
-    add_bitmaps (wanted, disk, parts);
+    add_parts (wanted, disk, parts);
   }
   if (plan->create && parts_can_record (disk, NULL)
       && !disk_layer (disk, 0)->version_2) {
@@ -144,8 +159,6 @@ choose_disk (QmpPlan *plan, const Disk *disk, GError **error)
     return true;
   if (request->checkpoint)
     parts = parts_plan (plan->tree, disk, request->checkpoint, &why);
-  if (parts && !can_unite (disk, parts, &why))
-    g_clear_pointer (&parts, g_ptr_array_unref);
   if (why)
     g_hash_table_insert (plan->useless, g_strdup (disk->target), why);
   if (parts || !request->checkpoint || request->on_missing_full)

@@ -51,6 +51,35 @@ add_refused (LiveSource *self, const QmpPlan *plan, const char *target)
   g_ptr_array_add (self->source.disks, disk);
 }
 
+/* A disk's export, and those that tell of its parts. */
+static void
+add_exports (GPtrArray *exports, const char *socket, const FleeceDisk *disk)
+{
+  g_autofree char *uri = live_unix_uri (socket, disk->target);
+
+  live_exports_add (exports, disk->target, uri,
+                    disk->bitmaps->len > 0 ? disk->since : NULL);
+  for (guint i = 0; i < disk->parts->len; i++) {
+    const FleecePart *part = g_ptr_array_index (disk->parts, i);
+    g_autofree char *name = fleece_part_name (disk, i);
+    g_autofree char *part_uri = live_unix_uri (socket, name);
+    live_exports_add_part (exports, disk->target, part_uri,
+                           part->node ? NULL : disk->since);
+  }
+}
+
+/* Messages call layers by their images, not by our exports. */
+static void
+call_layers (const Disk *served, const FleeceDisk *disk)
+{
+  for (guint i = 0; i < served->layers->len && disk->parts->len > 0; i++) {
+    Layer *layer = g_ptr_array_index (served->layers, i);
+    layer->image = g_strdup (i == 0 ? disk->image
+                             : ((const FleecePart *) g_ptr_array_index (
+                                  disk->parts, i - 1))->image);
+  }
+}
+
 static bool
 connect_disks (LiveSource *self, const Fleece *fleece, GError **error)
 {
@@ -58,17 +87,15 @@ connect_disks (LiveSource *self, const Fleece *fleece, GError **error)
   g_autofree char *socket = fleece_socket (fleece);
   const guint before = self->source.disks->len;
 
-  for (guint i = 0; i < fleece->disks->len; i++) {
-    const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
-    g_autofree char *uri = live_unix_uri (socket, disk->target);
-    live_exports_add (exports, disk->target, uri, disk->since);
-  }
+  for (guint i = 0; i < fleece->disks->len; i++)
+    add_exports (exports, socket, g_ptr_array_index (fleece->disks, i));
   if (!live_connect (self, exports, error))
     return false;
   for (guint i = 0; i < fleece->disks->len; i++) {
     const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
     Disk *served = g_ptr_array_index (self->source.disks, before + i);
-    served->mixes_records = disk->bitmaps->len > 1;
+    call_layers (served, disk);
+    served->mixes_records = disk->bitmaps->len > 1 || disk->parts->len > 0;
   }
   return true;
 }

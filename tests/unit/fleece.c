@@ -26,10 +26,17 @@ make_plan (void)
   disk->folder = g_strdup ("/images");
   disk->size = G_GUINT64_CONSTANT (1) << 50;
   disk->since = g_strdup ("mönday");
-  disk->granularity = 65536;
   disk->record = true;
-  fleece_add_bitmap (disk, "#block1", "monday");
-  fleece_add_bitmap (disk, "below", "monday");
+  g_autoptr (Layer) layer = layer_new ("/images/a");
+  Bitmap *monday = bitmap_new ("monday");
+  monday->granularity = 65536;
+  g_ptr_array_add (layer->bitmaps, monday);
+  fleece_add_bitmap (disk->bitmaps, &disk->granularity, "#block1", monday);
+  monday->granularity = 4096;
+  fleece_add_bitmap (disk->bitmaps, &disk->granularity, "below", monday);
+  fleece_add_part (disk, "middle", 8192);
+  FleecePart *part = fleece_add_part (disk, NULL, 4096);
+  fleece_add_bitmap (part->bitmaps, &part->granularity, "lowest", monday);
   disk = fleece_add_disk (plan, "vdb", "vdb-node");
   disk->state = g_strdup ("");
   disk->folder = g_strdup ("/");
@@ -52,13 +59,24 @@ test_text (void)
   g_assert_cmpuint (disk->size, ==, G_GUINT64_CONSTANT (1) << 50);
   g_assert_cmpstr (disk->node, ==, "#block\"1");
   g_assert_cmpuint (disk->bitmaps->len, ==, 2);
+  g_assert_cmpuint (disk->granularity, ==, 4096);
+  g_assert_cmpuint (disk->parts->len, ==, 2);
+  const FleecePart *part = g_ptr_array_index (disk->parts, 1);
+  g_assert_null (part->node);
+  g_assert_cmpuint (part->size, ==, 4096);
+  g_assert_cmpuint (part->bitmaps->len, ==, 1);
   g_assert_true (disk->record);
   disk = g_ptr_array_index (parsed->disks, 1);
   g_assert_null (disk->since);
   g_assert_false (disk->record);
 }
 
-/* The server may be another user's by the time that it says more. */
+#define DISK(more) \
+  "{\"mark\": \"" MARK "\", \"folder\": \"/run\", \"disks\": [{\"target\": \"vda\", " \
+  "\"node\": \"n\", \"state\": \"\", \"folder\": \"/\", " more "}]}"
+
+/* What tells nothing of what is dirty would call all of it clean.
+ * The server may be another user's by the time that it says more. */
 static void
 test_refuses (void)
 {
@@ -69,10 +87,21 @@ test_refuses (void)
     "{\"mark\": \"" MARK "\", \"folder\": \"/run\"}",
     "{\"mark\": \"" MARK "\", \"folder\": \"/run\", \"disks\": [{}]}",
     "{\"mark\": \"" MARK "\", \"folder\": \"/run\", \"disks\": [7]}",
+    DISK ("\"since\": \"monday\""),
+    DISK ("\"since\": \"monday\", \"parts\": []"),
+    DISK ("\"since\": \"monday\", \"parts\": [{\"size\": 4096}]"),
+  };
+  static const char *const good[] = {
+    DISK ("\"size\": 4096"),
+    DISK ("\"since\": \"monday\", \"parts\": [{\"node\": \"a\"}]"),
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     g_assert_null (fleece_parse (bad[i]));
+  for (guint i = 0; i < G_N_ELEMENTS (good); i++) {
+    g_autoptr (Fleece) plan = fleece_parse (good[i]);
+    g_assert_nonnull (plan);
+  }
 }
 
 static void
@@ -85,12 +114,20 @@ test_names (void)
   };
   g_autofree char *node = fleece_node_name (MARK, 4095, FLEECE_NODE_FILTER);
   g_autofree char *id = fleece_id (MARK, "a-b.c");
+  g_autoptr (Fleece) plan = make_plan ();
+  g_autofree char *layer = fleece_part_node (plan, 0, 0);
+  g_autofree char *bits = fleece_part_node (plan, 0, 1);
+  g_autofree char *part_id = fleece_part_id (MARK, 0, 1);
+  g_autofree char *of_part = fleece_mark_of_id (part_id);
   g_autofree char *of_node = fleece_mark_of_node (node);
   g_autofree char *of_id = fleece_mark_of_id (id);
 
   g_assert_cmpuint (strlen (node), <=, 31);
   g_assert_cmpstr (of_node, ==, MARK);
   g_assert_cmpstr (of_id, ==, MARK);
+  g_assert_cmpstr (of_part, ==, MARK);
+  g_assert_cmpstr (layer, ==, "middle");
+  g_assert_cmpstr (bits, ==, "nbdkit-0123456789abcdef-0b");
   for (guint i = 0; i < G_N_ELEMENTS (others); i++) {
     g_assert_null (fleece_mark_of_node (others[i]));
     g_assert_null (fleece_mark_of_id (others[i]));
@@ -133,9 +170,11 @@ test_by_hand (void)
   const char *stop = strstr (text, "nbd-server-stop");
   const char *image = strstr (text, "nbdkit-0123456789abcdef-1s");
   const char *file = strstr (text, "nbdkit-0123456789abcdef-1f");
+  const char *bits = strstr (text, "nbdkit-0123456789abcdef-0b");
   g_auto (GStrv) words = NULL;
 
-  g_assert_true (cancel && stop && image && file);
+  g_assert_true (cancel && stop && image && file && bits);
+  g_assert_null (strstr (text, "middle"));
   g_assert_true (cancel < stop && stop < image && image < file);
   const char *socat = strstr (text, "socat");
   g_assert_true (g_shell_parse_argv (socat, NULL, &words, NULL));

@@ -77,6 +77,29 @@ test_all_patterns (void)
     }
 }
 
+/* Of a job that was planned for one view, each layer is a part, whatever the order;
+ * the top one has the bytes, and is one if it has the bitmap.
+ */
+static void
+test_planned (void)
+{
+  static const struct {
+    const char *layers[MOST_LAYERS + 1], *expected;
+  } cases[] = {
+    { { "a", "", "" }, "0:a 1:- 2:-" },
+    { { "a", "", "a" }, "0:a 1:- 2:a" },
+    { { "", "", "a" }, "1:- 2:a" },
+    { { "", "a", "" }, "1:a 2:-" },
+  };
+  g_autoptr (Forest) forest = tree ("a");
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Disk) disk = disk_of ("vda", cases[i].layers);
+    disk->planned = true;
+    assert_plan (forest, disk, "a", cases[i].expected);
+  }
+}
+
 /* Names of checkpoint and bitmap need not be the same. */
 static void
 test_bitmap_name (void)
@@ -571,6 +594,7 @@ main (int argc, char *argv[])
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/parts/patterns", test_patterns);
   g_test_add_func ("/parts/all-patterns", test_all_patterns);
+  g_test_add_func ("/parts/planned", test_planned);
   g_test_add_func ("/parts/bitmap-name", test_bitmap_name);
   g_test_add_func ("/parts/any-disk", test_any_disk);
   g_test_add_func ("/parts/missing", test_missing);
