@@ -180,4 +180,19 @@ qmp web1.see query-named-block-nodes | jq -e '
 [ "$(dirty)" = "$want" ] || fail "dirty is $(dirty)"
 backs_up monday now
 stop_nbdkit
+
+# All that were taken away are then committed: another would tell in their place.
+snapshot new.qcow2
+top=new.qcow2
+begins monday
+qmp web1.see block-stream '{"device": "new.qcow2", "job-id": "s"}' >/dev/null
+wait_until 20 streamed
+qmp web1.see block-commit "{\"device\": \"top.qcow2\", \"job-id\": \"c\", \"base-node\": \"$base\"}" >/dev/null
+ready () { [ "$(qmp web1.see query-jobs | jq -r '.[] | select(.id == "c").status')" = ready ]; }
+wait_until 20 ready
+qmp web1.see job-complete '{"id": "c"}' >/dev/null
+wait_until 20 streamed
+! nbdinfo --map "nbd+unix:///vda?socket=n.sock" >map 2>&1 || fail "another layer told: $(cat map)"
+wait_until 10 grep -q 'put other layers in the place of those that tell what changed' nbdkit.log
+stop_nbdkit
 guest_quit web1

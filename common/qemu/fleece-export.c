@@ -15,9 +15,14 @@
  * stream into the disk's node, which another program can begin by its name, makes
  * more allocated there; layers that it takes away stay exported.  So layers are
  * exported one by one: in the allocation depth of the whole chain, they would
- * move up and down.
+ * move up and down.  A layer that was taken away can then be committed, and QEMU
+ * exports the layer below in its place, in which zeroes may be allocated nowhere
+ * (version 2): that is looked for whenever the job is (fleece_layers_stay).
  */
 #include <config.h>
+
+#include <errno.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/json-text.h"
@@ -139,4 +144,58 @@ fleece_export_disk (const KeptFleece *kept, guint index, GError **error)
                       error);
   }
   return ok;
+}
+
+static bool
+is_export_of (JsonArray *exports, const char *id, const char *node)
+{
+  for (guint i = 0; exports && i < json_array_get_length (exports); i++) {
+    JsonObject *one = json_text_element (exports, i);
+    if (strcmp (json_text_string (one, "id", ""), id) == 0)
+      return strcmp (json_text_string (one, "node-name", ""), node) == 0;
+  }
+  return false;
+}
+
+static bool
+all_stay (const KeptFleece *kept, guint index, JsonArray *exports)
+{
+  const FleeceDisk *disk = g_ptr_array_index (kept->plan->disks, index);
+
+  for (guint i = 0; i < disk->parts->len; i++) {
+    const FleecePart *part = g_ptr_array_index (disk->parts, i);
+    g_autofree char *id = fleece_part_id (kept->plan->mark, index, i);
+    if (part->node && !is_export_of (exports, id, part->node))
+      return false;
+  }
+  return true;
+}
+
+static bool
+has_layers (const FleeceDisk *disk)
+{
+  for (guint i = 0; i < disk->parts->len; i++)
+    if (((const FleecePart *) g_ptr_array_index (disk->parts, i))->node)
+      return true;
+  return false;
+}
+
+bool
+fleece_layers_stay (const KeptFleece *kept, const char *target, GError **why)
+{
+  const GPtrArray *disks = kept->plan->disks;
+
+  for (guint i = 0; i < disks->len; i++) {
+    const FleeceDisk *disk = g_ptr_array_index (disks, i);
+    if (strcmp (disk->target, target) != 0 || !has_layers (disk))
+      continue;
+    g_autoptr (JsonNode) answer = fleece_ask (
+      monitor_qmp (kept->monitor), "query-block-exports", NULL, why);
+    if (!answer)
+      return false;
+    if (!all_stay (kept, i, json_text_node_array (answer)))
+      return error_set (why, ESTALE, "a job of another program's has put other "
+                        "layers in the place of those that tell what changed");
+  }
+  return true;
 }

@@ -62,6 +62,21 @@ why_not_alive (const KeptFleece *kept, JsonArray *jobs, const char *target)
   return NULL;
 }
 
+static KeeperLife
+prove_layers (KeptFleece *kept, const char *target, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+
+  if (fleece_layers_stay (kept, target, &why))
+    return KEEPER_ALIVE;
+  if (why->code != ESTALE && !monitor_is_gone (kept->monitor)) {
+    monitor_qmp_anew (kept->monitor);
+    return KEEPER_UNKNOWN;
+  }
+  error_set (error, EIO, "disk %s: %s", target, why->message);
+  return KEEPER_DEAD;
+}
+
 /* QEMU tells that a job ends before that lets go of its disk: both happen in its
  * main loop, from which it answers us, too.
  */
@@ -84,7 +99,7 @@ prove (void *opaque, const char *target, GError **error)
   const char *why = !answer ? "QEMU has ended, or hung up"
     : why_not_alive (kept, json_text_node_array (answer), target);
   if (!why)
-    return KEEPER_ALIVE;
+    return prove_layers (kept, target, error);
   error_set (error, EIO, "disk %s: %s", target, why);
   return KEEPER_DEAD;
 }

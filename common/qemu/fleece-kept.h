@@ -85,6 +85,12 @@ void fleece_freeze_disk (JsonArray *actions, const KeptFleece *kept,
 bool fleece_export_disk (const KeptFleece *kept, guint index,
                          GError **error);
 
+/* Does QEMU still tell of the same layers as when the job of that disk began?  False
+ * also if it does not say (*why: as of fleece_ask).
+ */
+bool fleece_layers_stay (const KeptFleece *kept, const char *target,
+                         GError **why);
+
 /* Add an action to a transaction.  data is taken. */
 void fleece_add_action (JsonArray *actions, const char *type,
                         JsonObject *data);
