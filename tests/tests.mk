@@ -130,6 +130,7 @@ script_tests = \
 	tests/test-file-changes.sh \
 	tests/test-filter-version.sh \
 	tests/test-nbdkit-upgraded.sh \
+	tests/test-release.sh \
 	tests/test-manual-live.sh \
 	tests/test-locks.sh \
 	tests/test-lying-server.sh \
