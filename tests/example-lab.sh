@@ -167,10 +167,13 @@ kill_a_backup ()
   before=$(ls "$kept")
   "${in_second[@]}" bash "$srcdir/examples/backup-guest" "$guest" "$kept" >killed.log 2>&1 &
   pid=$!
-  sleep "$((RANDOM % 2)).$((RANDOM % 10))"
+  sleep "$((RANDOM % 4)).$((RANDOM % 10))"
   kill -"$1" $pid 2>/dev/null || :
   wait $pid 2>/dev/null || :
   cat killed.log
+  # A line is always said, but by who was killed outright, or before he could.
+  ! grep BACKUP killed.log | grep -vE ' - [^:]*:[^:]*:[^:]*: (no backup: it was told to end|backup-)' \
+    || fail "it says something else"
   point=$(cd "$kept" && echo backup-* | xargs -n 1 | tail -n 1)
   [ "$(ls "$kept")" = "$before" ] || remember
 }
