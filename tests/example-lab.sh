@@ -8,19 +8,13 @@
 export PATH=$builddir/tool:$PATH CONNECT=$connect plugin filter
 nbdkit ()
 {
-  local word words=()
-  for word; do
-    case $word in
-      checkpoint) word=$plugin ;;
-      --filter=bitmap-merge) word=--filter=$filter ;;
-    esac
-    words+=("$word")
-  done
+  local words
+  by_file "$@"
   # In the background its number must be the server's, which a signal is for.
   [ "$BASHPID" = $$ ] || exec nbdkit "${words[@]}"
   command nbdkit "${words[@]}"
 }
-export -f nbdkit
+export -f by_file nbdkit
 
 # day NUMBER: of this month; two o'clock, and a minute later with each call of
 # backup.  The scripts' clock is this one.

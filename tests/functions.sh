@@ -356,24 +356,28 @@ type_printed ()
   type_it "$printed"
 }
 
+# by_file WORD…: $words, with the files of what nbdkit does not know by name, as it
+# is not installed.
+by_file ()
+{
+  local word
+  words=()
+  for word; do
+    case $word in
+      checkpoint) word=$plugin ;;
+      --filter=bitmap-merge) word=--filter=$filter ;;
+    esac
+    words+=("$word")
+  done
+}
+
 # type_it COMMAND: in a shell of its own, where plugin and filter, which are not
 # installed, are found all the same.
 type_it ()
 (
   echo "typed: $1" >&2
-  nbdkit ()
-  {
-    local word words=()
-    for word; do
-      case $word in
-        checkpoint) word=$plugin ;;
-        --filter=bitmap-merge) word=--filter=$filter ;;
-      esac
-      words+=("$word")
-    done
-    command nbdkit "${words[@]}"
-  }
-  export -f nbdkit
+  nbdkit () { local words; by_file "$@"; command nbdkit "${words[@]}"; }
+  export -f by_file nbdkit
   export plugin filter
   PATH=$builddir/tool:$PATH bounded bash -c "$1" </dev/null
 )

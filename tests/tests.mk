@@ -465,7 +465,8 @@ tests_unit_plan_simulation_LDADD = librecord.la libsource.la libremedies.la \
 tests_unit_plan_SOURCES = tests/unit/plan.c $(parts_models)
 tests_unit_plan_LDADD = librecord.la libsource.la libremedies.la \
 	$(common_libs) $(LIBVIRT_LIBS)
-EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h
+EXTRA_DIST += tests/unit/qcow2-put.h tests/unit/refused.h \
+	tests/unit/run-command.h
 tests_unit_remedy_SOURCES = tests/unit/remedy.c tool/remedies.c
 tests_unit_told_chain_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)
 tests_unit_sample_LDADD = libsource.la $(common_libs) $(LIBVIRT_LIBS)

@@ -16,6 +16,7 @@
 #include "image/direct-read.h"
 #include "image/qcow2-format.h"
 #include "qcow2-put.h"
+#include "run-command.h"
 
 #define CLUSTER (16 * 1024)
 #define CLUSTERS 8
@@ -33,22 +34,6 @@ typedef struct {
   guint64 at;                   /* of the L2 table */
   guint64 entry;                /* the one to be changed, as it was */
 } Image;
-
-static void
-run (const char *format, ...)
-{
-  g_autofree char *out = NULL, *err = NULL;
-  g_autoptr (GError) error = NULL;
-  int status = 0;
-  va_list arguments;
-
-  va_start (arguments, format);
-  g_autofree char *command = g_strdup_vprintf (format, arguments);
-  va_end (arguments);
-  if (!g_spawn_command_line_sync (command, &out, &err, &status, &error)
-      || status != 0)
-    g_error ("%s: %s%s%s", command, error ? error->message : "", out, err);
-}
 
 static guint64
 number_at (const Image *image, guint64 at)

@@ -14,6 +14,7 @@
 #include "image/chain.h"
 #include "image/direct-read.h"
 #include "qemu/storage-daemon.h"
+#include "run-command.h"
 
 #define KIB 1024
 #define MAX_LAYERS 4
@@ -32,22 +33,6 @@ typedef struct {
   guint64 cluster;
   gboolean is_old, has_data_file, is_extended, is_allocated;
 } Kind;
-
-static void
-run (const char *format, ...)
-{
-  g_autofree char *out = NULL, *err = NULL;
-  g_autoptr (GError) error = NULL;
-  int status = 0;
-  va_list arguments;
-
-  va_start (arguments, format);
-  g_autofree char *command = g_strdup_vprintf (format, arguments);
-  va_end (arguments);
-  if (!g_spawn_command_line_sync (command, &out, &err, &status, &error)
-      || status != 0)
-    g_error ("%s: %s%s%s", command, error ? error->message : "", out, err);
-}
 
 static char *
 layer_path (const Chain *chain, guint layer)
