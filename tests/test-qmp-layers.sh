@@ -196,3 +196,35 @@ wait_until 20 streamed
 wait_until 10 grep -q 'put other layers in the place of those that tell what changed' nbdkit.log
 stop_nbdkit
 guest_quit web1
+
+# ── Version 2 keeps no sign of zeroes once a stream took its backing image away ──
+rm ./*.qcow2
+qemu-img create -q -f qcow2 vda.qcow2 8M
+guest_define web1 vda.qcow2
+guest_start web1
+write 1 0 8M
+full monday
+qemu-img create -q -f qcow2 -o compat=0.10 -b vda.qcow2 -F qcow2 top.qcow2
+qmp web1.see blockdev-snapshot-sync '{"device": "vda", "snapshot-file": "top.qcow2", "mode": "existing", "snapshot-node-name": "top.qcow2"}' >/dev/null
+write 5 5M
+lab_state web1 >before
+nbdkit_options=()
+refuses 'top.qcow2 has no bitmap and is qcow2 of version 2 .*make a full backup, and then' \
+  "${source[@]}" checkpoint=monday
+lab_state web1 | diff -u before - || fail "a refusal left something"
+guest_quit web1
+type_printed 'type: '
+guest_define web1 top.qcow2
+guest_start web1
+top=top.qcow2
+begins monday
+node=$(node_of /top.qcow2)
+qmp web1.see block-stream "{\"device\": \"$node\", \"job-id\": \"s\"}" >/dev/null
+wait_until 20 streamed
+guest_write web1 vda "write -z 5M 64k"
+bounded nbdinfo --map --json "nbd+unix:///vda?socket=n.sock" | jq -e '
+  any(.[]; .type != 1 and .offset <= 5242880 and .offset + .length >= 5308416)' \
+  >/dev/null || fail "what was zeroed meanwhile is called clean"
+backs_up monday now
+stop_nbdkit
+guest_quit web1

@@ -149,6 +149,8 @@ add_parts_of (GPtrArray *parts, const Forest *forest, const Disk *disk,
       return parts_misnamed (disk, layer, name, error);
     if (bitmap && bitmap->inconsistent)
       return parts_inconsistent (disk, layer, name, error);
+    if (!bitmap && i == 0 && layer->version_2)
+      return parts_forgets_zeroes (disk, layer, error);
     ends[i] = bitmap && !bitmap->recording;
     add_part (parts, bitmap ? PART_BITMAP : PART_ALLOCATION, i, bitmap);
   }

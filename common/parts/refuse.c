@@ -405,6 +405,23 @@ parts_misnamed (const Disk *disk, const Layer *layer, const char *bitmap,
 }
 
 bool
+parts_forgets_zeroes (const Disk *disk, const Layer *layer, GError **error)
+{
+  if (!error)
+    return false;
+
+  g_autofree char *path = error_shell_word (layer->path);
+  g_autofree char *command
+    = g_strdup_printf ("qemu-img amend -f qcow2 -o compat=1.1 %s", path);
+
+  error_set (error, ENOTSUP, "disk %s: %s has no bitmap and is qcow2 of version "
+             "2 (qemu-img info -U calls it compat 0.10), which may keep no sign "
+             "of what the guest zeroes during a backup, so a change could be "
+             "missed", disk->target, layer->path);
+  return advise_removal (error, "have increments again", command);
+}
+
+bool
 parts_not_recording (const Disk *disk, const Checkpoint *checkpoint,
                      guint layer, const char *why, Reason reason,
                      Remedy remedy, GError **error)

@@ -37,6 +37,13 @@ bool parts_inconsistent (const Disk *disk, const Layer *layer,
 bool parts_misnamed (const Disk *disk, const Layer *layer,
                      const char *bitmap, GError **error);
 
+/* ENOTSUP: the layer tells what changed by what is allocated in it, and a guest
+ * writes to it, of which another program's job can take the layers below away: then
+ * version 2 keeps no sign of zeroes.
+ */
+bool parts_forgets_zeroes (const Disk *disk, const Layer *layer,
+                           GError **error);
+
 /* EIO: the record ends in a layer (its number).  why: nothing goes on there, or
  * nothing is known to (REASON_DISABLED, REASON_NO_WAY).
  */

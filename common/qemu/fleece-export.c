@@ -13,7 +13,9 @@
  * what empties an image (HMP's commit), is refused while the job runs, for its
  * filter is on top, and a layer below another can be no source of a commit.  A
  * stream into the disk's node, which another program can begin by its name, makes
- * more allocated there; layers that it takes away stay exported.  So layers are
+ * more allocated there; layers that it takes away stay exported.  Where no layer is
+ * left below, version 2 gives a cluster up for each that the guest zeroes: as the
+ * disk's own layer, it is refused (parts_forgets_zeroes).  So layers are
  * exported one by one: in the allocation depth of the whole chain, they would
  * move up and down.  A layer that was taken away can then be committed, and QEMU
  * exports the layer below in its place, in which zeroes may be allocated nowhere
