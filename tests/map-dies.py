@@ -2,7 +2,7 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # What ends qemu-checkpoint map's lists early: a server that dies at random points,
-# a reader that leaves or waits, a full disk.
+# a reader that leaves or waits, a signal, a full disk.
 #
 #   map-dies.py BUILD BENCH TOOL SEED ROUNDS
 
@@ -37,6 +37,7 @@ LISTS = {
     "--kubevirt": (b",\n", rb'\{"offset":\d+,"length":\d+,"type":1,'
                            rb'"description":"dirty"\}\],"next_offset":null\}\n'),
 }
+ENDING = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
 BEGINS = (b"[\n", b"[", b'{"extents":[')
 
 
@@ -103,7 +104,7 @@ class Mortal:
 
 def check(option, size, whole, printed, message):
     """A list that is not whole has the same lines up to a byte, and all is dirty
-    from there on."""
+    from there on.  message: None: it dies by a signal, and says nothing."""
     if printed == whole:
         return size
     between, rest = LISTS[option]
@@ -120,8 +121,9 @@ def check(option, size, whole, printed, message):
     assert int(re.search(rb"\d+", whole[at:at + 60]).group()) == offset
     if option != "--extents":
         json.loads(printed)
-    assert b"no change is missing in the list, but it calls all dirty from byte " \
-        b"%d on, " % offset in message.splitlines()[-1], message
+    if message is not None:
+        assert b"no change is missing in the list, but it calls all dirty from " \
+            b"byte %d on, " % offset in message.splitlines()[-1], message
     return offset
 
 
@@ -201,6 +203,27 @@ class Maps:
         process.stderr.close()
         assert process.wait(WAIT) == 2 and message == b"", message
 
+    def told_to_end(self, server, size, option):
+        """While it waits for its reader, who took nothing of what is written."""
+        whole = self.whole("--uri=" + server.uri(), option)
+        reader, writer = os.pipe()
+        room = fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)
+        os.write(writer, bytes(room))
+        process = subprocess.Popen(self.command("--uri=" + server.uri(), option),
+                                   stdout=writer, stderr=subprocess.PIPE)
+        os.close(writer)
+        # Each is heard once.
+        for number in ENDING:
+            await_sleep(process)
+            process.send_signal(number)
+        with open(reader, "rb") as pipe:
+            printed = pipe.read()[room:]
+        assert process.wait(WAIT) in [-number for number in ENDING]
+        assert process.stderr.read() == b""
+        process.stderr.close()
+        print("%s: told to end: up to %d" % (option, check(
+            option, size, whole, printed, None)))
+
     def disk_is_full(self, server, option):
         with open("/dev/full", "w") as full:
             done = self.run("--uri=" + server.uri(), option, stdout=full)
@@ -236,6 +259,16 @@ def read_bytes(pipe, count):
         assert more, "it ended early"
         got += more
     return got
+
+
+def await_sleep(process):
+    """Until it seems to wait for something, or has ended."""
+    deadline, asleep = time.monotonic() + WAIT, 0
+    while asleep < 20 and process.poll() is None:
+        assert time.monotonic() < deadline
+        with open("/proc/%d/stat" % process.pid) as file:
+            asleep = asleep + 1 if file.read().split(") ")[1][0] == "S" else 0
+        time.sleep(0.01)
 
 
 def kill_children(process):
@@ -276,6 +309,7 @@ def main():
                 maps.dies_while_printing("--file=" + image, long, "--extents",
                                          kill_children, read)
             maps.reader_leaves(served, rng.choice(list(LISTS)))
+            maps.told_to_end(served, size, rng.choice(list(LISTS)))
             maps.disk_is_full(served, rng.choice(list(LISTS)))
         maps.reader_waits(served, "--json")
         maps.guest_dies(image, long, "--imageio")   # its bitmaps are lost, too

@@ -3,8 +3,10 @@
  */
 #include <config.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tool/map-lines.h"
 #include "tool/terminal.h"
@@ -125,6 +127,26 @@ put_number (char *at, guint64 number, guint width)
   return at + count;
 }
 
+/* Who is told to end while a reader takes nothing goes on, for the list has an end
+ * only then; and stdio forgets what it had not written when the signal came.  It is
+ * given what the output refuses, for it to find out why.
+ */
+static bool
+write_all (const char *text, gsize length)
+{
+  while (length > 0) {
+    const ssize_t n = write (STDOUT_FILENO, text, length);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      break;
+    text += n;
+    length -= (gsize) n;
+  }
+  return length == 0
+    || (fwrite (text, 1, length, stdout) == length && fflush (stdout) == 0);
+}
+
 static bool
 write_out (Lines *lines)
 {
@@ -135,7 +157,7 @@ write_out (Lines *lines)
     g_clear_pointer (&lines->part.progress, progress_free);
   lines->at = lines->buffer;
   lines->printed = lines->end;
-  return fwrite (lines->buffer, 1, length, stdout) == length;
+  return write_all (lines->buffer, length);
 }
 
 /* What comes before an extent's offset. */
@@ -256,7 +278,6 @@ call_rest_dirty (Lines *lines, guint64 size)
     print_extent (lines, lines->printed, size - lines->printed,
                   DIRTY_MAP_DIRTY);
   end (lines);
-  fflush (stdout);              /* who was told to end dies by a signal */
 }
 
 bool
