@@ -246,6 +246,16 @@ fill_endpoint (LiveSource *self, const Disk *disk, guint layer,
   }
 }
 
+/* The disk is read through its first part.  Others ask there only for zeroes, and
+ * take little of the guest's QEMU, which may have few descriptors.
+ */
+static bool
+reads_disk (const Disk *disk, const Part *part)
+{
+  return part->layer == 0
+    || (part->layer == 1 && disk_layer (disk, 0)->bitmaps->len == 0);
+}
+
 bool
 live_endpoint (Source *source, const Disk *disk, const Part *part,
                NbdEndpoint *endpoint, GError **error)
@@ -261,6 +271,7 @@ live_endpoint (Source *source, const Disk *disk, const Part *part,
     tells = endpoint->bits = g_new0 (NbdEndpoint, 1);
     fill_endpoint (self, disk, part->layer, tells);
     tells->single = true;
+    endpoint->single = !reads_disk (disk, part);
   }
   source_set_dirty (tells, part, 1, NBD_TOLD_TO_THE_END);
   return true;
