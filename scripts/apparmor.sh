@@ -74,8 +74,10 @@ mount -t sysfs sys /sys
 mount -t securityfs securityfs /sys/kernel/security
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
+# The kernel takes a profile in one piece.
 for profile in with without; do
-  cat /$profile.bin >/sys/kernel/security/apparmor/.load || echo "apparmor: NOT LOADED"
+  dd bs=16M conv=notrunc if=/$profile.bin of=/sys/kernel/security/apparmor/.load 2>/dev/null \
+    || echo "apparmor: NOT LOADED"
 done
 
 # try PROFILE PATH: makes a socket there, confined, and speaks through it.
