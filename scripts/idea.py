@@ -76,7 +76,7 @@ def falls(row):
 def legend():
     y = TOP + 3 * STEP + 54
     x = 16
-    for kind, words, wide in (("u", "used on Monday", 124),
+    for kind, words, wide in (("u", "used on Monday", 134),
                               ("d", "written since", 112),
                               ("z", "zeroed since", 112),
                               ("f", "not in the file: read from monday.qcow2",

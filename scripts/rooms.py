@@ -27,9 +27,9 @@ ROOMS = {
                "keeper libvirt qemu parts nbd image tree map base"),
     "check": ("what is wrong with checkpoints",
               "source libvirt parts image tree base"),
-    "record": ("what changes documents and bitmaps",
+    "record": ("changes documents and bitmaps",
                "source keeper libvirt qemu parts image tree base"),
-    "qemu": ("a storage daemon of ours, jobs of others",
+    "qemu": ("a daemon of ours, jobs of others",
              "keeper tree image nbd base"),
     "parts": ("which bitmaps make a view", "image tree base"),
     "filesystem": ("whose a disk's bytes are", "base"),
@@ -44,6 +44,15 @@ ROOMS = {
 ROWS = [["tool", "plugin", "nbdkit", "filters"], ["record", "check", "view"], ["source"],
         ["libvirt", "qemu", "parts"],
         ["keeper", "nbd", "image", "filesystem"], ["tree", "map"], ["base"]]
+# As that of scripts/idea.py, for who reads it in dark.
+STYLE = ("<style>svg{font:11px system-ui,sans-serif;color-scheme:light dark}"
+         "text{text-anchor:middle;fill:#57606a}"
+         ".n{font-size:14px;font-weight:600;fill:#1f2328}"
+         "rect{fill:#eef;fill-opacity:.8;stroke:#6e7781}"
+         ".g{fill:#fff;fill-opacity:1;stroke:none}"
+         "line{stroke:#8c959f}.h{fill:#8c959f}\n"
+         "@media(prefers-color-scheme:dark){text{fill:#9ba5b0}"
+         ".n{fill:#e6edf3}rect{fill:#21272f}.g{fill:#0d1117}}</style>")
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 NBDKIT = re.compile(r"^#include <nbdkit", re.M)
@@ -121,23 +130,26 @@ def places():
 
 def draw():
     at = places()
+    tall = 20 + len(ROWS) * (TALL + GAP)
     # base is known by all: those lines would say nothing.
     arrows = sorted({(room_of(path), included.split("/")[0])
                      for path, included in includes()})
     lines = [
-        '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" '
-        'font-family="sans-serif">' % (WIDTH, 20 + len(ROWS) * (TALL + GAP)),
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" '
+        'width="%d" height="%d">' % (WIDTH, tall, WIDTH, tall),
         '<!-- Made by scripts/rooms.py from the includes. -->',
+        STYLE,
+        '<rect class="g" width="%d" height="%d" rx="6"/>' % (WIDTH, tall),
         '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" '
         'markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0L8 4L0 8z"/></marker></defs>']
+        '<path class="h" d="M0 0L8 4L0 8z"/></marker></defs>']
     for start, end in arrows:
         if start == end or end in ("base", "bitmap-merge"):
             continue
         (x1, y1), (x2, y2) = at[start], at[end]
         level = y1 == y2
         lines.append(
-            '<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#555" '
+            '<line x1="%d" y1="%d" x2="%d" y2="%d" '
             'marker-end="url(#head)"/>' % (
                 x1 + (BOX if x2 > x1 and level else 0 if level else BOX // 2),
                 y1 + (TALL // 2 if level else TALL),
@@ -145,11 +157,9 @@ def draw():
                 y2 + (TALL // 2 if level else 0)))
     for room, (x, y) in at.items():
         lines.append(
-            '<rect x="%d" y="%d" width="%d" height="%d" rx="5" fill="#eef" '
-            'fill-opacity="0.8" '
-            'stroke="#336"/><text x="%d" y="%d" font-weight="bold" '
-            'font-size="14" text-anchor="middle">%s/</text><text x="%d" '
-            'y="%d" font-size="11" text-anchor="middle">%s</text>' % (
+            '<rect x="%d" y="%d" width="%d" height="%d" rx="5"/>'
+            '<text class="n" x="%d" y="%d">%s/</text>'
+            '<text x="%d" y="%d">%s</text>' % (
                 x, y, BOX, TALL, x + BOX // 2, y + 18, room, x + BOX // 2,
                 y + 34, ROOMS[room][0] + (", known by all"
                                           if room == "base" else "")))
