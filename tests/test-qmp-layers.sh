@@ -94,8 +94,8 @@ case $(dirty) in
 esac
 nbdinfo --list "nbd+unix:///?socket=n.sock" | grep -q '^export="vda":' || fail "no view is listed"
 # QEMU may have 1024 descriptors in all: of these four parts one reads the disk.
-sockets=$(find "/proc/$nbdkit_pid/fd" -lname 'socket:*' | wc -l)
-[ "$sockets" -lt 30 ] || fail "the parts take $sockets sockets"
+count=$(find "/proc/$nbdkit_pid/fd" -lname 'socket:*' | wc -l)
+[ "$count" -lt 30 ] || fail "the parts take $count sockets"
 stop_nbdkit
 lab_state web1 >after
 ! grep -E 'nbdkit|null-co' after || fail "something is left"
