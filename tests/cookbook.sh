@@ -34,7 +34,8 @@ PATH=/run/lab/bin:$builddir/tool:$PATH
 for folder in /srv /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $folder; done
 mkdir -p $images /srv/backup/web1
 cd /srv/backup/web1
-export HOME=$tmpdir
+# virtnbdbackup leaves logs where temporary files are.
+export HOME=$tmpdir TMPDIR=$tmpdir
 
 # recipes: the names of this part's, one a line.
 recipes ()
