@@ -46,8 +46,22 @@ estimate ()
   cat printed
   grep -Eq "$1" printed || fail "it does not tell $1"
 }
-estimate 'no checkpoint covers a disk, so a backup has all of it'
+# What others have a checkpoint for is no less to be copied.
+"$tool" create theirs --disk=vda --libvirt="$connect" --domain=web1
+estimate 'the next backup is full'
+grep -Eq '^ ?vda +16\.000 MiB' printed || fail "it does not tell how much: $(cat printed)"
+! grep theirs printed || fail "it is no backup of ours"
+"$tool" delete theirs --libvirt="$connect" --domain=web1
 [ ! -e "$kept" ] || fail "--dry-run made a folder"
+# cron's PATH may lack a program; that is said before anything is made.
+mkdir few
+for name in bash env tee tail head xargs grep date cat sed; do ln -s "$(command -v $name)" few; done
+status=0
+PATH=$PWD/few bash "$srcdir/examples/backup-guest" web1 "$kept" >printed 2>&1 || status=$?
+cat printed
+[ $status -eq 2 ] && grep -q "^BACKUP CRITICAL - web1, .*: no backup: a program is not found in $PWD/few" printed \
+  || fail "status $status without programs"
+[ ! -e "$kept" ] || fail "it made a folder"
 [ -z "$(virsh checkpoint-list web1 --name | grep .)" ] || fail "--dry-run made a checkpoint"
 
 day 1
