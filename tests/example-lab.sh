@@ -159,14 +159,18 @@ kill_a_backup ()
   now=$((now + 60))
   runs=$((runs + 1))
   before=$(ls "$kept")
+  # It may be killed before it has made it.
+  : >killed.log
   "${in_second[@]}" bash "$srcdir/examples/backup-guest" "$guest" "$kept" >killed.log 2>&1 &
   pid=$!
   sleep "$((RANDOM % 4)).$((RANDOM % 10))"
   kill -"$1" $pid 2>/dev/null || :
   wait $pid 2>/dev/null || :
   cat killed.log
-  # A line is always said, but by who was killed outright, or before he could.
-  ! grep BACKUP killed.log | grep -vE ' - [^:]*:[^:]*:[^:]*: (no backup: it was told to end|backup-)' \
+  # A line is always said, but by who was killed outright, or before he could.  If the
+  # signal comes while it reads a "$(…)", bash 5.2 cannot read the trap's words, and ends
+  # with status 2 all the same.
+  ! grep BACKUP killed.log | grep -vE ' - [^:]*:[^:]*:[^:]*: (no backup: (it was told to end|.*: trap: .*unexpected EOF)|backup-)' \
     || fail "it says something else"
   point=$(cd "$kept" && echo backup-* | xargs -n 1 | tail -n 1)
   [ "$(ls "$kept")" = "$before" ] || remember

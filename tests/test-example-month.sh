@@ -71,6 +71,8 @@ SECOND
   second_pid=$!
   pids+=("$second_pid")
   socket=/proc/$second_pid/root/run/libvirt/libvirt-sock
+  # Before it has mounted its own folder there, the first one would answer.
+  wait_until 30 nsenter -m -t "$second_pid" test -e /run/libvirt/second.pid
   wait_until 30 nsenter -m -t "$second_pid" virsh -c "$connect" uri >/dev/null 2>&1
   virsh migrate "$guest" "qemu+unix:///system?socket=$socket" \
     --migrateuri tcp://127.0.0.1:49300 --live --persistent --undefinesource --unsafe
