@@ -11,15 +11,17 @@
  * so while the job runs, and becomes more by what the guest writes, which is called
  * dirty then: too much, never too little.  A snapshot or a commit of the disk, or
  * what empties an image (HMP's commit), is refused while the job runs, for its
- * filter is on top, and a layer below another can be no source of a commit.  A
- * stream into the disk's node, which another program can begin by its name, makes
- * more allocated there; layers that it takes away stay exported.  Where no layer is
- * left below, version 2 gives a cluster up for each that the guest zeroes: as the
- * disk's own layer, it is refused (parts_forgets_zeroes).  So layers are
- * exported one by one: in the allocation depth of the whole chain, they would
- * move up and down.  A layer that was taken away can then be committed, and QEMU
- * exports the layer below in its place, in which zeroes may be allocated nowhere
- * (version 2): that is looked for whenever the job is (fleece_layers_stay).
+ * filter is on top, and a layer below another can be no source of a commit.
+ *
+ * Another program can begin a stream into the disk's node, by that node's name.
+ * While it works, a filter of its own is what is exported, and the backup is over
+ * (fleece_layers_stay).  It makes more allocated there; layers that it takes away
+ * stay exported: one by one, since they would move in the allocation depth of the
+ * whole chain.  Where none is left below, version 2 gives a cluster up for each that
+ * the guest zeroes: as the disk's own layer, it is refused (parts_forgets_zeroes).
+ * A layer that was taken away can be committed, and QEMU exports the one below in
+ * its place, in which zeroes may be allocated nowhere (version 2): that is looked
+ * for whenever the job is (fleece_layers_stay).
  */
 #include <config.h>
 
