@@ -120,7 +120,7 @@ virsh dumpxml web2 >web2.xml
 [ "$(virsh domblklist web2 | awk '{ print $1, $2 }' | xargs)" \
   = "vda $tmpdir/out/vda.qcow2 vdb $tmpdir/out/vdb.qcow2 vdc $tmpdir/out/vdc.qcow2 vdd $tmpdir/vdd.qcow2" ] \
   || fail "its disks: $(virsh domblklist web2)"
-grep -q "<nvram>$tmpdir/out/nvram</nvram>" web2.xml || fail "its NVRAM: $(cat web2.xml)"
+grep -Eq "<nvram( format='raw')?>$tmpdir/out/nvram</nvram>" web2.xml || fail "its NVRAM: $(cat web2.xml)"
 [ "$(grep -c "<driver name='qemu' type='qcow2' discard='unmap'/>" web2.xml)" = 4 ] \
   || fail "its drivers: $(cat web2.xml)"
 [ "$(virsh domuuid web2)" != "$(virsh domuuid web1)" ] || fail "its UUID"
