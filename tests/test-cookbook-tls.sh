@@ -17,7 +17,9 @@ qemu-img convert -U -O qcow2 $images/web1.qcow2 vda-monday.qcow2
 writes vda "write -P 2 1M 64k"
 writes vda "write -z 2M 64k"
 now web1
-served_until () { wait_until 20 no_job web1; }
+# nbdkit writes it once it is in the background, and leaves it there.
+is_served () { wait_until 20 test -s /run/web1-backup.pid; pids+=("$(cat /run/web1-backup.pid)"); }
+served_until () { wait_until 20 no_job web1; rm /run/web1-backup.pid; }
 right ()
 {
   same_as "$tmpdir/web1.now" vda-tuesday.qcow2
@@ -27,7 +29,7 @@ right ()
 
 recipe tls-certificates
 recipe tls-serve
-pids+=("$(cat /run/web1-backup.pid)")
+is_served
 # Without TLS, without a certificate, and with one that somebody else signed.
 ! nbdinfo nbd://vmhost:10888/vda || fail "served without TLS"
 mkdir -p "$tmpdir/nobody" "$tmpdir/other"
@@ -53,7 +55,7 @@ served_until
 [ "$(checkpoint_names web1 | xargs)" = "monday tuesday" ] || fail "other checkpoints"
 
 recipe psk-serve
-pids+=("$(cat /run/web1-backup.pid)")
+is_served
 psktool -u backup -p "$tmpdir/other.psk"
 ! nbdinfo "nbds://backup@vmhost:10888/vda?tls-psk-file=$tmpdir/other.psk" \
   || fail "served to another key"

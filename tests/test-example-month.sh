@@ -67,16 +67,16 @@ cat /etc/libvirt/libvirtd.conf >>/tmp/libvirtd.conf.$$
 exec libvirtd -f /tmp/libvirtd.conf.$$ -p /run/libvirt/second.pid
 SECOND
   sed -i "s,/tmp/,$tmpdir/," "$tmpdir/second.sh"
-  unshare --mount --propagation private bash "$tmpdir/second.sh" >"$lab/second.log" 2>&1 &
+  unshare --mount --propagation unchanged bash "$tmpdir/second.sh" >"$lab/second.log" 2>&1 &
   second_pid=$!
   pids+=("$second_pid")
   socket=/proc/$second_pid/root/run/libvirt/libvirt-sock
   # Before it has mounted its own folder there, the first one would answer.
-  wait_until 30 nsenter -m -t "$second_pid" test -e /run/libvirt/second.pid
-  wait_until 30 nsenter -m -t "$second_pid" virsh -c "$connect" uri >/dev/null 2>&1
+  wait_until 30 nsenter -m -r -t "$second_pid" test -e /run/libvirt/second.pid
+  wait_until 30 nsenter -m -r -t "$second_pid" virsh -c "$connect" uri >/dev/null 2>&1
   virsh migrate "$guest" "qemu+unix:///system?socket=$socket" \
     --migrateuri tcp://127.0.0.1:49300 --live --persistent --undefinesource --unsafe
-  in_second=(nsenter -m -t "$second_pid")
+  in_second=(nsenter -m -r -t "$second_pid" --wdns="$PWD")
   virsh () { timeout -k 5 60 "${in_second[@]}" virsh -q -c "$connect" "$@"; }
   lab_log=/proc/$second_pid/root/var/log/libvirt/qemu
   # QEMU takes the images over once it runs.

@@ -26,7 +26,7 @@ says "the spec's changelog" \
 says qemu-checkpoint "$("$tool" --version | sed 's/^qemu-checkpoint //')"
 says "the plugin" "$(nbdkit "$plugin" --dump-plugin | sed -n 's/^version=//p')"
 for page in "$builddir"/docs/*.1; do
-  says "$page" "$(sed -n 's/^\.TH .*"nbdkit-checkpoint \(.*\)" "nbdkit"$/\1/p' "$page")"
+  says "$page" "$(sed -n 's/^\.TH .*"nbdkit-checkpoint \([^"]*\)" "\{0,1\}nbdkit"\{0,1\}$/\1/p' "$page")"
 done
 
 # Of one day: CHANGELOG.md's.
