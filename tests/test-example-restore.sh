@@ -103,6 +103,13 @@ restore ()
 restore 0 "^$first: vda vdb vdc$" "$kept"
 restore 2 usage
 restore 2 'no option --nmae' --nmae=x "$kept" latest out
+for option in name disk file partition; do
+  restore 2 "^restore-guest: --$option= has no value$" --$option= "$kept" latest out
+done
+for folder in "$kept/none" "$kept/$first" ""; do
+  restore 2 "^restore-guest: there are no backups in $folder; name the folder" "$folder" latest out
+  [ "$(grep -c . printed)" = 1 ] || fail "more than a line"
+done
 restore 2 'no backup of 2027-03-01 01:00Z' "$kept" '2027-03-01 01:00Z' out
 restore 2 'no backup of backup-2027; there are: backup-20270301T020100Z backup-' "$kept" backup-2027 out
 restore 2 'no backup of backup-20270301T030000Z' "$kept" backup-20270301T030000Z out
