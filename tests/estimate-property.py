@@ -95,18 +95,21 @@ def count(files):
 
 
 def partly_zero(files, image):
-    """Clusters that are dirty in part, and zeroes in full: QEMU writes them if the
-    backup below has data there, which estimate cannot know."""
+    """Clusters that are zeroes in full, and that no extent has in full: as they are
+    dirty in part, or data that is zeroes has zeroes beside it.  QEMU zeroes them piece
+    by piece, which it writes out if the backup below has data there; estimate cannot
+    know of that."""
     run("qemu-img", "convert", "-O", "raw", image, "disk.raw")
     with open("disk.raw", "rb") as file:
         disk = file.read()
-    dirty = {}
+    longest = {}                # in the cluster, of those that are dirty
     for begin, end, kind in map_of(["--filter=" + FILTER, PLUGIN, "checkpoint=monday",
                                     files], "vda"):
         for cluster in range(begin // CLUSTER, -(-end // CLUSTER)) if kind != 1 else ():
             at = cluster * CLUSTER
-            dirty[cluster] = dirty.get(cluster, 0) + min(end, at + CLUSTER) - max(begin, at)
-    return sum(1 for cluster, length in dirty.items() if length < CLUSTER
+            longest[cluster] = max(longest.get(cluster, 0),
+                                   min(end, at + CLUSTER) - max(begin, at))
+    return sum(1 for cluster, length in longest.items() if length < CLUSTER
                and not any(disk[cluster * CLUSTER:(cluster + 1) * CLUSTER]))
 
 
