@@ -46,6 +46,12 @@ struct JobOps {
   bool (*begin) (void *job, const Message *message, char **broken,
                  GError **error);
 
+  /* Does what begin told of live?  The server is then told so (KEEPER_LIVES), or
+   * why not, and cannot adopt it before; it may connect to it meanwhile.  Then
+   * life is JOB_RUNNING only from here on.  NULL: begin has seen to it.
+   */
+  bool (*confirm) (void *job, GError **error);
+
   /* Does it live on the disk of that target?  Reads that were answered before
    * this was called are then of the time when it began.  *error: why not.
    */

@@ -31,7 +31,8 @@
 typedef enum {
   STAGE_NEW,
   STAGE_LOOKED,                 /* what a job may be begun of is found */
-  STAGE_BEGUN,                  /* the job runs */
+  STAGE_BEGUN,                  /* there is a job */
+  STAGE_CONFIRMED,              /* which lives */
   STAGE_ADOPTED,
 } Stage;
 
@@ -52,6 +53,25 @@ heed_look (Process *process, const Message *message)
     process->stage = STAGE_LOOKED;
 }
 
+/* A job that does not is ended when the server goes, which may be connecting to
+ * it.
+ */
+static void
+confirm (Process *process)
+{
+  g_autoptr (GError) error = NULL;
+
+  process->stage = STAGE_BEGUN;
+  if (process->ops->confirm
+      && !process->ops->confirm (process->job, &error)) {
+    telling_say_failed (&process->telling, error);
+    return;
+  }
+  process->stage = STAGE_CONFIRMED;
+  if (process->ops->confirm)
+    telling_say (&process->telling, KEEPER_LIVES, NULL, NULL);
+}
+
 static void
 heed_begin (Process *process, const Message *message)
 {
@@ -60,7 +80,7 @@ heed_begin (Process *process, const Message *message)
 
   held_begin (process->held);
   if (process->ops->begin (process->job, message, &broken, &error))
-    process->stage = STAGE_BEGUN;
+    confirm (process);
   else if (broken)
     telling_say (&process->telling, KEEPER_BROKEN, error->message, broken);
   else
@@ -189,9 +209,9 @@ static const struct {
   { KEEPER_LOOK,   AT (STAGE_NEW),     heed_look },
   { KEEPER_BEGIN,  AT (STAGE_LOOKED),  heed_begin },
   { KEEPER_CHANGE, AT (STAGE_LOOKED),  heed_change },
-  { KEEPER_ADOPT,  AT (STAGE_BEGUN),   heed_adopt },
+  { KEEPER_ADOPT,  AT (STAGE_CONFIRMED), heed_adopt },
   { KEEPER_SERVED, AT (STAGE_ADOPTED), heed_served },
-  { KEEPER_PROVE,  AT (STAGE_BEGUN) | AT (STAGE_ADOPTED), heed_prove },
+  { KEEPER_PROVE,  AT (STAGE_CONFIRMED) | AT (STAGE_ADOPTED), heed_prove },
 };
 
 /* How many texts must come with it, at least. */

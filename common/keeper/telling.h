@@ -45,6 +45,7 @@ enum {
   KEEPER_JOB,                   /* of another, as KEEPER_FAILED; before
                                  * KEEPER_GUEST */
   KEEPER_CHANGED,
+  KEEPER_LIVES,                 /* what KEEPER_BEGUN told of; or KEEPER_FAILED */
 };
 
 /* The life of a job. */

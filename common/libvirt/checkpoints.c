@@ -8,12 +8,9 @@
 
 #include <stdlib.h>
 
+#include "libvirt/at-once.h"
 #include "libvirt/kept.h"
 
-/* At five of one client's questions, libvirt's daemon stops to read what it sends,
- * and complains (max_client_requests).
- */
-#define AT_ONCE 4
 /* Each may hold a guest's definition: no more are kept than these, and the server
  * waits for one of them for a minute.
  */
@@ -24,45 +21,24 @@ typedef struct {
   guint flags;
   virDomainCheckpointPtr *all;  /* of this part */
   int count;
-  gint next;                    /* atomic */
   char *documents[PART];        /* NULL: it was deleted since */
   GError *failures[PART];       /* or NULL */
 } Reading;
 
-/* A thread's; libvirt's last error is the thread's, too.  One that was deleted
- * since it was listed is no failure.
- */
-static gpointer
-read_next (gpointer data)
-{
-  Reading *reading = data;
-  int i;
-
-  while ((i = g_atomic_int_add (&reading->next, 1)) < reading->count) {
-    reading->documents[i]
-      = virDomainCheckpointGetXMLDesc (reading->all[i], reading->flags);
-    if (!reading->documents[i]
-        && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_CHECKPOINT)
-      hypervisor_error (&reading->failures[i],
-                        "guest %s: cannot read its checkpoint %s",
-                        reading->hypervisor->domain_name,
-                        virDomainCheckpointGetName (reading->all[i]));
-  }
-  return NULL;
-}
-
-/* Where there are no threads left, we read alone. */
+/* An AtOnceAsk.  One that was deleted since it was listed is no failure. */
 static void
-read_part (Reading *reading)
+read_one (void *opaque, guint which)
 {
-  GThread *helpers[AT_ONCE - 1] = { NULL };
+  Reading *reading = opaque;
 
-  for (int i = 0; i < AT_ONCE - 1 && i < reading->count - 1; i++)
-    helpers[i] = g_thread_try_new ("checkpoints", read_next, reading, NULL);
-  read_next (reading);
-  for (int i = 0; i < AT_ONCE - 1; i++)
-    if (helpers[i])
-      g_thread_join (helpers[i]);
+  reading->documents[which]
+    = virDomainCheckpointGetXMLDesc (reading->all[which], reading->flags);
+  if (!reading->documents[which]
+      && virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_CHECKPOINT)
+    hypervisor_error (&reading->failures[which],
+                      "guest %s: cannot read its checkpoint %s",
+                      reading->hypervisor->domain_name,
+                      virDomainCheckpointGetName (reading->all[which]));
 }
 
 static bool
@@ -83,7 +59,7 @@ heed_part (Reading *reading, CheckpointHeed heed, int fd, GError **error)
 }
 
 bool
-hypervisor_checkpoints (const Hypervisor *hypervisor, guint flags,
+hypervisor_checkpoints (Hypervisor *hypervisor, guint flags,
                         CheckpointHeed heed, int fd, GError **error)
 {
   virDomainCheckpointPtr *all = NULL;
@@ -93,10 +69,12 @@ hypervisor_checkpoints (const Hypervisor *hypervisor, guint flags,
     || hypervisor_error (error, "guest %s: cannot list its checkpoints",
                          hypervisor->domain_name);
 
+  life_note_answer (hypervisor);
   for (int begin = 0; ok && begin < count; begin += PART) {
     Reading reading = { .hypervisor = hypervisor, .flags = flags, .all = all + begin,
                         .count = MIN (PART, count - begin) };
-    read_part (&reading);
+    at_once (read_one, &reading, (guint) reading.count);
+    life_note_answer (hypervisor);
     ok = heed_part (&reading, heed, fd, error);
   }
   for (int i = 0; i < count; i++)

@@ -224,6 +224,18 @@ guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
   return true;
 }
 
+bool
+guest_job_lives (Keeper *keeper, GError **error)
+{
+  g_auto (Message) message = { 0 };
+
+  return keeper_answer (keeper, "tell whether the backup lives", &message,
+                        error)
+    && (message.kind == KEEPER_LIVES
+        || error_set (error, EPROTO, "whether the backup lives is not known "
+                      "(message %u)", message.kind));
+}
+
 /* In the order of kept.h's CHANGE_ texts. */
 static bool
 ask_to_change (Keeper *keeper, const GuestChange *change, GError **error)

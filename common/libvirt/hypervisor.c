@@ -238,6 +238,7 @@ tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
   if (!xml)
     return hypervisor_error (error, "guest %s: cannot read its definition",
                              hypervisor->domain_name);
+  life_note_answer (hypervisor);
   if (!tell_volumes (hypervisor, xml, fd, error))
     return false;
   g_strv_builder_add_many (builder, xml, host ? host : "",
@@ -314,8 +315,8 @@ tell_job (const Hypervisor *hypervisor, int fd, const Message *message,
 }
 
 static bool
-tell_checkpoints (const Hypervisor *hypervisor, int fd,
-                  const Message *message, GError **error)
+tell_checkpoints (Hypervisor *hypervisor, int fd, const Message *message,
+                  GError **error)
 {
   guint flags = 0;
 
@@ -341,8 +342,11 @@ hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
   hypervisor->uri = g_strdup (uri);
   hypervisor->connection
     = hypervisor_open (uri, writable, CONNECT_LIMIT_MS, error);
-  return hypervisor->connection && find_guest (hypervisor, domain, error)
-    && tell_checkpoints (hypervisor, fd, message, error)
+  if (!hypervisor->connection || !find_guest (hypervisor, domain, error))
+    return false;
+  if (writable)
+    life_look_ahead (hypervisor);
+  return tell_checkpoints (hypervisor, fd, message, error)
     && tell_document (hypervisor, fd, message, error)
     && tell_guest (hypervisor, !writable, fd, error);
 }
@@ -368,7 +372,7 @@ connect_anew (Hypervisor *hypervisor, int limit_ms, GError **error)
   virConnectClose (hypervisor->connection);
   hypervisor->connection = connection;
   hypervisor->domain = domain;
-  hypervisor->watched = false;
+  hypervisor->watched = hypervisor->tells_of_closing = hypervisor->quiet = false;
   hypervisor->lifecycle_id = hypervisor->completed_id
     = hypervisor->status_id = -1;
   return true;

@@ -133,13 +133,30 @@ describe_job (KeptJob *kept, char **xml, GError **error)
                       hypervisor->domain_name);
   kept->scratch = (ScratchWatch) { 0 };
   job_scratch (job, &used, &kept->scratch.room, &tightest);
-  /* The keeper's loop runs meanwhile, and must not tell of a job that the
-   * server has not been told of.
+  /* What QEMU has told of lives, but for bad luck, and the server connects while
+   * that is proved.  Of what it has not told, libvirt may never tell (begin_again).
    */
-  if (!life_look_at_all (job, hypervisor, begun, error))
+  if (life_is_told (job, begun))
+    job->unproved = g_strdup (begun);
+  else if (!life_look_at_all (job, hypervisor, begun, error))
     return false;
   *xml = g_steal_pointer (&begun);
+  return true;
+}
+
+/* The keeper's loop runs meanwhile, and must not tell of a job of which the server
+ * does not know yet that it lives.
+ */
+bool
+job_confirm (void *opaque, GError **error)
+{
+  KeptJob *kept = opaque;
+  g_autofree char *xml = g_steal_pointer (&kept->job.unproved);
+
+  if (xml && !life_look_at_all (&kept->job, &kept->hypervisor, xml, error))
+    return false;
   kept->telling->life = JOB_RUNNING;
+  watch_look_again (kept);
   return true;
 }
 
@@ -148,7 +165,7 @@ job_begin (KeptJob *kept, const char *const *texts, char **xml,
            char **broken, GError **error)
 {
   Job *job = &kept->job;
-  const Hypervisor *hypervisor = &kept->hypervisor;
+  Hypervisor *hypervisor = &kept->hypervisor;
   g_autoptr (GError) refusal = NULL, trouble = NULL;
 
   job->mark = g_strdup (texts[BEGIN_MARK]);
@@ -294,6 +311,7 @@ job_end (void *opaque, bool keep_checkpoint, GError **error)
   own_folder_remove (&job->folder);
   g_clear_pointer (&job->created, g_free);
   g_clear_pointer (&job->mark, g_free);
+  g_clear_pointer (&job->unproved, g_free);
   g_clear_pointer (&job->scratch, g_strfreev);
   g_clear_pointer (&job->alive, g_hash_table_unref);
   *job = (Job) JOB_INIT;

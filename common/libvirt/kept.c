@@ -136,7 +136,6 @@ begin (void *opaque, const Message *message, char **broken, GError **error)
           || !begin_again (kept, message, &xml, broken, error)))
     return false;
   telling_say (kept->telling, KEEPER_BEGUN, xml, NULL);
-  watch_look_again (kept);
   return true;
 }
 
@@ -198,6 +197,7 @@ const JobOps libvirt_job_ops = {
   .turn = turn,
   .look = look,
   .begin = begin,
+  .confirm = job_confirm,
   .prove = prove,
   .doubt = watch_doubt,
   .look_after = look_after,

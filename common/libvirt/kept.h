@@ -46,7 +46,11 @@ typedef struct {
   virDomainPtr domain;
   bool remote;
   bool watched;                 /* its events come in, on this connection: */
+  bool tells_of_closing;
   int lifecycle_id, completed_id, status_id; /* -1: that one does not */
+  bool quiet;                   /* libvirt knew of no backup job of the guest; */
+  guint turns;                  /* it has answered so many questions since, each
+                                 * asked after the answer to the one before */
 } Hypervisor;
 
 #define HYPERVISOR_INIT \
@@ -61,6 +65,8 @@ typedef struct {
   GHashTable *alive;            /* QEMU's jobs, as life.c heard of them:
                                  * ID → bool */
   bool unsure;                  /* it heard what it could not read */
+  char *unproved;               /* libvirt's description of it, until it is seen to
+                                 * live */
 } Job;
 
 #define JOB_INIT { .folder = OWN_FOLDER_INIT }
@@ -101,7 +107,7 @@ bool hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
  * an error: not all can be had, or heed said so.
  */
 typedef bool (*CheckpointHeed) (int fd, const char *document, GError **error);
-bool hypervisor_checkpoints (const Hypervisor *hypervisor, guint flags,
+bool hypervisor_checkpoints (Hypervisor *hypervisor, guint flags,
                              CheckpointHeed heed, int fd, GError **error);
 
 /* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
@@ -141,7 +147,7 @@ bool hypervisor_guest_answers (const Hypervisor *hypervisor);
  * owner known to be dead), or refuse (EBUSY) and say whose it is.  folder:
  * what is to be made for our own.  qemu_user: to whom we give such folders.
  */
-bool owner_clear_way (const Hypervisor *hypervisor, const char *folder,
+bool owner_clear_way (Hypervisor *hypervisor, const char *folder,
                       bool take_over, uid_t qemu_user, GError **error);
 
 /* The same without ending anything: false (EBUSY) if there is a job. */
@@ -154,12 +160,16 @@ bool owner_look (const Hypervisor *hypervisor, const char *socket_dir,
 bool owner_abort_marked (const char *mark, const Hypervisor *hypervisor,
                          GError **error);
 
-/* texts: of KEEPER_BEGIN.  *xml: libvirt's description of the job.  On failure
+/* texts: of KEEPER_BEGIN.  *xml: libvirt's description of the job, which is at
+ * work as far as QEMU has told: job_confirm is to follow.  On failure
  * nothing is left of it; *broken is the checkpoint with the sizes of what is
  * not broken, if that is the reason.
  */
 bool job_begin (KeptJob *kept, const char *const *texts, char **xml,
                 char **broken, GError **error);
+
+/* JobOps.confirm. */
+bool job_confirm (void *kept, GError **error);
 
 /* True if it still runs, and is ours. */
 bool job_is_running (const Job *job, virDomainPtr domain);
@@ -201,15 +211,27 @@ void watch_recheck (KeptJob *kept);
 bool life_watch (KeptJob *kept);
 void life_unwatch (KeptJob *kept);
 
+/* Ask libvirt whether the guest has a backup job.  If not, life_begin need not wait
+ * for what may still be told of one before, as far as other questions have been
+ * answered meanwhile: life_note_answer, after each that was asked when all before
+ * were answered.  (One that is not noted costs a round trip, and no more.)
+ */
+void life_look_ahead (Hypervisor *hypervisor);
+void life_note_answer (Hypervisor *hypervisor);
+
 /* Forget what was heard of jobs before: ours is to begin now. */
-bool life_begin (Job *job, const Hypervisor *hypervisor, GError **error);
+bool life_begin (Job *job, Hypervisor *hypervisor, GError **error);
 
 /* JobOps.prove, as QEMU sees it.  Runs the keeper's loop. */
 KeeperLife life_look (const Job *job, const Hypervisor *hypervisor,
                       const char *target, GError **error);
 
-/* The same for all disks of the job; xml is libvirt's description of it.
- * ENOMSG: libvirt sees the job at work, but has not told of its beginning.
+/* Has QEMU told of each disk's job, and of no end?  Its end may be on the way. */
+bool life_is_told (const Job *job, const char *xml);
+
+/* The same as life_look for all disks of the job; xml is libvirt's description of it.
+ * ENOMSG: libvirt sees the job at work, but has not told of its beginning, or has
+ * told of an end, which may be that of a job before.
  */
 bool life_look_at_all (const Job *job, const Hypervisor *hypervisor,
                        const char *xml, GError **error);

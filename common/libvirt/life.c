@@ -86,9 +86,10 @@ life_watch (KeptJob *kept)
 {
   Hypervisor *hypervisor = &kept->hypervisor;
 
-  hypervisor->status_id = virConnectDomainQemuMonitorEventRegister (
-    hypervisor->connection, hypervisor->domain, "JOB_STATUS_CHANGE",
-    on_job_status, kept, NULL, 0);
+  if (hypervisor->status_id < 0)
+    hypervisor->status_id = virConnectDomainQemuMonitorEventRegister (
+      hypervisor->connection, hypervisor->domain, "JOB_STATUS_CHANGE",
+      on_job_status, kept, NULL, 0);
   return hypervisor->status_id >= 0;
 }
 
@@ -127,13 +128,13 @@ turn_loop (void)
   return timer >= 0 && turns <= 0;
 }
 
-/* Hear what libvirt's daemon has read from QEMU before this was called. */
+/* Hear what libvirt's daemon had read from QEMU so many of its turns ago. */
 static bool
-hear_daemon (const Hypervisor *hypervisor)
+hear_daemon (const Hypervisor *hypervisor, guint turns)
 {
   unsigned long version;
 
-  for (int i = 0; i < TURNS; i++)
+  for (; turns < TURNS; turns++)
     if (virConnectGetLibVersion (hypervisor->connection, &version) < 0)
       return false;
   return turn_loop ();
@@ -143,6 +144,7 @@ static const char not_told[] = "QEMU has not told of a backup job of ours";
 static const char no_job[]
   = "libvirt knows of no backup job of ours any more";
 static const char not_moved[] = "QEMU does not run our backup job";
+static const char has_ended[] = "QEMU tells that our backup job has ended";
 
 /* Hear what QEMU has told before this was called, if libvirt knows of a backup
  * of that disk: QEMU is then asked for its figures.  (virDomainGetJobStats would
@@ -160,14 +162,36 @@ hear_qemu (const Hypervisor *hypervisor, const char *target, const char **why)
 
   *why = told <= 0 || figures.type != VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
     ? no_job : figures.cur == 0 && figures.end == 1 ? not_moved : NULL;
-  return told >= 0 && hear_daemon (hypervisor);
+  return told >= 0 && hear_daemon (hypervisor, 0);
 }
 
-/* After a question that libvirt answered when the job before ours was gone. */
-bool
-life_begin (Job *job, const Hypervisor *hypervisor, GError **error)
+void
+life_look_ahead (Hypervisor *hypervisor)
 {
-  if (!hear_daemon (hypervisor))
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+
+  hypervisor->quiet
+    = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
+  hypervisor->turns = 0;
+}
+
+void
+life_note_answer (Hypervisor *hypervisor)
+{
+  hypervisor->turns++;
+}
+
+/* After a question that libvirt answered when the job before ours was gone.  Of
+ * another program's that began and ended since we looked ahead, it would be told too
+ * late, and taken for ours: life_look_at_all notices that.
+ */
+bool
+life_begin (Job *job, Hypervisor *hypervisor, GError **error)
+{
+  const guint turns = hypervisor->quiet ? MIN (hypervisor->turns, TURNS) : 0;
+
+  hypervisor->quiet = false;    /* of one beginning only */
+  if (!hear_daemon (hypervisor, turns))
     return hypervisor_error (error, "guest %s: its jobs cannot be watched",
                              hypervisor->domain_name);
   job->unsure = false;
@@ -190,7 +214,7 @@ why_not_alive (const Job *job, const char *target)
     if (!g_str_has_prefix (id, prefix))
       continue;
     if (!value)
-      return "QEMU tells that our backup job has ended";
+      return has_ended;
     found = true;
   }
   return !found ? not_told
@@ -219,9 +243,23 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
   } while (why == not_moved && g_get_monotonic_time () < deadline);
   if (!why)
     return KEEPER_ALIVE;
-  error_set (error, why == not_told && !why_not_moved ? ENOMSG : EIO,
-             "disk %s: %s", target, why);
+  const bool at_odds
+    = !why_not_moved && (why == not_told || why == has_ended);
+  error_set (error, at_odds ? ENOMSG : EIO, "disk %s: %s", target, why);
   return KEEPER_DEAD;
+}
+
+bool
+life_is_told (const Job *job, const char *xml)
+{
+  g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
+  bool is_told = backup && turn_loop ();
+
+  for (guint i = 0; is_told && i < backup->disks->len; i++) {
+    const BackupDisk *disk = g_ptr_array_index (backup->disks, i);
+    is_told = !why_not_alive (job, disk->target);
+  }
+  return is_told;
 }
 
 /* One question lets all be heard that QEMU has told of any disk's job. */

@@ -195,15 +195,14 @@ refuse_job (const Hypervisor *hypervisor, const Claim *claim, Owner owner,
   return error_advise (error, REMEDY_TAKE_OVER, command, folder, NULL);
 }
 
-/* A job that is there already: take it over, or say whose it is. */
+/* A job that is there already, as xml describes it: take it over, or say whose it
+ * is.
+ */
 static bool
-clear_way (const Hypervisor *hypervisor, const char *socket_dir,
-           bool take_over, uid_t qemu_user, GError **error)
+clear_way (const Hypervisor *hypervisor, const char *xml,
+           const char *socket_dir, bool take_over, uid_t qemu_user,
+           GError **error)
 {
-  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-
-  if (!xml)                     /* what else is wrong, beginning will tell */
-    return true;
   g_autoptr (Backup) backup = backup_parse (xml, strlen (xml), NULL);
   g_auto (Claim) claim = { .fd = -1 };
   read_claim (&claim, backup, socket_dir);
@@ -227,17 +226,25 @@ clear_way (const Hypervisor *hypervisor, const char *socket_dir,
 }
 
 bool
-owner_clear_way (const Hypervisor *hypervisor, const char *folder,
-                 bool take_over, uid_t qemu_user, GError **error)
+owner_clear_way (Hypervisor *hypervisor, const char *folder, bool take_over,
+                 uid_t qemu_user, GError **error)
 {
   g_autofree char *socket_dir = g_path_get_dirname (folder);
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
 
-  return clear_way (hypervisor, socket_dir, take_over, qemu_user, error);
+  life_note_answer (hypervisor);
+  if (!xml)                     /* what else is wrong, beginning will tell */
+    return true;
+  hypervisor->quiet = false;
+  return clear_way (hypervisor, xml, socket_dir, take_over, qemu_user, error);
 }
 
 bool
 owner_look (const Hypervisor *hypervisor, const char *socket_dir,
             uid_t qemu_user, GError **error)
 {
-  return clear_way (hypervisor, socket_dir, false, qemu_user, error);
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+
+  return !xml
+    || clear_way (hypervisor, xml, socket_dir, false, qemu_user, error);
 }

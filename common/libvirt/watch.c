@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libvirt/at-once.h"
 #include "libvirt/kept.h"
 
 /* A guest whose QEMU answers does not stop; one whose QEMU is silent has this
@@ -143,6 +144,18 @@ watch_recheck (KeptJob *kept)
     telling_lose (kept->telling, kept->doubt);
 }
 
+static bool
+watch_closing (KeptJob *kept)
+{
+  Hypervisor *hypervisor = &kept->hypervisor;
+
+  if (!hypervisor->tells_of_closing)
+    hypervisor->tells_of_closing
+      = virConnectRegisterCloseCallback (hypervisor->connection, on_closed, kept,
+                                         NULL) == 0;
+  return hypervisor->tells_of_closing;
+}
+
 /* Ask for an event, unless *id says that it was; false if it cannot be had. */
 static bool
 watch_event (KeptJob *kept, int event,
@@ -155,21 +168,51 @@ watch_event (KeptJob *kept, int event,
   return *id >= 0;
 }
 
+static bool
+watch_lifecycle (KeptJob *kept)
+{
+  return watch_event (kept, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                      VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
+                      &kept->hypervisor.lifecycle_id);
+}
+
+static bool
+watch_completed (KeptJob *kept)
+{
+  return watch_event (kept, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
+                      VIR_DOMAIN_EVENT_CALLBACK (on_job_completed),
+                      &kept->hypervisor.completed_id);
+}
+
+static bool (*const watches[]) (KeptJob *kept)
+  = { watch_closing, watch_lifecycle, watch_completed, life_watch };
+
+/* An AtOnceAsk. */
+static void
+watch_one (void *opaque, guint which)
+{
+  watches[which] (opaque);
+}
+
+/* Again one after another, which asks only for what is missing, and sees why. */
+static bool
+watch_all (KeptJob *kept)
+{
+  bool ok = true;
+
+  at_once (watch_one, kept, G_N_ELEMENTS (watches));
+  life_note_answer (&kept->hypervisor);
+  for (guint i = 0; ok && i < G_N_ELEMENTS (watches); i++)
+    ok = watches[i] (kept);
+  return ok;
+}
+
 bool
 watch_begin (KeptJob *kept, GError **error)
 {
   Hypervisor *hypervisor = &kept->hypervisor;
 
-  if (hypervisor->watched
-      || (virConnectRegisterCloseCallback (hypervisor->connection, on_closed,
-                                           kept, NULL) == 0
-          && watch_event (kept, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                          VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
-                          &hypervisor->lifecycle_id)
-          && watch_event (kept, VIR_DOMAIN_EVENT_ID_JOB_COMPLETED,
-                          VIR_DOMAIN_EVENT_CALLBACK (on_job_completed),
-                          &hypervisor->completed_id)
-          && life_watch (kept)))
+  if (hypervisor->watched || watch_all (kept))
     return hypervisor->watched = true;
   return hypervisor_error (error, "guest %s: cannot be told of its events",
                            hypervisor->domain_name);
@@ -191,6 +234,8 @@ watch_end (KeptJob *kept)
   life_unwatch (kept);
   unwatch_event (hypervisor, &hypervisor->completed_id);
   unwatch_event (hypervisor, &hypervisor->lifecycle_id);
-  virConnectUnregisterCloseCallback (hypervisor->connection, on_closed);
+  if (hypervisor->tells_of_closing)
+    virConnectUnregisterCloseCallback (hypervisor->connection, on_closed);
+  hypervisor->tells_of_closing = false;
   hypervisor->watched = false;
 }

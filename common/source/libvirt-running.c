@@ -125,6 +125,20 @@ connect_disks (LiveSource *self, const Backup *backup, GError **error)
   return live_connect (self, exports, error);
 }
 
+/* Connect while the job is proved to live.  If it does not, that is the reason. */
+static bool
+connect_if_it_lives (LiveSource *self, const Backup *backup, GError **error)
+{
+  g_autoptr (GError) refusal = NULL;
+  const bool connected = connect_disks (self, backup, &refusal);
+
+  if (!guest_job_lives (self->keeper, error))
+    return false;
+  if (!connected)
+    g_propagate_error (error, g_steal_pointer (&refusal));
+  return connected;
+}
+
 /* Can what was begun be served?  If not, the keeper undoes it. */
 static bool
 serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
@@ -133,7 +147,7 @@ serve_job (LiveSource *self, LivePlan *plan, const Backup *backup,
   Source *source = &self->source;
   const char *since = plan->request->checkpoint;
 
-  if (!connect_disks (self, backup, error))
+  if (!connect_if_it_lives (self, backup, error))
     return false;
   /* Known, though refused, so that a client who asks learns why. */
   for (guint i = 0; i < plan->refused->len; i++)

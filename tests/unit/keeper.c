@@ -68,6 +68,37 @@ job_begin (void *opaque, const Message *message, char **broken,
   return true;
 }
 
+/* A job that begins so that its life is only seen later. */
+static bool
+job_begin_unseen (void *opaque, const Message *message, char **broken,
+                  GError **error)
+{
+  FileJob *job = opaque;
+
+  (void) broken;
+  job->file = g_strdup (message_text (message, 0));
+  job->telling->life = JOB_BEGINNING;
+  if (!g_file_set_contents (job->file, "", 0, error))
+    return false;
+  telling_say (job->telling, KEEPER_BEGUN, job->file, NULL);
+  return true;
+}
+
+/* It lives unless the server has written "dead" into the file meanwhile. */
+static bool
+job_confirm (void *opaque, GError **error)
+{
+  const FileJob *job = opaque;
+  g_autofree char *text = NULL;
+
+  g_usleep (300000);
+  g_assert_true (g_file_get_contents (job->file, &text, NULL, NULL));
+  if (strcmp (text, "dead") == 0)
+    return error_set (error, EIO, "it is dead");
+  job->telling->life = JOB_RUNNING;
+  return true;
+}
+
 static KeeperLife
 job_prove (void *opaque, const char *target, GError **error)
 {
@@ -153,6 +184,8 @@ static const JobOps ops = {
   .change = job_change,
 };
 
+static JobOps unseen_ops;       /* set by main */
+
 /* ── The server ── */
 
 typedef struct {
@@ -169,12 +202,11 @@ set_up (Fixture *fixture, gconstpointer data)
                         g_strdup ("rm"), g_strdup ("true") };
   g_autoptr (GError) error = NULL;
 
-  (void) data;
   fixture->folder = g_dir_make_tmp ("keeper.XXXXXX", &error);
   g_assert_no_error (error);
   fixture->file = g_build_filename (fixture->folder, "job", NULL);
   fixture->kept = g_strconcat (fixture->file, ".kept", NULL);
-  fixture->keeper = keeper_start (&ops, &reporter, &error);
+  fixture->keeper = keeper_start (data, &reporter, &error);
   g_assert_no_error (error);
   keeper_set_words (fixture->keeper, &words);
 }
@@ -440,13 +472,61 @@ test_refused (Fixture *fixture, gconstpointer data)
   g_assert_null (keeper_end (fixture->keeper));
 }
 
+/* The server has time to connect before the job is seen to live. */
+static void
+test_confirmed (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_auto (Message) message = { 0 };
+  Heard heard = { 0 };
+
+  (void) data;
+  begin (fixture);
+  keeper_answer (fixture->keeper, "answer", &message, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (message.kind, ==, KEEPER_LIVES);
+  keeper_adopt (fixture->keeper, hear, &heard);
+  keeper_served (fixture->keeper);
+  g_assert_null (keeper_end (fixture->keeper));
+  g_assert_true (g_file_test (fixture->kept, G_FILE_TEST_EXISTS));
+}
+
+/* What is not seen to live is not served, whatever the server asks; and it is ended
+ * with the server only, which may be connecting to it.
+ */
+static void
+test_not_confirmed (Fixture *fixture, gconstpointer data)
+{
+  static const guint kinds[] = { KEEPER_PROVE, KEEPER_ADOPT, KEEPER_BEGIN };
+  g_autoptr (GError) error = NULL;
+  g_auto (Message) message = { 0 };
+
+  (void) data;
+  begin (fixture);
+  g_assert_true (g_file_set_contents (fixture->file, "dead", -1, NULL));
+  g_assert_false (keeper_answer (fixture->keeper, "answer", &message, &error));
+  g_assert_cmpstr (error->message, ==, "it is dead");
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++) {
+    g_clear_error (&error);
+    g_assert_false (ask (fixture, kinds[i], "1", 0, &error));
+    g_assert_cmpint (error->code, ==, EPERM);
+  }
+  g_assert_true (g_file_test (fixture->file, G_FILE_TEST_EXISTS));
+  g_assert_null (keeper_end (fixture->keeper));
+  g_assert_true (is_gone (fixture->file));
+  g_assert_false (g_file_test (fixture->kept, G_FILE_TEST_EXISTS));
+}
+
 int
 main (int argc, char **argv)
 {
   static const struct {
     const char *path;
     void (*test) (Fixture *, gconstpointer);
+    const JobOps *ops;
   } tests[] = {
+    { "/keeper/confirmed", test_confirmed, &unseen_ops },
+    { "/keeper/not-confirmed", test_not_confirmed, &unseen_ops },
     { "/keeper/ended", test_ended },   { "/keeper/served", test_served },
     { "/keeper/lost", test_lost },     { "/keeper/killed", test_killed },
     { "/keeper/changed", test_changed },
@@ -455,8 +535,11 @@ main (int argc, char **argv)
   };
 
   g_test_init (&argc, &argv, NULL);
+  unseen_ops = ops;
+  unseen_ops.begin = job_begin_unseen;
+  unseen_ops.confirm = job_confirm;
   for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
-    g_test_add (tests[i].path, Fixture, NULL, set_up, tests[i].test,
-                tear_down);
+    g_test_add (tests[i].path, Fixture, tests[i].ops ? tests[i].ops : &ops,
+                set_up, tests[i].test, tear_down);
   return g_test_run ();
 }
