@@ -527,11 +527,14 @@ main (int argc, char **argv)
   } tests[] = {
     { "/keeper/confirmed", test_confirmed, &unseen_ops },
     { "/keeper/not-confirmed", test_not_confirmed, &unseen_ops },
-    { "/keeper/ended", test_ended },   { "/keeper/served", test_served },
-    { "/keeper/lost", test_lost },     { "/keeper/killed", test_killed },
-    { "/keeper/changed", test_changed },
-    { "/keeper/change-killed", test_change_killed },
-    { "/keeper/refused", test_refused }, { "/keeper/calm", test_calm },
+    { "/keeper/ended", test_ended, &ops },
+    { "/keeper/served", test_served, &ops },
+    { "/keeper/lost", test_lost, &ops },
+    { "/keeper/killed", test_killed, &ops },
+    { "/keeper/changed", test_changed, &ops },
+    { "/keeper/change-killed", test_change_killed, &ops },
+    { "/keeper/refused", test_refused, &ops },
+    { "/keeper/calm", test_calm, &ops },
   };
 
   g_test_init (&argc, &argv, NULL);
@@ -539,7 +542,7 @@ main (int argc, char **argv)
   unseen_ops.begin = job_begin_unseen;
   unseen_ops.confirm = job_confirm;
   for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
-    g_test_add (tests[i].path, Fixture, tests[i].ops ? tests[i].ops : &ops,
-                set_up, tests[i].test, tear_down);
+    g_test_add (tests[i].path, Fixture, tests[i].ops, set_up, tests[i].test,
+                tear_down);
   return g_test_run ();
 }
