@@ -5,8 +5,8 @@
  * time that a file is made, nbdkit is late.  With $LATE.go, a connection is about
  * to ask for its export; with $LATE.ready, it has just got it.  With $LATE.deaf, it
  * is told of no jobs by libvirt; with $LATE.deaf-again, on the next connection.  From
- * then on the file is called $LATE.met.  With $LATE.fork, the server of --run is
- * killed as it is forked.
+ * then on the file is called $LATE.met, and a connection goes on when the test has
+ * removed it.  With $LATE.fork, the server of --run is killed as it is forked.
  *
  * Where there is a file $LATE.recv, nbdkit is late at first when it takes what a
  * server sent, so that all is there by then.
@@ -23,7 +23,8 @@
 #include <unistd.h>
 #include <libnbd.h>
 
-#define LATE_S 30               /* the test kills us before */
+#define LATE_MOST_S 30          /* the test kills us before, or lets us go on */
+#define POLL_US 50000
 #define LATE_RECV_US 100000
 #define LATE_RECVS 30           /* the first connection, and more of its TLS */
 
@@ -40,6 +41,17 @@ is_armed (const char *instant)
     && rename (armed, met) == 0;
 }
 
+static void
+be_late (void)
+{
+  char met[4096];
+
+  snprintf (met, sizeof met, "%s.met", getenv ("LATE"));
+  for (int i = 0; i < LATE_MOST_S * 1000000 / POLL_US
+       && access (met, F_OK) == 0; i++)
+    usleep (POLL_US);
+}
+
 static bool has_connected;
 
 int
@@ -50,7 +62,7 @@ nbd_aio_opt_go (struct nbd_handle *nbd, nbd_completion_callback completion)
   *(void **) &real = dlsym (RTLD_NEXT, "nbd_aio_opt_go");
   has_connected = true;
   if (is_armed ("go"))
-    sleep (LATE_S);
+    be_late ();
   return real (nbd, completion);
 }
 
@@ -62,7 +74,7 @@ nbd_aio_is_ready (struct nbd_handle *nbd)
   *(void **) &real = dlsym (RTLD_NEXT, "nbd_aio_is_ready");
   const int is_ready = real (nbd);
   if (is_ready == 1 && is_armed ("ready"))
-    sleep (LATE_S);
+    be_late ();
   return is_ready;
 }
 

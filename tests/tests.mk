@@ -42,6 +42,7 @@ script_tests = \
 	tests/test-libvirt-whole-disk.sh \
 	tests/test-libvirt-start-fails.sh \
 	tests/test-libvirt-silent-qemu.sh \
+	tests/test-libvirt-silent-connecting.sh \
 	tests/test-libvirt-silent-start.sh \
 	tests/test-libvirt-silent-daemon.sh \
 	tests/test-cookbook-after.sh \

@@ -62,6 +62,8 @@ confirm (Process *process)
   g_autoptr (GError) error = NULL;
 
   process->stage = STAGE_BEGUN;
+  if (telling_server_is_gone (&process->telling))
+    return;
   if (process->ops->confirm
       && !process->ops->confirm (process->job, &error)) {
     telling_say_failed (&process->telling, error);

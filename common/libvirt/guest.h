@@ -111,8 +111,9 @@ bool guest_look_once (const GuestQuestion *question, const Reporter *reporter,
 bool guest_change (Keeper *keeper, const GuestChange *change, GError **error);
 
 /* Begin the job.  *xml is libvirt's description of it; g_free ().  It can be
- * connected to, and served once guest_job_lives is true.  *broken: if a broken checkpoint is why it failed, that checkpoint as libvirt sees it,
- * where a disk without a size has no usable bitmap; checkpoint_free ().
+ * connected to, and served once guest_job_lives is true.  *broken: if a broken
+ * checkpoint is why it failed, that checkpoint as libvirt sees it, where a disk
+ * without a size has no usable bitmap; checkpoint_free ().
  */
 bool guest_begin_job (Keeper *keeper, const JobRequest *request, char **xml,
                       Checkpoint **broken, GError **error);

@@ -221,6 +221,15 @@ why_not_alive (const Job *job, const char *target)
     : job->unsure ? "QEMU tells of jobs in a way that is not understood" : NULL;
 }
 
+/* Where libvirt sees a job: what would be so if it told nothing, or told late of a
+ * job before.
+ */
+static int
+code_of (const char *why)
+{
+  return why == not_told || why == has_ended ? ENOMSG : EIO;
+}
+
 KeeperLife
 life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
            GError **error)
@@ -243,9 +252,8 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
   } while (why == not_moved && g_get_monotonic_time () < deadline);
   if (!why)
     return KEEPER_ALIVE;
-  const bool at_odds
-    = !why_not_moved && (why == not_told || why == has_ended);
-  error_set (error, at_odds ? ENOMSG : EIO, "disk %s: %s", target, why);
+  error_set (error, why_not_moved ? EIO : code_of (why), "disk %s: %s", target,
+             why);
   return KEEPER_DEAD;
 }
 
@@ -276,7 +284,7 @@ life_look_at_all (const Job *job, const Hypervisor *hypervisor,
     if (i == 0)
       life_look (job, hypervisor, disk->target, &reason);
     else if (why)
-      error_set (&reason, EIO, "disk %s: %s", disk->target, why);
+      error_set (&reason, code_of (why), "disk %s: %s", disk->target, why);
   }
   if (!reason)
     return backup != NULL;

@@ -125,7 +125,9 @@ connect_disks (LiveSource *self, const Backup *backup, GError **error)
   return live_connect (self, exports, error);
 }
 
-/* Connect while the job is proved to live.  If it does not, that is the reason. */
+/* Connect while the job is proved to live.  If it does not, that is the reason.  A
+ * QEMU that was silent is waited for longer by the proof than by who connects.
+ */
 static bool
 connect_if_it_lives (LiveSource *self, const Backup *backup, GError **error)
 {
@@ -134,6 +136,8 @@ connect_if_it_lives (LiveSource *self, const Backup *backup, GError **error)
 
   if (!guest_job_lives (self->keeper, error))
     return false;
+  if (!connected && refusal->code == ETIMEDOUT)
+    return connect_disks (self, backup, error);
   if (!connected)
     g_propagate_error (error, g_steal_pointer (&refusal));
   return connected;
