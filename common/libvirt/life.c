@@ -181,9 +181,9 @@ life_note_answer (Hypervisor *hypervisor)
   hypervisor->turns++;
 }
 
-/* After a question that libvirt answered when the job before ours was gone.  Of
- * another program's that began and ended since we looked ahead, it would be told too
- * late, and taken for ours: life_look_at_all notices that.
+/* After a question that libvirt answered when the job before ours was gone.  If
+ * another program's began and ended since we looked ahead, we may be told of it
+ * later, and take its end for ours: then ours is begun again (code_of).
  */
 bool
 life_begin (Job *job, Hypervisor *hypervisor, GError **error)
