@@ -126,10 +126,10 @@ rounds ()
   echo "${ROUNDS:-$(((normal + ${FEWER:-1} - 1) / ${FEWER:-1}))}"
 }
 
-# wait_until SECONDS COMMAND…: until it succeeds; on a busy machine, thrice as long.
+# wait_until SECONDS COMMAND…: until it succeeds.
 wait_until ()
 {
-  local tries=$(($1 * 60)) i
+  local tries=$(($1 * 20)) i
   shift
   for ((i = 0; i < tries; i++)); do
     if "$@"; then return 0; fi
