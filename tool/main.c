@@ -237,8 +237,8 @@ main (int argc G_GNUC_UNUSED, char **argv)
   quit_as_told ();
   if (error)
     reporter_warn_error (&tool_reporter, error);
-  errno = 0;
-  if (fflush (stdout) != 0 || ferror (stdout)) {
+  errno = why_refused ();
+  if (errno != 0 || fflush (stdout) != 0 || ferror (stdout)) {
     const int why = errno;
     if (!reader_has_left ())
       fprintf (stderr, "qemu-checkpoint: cannot write: %s\n",

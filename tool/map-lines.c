@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tool/map-lines.h"
+#include "tool/say.h"
 #include "tool/terminal.h"
 
 #define STATES(clean, dirty, zero) \
@@ -128,8 +129,7 @@ put_number (char *at, guint64 number, guint width)
 }
 
 /* Who is told to end while a reader takes nothing goes on, for the list has an end
- * only then; and stdio forgets what it had not written when the signal came.  It is
- * given one byte of what the output refuses: main finds out why when it writes that.
+ * only then; and stdio forgets what it had not written when the signal came.
  */
 static bool
 write_all (const char *text, gsize length)
@@ -144,7 +144,7 @@ write_all (const char *text, gsize length)
     length -= (gsize) n;
   }
   if (length > 0)
-    putchar (text[0]);
+    note_refused (errno);
   return length == 0;
 }
 

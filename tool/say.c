@@ -9,6 +9,20 @@
 #include "tool/progress.h"
 #include "tool/say.h"
 
+static int refused;             /* errno */
+
+void
+note_refused (int why)
+{
+  refused = why;
+}
+
+int
+why_refused (void)
+{
+  return refused;
+}
+
 void
 print_name (const char *name)
 {

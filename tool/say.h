@@ -11,6 +11,12 @@
 /* By Remedy. */
 extern const char *const tool_remedies[REMEDY_COUNT];
 
+/* Why the standard output refused what was written past stdio (errno), for main,
+ * which tells of it at the end; 0: it has refused nothing.
+ */
+void note_refused (int why);
+int why_refused (void);
+
 /* On a line of the standard output; the name is made printable. */
 void print_name (const char *name);
 

@@ -47,8 +47,8 @@ struct JobOps {
                  GError **error);
 
   /* Does what begin told of live?  The server is then told so (KEEPER_LIVES), or
-   * why not, and cannot adopt it before; it may connect to it meanwhile.  Then
-   * life is JOB_RUNNING only from here on.  NULL: begin has seen to it.
+   * why not, and cannot adopt it before; it may connect to it meanwhile.  It is
+   * this that sets life to JOB_RUNNING, not begin.  NULL: begin has seen to both.
    */
   bool (*confirm) (void *job, GError **error);
 

@@ -72,6 +72,12 @@ open_view_size (const OpenView *view)
   return size;
 }
 
+void
+note_refused (int why G_GNUC_UNUSED)
+{
+  g_assert_not_reached ();
+}
+
 bool
 terminal_is_there (void)
 {
