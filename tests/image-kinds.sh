@@ -35,19 +35,6 @@ place ()
   loops+=("$place")
 }
 
-# create_slowly ARGS…: qemu-img create, which measures for LUKS how fast this
-# processor is, and gives up if it was given too little of it.
-create_slowly ()
-{
-  local tries
-  for ((tries = 0; tries < 10; tries++)); do
-    if qemu-img create -q "$@" 2>create.log; then return 0; fi
-    grep -q 'accurate CPU usage' create.log || break
-  done
-  cat create.log >&2
-  fail "qemu-img create $*"
-}
-
 # Objects for QEMU's programs, such as --object secret,…
 qemu_secrets=()
 

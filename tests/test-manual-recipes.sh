@@ -75,12 +75,8 @@ mkdir encrypted
  pass () { echo tops3cret; }
  export -f pass
  key=secret,id=key,data=tops3cret
- # Now and then QEMU cannot tell how fast the processor is.
- created=
- for ((i = 0; i < 5 && !created; i++)); do
-   qemu-img create -q -f qcow2 --object $key -o encrypt.format=luks \
-     -o encrypt.key-secret=key,encrypt.iter-time=10 disk.qcow2 8M && created=1
- done
+ create_slowly -f qcow2 --object $key -o encrypt.format=luks \
+   -o encrypt.key-secret=key,encrypt.iter-time=10 disk.qcow2 8M
  image=driver=qcow2,encrypt.key-secret=key,file.filename=disk.qcow2
  qemu-img bitmap --add --object $key --image-opts $image monday
  qemu-img create -q -f qcow2 monday.qcow2 8M

@@ -8,12 +8,8 @@
 . "$(dirname "$0")/functions.sh"
 
 head -c 30 /dev/urandom | base64 -w 0 >key
-for i in 1 2 3 4 5; do
-  ! qemu-img create -q -f qcow2 --object secret,id=s,file=key \
-    -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 \
-    disk.qcow2 1M 2>create.log || break
-  [ "$i" -lt 5 ] || fail "$(cat create.log)"
-done
+create_slowly -f qcow2 --object secret,id=s,file=key \
+  -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 disk.qcow2 1M
 
 mkfifo end
 # They are ours, so that we may read their memory also where only ancestors may.

@@ -27,7 +27,7 @@ mkswap small.raw >/dev/null 2>&1
 is_told swap swap
 if ldd "$tool" | grep libblkid >/dev/null; then
   printf secret >secret
-  qemu-img create -q -f luks --object secret,id=key,file=secret \
+  create_slowly -f luks --object secret,id=key,file=secret \
     -o key-secret=key,iter-time=10 small.raw 14M
   truncate -s 16M small.raw
   is_told unknown 'crypto_LUKS, into which nobody looks'
