@@ -5,16 +5,18 @@
 # installed; days pass; what is written to a guest is written to a model, too, a raw
 # file of each disk, which is the truth.
 
-export PATH=$builddir/tool:$PATH CONNECT=$connect plugin filter
-nbdkit ()
-{
-  local words
-  by_file "$@"
-  # In the background its number must be the server's, which a signal is for.
-  [ "$BASHPID" = $$ ] || exec nbdkit "${words[@]}"
-  command nbdkit "${words[@]}"
-}
-export -f by_file nbdkit
+# nbdkit is a program, as one that is exec'ed is no function.  If there is a file
+# "orphan", who started it is killed first.
+mkdir "$tmpdir/bin"
+cat >"$tmpdir/bin/nbdkit" <<END
+#!/bin/bash
+[ ! -e "$tmpdir/orphan" ] || { rm "$tmpdir/orphan"; kill -KILL \$PPID; sleep 1; }
+by_file "\$@"
+exec $(printf %q "$(command -v nbdkit)") "\${words[@]}"
+END
+chmod 755 "$tmpdir/bin/nbdkit"
+export PATH=$tmpdir/bin:$builddir/tool:$PATH CONNECT=$connect plugin filter
+export -f by_file
 
 # day NUMBER: of this month; two o'clock, and a minute later with each call of
 # backup.  The scripts' clock is this one.
@@ -73,7 +75,8 @@ change ()
   qemu-io -f raw "${of_model[@]}" "${model[$target]}" >/dev/null
 }
 
-# changes [TARGET…]: a day's writes of every kind, anywhere on these disks, or on all.
+# changes [TARGET…]: a day's writes of every kind, anywhere on these disks, or on all.  No
+# byte is over 200, as those are that do damage.
 changes ()
 {
   local target size at length zero
@@ -84,8 +87,8 @@ changes ()
     zero="write -z"
     is_off || [ $((RANDOM % 2)) = 0 ] || zero=discard
     change "$target" \
-      "write -P $((1 + RANDOM % 255)) $((at * 65536 + 512)) $((length * 65536 - 1024))" \
-      "write -P $((1 + RANDOM % 255)) $(($(random $((size * 128 - 8))) * 512)) 4096" \
+      "write -P $((1 + RANDOM % 200)) $((at * 65536 + 512)) $((length * 65536 - 1024))" \
+      "write -P $((1 + RANDOM % 200)) $(($(random $((size * 128 - 8))) * 512)) 4096" \
       "$zero $(($(random $size) * 65536)) 65536"
   done
 }
@@ -166,6 +169,8 @@ kill_a_backup ()
   sleep "$((RANDOM % 4)).$((RANDOM % 10))"
   kill -"$1" $pid 2>/dev/null || :
   wait $pid 2>/dev/null || :
+  # What it had begun ends by itself, and has the lock until then.
+  flock -w 60 "$kept/lock" true || fail "what it has left does not end"
   cat killed.log
   # A line is always said, but by who was killed outright, or before he could.  If the
   # signal comes while it reads a "$(…)", bash 5.2 cannot read the trap's words, and ends

@@ -53,6 +53,16 @@ is_off || guest_quit web1
 guest_start web1
 echo "$killed runs were ended, $compared restored disks compared"
 
+# ── Killed as it starts nbdkit, which could not yet ask to end with it ──
+day 39
+touch orphan
+status=0
+bash "$srcdir/examples/backup-guest" web1 "$kept" >killed.log 2>&1 || status=$?
+[ $status -eq 137 ] || fail "status $status: $(cat killed.log)"
+flock -w 20 "$kept/lock" true || fail "nbdkit goes on"
+wait_until 20 no_job web1
+backup 0 'vda increment'
+
 # ── Two at once ──
 day 40
 exec 7>"$kept/lock"

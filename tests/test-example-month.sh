@@ -144,7 +144,8 @@ for today in {1..30}; do
         changes; kill_a_backup TERM; changes
         regex='vda increment .*vdb increment' ;;
     21) fault 'yesterday'\''s backup is damaged'
-        changes; qemu-io -f qcow2 -c 'write -P 170 4100k 1k' "$kept/$point/vda.qcow2" >/dev/null
+        # Today's increment must not have that place.
+        changes vdb; qemu-io -f qcow2 -c 'write -P 202 4100k 1k' "$kept/$point/vda.qcow2" >/dev/null
         rm "truth/$point".vda.raw
         status=1 regex='vda full .*vdb increment .*increment of .*vda' ;;
     22) fault 'disks are exchanged'
