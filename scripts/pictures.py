@@ -120,12 +120,16 @@ def write_as_guest(image, before, after):
     socket = os.path.abspath("write.sock")
     server = subprocess.Popen(["qemu-nbd", "-f", "qcow2", "-k", socket,
                                "--discard=unmap", image])
-    for _ in range(600):
-        if os.path.exists(socket) or server.poll() is not None:
-            break
-        time.sleep(0.05)
     client = nbd.NBD()
-    client.connect_unix(socket)
+    for tries in range(600):        # its file is there before anybody listens
+        try:
+            client.connect_unix(socket)
+            break
+        except nbd.Error:
+            if tries == 599 or server.poll() is not None:
+                raise
+            client = nbd.NBD()
+            time.sleep(0.05)
     for offset, content in differences(before, after):
         if isinstance(content, bytes):
             client.pwrite(content, offset)

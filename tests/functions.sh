@@ -466,6 +466,14 @@ qemu_dirty ()
   wait_until 20 has_ended "$pid" >/dev/null
 }
 
+# listens SOCKET: its file is there before anybody listens.
+listens ()
+{
+  [ -S "$1" ] && awk -v name="$1" -v path="$PWD/$1" '
+    $4 == "00010000" && ($8 == name || $8 == path) { found = 1; exit }
+    END { exit !found }' /proc/net/unix
+}
+
 has_ended () { ! kill -0 "$1" 2>/dev/null; }
 
 # The ranges allocated in the top layer of an image, in the same form.

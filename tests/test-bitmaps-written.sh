@@ -52,7 +52,7 @@ qemu-storage-daemon --blockdev \
   driver=qcow2,node-name=n,file.driver=file,file.filename=crash.qcow2 \
   --nbd-server addr.type=unix,addr.path=crash.sock &
 pids+=($!)
-wait_until 10 [ -S crash.sock ]
+wait_until 10 listens crash.sock
 kill -9 $!
 wait $! || :
 changed crash.qcow2 -- add,vda,0,good

@@ -36,6 +36,6 @@ clients_vanish 4 busy busy
 nbdkit_options=()
 qemu-nbd -r -f qcow2 -t -e 20 -B monday -k "$PWD/qemu.sock" disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/qemu.sock"
 clients_vanish 4 busy busy

@@ -43,7 +43,8 @@ held ()
   qemu-nbd -r -f qcow2 -t -k "$tmpdir/held" "$1" &
   local pid=$! day
   pids+=($pid)
-  wait_until 20 test -S "$tmpdir/held"
+  # It listens before it has opened, and locked, the image.
+  wait_until 20 nbdinfo --size "nbd+unix:///?socket=$tmpdir/held" >/dev/null 2>&1
   recipe_status=1 recipe "$2"
   kill "$pid"
   wait_until 20 has_ended "$pid"

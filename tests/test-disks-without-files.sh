@@ -71,7 +71,7 @@ for disk in a b; do
   truncate -s +8M $disk.qcow2           # an export does not grow
   qemu-nbd -f raw -t -e 8 -k "$PWD/$disk.sock" --cache=writeback $disk.qcow2 &
   pids+=($!)
-  wait_until 10 test -S $disk.sock
+  wait_until 10 listens $disk.sock
 done
 host="<source protocol='nbd'><host transport='unix' socket='$PWD"
 moves network "$host/a.sock'/></source>" "$host/b.sock'/></source>"

@@ -19,7 +19,7 @@ qemu-img resize -q larger.qcow2 13G
 
 read -r near far third < <(free_ports 3)
 # Without a connection, which would be the first one.
-listens ()
+port_listens ()
 {
   grep -q "$(printf ':%04X 00000000:0000 0A' "$1")" /proc/net/tcp
 }
@@ -30,7 +30,7 @@ start_qemu ()
   qemu-nbd -r -t -b 127.0.0.1 -p "$2" -B monday -f qcow2 "$3" "$1" &
   qemu=$!
   pids+=($qemu)
-  wait_until 10 listens "$2"
+  wait_until 10 port_listens "$2"
 }
 start_far ()
 {
@@ -38,7 +38,7 @@ start_far ()
   "$builddir/tests/delay-relay" 20 "tcp:$far" "tcp:$near" &
   relay=$!
   pids+=($relay)
-  wait_until 10 listens "$far"
+  wait_until 10 port_listens "$far"
   : >nbdkit.log
 }
 stop_far ()
@@ -122,7 +122,7 @@ start_qemu larger.qcow2 "$third" --shared=40
 start_qemu disk.qcow2 "$near" --shared=40
 "$python" forward.py "$far" "$near" "$third" &
 pids+=($!)
-wait_until 10 listens "$far"
+wait_until 10 port_listens "$far"
 : >nbdkit.log
 start_nbdkit server.sock "$uri" checkpoint=monday
 wait_until 10 grep -q 'tells two clients two sizes' nbdkit.log

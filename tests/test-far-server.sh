@@ -28,11 +28,11 @@ far ()
   shift
   qemu-nbd -r -t -e 40 -B monday -f qcow2 -k "$PWD/near.sock" disk.qcow2 &
   qemu_pid=$!
-  wait_until 10 test -S near.sock
+  wait_until 10 listens near.sock
   "$builddir/tests/delay-relay" "$milliseconds" far.sock near.sock &
   relay_pid=$!
   pids+=("$qemu_pid" "$relay_pid")
-  wait_until 10 test -S far.sock
+  wait_until 10 listens far.sock
   rm -f nbdkit.log
   start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/far.sock" "$@"
 }

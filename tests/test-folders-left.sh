@@ -29,7 +29,7 @@ s.bind(sys.argv[1])
 s.listen()
 time.sleep(60)' "$PWD/$(name 4)/nbd" &
 pids+=($!)
-wait_until 10 test -S "$(name 4)/nbd"
+wait_until 10 listens "$(name 4)/nbd"
 is_locked () { ! flock -n "$(name 3)" true; }
 wait_until 10 is_locked
 

@@ -20,8 +20,8 @@ qemu-nbd -f raw -t -e 8 -b 127.0.0.1 -p 10811 -x b --cache=writeback vdb.raw &
 pids+=($!)
 qemu-nbd -f raw -t -e 8 -k "$PWD/vdc.sock" --cache=writeback vdc.qcow2 &
 pids+=($!)
-wait_until 10 test -S vda.sock
-wait_until 10 test -S vdc.sock
+wait_until 10 listens vda.sock
+wait_until 10 listens vdc.sock
 wait_until 10 nbdinfo --size nbd://127.0.0.1:10811/b >/dev/null
 
 lab_start

@@ -54,7 +54,7 @@ clean 0
 qemu-nbd -r -f qcow2 -t -e 20 -k "$PWD/qemu.sock" -B monday disk.qcow2 &
 qemu=$!
 pids+=($qemu)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 start_nbdkit n.sock uri="nbd+unix:///?socket=$PWD/qemu.sock" checkpoint=monday
 kill $qemu
 wait $qemu || :

@@ -47,7 +47,7 @@ for asks in near far; do
   qemu-nbd -r -t -e 16 -B monday -k "$PWD/qemu.sock" --image-opts "$options" &
   qemu=$!
   pids+=("$qemu")
-  wait_until 10 test -S qemu.sock
+  wait_until 10 listens qemu.sock
   start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/qemu.sock"
   if [ $asks = near ]; then
     timeout 60 "$python" client.py near

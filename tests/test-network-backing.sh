@@ -281,7 +281,7 @@ while True:
     held.append(s.accept())
 END
 pids+=($!)
-wait_until 10 test -S silent.sock
+wait_until 10 listens silent.sock
 qemu-img rebase -u -f qcow2 -b "nbd:unix:$PWD/silent.sock" -F raw over.qcow2
 refuses 'over.qcow2: .*silent.sock: ' over.qcow2 \
   "backing=nbd:unix:$PWD/silent.sock"

@@ -22,7 +22,7 @@ qemu-storage-daemon --pidfile qsd.pid --blockdev \
   --nbd-server addr.type=unix,addr.path=qsd.sock \
   --export type=nbd,id=d,node-name=d,writable=on &
 pids+=($!)
-wait_until 10 test -S qsd.sock
+wait_until 10 listens qsd.sock
 nbdsh -u 'nbd+unix:///d?socket=qsd.sock' -c 'h.pwrite(b"x" * 512, 0)'
 warned "disk vda: bitmap monday in $PWD/disk.qcow2 is inconsistent .in-use.: a guest is running from it, or .*; if a guest runs, use libvirt= or qmp=; if not, make a full backup" \
   "qemu-img bitmap --remove $PWD/disk.qcow2 monday$" disk.qcow2

@@ -106,7 +106,7 @@ qemu-storage-daemon --chardev socket,id=m,path=s.sock,server=on,wait=off \
   --monitor chardev=m --blockdev file,node-name=f,filename=disk.qcow2 \
   --blockdev qcow2,node-name=disk,file=f >daemon.log 2>&1 &
 pids+=($!)
-wait_until 10 test -S s.sock
+wait_until 10 listens s.sock
 qmp s --state >before
 serve qmp=s.sock socket-dir="$lab_sockets" checkpoint=monday -- '
   nbdinfo --map --json "$uri" | jq -c "[.[] | select(.type != 1)]" >dirty

@@ -28,7 +28,7 @@ serve_disk ()
     -k "$PWD/qemu.sock" "$@" --image-opts "$image" 2>asked &
   qemu_pid=$!
   pids+=("$qemu_pid")
-  wait_until 10 test -S qemu.sock
+  wait_until 10 listens qemu.sock
   rm -f nbdkit.log
   start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/qemu.sock" view=sparse
 }

@@ -58,7 +58,7 @@ for what in read 'block status'; do
     "$options,file.inject-error.0.sector=$sector" &
   qemu=$!
   pids+=("$qemu")
-  wait_until 10 test -S qemu.sock
+  wait_until 10 listens qemu.sock
   start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/qemu.sock"
   status=0
   timeout 60 "$python" client.py "$what" || status=$?

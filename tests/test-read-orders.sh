@@ -26,10 +26,10 @@ qemu-img bitmap --add -g 4k disk.qcow2 monday
 nbdcopy --destination-is-zero truth.raw -- [ qemu-nbd -f qcow2 disk.qcow2 ]
 qemu-nbd -r -t -e 40 -B monday -f qcow2 -k "$PWD/near.sock" disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S near.sock
+wait_until 10 listens near.sock
 "$builddir/tests/delay-relay" "${sanitizers:+0.}2" far.sock near.sock &
 pids+=($!)
-wait_until 10 test -S far.sock
+wait_until 10 listens far.sock
 
 orders=1000
 [ -z "$sanitizers" ] || orders=100

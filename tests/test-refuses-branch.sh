@@ -92,7 +92,7 @@ refused "on another branch of the tree than checkpoint thursday," \
 qemu-nbd -f qcow2 -t -k "$PWD/killed.sock" killed.qcow2 &
 killed=$!
 pids+=("$killed")
-wait_until 10 test -S killed.sock
+wait_until 10 listens killed.sock
 nbdsh -u "nbd+unix:///?socket=$PWD/killed.sock" \
   -c 'h.pwrite(b"new" * 1024, 65536)' -c 'h.flush()'
 kill -9 $killed

@@ -22,7 +22,7 @@ server ()
   qemu-nbd -f qcow2 -t -e 16 -k "$socket" "$@" disk.qcow2 2>/dev/null &
   server=$!
   pids+=("$server")
-  wait_until 10 test -S "$socket"
+  wait_until 10 listens "$socket"
   export="nbd+unix:///?socket=$socket"
 }
 stop_server ()
@@ -38,7 +38,7 @@ refuses 'not offer bitmap monday.*(none).*; .' "uri=$export" bitmap=monday
 stop_server
 nbdkit -f -r -U "$PWD/memory.sock" memory 1M &
 pids+=($!)
-wait_until 10 test -S memory.sock
+wait_until 10 listens memory.sock
 memory="nbd+unix:///?socket=$PWD/memory.sock"
 refuses 'offers no .*bitmap.*; .*(qemu-nbd.* -B|backup-begin)' "uri=$memory"
 refuses 'not offer bitmap monday.*(none).*; .' "uri=$memory" checkpoint=monday

@@ -82,7 +82,7 @@ guest_disk disk.qcow2
 qemu-img bitmap --add disk.qcow2 monday
 qemu-nbd -r -f qcow2 -t -x vda -B monday -k "$PWD/qemu.sock" disk.qcow2 2>/dev/null &
 pids+=($!)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 for more in bitmap=monday checkpoint=monday disk=vda; do
   refuses "nbd\+unix:///vdb\?socket=.*no export named .vdb.*; ." \
     "uri=nbd+unix:///vdb?socket=$PWD/qemu.sock" $more

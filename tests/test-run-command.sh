@@ -18,5 +18,5 @@ inherits_nothing vda:disk.qcow2 vdb:base.qcow2 view=guard
 
 qemu-nbd -r -f qcow2 -t -e 20 -k "$PWD/qemu.sock" -B monday base.qcow2 &
 pids+=($!)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 inherits_nothing uri="nbd+unix:///?socket=$PWD/qemu.sock" checkpoint=monday

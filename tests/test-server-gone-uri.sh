@@ -18,7 +18,7 @@ for when in serving before; do
   qemu-nbd -r -f qcow2 -t -e 16 -B monday -k "$PWD/qemu.sock" disk.qcow2 &
   victim=$!
   pids+=("$victim")
-  wait_until 10 test -S qemu.sock
+  wait_until 10 listens qemu.sock
   rm -f nbdkit.log
   start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/qemu.sock"
   if [ $when = before ]; then

@@ -14,7 +14,7 @@ qemu-io -f qcow2 -c 'write -q -P 2 1M 64k' -c 'write -q -P 3 15G 64k' disk.qcow2
 qemu-nbd -r -f qcow2 -t -e 30 -k "$PWD/qemu.sock" -B monday \
   -T 'enable=nbd_co_send_extents,file=trace.log' disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 start_nbdkit sock uri="nbd+unix:///?socket=$PWD/qemu.sock" checkpoint=monday
 
 cat >client.py <<'EOF'

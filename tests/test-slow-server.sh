@@ -76,10 +76,10 @@ qemu-img bitmap --add disk.qcow2 monday
 qemu-io -f qcow2 -c 'write -q -P 7 0 64M' disk.qcow2
 qemu-nbd -r -t -e 1 -f qcow2 -B monday -k "$PWD/near.sock" disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S near.sock
+wait_until 10 listens near.sock
 "$python" "$srcdir/tests/slow-relay.py" narrow.sock near.sock 16e6 &
 pids+=($!)
-wait_until 10 test -S narrow.sock
+wait_until 10 listens narrow.sock
 : >nbdkit.log
 nbdkit_options=(-D checkpoint.patience=8)
 start_nbdkit server.sock "uri=nbd+unix:///?socket=$PWD/narrow.sock"

@@ -11,7 +11,7 @@ qemu-img create -q -f qcow2 disk.qcow2 1M
 qemu-img bitmap --add disk.qcow2 monday
 qemu-nbd -r -t -e 20 -B monday -f qcow2 -k "$PWD/qemu.sock" disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 
 # expect HOW ARGS…: how nbdkit says that requests are processed.
 expect ()

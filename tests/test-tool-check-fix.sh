@@ -111,7 +111,7 @@ qemu-storage-daemon --blockdev \
   driver=qcow2,node-name=n,file.driver=file,file.filename=ours.qcow2 \
   --nbd-server addr.type=unix,addr.path=ours.sock &
 pids+=($!)
-wait_until 10 test -S ours.sock
+wait_until 10 listens ours.sock
 kill -9 $!
 wait $! || :
 bounded "$tool" check --fix --yes --file=ours.qcow2 --tree=others >found 2>said \

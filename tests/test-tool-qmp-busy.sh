@@ -83,7 +83,7 @@ qemu_start q -monitor unix:people.sock,server=on,wait=off \
   query-block-jobs &
 relay=$!
 pids+=($relay)
-wait_until 5 test -S r.sock
+wait_until 5 listens r.sock
 "$tool" create sunday --qmp=r.sock >refused.log 2>&1 &
 creating=$!
 wait_until 10 test -e r.sock.held

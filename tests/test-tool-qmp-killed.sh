@@ -24,7 +24,7 @@ relayed ()
   "$python" "$srcdir/tests/line-relay.py" r.sock q.sock r.log "$1" &
   relay=$!
   pids+=($relay)
-  wait_until 5 test -S r.sock
+  wait_until 5 listens r.sock
   "$tool" "${@:2}" --qmp=r.sock >relayed.log 2>&1 &
   tool_pid=$!
   pids+=($tool_pid)

@@ -72,14 +72,14 @@ done
 END
 socat UNIX-LISTEN:dies.sock,fork EXEC:'bash dies.sh' &
 pids+=($!)
-wait_until 5 test -S dies.sock
+wait_until 5 listens dies.sock
 tool_says 2 'the monitor dies.sock does not answer: it ended' list --qmp=dies.sock
 # Answers of the wrong kind.
 sed 's/exit ;;/echo "{\\"return\\": [1, {\\"node-name\\": 2}], \\"id\\": $id}" ;;/' \
   dies.sh >lies.sh
 socat UNIX-LISTEN:lies.sock,fork EXEC:'bash lies.sh' &
 pids+=($!)
-wait_until 5 test -S lies.sock
+wait_until 5 listens lies.sock
 tool_says 2 'not understood' list --qmp=lies.sock
 
 # ── A disk that documents know by another name ──

@@ -19,11 +19,12 @@ relay ()
   "$python" "$srcdir/tests/line-relay.py" r.sock q.sock r.log "$@" &
   relay=$!
   pids+=($relay)
-  wait_until 5 test -S r.sock
+  wait_until 5 listens r.sock
 }
 relay transaction
 "$tool" create sunday --qmp=r.sock --agent=q.agent --quiesce &
 wait_until 30 test -e r.sock.held
+sleep 1                         # who had synced by then still says so
 rounds=$(guest_rounds q)
 sleep 1
 [ "$(guest_rounds q)" -eq "$rounds" ] || fail "the guest writes on"

@@ -55,7 +55,7 @@ while read -r line; do
       -drive file=disk.qcow2,format=qcow2,if=virtio,id=vda \
       -qmp unix:qmp.sock,server=on,wait=off &
     pids+=("$!")
-    wait_until 20 [ -S qmp.sock ] ;;
+    wait_until 20 listens qmp.sock ;;
   esac
   type_it "$line" || fail "the synopsis: status $? of: $line"
 done <"$tmpdir/typed"

@@ -21,7 +21,7 @@ export_layer ()
   shift 2
   qemu-nbd -r -f qcow2 -t -e 30 -k "$PWD/$name.sock" "$@" "$image" &
   pids+=($!)
-  wait_until 10 test -S $name.sock
+  wait_until 10 listens $name.sock
 }
 uri () { echo "uri=nbd+unix:///?socket=$PWD/$1.sock"; }
 export_layer top top.qcow2 -B monday -B tuesday

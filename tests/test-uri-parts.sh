@@ -15,7 +15,7 @@ export_layer ()
   shift
   qemu-nbd -r -f qcow2 -t -e 30 -k "$PWD/$name.sock" "$@" $name.qcow2 &
   pids+=($!)
-  wait_until 10 test -S $name.sock
+  wait_until 10 listens $name.sock
 }
 uri () { echo "uri=nbd+unix:///?socket=$PWD/$1.sock"; }
 export_layer top -B monday

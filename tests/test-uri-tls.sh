@@ -15,7 +15,7 @@ qemu-nbd -r -f qcow2 -t -e 20 -k "$PWD/qemu.sock" -B monday \
   --object "tls-creds-psk,id=tls0,endpoint=server,dir=$PWD/psk" \
   --tls-creds tls0 disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S qemu.sock
+wait_until 10 listens qemu.sock
 
 uri="nbds+unix://alice@/?socket=$PWD/qemu.sock&tls-psk-file=$PWD/psk/keys.psk"
 serve uri="$uri" checkpoint=monday -- 'nbdinfo --map "$uri"; nbdcopy "$uri" copy' \

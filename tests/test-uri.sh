@@ -22,7 +22,7 @@ export_disk ()
   qemu-nbd -r -f qcow2 -k "$PWD/qemu.sock" "$@" disk.qcow2 &
   qemu_pid=$!
   pids+=("$qemu_pid")
-  wait_until 10 test -S qemu.sock
+  wait_until 10 listens qemu.sock
 }
 uri="nbd+unix:///?socket=$PWD/qemu.sock"
 

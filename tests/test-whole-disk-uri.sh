@@ -54,7 +54,7 @@ for shared in 1 8; do
     qemu-nbd -t -r -f qcow2 -e $shared -B b0 -k "$PWD/q.sock" a.qcow2 &
     server=$!
     pids+=($server)
-    wait_until 20 test -S q.sock
+    wait_until 20 listens q.sock
     serve uri="nbd+unix:///?socket=$PWD/q.sock" view=$view -- '
       nbdinfo --list --json "$uri" >list.json' \
       || fail "view=$view, --shared=$shared: not all that is listed can be opened"

@@ -13,7 +13,7 @@ qemu-img create -q -f qcow2 odd.qcow2 1M
 qemu-img bitmap --add odd.qcow2 "backup-it's"
 qemu-nbd -f qcow2 -r -t -k "$PWD/q.sock" -B monday disk.qcow2 &
 pids+=($!)
-wait_until 10 test -S q.sock
+wait_until 10 listens q.sock
 
 refuses "is the address of a server, not a file; write uri='nbd.unix:" \
   "nbd+unix:///?socket=$PWD/q.sock"
@@ -47,7 +47,7 @@ eval "serve ${printed/TARGET/sda} tree=two.xml -- true"
 # What a server offers may be called anything.
 qemu-nbd -f qcow2 -r -t -k "$PWD/odd.sock" -B "backup-it's" odd.qcow2 &
 pids+=($!)
-wait_until 10 test -S odd.sock
+wait_until 10 listens odd.sock
 refuses 'does not offer bitmap monday, but backup-.*; if the job was begun since monday, add bitmap=' \
   uri="nbd+unix:///?socket=$PWD/odd.sock" checkpoint=monday
 printed 'since monday, add '
