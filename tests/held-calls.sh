@@ -30,15 +30,6 @@ ended ()
   grep -Eq -- "$2" "$held.said" || fail "no '$2': $(cat "$held.said")"
 }
 
-# A keeper is called as the tool was.
-no_keeper ()
-{
-  local pid
-  for pid in $(pgrep -f '[q]emu-checkpoint '); do
-    ! is_ours "$pid" || return 1
-  done
-}
-
 # lab_with_agent: the guest web1, a real Linux that writes, with its agent; $of names
 # it.
 lab_with_agent ()
@@ -57,9 +48,11 @@ agent_answers ()
 }
 wrote_more () { [ "$(guest_rounds web1)" -gt "$1" ]; }
 goes_on () { wait_until 30 wrote_more "$(guest_rounds web1)"; }
+# Who had synced when it was frozen still says so.
 is_frozen ()
 {
   local rounds
+  sleep 1
   rounds=$(guest_rounds web1)
   sleep 1
   [ "$(guest_rounds web1)" -eq "$rounds" ] || fail "the guest writes on"

@@ -17,6 +17,15 @@ lab_find_keeper ()
 
 lab_no_keeper () { ! lab_find_keeper; }
 
+# no_keeper: of the tool's, which is called as the tool was.
+no_keeper ()
+{
+  local pid
+  for pid in $(pgrep -f '[q]emu-checkpoint '); do
+    ! is_ours "$pid" || return 1
+  done
+}
+
 # lab_small_fuse SIZE: $lab_small, for who may not mount.  ext4 takes 64K, and
 # fuse2fs keeps a tenth of all free.
 lab_small_fuse ()

@@ -27,6 +27,7 @@ for round in 1 2; do
   rm -rf etc hosts
   recipe look-mount
   diff -r etc "$tmpdir/content/etc" || fail "other files"
+  wait_until 20 no_job web1     # nbdfuse ends after its mount
   recipe look-file
   cmp hosts "$tmpdir/content/etc/hosts" || fail "another file"
   lab_state web1 | diff -u "$tmpdir/before" - || fail "something is left"

@@ -18,7 +18,7 @@ source_of web1
 nbdkit_options=(-v)
 start_nbdkit n.sock "${source[@]}" checkpoint=monday \
   scratch-dir="$lab_small"
-warned () { [ "$(grep -c 'error: .*web1.*: scratch files take' nbdkit.log)" -ge "$1" ]; }
+warned () { [ "$(grep -c 'error: .*web1.*: scratch files take.* make room' nbdkit.log)" -ge "$1" ]; }
 for ((mb = 0; mb < 28; mb++)); do
   guest_write web1 vda "write -P 2 ${mb}M 1M" | tee -a writes
   sleep 0.15

@@ -226,7 +226,7 @@ for pid in "$nbdkit_pid" "$daemon" $(pgrep -P "$nbdkit_pid") \
   ! ls -l "/proc/$pid/fd" | grep -E 'keys/(top|base)$' || fail "the file is open in $pid"
 done
 ! seen nbdkit.log || fail "a passphrase is in the log"
-for file in $(find . /dev/shm -xdev -newer keys/other -type f -size -1M \
+for file in $(find . /dev/shm -xdev -newer keys/other -type f -size -2048 \
                 ! -path './keys/*' -user "$(id -un)"); do
   case $file in *.raw | *.qcow2 | *.luks | ./data) continue ;; esac
   ! seen "$file" || fail "a passphrase is in $file"

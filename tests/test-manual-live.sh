@@ -28,7 +28,10 @@ recipe ()
   bounded bash -eu -c "$text" || status=$?
   did_end $status "example $2"
   [ $status -eq 0 ] || fail "example $2 ended with status $status"
-  no_job web1 || fail "example $2 leaves a job"
+  case $text in
+    *domjobabort*) wait_until 10 no_job web1 ;; # which returns before the job has ended
+    *) no_job web1 || fail "example $2 leaves a job" ;;
+  esac
 }
 pod=docs/nbdkit-checkpoint-plugin.pod
 # The guest is paused: the disk is what it was when the job began.

@@ -114,7 +114,18 @@ descriptors () { ls "/proc/$nbdkit_pid/fd" "/proc/$daemon/fd" | wc -l; }
 
 many $warm_up
 nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
+# Connections are made, and given up, in the background; one that is not let in soon is
+# not tried again.  All of them, of new pools, are in one of these.
+still () { local now; now=$(descriptors); sleep 0.3; [ "$(descriptors)" = "$now" ]; }
+wait_until 10 still
 memory=$(growth) fds=$(descriptors)
+for i in 1 2; do
+  many 50
+  nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
+  wait_until 10 still
+  now=$(descriptors)
+  [ "$now" -le "$fds" ] || fds=$now
+done
 many $((all - warm_up))
 nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
 echo "memory: $memory then $(growth) KiB; descriptors: $fds then $(descriptors)"

@@ -55,11 +55,12 @@ qmp("block-export-add", type="nbd", id="vda", node_name="scratch",
 open("ready", "w").close()
 sys.stdin.read()
 qmp("job-cancel", id="job")
-qemu.terminate()
+# QEMU 7.2 may sleep on after a SIGTERM that comes right after a command.
+qmp("quit")
 sys.exit(qemu.wait())
 EOF
 mkfifo hold
-"$python" job.py <hold &
+bounded "$python" job.py <hold &
 pids+=($!)
 exec 7>hold
 wait_until 20 test -e ready

@@ -98,11 +98,8 @@ mkfifo commands
 qemu-io -f qcow2 disk.qcow2 <commands >/dev/null &
 pids+=($!)
 exec 7>commands
-# Looking takes a lock as well, and must not be in qemu-io's way.
-is_open () { ls -l "/proc/${pids[0]}/fd" | grep -q disk.qcow2; }
-wait_until 10 is_open
-sleep 0.5
-is_locked () { ! qemu-img info disk.qcow2 >/dev/null 2>&1; }
+# Looking by qemu-img takes a lock as well, and would be in qemu-io's way.
+is_locked () { grep -qE ":$(stat -c %i disk.qcow2) [0-9]+ 10[1-3]$" /proc/locks; }
 wait_until 10 is_locked
 refuses "$PWD/disk.qcow2 is in use.*; use libvirt=, qmp= or uri=" disk.qcow2
 exec 7>&-

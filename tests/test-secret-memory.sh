@@ -65,7 +65,7 @@ def look(pid):
     return size
 
 # The command is begun beside the server's start, which still has the secret.
-command = """nbdinfo --size "$uri" >size && touch served && read -r line <end || :"""
+command = """nbdinfo --size "$uri" >size && : >served && read -r line <end || :"""
 server = subprocess.Popen(["nbdkit", "-U", "-", plugin, "disk.qcow2",
                            "on-missing=full", "secret=key"] + options
                           + ["--run", command])

@@ -19,7 +19,7 @@ guest_write web1 vdb "write -z 1M 128k"
 virsh checkpoint-create-as web1 tuesday --diskspec vda --diskspec vdb,checkpoint=no
 guest_write web1 vda "write -P 3 2M 128k"
 
-timeout 120 virsh -c "$connect" qemu-monitor-event web1 --loop >events &
+command virsh -q -c "$connect" qemu-monitor-event web1 --loop >events &
 watcher=$!
 pids+=($watcher)
 # The watcher hears of what happens from now on.

@@ -51,7 +51,13 @@ done
 
 # ── Files that Linux writes ──
 mounted=
-end_mount () { [ -z "$mounted" ] || umount mnt || umount -l mnt; mounted=; }
+end_mount ()
+{
+  local status=$?
+  [ -z "$mounted" ] || umount mnt || umount -l mnt
+  mounted=
+  return $status
+}
 trap 'end_mount; cleanup' EXIT
 rm -rf disk.raw mnt
 mkdir mnt

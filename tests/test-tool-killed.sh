@@ -22,12 +22,14 @@ died=0
 for ((round = 0; round < rounds; round++)); do
   signal=$(((RANDOM % 3) + 1))
   set -- KILL TERM INT
+  began=${EPOCHREALTIME/[.,]/}
   "$tool" list --size --file=top.qcow2 >got 2>log &
   pid=$!
   sleep "$(printf '0.%06d' $((RANDOM * took / 32768 % 1000000)))"
   kill -"${!signal}" $pid 2>/dev/null || :
   status=0
   wait $pid 2>/dev/null || status=$?
+  takes_at_most $began $status
   [ $status -eq 0 ] || died=$((died + 1))
   # A shell's background command ignores SIGINT.
   [ $status -eq 0 ] || [ $status -gt 128 ] || fail "status $status: $(cat log)"

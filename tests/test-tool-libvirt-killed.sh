@@ -101,6 +101,7 @@ hold create create c "${of[@]}"
 kill -KILL "$(guest_pid web1)"
 go_on
 ended 2 'guest web1: '
+wait_until 20 guest_is_off web1
 nothing_is_left
 are a b
 # What it had not saved is lost, as check tells.
@@ -117,6 +118,7 @@ hold delete delete b "${of[@]}"
 kill -KILL "$(guest_pid web1)"
 go_on
 ended 2 'guest web1: '
+wait_until 20 guest_is_off web1
 nothing_is_left
 are a b
 # a was in the image when QEMU opened it, and is not to be trusted any more.

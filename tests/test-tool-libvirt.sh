@@ -134,14 +134,6 @@ for i in 1 2 3 4 5 6 7 8; do
   kill -KILL $pid 2>/dev/null || :
   wait $pid 2>/dev/null || :
 done
-# A keeper is called as the tool was.
-no_keeper ()
-{
-  local pid
-  for pid in $(pgrep -f '[q]emu-checkpoint (list|show|info)'); do
-    ! is_ours "$pid" || return 1
-  done
-}
 wait_until 10 no_keeper
 leaves_nothing
 

@@ -56,7 +56,7 @@ for signal in INT TERM KILL; do
   kill -$signal $pid 2>/dev/null || :
   wait $pid 2>/dev/null || :
   wait_until 20 no_job web1
-  wait_until 10 lab_no_keeper
+  wait_until 10 no_keeper
   is_safe_list 67108864 || fail "half a map after SIG$signal: $(cat printed)"
 done
 

@@ -34,9 +34,9 @@ for signal in INT TERM HUP KILL; do
   [ $status = $wanted ] || fail "$signal: it ended with $status"
   if [ $signal = KILL ]; then
     wait_until 20 no_job web1
-    wait_until 20 lab_no_keeper
+    wait_until 20 no_keeper
   fi
   lab_state web1 | diff -u before - || fail "$signal: something is left"
-  lab_no_keeper || fail "$signal: the keeper is left"
+  no_keeper || fail "$signal: the keeper is left"
 done
 leaves_nothing

@@ -87,14 +87,23 @@ guest_write web1 vda "write -P 7 8M 64k"
 incremental_backup vda monday
 
 # ── 8. A job left behind: by our killed server, and by another program ──
+# ends_job CODE ARGS…: what is printed against it ends the job, a moment after it returns.
+ends_job ()
+{
+  finds "$@"
+  [ -n "$command" ] || fail "nothing to type against $1"
+  type_it "$command" || fail "it fails: $command"
+  wait_until 10 no_job web1
+  finds_none "$@"
+}
 start_nbdkit n.sock libvirt="$connect" domain=web1 checkpoint=monday
 find_keeper
 finds job-served "${of[@]}"
 [ $checked -eq 0 ] || fail "status $checked"
 kill -KILL $keeper "$nbdkit_pid"
 wait "$nbdkit_pid" || :
-mends job-left "${of[@]}"
-wait_until 10 no_job web1
+wait_until 10 lab_is_gone "$keeper"
+ends_job job-left "${of[@]}"
 is_ok "${of[@]}"
 guest_write web1 vda "write -P 8 9M 64k"
 incremental_backup vda monday
@@ -112,8 +121,7 @@ cat >backup.xml <<END
 </domainbackup>
 END
 virsh backup-begin web1 backup.xml
-mends job-unknown "${of[@]}"
-wait_until 10 no_job web1
+ends_job job-unknown "${of[@]}"
 is_ok "${of[@]}"
 
 cat >backup.xml <<END
@@ -121,8 +129,7 @@ cat >backup.xml <<END
   <server transport='unix' socket='$tmpdir/other.sock'/></domainbackup>
 END
 virsh backup-begin web1 backup.xml
-mends job-of-another "${of[@]}"
-wait_until 10 no_job web1
+ends_job job-of-another "${of[@]}"
 guest_write web1 vda "write -P 9 10M 64k"
 incremental_backup vda monday
 is_ok "${of[@]}"
