@@ -69,12 +69,12 @@ hypervisor_checkpoints (Hypervisor *hypervisor, guint flags,
     || hypervisor_error (error, "guest %s: cannot list its checkpoints",
                          hypervisor->domain_name);
 
-  life_note_answer (hypervisor);
+  life_note_answers (hypervisor, 1);
   for (int begin = 0; ok && begin < count; begin += PART) {
     Reading reading = { .hypervisor = hypervisor, .flags = flags, .all = all + begin,
                         .count = MIN (PART, count - begin) };
     at_once (read_one, &reading, (guint) reading.count);
-    life_note_answer (hypervisor);
+    life_note_answers (hypervisor, (guint) reading.count);
     ok = heed_part (&reading, heed, fd, error);
   }
   for (int i = 0; i < count; i++)

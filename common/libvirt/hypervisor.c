@@ -238,7 +238,7 @@ tell_guest (Hypervisor *hypervisor, bool with_sizes, int fd, GError **error)
   if (!xml)
     return hypervisor_error (error, "guest %s: cannot read its definition",
                              hypervisor->domain_name);
-  life_note_answer (hypervisor);
+  life_note_answers (hypervisor, 1);
   if (!tell_volumes (hypervisor, xml, fd, error))
     return false;
   g_strv_builder_add_many (builder, xml, host ? host : "",

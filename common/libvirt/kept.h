@@ -49,8 +49,8 @@ typedef struct {
   bool tells_of_closing;
   int lifecycle_id, completed_id, status_id; /* -1: that one does not */
   bool quiet;                   /* libvirt knew of no backup job of the guest; */
-  guint turns;                  /* it has answered so many questions since, each
-                                 * asked after the answer to the one before */
+  guint rounds;                 /* it has answered so many rounds of questions since, */
+  guint following;              /* and so many that followed each other */
 } Hypervisor;
 
 #define HYPERVISOR_INIT \
@@ -213,11 +213,11 @@ void life_unwatch (KeptJob *kept);
 
 /* Ask libvirt whether the guest has a backup job.  If not, life_begin need not wait
  * for what may still be told of one before, as far as other questions have been
- * answered meanwhile: life_note_answer, after each that was asked when all before
- * were answered.  (One that is not noted costs a round trip, and no more.)
+ * answered meanwhile: life_note_answers, after so many that were asked at once when
+ * all before were answered.  (What is not noted costs a round trip, and no more.)
  */
 void life_look_ahead (Hypervisor *hypervisor);
-void life_note_answer (Hypervisor *hypervisor);
+void life_note_answers (Hypervisor *hypervisor, guint at_once);
 
 /* Forget what was heard of jobs before: ours is to begin now. */
 bool life_begin (Job *job, Hypervisor *hypervisor, GError **error);

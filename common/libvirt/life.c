@@ -24,17 +24,24 @@
 
 #include "base/error.h"
 #include "base/json-text.h"
+#include "libvirt/at-once.h"
 #include "libvirt/backup-xml.h"
 #include "libvirt/kept.h"
 
 /* What libvirt's daemon has heard before it answered a question is sent by its
- * main loop, at the latest in the second turn after the one that wrote the
- * answer.  Each further question takes a turn at least: the first may be read,
- * and answered, in the very turn in which the event is still to be sent; the
- * answer to the second comes after the event.  A daemon between (virtproxyd)
- * takes two more.
+ * main loop in the turn that writes the answer, or in the next that does anything.
+ * Two questions that were asked after that answer may be read, and answered, before:
+ * one a turn, and with encryption by SASL one more that was decoded already
+ * (virNetServerClientDispatchRead and -SockTimerFunc, of 9.0 and 11.3; that does not
+ * happen if the second was asked after the answer to the first).  So a round is
+ * enough: two questions that follow each other, or three at once; answers and events
+ * leave in the order in which they were made.  A daemon between (virtproxyd) hears of
+ * the event before a round is answered, and takes another, of which no question was
+ * asked before.
  */
-#define TURNS 4
+#define ASKED_AT_ONCE 3
+#define FOLLOWING 2
+#define ROUNDS 2
 
 #define MOVES_WITHIN_MS 5000
 #define MOVES_POLL_MS 10
@@ -128,14 +135,54 @@ turn_loop (void)
   return timer >= 0 && turns <= 0;
 }
 
-/* Hear what libvirt's daemon had read from QEMU so many of its turns ago. */
+typedef struct {
+  virConnectPtr connection;
+  gint failed;                  /* atomic */
+} Round;
+
 static bool
-hear_daemon (const Hypervisor *hypervisor, guint turns)
+ask_daemon (virConnectPtr connection)
 {
   unsigned long version;
 
-  for (; turns < TURNS; turns++)
-    if (virConnectGetLibVersion (hypervisor->connection, &version) < 0)
+  return virConnectGetLibVersion (connection, &version) == 0;
+}
+
+/* An AtOnceAsk. */
+static void
+ask_in_round (void *opaque, guint which G_GNUC_UNUSED)
+{
+  Round *round = opaque;
+
+  if (!ask_daemon (round->connection))
+    g_atomic_int_set (&round->failed, true);
+}
+
+/* Nearby, threads take longer than a second round trip.  If one of those at once
+ * failed, why is known to who asked, which was another thread.
+ */
+static bool
+ask_round (const Hypervisor *hypervisor)
+{
+  Round round = { .connection = hypervisor->connection };
+  bool ok = true;
+
+  if (hypervisor->remote) {
+    at_once (ask_in_round, &round, ASKED_AT_ONCE);
+    if (!round.failed)
+      return true;
+  }
+  for (guint i = 0; ok && i < FOLLOWING; i++)
+    ok = ask_daemon (hypervisor->connection);
+  return ok;
+}
+
+/* Hear what libvirt's daemon had read from QEMU so many rounds ago. */
+static bool
+hear_daemon (const Hypervisor *hypervisor, guint rounds)
+{
+  for (; rounds < ROUNDS; rounds++)
+    if (!ask_round (hypervisor))
       return false;
   return turn_loop ();
 }
@@ -172,13 +219,16 @@ life_look_ahead (Hypervisor *hypervisor)
 
   hypervisor->quiet
     = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
-  hypervisor->turns = 0;
+  hypervisor->rounds = hypervisor->following = 0;
 }
 
 void
-life_note_answer (Hypervisor *hypervisor)
+life_note_answers (Hypervisor *hypervisor, guint at_once)
 {
-  hypervisor->turns++;
+  if (at_once < ASKED_AT_ONCE && ++hypervisor->following < FOLLOWING)
+    return;
+  hypervisor->following = 0;
+  hypervisor->rounds++;
 }
 
 /* After a question that libvirt answered when the job before ours was gone.  If
@@ -188,10 +238,10 @@ life_note_answer (Hypervisor *hypervisor)
 bool
 life_begin (Job *job, Hypervisor *hypervisor, GError **error)
 {
-  const guint turns = hypervisor->quiet ? MIN (hypervisor->turns, TURNS) : 0;
+  const guint rounds = hypervisor->quiet ? hypervisor->rounds : 0;
 
   hypervisor->quiet = false;    /* of one beginning only */
-  if (!hear_daemon (hypervisor, turns))
+  if (!hear_daemon (hypervisor, rounds))
     return hypervisor_error (error, "guest %s: its jobs cannot be watched",
                              hypervisor->domain_name);
   job->unsure = false;

@@ -232,7 +232,7 @@ owner_clear_way (Hypervisor *hypervisor, const char *folder, bool take_over,
   g_autofree char *socket_dir = g_path_get_dirname (folder);
   g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
 
-  life_note_answer (hypervisor);
+  life_note_answers (hypervisor, 1);
   if (!xml)                     /* what else is wrong, beginning will tell */
     return true;
   hypervisor->quiet = false;

@@ -20,6 +20,7 @@
 static const char connection_lost[]
   = "the connection to libvirt was lost (did its daemon restart?)";
 
+/* In any thread that asks libvirt something (at_once). */
 static void
 on_closed (virConnectPtr connection G_GNUC_UNUSED, int reason, void *opaque)
 {
@@ -184,7 +185,9 @@ watch_completed (KeptJob *kept)
                       &kept->hypervisor.completed_id);
 }
 
-static bool (*const watches[]) (KeptJob *kept)
+/* An old daemon is not asked to tell of its closing. */
+#define EVENTS 3
+static bool (*const watches[1 + EVENTS]) (KeptJob *kept)
   = { watch_closing, watch_lifecycle, watch_completed, life_watch };
 
 /* An AtOnceAsk. */
@@ -201,7 +204,7 @@ watch_all (KeptJob *kept)
   bool ok = true;
 
   at_once (watch_one, kept, G_N_ELEMENTS (watches));
-  life_note_answer (&kept->hypervisor);
+  life_note_answers (&kept->hypervisor, EVENTS);
   for (guint i = 0; ok && i < G_N_ELEMENTS (watches); i++)
     ok = watches[i] (kept);
   return ok;
@@ -214,6 +217,7 @@ watch_begin (KeptJob *kept, GError **error)
 
   if (hypervisor->watched || watch_all (kept))
     return hypervisor->watched = true;
+  hypervisor->quiet = false;    /* less may be asked the next time */
   return hypervisor_error (error, "guest %s: cannot be told of its events",
                            hypervisor->domain_name);
 }
