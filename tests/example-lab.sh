@@ -5,16 +5,21 @@
 # installed; days pass; what is written to a guest is written to a model, too, a raw
 # file of each disk, which is the truth.
 
-# nbdkit is a program, as one that is exec'ed is no function.  If there is a file
-# "orphan", who started it is killed first.
-mkdir "$tmpdir/bin"
-cat >"$tmpdir/bin/nbdkit" <<END
+# program NAME COMMAND: backup-guest execs it.  COMMAND makes $words of its arguments.  If
+# there is a file orphan.NAME, who started it is killed first.
+program ()
+{
+  cat >"$tmpdir/bin/$1" <<END
 #!/bin/bash
-[ ! -e "$tmpdir/orphan" ] || { rm "$tmpdir/orphan"; kill -KILL \$PPID; sleep 1; }
-by_file "\$@"
-exec $(printf %q "$(command -v nbdkit)") "\${words[@]}"
+[ ! -e "$tmpdir/orphan.$1" ] || { rm "$tmpdir/orphan.$1"; kill -KILL \$PPID; sleep 1; }
+$2
+exec $(printf %q "$(command -v "$1")") "\${words[@]}"
 END
-chmod 755 "$tmpdir/bin/nbdkit"
+  chmod 755 "$tmpdir/bin/$1"
+}
+mkdir "$tmpdir/bin"
+program nbdkit 'by_file "$@"'
+program setpriv 'words=("$@")'
 export PATH=$tmpdir/bin:$builddir/tool:$PATH CONNECT=$connect plugin filter
 export -f by_file
 
@@ -170,7 +175,7 @@ kill_a_backup ()
   kill -"$1" $pid 2>/dev/null || :
   wait $pid 2>/dev/null || :
   # What it had begun ends by itself, and has the lock until then.
-  flock -w 60 "$kept/lock" true || fail "what it has left does not end"
+  flock -w 25 "$kept/lock" true || fail "what it has left does not end"
   cat killed.log
   # A line is always said, but by who was killed outright, or before he could.  If the
   # signal comes while it reads a "$(…)", bash 5.2 cannot read the trap's words, and ends

@@ -469,9 +469,13 @@ qemu_dirty ()
 # listens SOCKET: its file is there before anybody listens.
 listens ()
 {
-  [ -S "$1" ] && awk -v name="$1" -v path="$PWD/$1" '
-    $4 == "00010000" && ($8 == name || $8 == path) { found = 1; exit }
-    END { exit !found }' /proc/net/unix
+  local flags path
+  [ -S "$1" ] || return 1
+  while read -r _ _ _ flags _ _ _ path; do
+    [ "$flags" = 00010000 ] || continue
+    case $path in "$1" | "$PWD/$1" | "$(pwd -P)/$1") return 0 ;; esac
+  done </proc/net/unix
+  return 1
 }
 
 has_ended () { ! kill -0 "$1" 2>/dev/null; }

@@ -101,11 +101,3 @@ nbdinfo --map "$1" | awk '
   END { print start, length_of, last }'
 END
 }
-
-# takes_at_most BEGAN STATUS: what is killed within $took microseconds may have been
-# measured while the machine was busy, and would mostly end by itself then.
-takes_at_most ()
-{
-  local whole=$((${EPOCHREALTIME/[.,]/} - $1))
-  [ "$2" -ne 0 ] || [ $whole -ge "$took" ] || took=$whole
-}

@@ -110,7 +110,7 @@ done
 # Where there is no way past the page cache, images are read all the same.
 if [ "$(stat -f -c %T /dev/shm)" = tmpfs ]; then
   shm=$(mktemp -d /dev/shm/checkpoint-test.XXXXXX)
-  trap 'rm -rf "$shm"; cleanup' EXIT
+  trap 'status=$?; rm -rf "$shm"; (exit $status) && :; cleanup' EXIT
   qemu-img convert -c -f raw -O qcow2 piece "$shm/disk.qcow2"
   qemu-img bitmap --add "$shm/disk.qcow2" monday
   serve "$shm/disk.qcow2" cache=none -- "$in_order"

@@ -35,6 +35,9 @@ goes_on ()
   same_as "$tmpdir/web1.now" vda-thursday.qcow2
 }
 
+# is_served SOCKET: qemu-nbd listens before it has opened, and locked, the image.
+is_served () { nbdinfo --size "nbd+unix:///?socket=$1" >/dev/null 2>&1; }
+
 # held FILE RECIPE: while somebody reads that image, the recipe fails, and has taken
 # nothing away.
 held ()
@@ -43,8 +46,7 @@ held ()
   qemu-nbd -r -f qcow2 -t -k "$tmpdir/held" "$1" &
   local pid=$! day
   pids+=($pid)
-  # It listens before it has opened, and locked, the image.
-  wait_until 20 nbdinfo --size "nbd+unix:///?socket=$tmpdir/held" >/dev/null 2>&1
+  wait_until 20 is_served "$tmpdir/held"
   recipe_status=1 recipe "$2"
   kill "$pid"
   wait_until 20 has_ended "$pid"

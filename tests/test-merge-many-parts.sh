@@ -114,8 +114,8 @@ descriptors () { ls "/proc/$nbdkit_pid/fd" "/proc/$daemon/fd" | wc -l; }
 
 many $warm_up
 nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
-# Connections are made, and given up, in the background; one that is not let in soon is
-# not tried again.  All of them, of new pools, are in one of these.
+# Connections are made, and given up, in the background.  One that is not let in soon is
+# not tried again, so the most of three rounds counts.
 still () { local now; now=$(descriptors); sleep 0.3; [ "$(descriptors)" = "$now" ]; }
 wait_until 10 still
 memory=$(growth) fds=$(descriptors)

@@ -58,7 +58,7 @@ end_mount ()
   mounted=
   return $status
 }
-trap 'end_mount; cleanup' EXIT
+trap 'end_mount && :; cleanup' EXIT
 rm -rf disk.raw mnt
 mkdir mnt
 truncate -s 320M disk.raw

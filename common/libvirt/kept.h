@@ -214,7 +214,8 @@ void life_unwatch (KeptJob *kept);
 /* Ask libvirt whether the guest has a backup job.  If not, life_begin need not wait
  * for what may still be told of one before, as far as other questions have been
  * answered meanwhile: life_note_answers, after so many that were asked at once when
- * all before were answered.  (What is not noted costs a round trip, and no more.)
+ * all before were answered; two at once count as one.  (What is not noted costs a round
+ * of questions, and no more.)
  */
 void life_look_ahead (Hypervisor *hypervisor);
 void life_note_answers (Hypervisor *hypervisor, guint at_once);

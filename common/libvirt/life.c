@@ -159,7 +159,7 @@ ask_in_round (void *opaque, guint which G_GNUC_UNUSED)
 }
 
 /* Nearby, threads take longer than a second round trip.  If one of those at once
- * failed, why is known to who asked, which was another thread.
+ * failed: libvirt's error belongs to the thread that asked, so this one asks again.
  */
 static bool
 ask_round (const Hypervisor *hypervisor)
