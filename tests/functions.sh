@@ -406,12 +406,18 @@ finds_none ()
     || fail "$code is still found"
 }
 
-# mends CODE ARGS…: what is printed against it is typed, and it is found no more.
-mends ()
+# type_against CODE ARGS…: what is printed against it.
+type_against ()
 {
   finds "$@"
   [ -n "$command" ] || fail "nothing to type against $1"
   type_it "$command" || fail "it fails: $command"
+}
+
+# mends CODE ARGS…: what is printed against it is typed, and it is found no more.
+mends ()
+{
+  type_against "$@"
   finds_none "$@"
 }
 
@@ -479,6 +485,12 @@ listens ()
 }
 
 has_ended () { ! kill -0 "$1" 2>/dev/null; }
+
+# settled COMMAND…: what it prints does not change.
+settled () { local now; now=$("$@"); sleep 0.3; [ "$("$@")" = "$now" ]; }
+
+# is_written FILE: QEMU has it open for writing, by its locks at these bytes of it.
+is_written () { grep -qE ":$(stat -c %i "$1") [0-9]+ 10[1-3]$" /proc/locks; }
 
 # The ranges allocated in the top layer of an image, in the same form.
 allocated ()

@@ -48,15 +48,6 @@ agent_answers ()
 }
 wrote_more () { [ "$(guest_rounds web1)" -gt "$1" ]; }
 goes_on () { wait_until 30 wrote_more "$(guest_rounds web1)"; }
-# Who had synced when it was frozen still says so.
-is_frozen ()
-{
-  local rounds
-  sleep 1
-  rounds=$(guest_rounds web1)
-  sleep 1
-  [ "$(guest_rounds web1)" -eq "$rounds" ] || fail "the guest writes on"
-}
 
 # names: of web1's checkpoints, on a line.
 names () { virsh checkpoint-list web1 --name | grep . | paste -sd ' '; }

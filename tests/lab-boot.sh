@@ -54,6 +54,16 @@ guest_rounds ()
     "$tmpdir/$1.console" 2>/dev/null || echo 0
 }
 
+# is_frozen NAME: it does not write.  Who had synced when it was frozen still says so.
+is_frozen ()
+{
+  local rounds
+  sleep 1
+  rounds=$(guest_rounds "$1")
+  sleep 1
+  [ "$(guest_rounds "$1")" -eq "$rounds" ] || fail "the guest writes on"
+}
+
 # lab_kernel: sets $guest_modules, and copies the kernel to $lab/vmlinuz.
 # It is the one that scripts/setup.sh has fetched, or else an installed one.
 lab_kernel ()

@@ -15,12 +15,12 @@ was_undone ()
 # killed WHEN COMMAND…: while it starts, as soon as COMMAND succeeds.
 killed ()
 {
-  local pid until=$((SECONDS + 60))
+  local pid end=$((SECONDS + 60))
   nbdkit -f -U k.sock "$plugin" "${source[@]}" checkpoint=monday \
     create=tuesday 2>/dev/null &
   pid=$!
-  until "${@:2}" || [ $SECONDS -ge $until ]; do :; done
-  [ $SECONDS -lt $until ] || fail "it is not seen: $1"
+  until "${@:2}" || [ $SECONDS -ge $end ]; do :; done
+  [ $SECONDS -lt $end ] || fail "it is not seen: $1"
   kill -KILL $pid
   wait $pid || :
   # It begins to the end, and undoes it then.

@@ -49,7 +49,7 @@ touch hold
 bash "$srcdir/examples/backup-guest" web1 "$kept" >killed.log 2>&1 &
 pid=$!
 wait_until 60 [ -e frozen ]
-is_frozen
+is_frozen web1
 kill -KILL $pid
 wait $pid 2>/dev/null || :
 rm hold

@@ -116,13 +116,12 @@ many $warm_up
 nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
 # Connections are made, and given up, in the background.  One that is not let in soon is
 # not tried again, so the most of three rounds counts.
-still () { local now; now=$(descriptors); sleep 0.3; [ "$(descriptors)" = "$now" ]; }
-wait_until 10 still
+wait_until 10 settled descriptors
 memory=$(growth) fds=$(descriptors)
 for i in 1 2; do
   many 50
   nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
-  wait_until 10 still
+  wait_until 10 settled descriptors
   now=$(descriptors)
   [ "$now" -le "$fds" ] || fds=$now
 done

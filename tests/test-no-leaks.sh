@@ -40,12 +40,10 @@ for i in range(int(sys.argv[1])):
 EOF
 growth () { awk '/^VmRSS/ { print $2 }' "/proc/$nbdkit_pid/status"; }
 descriptors () { ls "/proc/$nbdkit_pid/fd" | wc -l; }
-# Connections are made, and given up, in the background.
-still () { local now; now=$(descriptors); sleep 0.3; [ "$(descriptors)" = "$now" ]; }
 
 "$python" clients.py 200 2>/dev/null
 nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null
-wait_until 10 still
+wait_until 10 settled descriptors       # connections come and go in the background
 memory=$(growth) fds=$(descriptors)
 "$python" clients.py 800
 nbdinfo --list "nbd+unix:///?socket=$PWD/sock" >/dev/null

@@ -173,9 +173,7 @@ mkfifo commands
 qemu-io -f raw b.raw <commands >/dev/null &
 pids+=($!)
 exec 7>commands
-# Of writing, there is a lock: at byte 101 of the file.
-is_open () { grep -qE ":$(stat -c %i b.raw) [0-9]+ 10[1-3]$" /proc/locks; }
-wait_until 10 is_open
+wait_until 10 is_written b.raw
 refuses "$PWD/b.raw is in use" b.raw format=raw on-missing=full
 exec 7>&-
 wait $!

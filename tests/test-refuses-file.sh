@@ -99,8 +99,7 @@ qemu-io -f qcow2 disk.qcow2 <commands >/dev/null &
 pids+=($!)
 exec 7>commands
 # Looking by qemu-img takes a lock as well, and would be in qemu-io's way.
-is_locked () { grep -qE ":$(stat -c %i disk.qcow2) [0-9]+ 10[1-3]$" /proc/locks; }
-wait_until 10 is_locked
+wait_until 10 is_written disk.qcow2
 refuses "$PWD/disk.qcow2 is in use.*; use libvirt=, qmp= or uri=" disk.qcow2
 exec 7>&-
 wait "${pids[0]}"

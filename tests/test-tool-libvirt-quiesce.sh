@@ -12,7 +12,7 @@ lab_with_agent
 
 # ── Frozen while it is made ──
 hold create create one "${of[@]}" --quiesce
-is_frozen
+is_frozen web1
 qemu-img convert -U -f qcow2 -O raw vda.qcow2 frozen.raw
 e2fsck -fn frozen.raw >fsck.log 2>&1 || { cat fsck.log; fail "it is not sound"; }
 ! grep -i journal fsck.log || fail "it was not frozen"
@@ -29,7 +29,7 @@ goes_on
 
 # ── The tool is killed: frozen, nothing is made; begun, it is finished ──
 hold frozen create two "${of[@]}" --quiesce
-is_frozen
+is_frozen web1
 kill -KILL "$tool_pid"
 wait "$tool_pid" || :
 go_on

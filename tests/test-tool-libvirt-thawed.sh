@@ -12,7 +12,7 @@ lab_with_agent
 # It comes back at once.
 hold create create three "${of[@]}" --quiesce
 lab_kill
-is_frozen
+is_frozen web1
 go_on
 lab_daemon
 goes_on
@@ -24,7 +24,7 @@ hold create create three "${of[@]}" --quiesce
 lab_kill
 go_on
 ended 2 'and then: .*still frozen, and cannot be thawed .*type virsh .*domfsthaw web1'
-is_frozen
+is_frozen web1
 ! no_keeper || fail "nobody is left to thaw it"
 lab_daemon
 goes_on

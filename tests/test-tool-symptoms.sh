@@ -90,9 +90,7 @@ incremental_backup vda monday
 # ends_job CODE ARGS…: what is printed against it ends the job, a moment after it returns.
 ends_job ()
 {
-  finds "$@"
-  [ -n "$command" ] || fail "nothing to type against $1"
-  type_it "$command" || fail "it fails: $command"
+  type_against "$@"
   wait_until 10 no_job web1
   finds_none "$@"
 }
