@@ -3,6 +3,8 @@
  */
 #include <config.h>
 
+#include <stdbool.h>
+
 #include "libvirt/at-once.h"
 
 /* At five of one client's questions, libvirt's daemon stops to read what it sends,
@@ -11,30 +13,46 @@
 #define MOST 4
 
 typedef struct {
-  AtOnceAsk ask;
-  void *opaque;
+  const AtOnce *groups;
   guint count;
-  gint next;                    /* atomic */
+  gint next;                    /* question; atomic */
 } Asking;
+
+/* False: there is no such question. */
+static bool
+ask_one (const Asking *asking, guint which)
+{
+  for (guint i = 0; i < asking->count; i++) {
+    const AtOnce *group = &asking->groups[i];
+    if (which < group->count) {
+      group->ask (group->opaque, which);
+      return true;
+    }
+    which -= group->count;
+  }
+  return false;
+}
 
 static gpointer
 ask_next (gpointer data)
 {
   Asking *asking = data;
-  guint which;
 
-  while ((which = (guint) g_atomic_int_add (&asking->next, 1)) < asking->count)
-    asking->ask (asking->opaque, which);
+  while (ask_one (asking, (guint) g_atomic_int_add (&asking->next, 1)))
+    ;
   return NULL;
 }
 
 void
-at_once (AtOnceAsk ask, void *opaque, guint count)
+at_once (const AtOnce *groups, guint count)
 {
-  Asking asking = { .ask = ask, .opaque = opaque, .count = count };
+  Asking asking = { .groups = groups, .count = count };
   GThread *helpers[MOST - 1] = { NULL };
+  guint questions = 0;
 
-  for (guint i = 0; i < MOST - 1 && i + 1 < count; i++)
+  for (guint i = 0; i < count; i++)
+    questions += groups[i].count;
+  for (guint i = 0; i < MOST - 1 && i + 1 < questions; i++)
     helpers[i] = g_thread_try_new ("ask", ask_next, &asking, NULL);
   ask_next (&asking);
   for (guint i = 0; i < MOST - 1; i++)

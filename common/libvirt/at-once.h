@@ -12,7 +12,14 @@
  */
 typedef void (*AtOnceAsk) (void *opaque, guint which);
 
-/* Have all questions from 0 on asked, some at a time; returns when all are answered.
- * Where there are no threads left, one after another.
+/* Questions from 0 to count. */
+typedef struct {
+  AtOnceAsk ask;
+  void *opaque;
+  guint count;
+} AtOnce;
+
+/* Have all questions of all groups asked, some at a time, in that order; returns when
+ * all are answered.  Where there are no threads left, one after another.
  */
-void at_once (AtOnceAsk ask, void *opaque, guint count);
+void at_once (const AtOnce *groups, guint count);

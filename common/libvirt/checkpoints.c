@@ -8,8 +8,7 @@
 
 #include <stdlib.h>
 
-#include "libvirt/at-once.h"
-#include "libvirt/kept.h"
+#include "libvirt/checkpoints.h"
 
 /* Each may hold a guest's definition: no more are kept than these, and the server
  * waits for one of them for a minute.
@@ -58,27 +57,46 @@ heed_part (Reading *reading, CheckpointHeed heed, int fd, GError **error)
   return ok;
 }
 
-bool
-hypervisor_checkpoints (Hypervisor *hypervisor, guint flags,
-                        CheckpointHeed heed, int fd, GError **error)
+void
+checkpoint_list_clear (CheckpointList *list)
 {
-  virDomainCheckpointPtr *all = NULL;
-  const int count
-    = virDomainListAllCheckpoints (hypervisor->domain, &all, 0);
-  bool ok = count >= 0
-    || hypervisor_error (error, "guest %s: cannot list its checkpoints",
-                         hypervisor->domain_name);
+  for (int i = 0; i < list->count; i++)
+    virDomainCheckpointFree (list->all[i]);
+  free (list->all);
+  g_clear_error (&list->failure);
+  *list = (CheckpointList) { 0 };
+}
 
-  life_note_answers (hypervisor, 1);
-  for (int begin = 0; ok && begin < count; begin += PART) {
-    Reading reading = { .hypervisor = hypervisor, .flags = flags, .all = all + begin,
-                        .count = MIN (PART, count - begin) };
-    at_once (read_one, &reading, (guint) reading.count);
-    life_note_answers (hypervisor, (guint) reading.count);
-    ok = heed_part (&reading, heed, fd, error);
+void
+checkpoint_list_ask (CheckpointList *list, const Hypervisor *hypervisor)
+{
+  list->count = virDomainListAllCheckpoints (hypervisor->domain, &list->all, 0);
+  if (list->count < 0)
+    hypervisor_error (&list->failure, "guest %s: cannot list its checkpoints",
+                      hypervisor->domain_name);
+}
+
+bool
+checkpoint_list_tell (CheckpointList *list, const Hypervisor *hypervisor,
+                      guint flags, const AtOnce *beside, CheckpointHeed heed,
+                      int fd, GError **error)
+{
+  int begin = 0;
+  bool ok = true;
+
+  if (list->failure) {
+    g_propagate_error (error, g_steal_pointer (&list->failure));
+    return false;
   }
-  for (int i = 0; i < count; i++)
-    virDomainCheckpointFree (all[i]);
-  free (all);
+  do {
+    Reading reading = { .hypervisor = hypervisor, .flags = flags,
+                        .all = list->all + begin,
+                        .count = MIN (PART, list->count - begin) };
+    const AtOnce questions[]
+      = { { read_one, &reading, (guint) reading.count }, *beside };
+    at_once (questions, begin == 0 ? 2 : 1);
+    ok = heed_part (&reading, heed, fd, error);
+    begin += PART;
+  } while (ok && begin < list->count);
   return ok;
 }

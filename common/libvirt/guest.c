@@ -127,7 +127,8 @@ ask_to_look (Keeper *keeper, const GuestQuestion *question, GError **error)
     question->no_domain ? "1" : "", question->size ? "1" : "",
     question->security_info ? "1" : "",
     question->no_checkpoints ? "1" : "", question->examine ? "1" : "",
-    question->socket_dir ? question->socket_dir : "", NULL,
+    question->socket_dir ? question->socket_dir : "",
+    question->begin ? "1" : "", NULL,
   };
 
   return keeper_ask (keeper, KEEPER_LOOK, texts, error);

@@ -20,7 +20,8 @@ extern const JobOps libvirt_job_ops;
 /* What a look is to bring. */
 typedef struct {
   const char *uri, *domain;     /* the guest's name or UUID */
-  bool writable;                /* a job is to begin */
+  bool writable;                /* more than looking is to follow */
+  bool begin;                   /* a job: what that needs is asked at once, too */
   const char *checkpoint;       /* whose document is wanted, too; NULL: none */
   bool no_domain;               /* without the guest's definition */
   bool size;                    /* with what is dirty, if the guest runs: QEMU

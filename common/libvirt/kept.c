@@ -91,9 +91,7 @@ look (void *opaque, const Message *message)
 {
   KeptJob *kept = opaque;
   g_autoptr (GError) error = NULL;
-  const bool ok
-    = hypervisor_look (&kept->hypervisor, kept->telling->fd, message,
-                       &error);
+  const bool ok = hypervisor_look (kept, message, &error);
 
   if (!ok)
     telling_say_failed (kept->telling, error);
@@ -121,6 +119,7 @@ begin_again (KeptJob *kept, const Message *message, char **xml, char **broken,
              GError **error)
 {
   watch_end (kept);
+  kept->hypervisor.hears_late = true;
   g_clear_error (error);
   return begin_once (kept, message, xml, broken, error);
 }

@@ -20,7 +20,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (virDomainCheckpoint, virDomainCheckpointFree)
 enum {
   LOOK_URI, LOOK_DOMAIN, LOOK_WRITABLE, LOOK_TEXTS,
   LOOK_CHECKPOINT = LOOK_TEXTS, LOOK_NO_DOMAIN, LOOK_SIZE, LOOK_SECURITY_INFO,
-  LOOK_NO_CHECKPOINTS, LOOK_EXAMINE, LOOK_SOCKET_DIR
+  LOOK_NO_CHECKPOINTS, LOOK_EXAMINE, LOOK_SOCKET_DIR, LOOK_BEGIN
 };
 
 /* Texts of KEEPER_BEGIN. */
@@ -48,9 +48,9 @@ typedef struct {
   bool watched;                 /* its events come in, on this connection: */
   bool tells_of_closing;
   int lifecycle_id, completed_id, status_id; /* -1: that one does not */
-  bool quiet;                   /* libvirt knew of no backup job of the guest; */
-  guint rounds;                 /* it has answered so many rounds of questions since, */
-  guint following;              /* and so many that followed each other */
+  bool asked_of_job;            /* whether the guest has a backup job (owner_ask): */
+  char *job_seen;               /* libvirt's description of it; NULL: none */
+  bool hears_late;              /* QEMU's events of a job before ours may still come */
 } Hypervisor;
 
 #define HYPERVISOR_INIT \
@@ -78,7 +78,8 @@ typedef struct {
   Telling *telling;
   Hypervisor hypervisor;
   Job job;
-  guint rechecks;               /* to come, whether the job still runs */
+  guint rechecks;               /* to come, whether the job still runs: */
+  gint64 recheck_at;            /* not before; monotonic */
   char *doubt;                  /* why it may not, unless libvirt says; NULL */
   ScratchWatch scratch;
   bool frozen;                  /* the guest's file systems are, or may be */
@@ -92,23 +93,18 @@ bool hypervisor_error (GError **error, const char *format, ...)
 virConnectPtr hypervisor_open (const char *uri, bool writable, int limit_ms,
                                GError **error);
 
-/* Connect, find the guest, and tell of it and its checkpoints on fd, as asked
+/* Find the guest by its name, UUID or ID, or say which there are. */
+bool hypervisor_find (Hypervisor *hypervisor, const char *domain,
+                      GError **error);
+
+/* Connect, find the guest, and tell the server of it and its checkpoints, as asked
  * by the message; of the sizes of its disks only if not writable.  libvirt's
  * calls have no limit, so an alarm ends the process if there is nothing to tell
  * for longer than anybody waits; the caller stops it.  (With a job, all wait
  * until QEMU answers, or until QEMU or libvirt's daemon, which connect.c asks
  * for signs of life, is gone.)
  */
-bool hypervisor_look (Hypervisor *hypervisor, int fd, const Message *message,
-                      GError **error);
-
-/* Have each of the guest's checkpoint documents heeded, with fd, in no order
- * that means anything.  flags: of virDomainCheckpointGetXMLDesc.  False with
- * an error: not all can be had, or heed said so.
- */
-typedef bool (*CheckpointHeed) (int fd, const char *document, GError **error);
-bool hypervisor_checkpoints (Hypervisor *hypervisor, guint flags,
-                             CheckpointHeed heed, int fd, GError **error);
+bool hypervisor_look (KeptJob *kept, const Message *message, GError **error);
 
 /* Connect anew and find the guest again, by its UUID.  ENOENT: it is gone. */
 bool hypervisor_reconnect (Hypervisor *hypervisor, GError **error);
@@ -142,6 +138,11 @@ bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
  * its end.  (Asks for the disks' counters, which leaves no trace.)
  */
 bool hypervisor_guest_answers (const Hypervisor *hypervisor);
+
+/* Ask libvirt whether the guest has a backup job, for the next owner_clear_way, which
+ * else asks itself.  For any thread.
+ */
+void owner_ask (Hypervisor *hypervisor);
 
 /* End a job of ours that a crash left (only if take_over is said, and its
  * owner known to be dead), or refuse (EBUSY) and say whose it is.  folder:
@@ -189,6 +190,16 @@ bool job_scratch (const Job *job, guint64 *used, guint64 *left,
  * nothing more.  Begin before the job: QEMU tells of its beginning, too.
  */
 bool watch_begin (KeptJob *kept, GError **error);
+
+/* AtOnceAsks: what watch_begin and owner_clear_way would ask, asked beside other
+ * questions, the late ones when the early ones are answered.  What fails, they ask
+ * again, and report.
+ */
+#define WATCH_EARLY 2
+#define WATCH_LATE 3
+void watch_ask_early (void *kept, guint which);
+void watch_ask_late (void *kept, guint which);
+
 void watch_end (KeptJob *kept);
 
 /* Let watch_recheck look some times more: the job's end may have been told
@@ -210,15 +221,6 @@ void watch_recheck (KeptJob *kept);
 /* The part of watch_begin and watch_end that is QEMU's events on its jobs. */
 bool life_watch (KeptJob *kept);
 void life_unwatch (KeptJob *kept);
-
-/* Ask libvirt whether the guest has a backup job.  If not, life_begin need not wait
- * for what may still be told of one before, as far as other questions have been
- * answered meanwhile: life_note_answers, after so many that were asked at once when
- * all before were answered; two at once count as one.  (What is not noted costs a round
- * of questions, and no more.)
- */
-void life_look_ahead (Hypervisor *hypervisor);
-void life_note_answers (Hypervisor *hypervisor, guint at_once);
 
 /* Forget what was heard of jobs before: ours is to begin now. */
 bool life_begin (Job *job, Hypervisor *hypervisor, GError **error);

@@ -168,7 +168,7 @@ ask_round (const Hypervisor *hypervisor)
   bool ok = true;
 
   if (hypervisor->remote) {
-    at_once (ask_in_round, &round, ASKED_AT_ONCE);
+    at_once (&(AtOnce) { ask_in_round, &round, ASKED_AT_ONCE }, 1);
     if (!round.failed)
       return true;
   }
@@ -177,11 +177,11 @@ ask_round (const Hypervisor *hypervisor)
   return ok;
 }
 
-/* Hear what libvirt's daemon had read from QEMU so many rounds ago. */
+/* Hear what libvirt's daemon had read from QEMU before this was called. */
 static bool
-hear_daemon (const Hypervisor *hypervisor, guint rounds)
+hear_daemon (const Hypervisor *hypervisor)
 {
-  for (; rounds < ROUNDS; rounds++)
+  for (guint rounds = 0; rounds < ROUNDS; rounds++)
     if (!ask_round (hypervisor))
       return false;
   return turn_loop ();
@@ -209,39 +209,21 @@ hear_qemu (const Hypervisor *hypervisor, const char *target, const char **why)
 
   *why = told <= 0 || figures.type != VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
     ? no_job : figures.cur == 0 && figures.end == 1 ? not_moved : NULL;
-  return told >= 0 && hear_daemon (hypervisor, 0);
+  return told >= 0 && hear_daemon (hypervisor);
 }
 
-void
-life_look_ahead (Hypervisor *hypervisor)
-{
-  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-
-  hypervisor->quiet
-    = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
-  hypervisor->rounds = hypervisor->following = 0;
-}
-
-void
-life_note_answers (Hypervisor *hypervisor, guint at_once)
-{
-  if (at_once < ASKED_AT_ONCE && ++hypervisor->following < FOLLOWING)
-    return;
-  hypervisor->following = 0;
-  hypervisor->rounds++;
-}
-
-/* After a question that libvirt answered when the job before ours was gone.  If
- * another program's began and ended since we looked ahead, we may be told of it
- * later, and take its end for ours: then ours is begun again (code_of).
+/* libvirt knows of the end of a job after QEMU has told of it, and tells nobody who
+ * asked for events later.  So there is nothing to wait for if it knew of no job when
+ * we asked.  If one ends in that very moment, or another program's begins and ends
+ * since, we may take its end for ours: then ours is begun again (code_of).
  */
 bool
 life_begin (Job *job, Hypervisor *hypervisor, GError **error)
 {
-  const guint rounds = hypervisor->quiet ? hypervisor->rounds : 0;
+  const bool hears_late = hypervisor->hears_late;
 
-  hypervisor->quiet = false;    /* of one beginning only */
-  if (!hear_daemon (hypervisor, rounds))
+  hypervisor->hears_late = false; /* for one beginning */
+  if (hears_late ? !hear_daemon (hypervisor) : !turn_loop ())
     return hypervisor_error (error, "guest %s: its jobs cannot be watched",
                              hypervisor->domain_name);
   job->unsure = false;

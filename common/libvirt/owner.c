@@ -225,18 +225,28 @@ clear_way (const Hypervisor *hypervisor, const char *xml,
   return true;
 }
 
+void
+owner_ask (Hypervisor *hypervisor)
+{
+  g_free (hypervisor->job_seen);
+  hypervisor->job_seen = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  if (hypervisor->job_seen || virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_BACKUP)
+    hypervisor->hears_late = true;
+  hypervisor->asked_of_job = true;
+}
+
 bool
 owner_clear_way (Hypervisor *hypervisor, const char *folder, bool take_over,
                  uid_t qemu_user, GError **error)
 {
+  if (!hypervisor->asked_of_job)
+    owner_ask (hypervisor);
+  hypervisor->asked_of_job = false;
   g_autofree char *socket_dir = g_path_get_dirname (folder);
-  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-
-  life_note_answers (hypervisor, 1);
-  if (!xml)                     /* what else is wrong, beginning will tell */
-    return true;
-  hypervisor->quiet = false;
-  return clear_way (hypervisor, xml, socket_dir, take_over, qemu_user, error);
+  g_autofree char *xml = g_steal_pointer (&hypervisor->job_seen);
+  /* What else is wrong, beginning will tell. */
+  return !xml
+    || clear_way (hypervisor, xml, socket_dir, take_over, qemu_user, error);
 }
 
 bool

@@ -16,6 +16,8 @@
  */
 #define STOPS_WITHIN_MS 10000
 #define RECHECKS 4
+/* Each keeps whoever reads first waiting for a round trip. */
+#define RECHECK_AFTER_MS 500
 
 static const char connection_lost[]
   = "the connection to libvirt was lost (did its daemon restart?)";
@@ -121,6 +123,7 @@ void
 watch_look_again (KeptJob *kept)
 {
   kept->rechecks = RECHECKS;
+  kept->recheck_at = g_get_monotonic_time () + RECHECK_AFTER_MS * 1000LL;
 }
 
 void
@@ -137,7 +140,7 @@ watch_doubt (void *job, const char *why)
 void
 watch_recheck (KeptJob *kept)
 {
-  if (kept->rechecks == 0)
+  if (kept->rechecks == 0 || g_get_monotonic_time () < kept->recheck_at)
     return;
   kept->rechecks--;
   watch_notice_loss (kept);
@@ -185,10 +188,26 @@ watch_completed (KeptJob *kept)
                       &kept->hypervisor.completed_id);
 }
 
-/* An old daemon is not asked to tell of its closing. */
-#define EVENTS 3
-static bool (*const watches[1 + EVENTS]) (KeptJob *kept)
+/* An old daemon is not asked to tell of its closing.  QEMU's events come last: of a
+ * job that had ended before, the daemon then has nothing more to tell (life_begin).
+ */
+static bool (*const watches[]) (KeptJob *kept)
   = { watch_closing, watch_lifecycle, watch_completed, life_watch };
+
+void
+watch_ask_early (void *kept, guint which)
+{
+  watches[which] (kept);
+}
+
+void
+watch_ask_late (void *kept, guint which)
+{
+  if (which == 0)
+    owner_ask (&((KeptJob *) kept)->hypervisor);
+  else
+    watches[WATCH_EARLY + which - 1] (kept);
+}
 
 /* An AtOnceAsk. */
 static void
@@ -197,14 +216,22 @@ watch_one (void *opaque, guint which)
   watches[which] (opaque);
 }
 
+static bool
+is_watched (const Hypervisor *hypervisor)
+{
+  return hypervisor->tells_of_closing && hypervisor->lifecycle_id >= 0
+    && hypervisor->completed_id >= 0 && hypervisor->status_id >= 0;
+}
+
 /* Again one after another, which asks only for what is missing, and sees why. */
 static bool
 watch_all (KeptJob *kept)
 {
+  const AtOnce questions = { watch_one, kept, G_N_ELEMENTS (watches) };
   bool ok = true;
 
-  at_once (watch_one, kept, G_N_ELEMENTS (watches));
-  life_note_answers (&kept->hypervisor, EVENTS);
+  if (!is_watched (&kept->hypervisor))
+    at_once (&questions, 1);
   for (guint i = 0; ok && i < G_N_ELEMENTS (watches); i++)
     ok = watches[i] (kept);
   return ok;
@@ -217,7 +244,6 @@ watch_begin (KeptJob *kept, GError **error)
 
   if (hypervisor->watched || watch_all (kept))
     return hypervisor->watched = true;
-  hypervisor->quiet = false;    /* less may be asked the next time */
   return hypervisor_error (error, "guest %s: cannot be told of its events",
                            hypervisor->domain_name);
 }

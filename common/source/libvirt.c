@@ -101,7 +101,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
                  const Reporter *reporter, GError **error)
 {
   g_auto (GuestLook) look = { 0 };
-  const GuestQuestion question = question_of (request);
+  GuestQuestion question = question_of (request);
   LiveSource *self = live_new (&source_libvirt_ops, &libvirt_job_ops, request,
                                reporter, error);
   Source *source = NULL;
@@ -110,6 +110,7 @@ libvirt_inspect (const SourceRequest *request, Forest *tree,
   if (!self)
     return NULL;
   self->source.can_serve_whole = true;
+  question.begin = begins_job (request);
   if (guest_look_at (self->keeper, &question, &look, error)) {
     self->who = g_strdup_printf ("guest %s (%s)", look.guest->name,
                                  request->libvirt);
