@@ -283,6 +283,7 @@ unit_tests = \
 	tests/unit/folder-access \
 	tests/unit/forest \
 	tests/unit/forest-random \
+	tests/unit/go-ahead \
 	tests/unit/guest-xml \
 	tests/unit/keeper \
 	tests/unit/map-answer \

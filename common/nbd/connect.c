@@ -217,6 +217,16 @@ listing_completed (void *opaque, int *error)
   return 1;
 }
 
+/* Where QEMU serves a job of ours: a round trip may be long there, and who answers
+ * is known.
+ */
+static bool
+can_go_ahead (const NbdLife *life, struct nbd_handle *nbd)
+{
+  return nbd_life_has_holder (life) && nbd_get_tls_negotiated (nbd) == 0
+    && nbd_get_full_info (nbd) == 0;
+}
+
 /* A connection is held from when it may become the export's: QEMU may be faster
  * than we, and we may be killed before we have its answer.
  */
@@ -232,11 +242,9 @@ go (NbdLife *life, struct nbd_handle *nbd, bool want_zeroes,
   else if (!nbd_life_hold (life, nbd, nbd_aio_get_fd (nbd),
                            nbd_get_tls_negotiated (nbd) != 0))
     failure = EOWNERDEAD;
-  else if (nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION) == -1)
-    failure = nbd_errno (EIO);
   else
-    failure = nbd_handshake (nbd, nbd_aio_is_connecting, life,
-                             HANDSHAKE_BYTES, deadline);
+    failure = nbd_handshake_go (nbd, can_go_ahead (life, nbd), life,
+                                HANDSHAKE_BYTES, deadline);
   if (!failure && nbd_aio_is_ready (nbd) != 1)
     failure = nbd_errno (ENOENT);
   if (failure)

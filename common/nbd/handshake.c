@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "nbd/check.h"
+#include "nbd/go-ahead.h"
 #include "nbd/handshake.h"
 
 #define PIECE 65536
@@ -27,12 +28,14 @@
 #define FINISH_MS 5000
 
 typedef struct {
-  const NbdLife *life;
+  NbdLife *life;
   gint64 deadline;
   gsize left;                   /* bytes that may still come */
   int server;
   int ours;                     /* the other end of libnbd's */
   int ended[2];                 /* a pipe, whose end tells of libnbd's */
+  NbdGoAhead *ahead;            /* NULL: libnbd's bytes go on as they are */
+  bool is_astray;               /* libnbd sent what ahead did not expect */
   int failure;                  /* why it was cut short */
 } Between;
 
@@ -65,25 +68,49 @@ send_all (int fd, const char *bytes, gsize length, const NbdLife *life,
   return true;
 }
 
-/* Pass on what has come.  False when no more will. */
+/* All that libnbd sends goes through here. */
 static bool
-pass (Between *between, int from, int to)
+send_on (Between *between, const char *bytes, gsize length, const NbdLife *life,
+         gint64 deadline)
+{
+  g_autoptr (GByteArray) sent = g_byte_array_new ();
+
+  if (!between->ahead)
+    return send_all (between->server, bytes, length, life, deadline);
+  between->is_astray = !nbd_go_ahead (between->ahead, bytes, length, sent);
+  return !between->is_astray
+    && send_all (between->server, (const char *) sent->data, sent->len, life,
+                 deadline);
+}
+
+static bool
+pass_from_libnbd (Between *between)
 {
   char bytes[PIECE];
-  const gsize most = from == between->server
-    ? MIN (sizeof bytes, between->left) : sizeof bytes;
-  const ssize_t n = recv (from, bytes, most, MSG_DONTWAIT);
+  const ssize_t n = recv (between->ours, bytes, sizeof bytes, MSG_DONTWAIT);
 
   if (n < 0)
     return errno == EAGAIN || errno == EINTR;
-  if (from == between->server) {
-    between->left -= (gsize) n;
-    /* QEMU answers an option in two pieces, and the second waits until the first is
-     * acknowledged (Nagle), for which the kernel takes 40 ms.  Not TCP: no harm.
-     */
-    setsockopt (from, IPPROTO_TCP, TCP_QUICKACK, &(int) { 1 }, sizeof (int));
-  }
-  return n > 0 && send_all (to, bytes, (gsize) n, between->life,
+  return n > 0 && send_on (between, bytes, (gsize) n, between->life,
+                           between->deadline);
+}
+
+static bool
+pass_from_server (Between *between)
+{
+  const int server = between->server;
+  char bytes[PIECE];
+  const ssize_t n = recv (server, bytes, MIN (sizeof bytes, between->left),
+                          MSG_DONTWAIT);
+
+  if (n < 0)
+    return errno == EAGAIN || errno == EINTR;
+  between->left -= (gsize) n;
+  /* QEMU answers an option in two pieces, and the second waits until the first is
+   * acknowledged (Nagle), for which the kernel takes 40 ms.  Not TCP: no harm.
+   */
+  setsockopt (server, IPPROTO_TCP, TCP_QUICKACK, &(int) { 1 }, sizeof (int));
+  return n > 0 && send_all (between->ours, bytes, (gsize) n, between->life,
                             between->deadline);
 }
 
@@ -94,7 +121,7 @@ why_cut_short (const Between *between)
   if (nbd_life_is_over (between->life))
     return nbd_life_is_stopped (between->life) ? ESHUTDOWN : EIO;
   return nbd_budget_left (between->deadline) == 0 ? ETIMEDOUT
-    : between->left == 0 ? E2BIG : 0;
+    : between->left == 0 ? E2BIG : between->is_astray ? EBADMSG : 0;
 }
 
 /* libnbd hears of the end, but the option that it is sending goes on whole: a
@@ -118,8 +145,7 @@ finish (Between *between)
     const ssize_t n = fds[0].revents
       ? recv (between->ours, bytes, sizeof bytes, MSG_DONTWAIT) : -1;
     if (n == 0 || (n < 0 && fds[1].revents)
-        || (n > 0 && !send_all (between->server, bytes, (gsize) n, NULL,
-                                deadline)))
+        || (n > 0 && !send_on (between, bytes, (gsize) n, NULL, deadline)))
       break;
   }
   shutdown (between->ours, SHUT_RDWR);
@@ -139,11 +165,11 @@ stand_between (void *opaque)
   while (!(between->failure = why_cut_short (between))) {
     poll (fds, G_N_ELEMENTS (fds),
           MIN (TICK_MS, nbd_budget_left (between->deadline)));
-    if (fds[1].revents && !pass (between, between->ours, between->server))
+    if (fds[1].revents && !pass_from_libnbd (between))
       fds[1].fd = -1;
     else if (fds[2].revents && !fds[1].revents)
       return NULL;
-    if (fds[0].revents && !pass (between, between->server, between->ours)) {
+    if (fds[0].revents && !pass_from_server (between)) {
       fds[0].fd = -1;
       shutdown (between->ours, SHUT_WR);
     }
@@ -209,38 +235,78 @@ step_out (Between *between, int fd)
   return dup3 (between->server, fd, O_CLOEXEC) < 0 ? errno : 0;
 }
 
-int
-nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
-               NbdLife *life, gsize most, gint64 deadline)
+static int
+ask_for_export (struct nbd_handle *nbd)
 {
-  Between between = { .life = life, .deadline = deadline, .left = most,
-                      .server = -1, .ours = -1, .ended = { -1, -1 } };
-  int failure = connect_first (nbd, pending, life, deadline);
+  return nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION);
+}
 
-  if (failure || pending (nbd) != 1)
-    return failure;
+/* begin: what is to be done first, while we stand in between; or NULL. */
+static int
+let_go_on (Between *between, struct nbd_handle *nbd,
+           int (*begin) (struct nbd_handle *nbd), NbdIsPending pending)
+{
+  int failure = begin && begin (nbd) == -1 ? nbd_errno (EIO) : 0;
+
+  while (!failure && pending (nbd) == 1)
+    if (nbd_poll (nbd, -1) == -1)
+      failure = nbd_errno (EIO);
+  close_fd (&between->ended[1]);
+  return failure;
+}
+
+static int
+negotiate (Between *between, struct nbd_handle *nbd,
+           int (*begin) (struct nbd_handle *nbd), NbdIsPending pending)
+{
   const int fd = nbd_aio_get_fd (nbd);
-  GThread *thread = step_in (&between, fd)
-    ? g_thread_try_new ("handshake", stand_between, &between, NULL) : NULL;
+  GThread *thread = step_in (between, fd)
+    ? g_thread_try_new ("handshake", stand_between, between, NULL) : NULL;
+  int failure;
+
   if (!thread)
     failure = errno ? errno : EAGAIN;
   else {
-    while (!failure && pending (nbd) == 1)
-      if (nbd_poll (nbd, -1) == -1)
-        failure = nbd_errno (EIO);
-    close_fd (&between.ended[1]);
+    failure = let_go_on (between, nbd, begin, pending);
     g_thread_join (thread);
-    if (between.failure)
-      failure = between.failure;
+    if (between->failure)
+      failure = between->failure;
     if (!failure && nbd_aio_is_dead (nbd) != 1
         && nbd_aio_is_closed (nbd) != 1)
-      failure = step_out (&between, fd);
+      failure = step_out (between, fd);
   }
-  if (failure && between.server >= 0)
-    nbd_life_see_off (life, nbd, between.server);
-  close_fd (&between.server);
-  close_fd (&between.ours);
-  close_fd (&between.ended[0]);
-  close_fd (&between.ended[1]);
+  if (failure && between->server >= 0)
+    nbd_life_see_off (between->life, nbd, between->server);
+  close_fd (&between->server);
+  close_fd (&between->ours);
+  close_fd (&between->ended[0]);
+  close_fd (&between->ended[1]);
   return failure;
+}
+
+#define BETWEEN_INIT(life_, most, deadline_) \
+  { .life = (life_), .deadline = (deadline_), .left = (most), .server = -1, \
+    .ours = -1, .ended = { -1, -1 } }
+
+int
+nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending, NbdLife *life,
+               gsize most, gint64 deadline)
+{
+  Between between = BETWEEN_INIT (life, most, deadline);
+  const int failure = connect_first (nbd, pending, life, deadline);
+
+  return failure || pending (nbd) != 1
+    ? failure : negotiate (&between, nbd, NULL, pending);
+}
+
+int
+nbd_handshake_go (struct nbd_handle *nbd, bool ahead, NbdLife *life, gsize most,
+                  gint64 deadline)
+{
+  Between between = BETWEEN_INIT (life, most, deadline);
+  g_autofree char *name = ahead ? nbd_get_export_name (nbd) : NULL;
+  NbdGoAhead go = { .export_name = name };
+
+  between.ahead = name ? &go : NULL;
+  return negotiate (&between, nbd, ask_for_export, nbd_aio_is_connecting);
 }

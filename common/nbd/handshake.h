@@ -14,18 +14,25 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <libnbd.h>
 
 #include "nbd/life.h"
 
 typedef int (*NbdIsPending) (struct nbd_handle *nbd);
 
-/* Let libnbd go on with what was begun, as long as pending says 1.  At most
- * `most` bytes are taken from the server, and nothing is waited for beyond the
- * deadline (monotonic, microseconds) or once we are told to end.  0, or an
- * errno: ETIMEDOUT, ESHUTDOWN, E2BIG (more bytes), EPROTO (bytes that nobody
- * asked for), or libnbd's own; then the handle is of no use any more.  Its
- * thread has ended when it returns, so it may be called before nbdkit forks.
+/* Let libnbd go on with what was begun, as long as pending says 1.  At most `most`
+ * bytes are taken from the server, and nothing is waited for beyond the deadline
+ * (monotonic, microseconds) or once we are told to end.  0, or an errno: ETIMEDOUT,
+ * ESHUTDOWN, E2BIG (more bytes), EPROTO (bytes that nobody asked for), EBADMSG (see
+ * nbd_go_ahead), or libnbd's own; then the handle is of no use any more.  Its thread
+ * has ended when it returns, so it may be called before nbdkit forks.
  */
 int nbd_handshake (struct nbd_handle *nbd, NbdIsPending pending,
                    NbdLife *life, gsize most, gint64 deadline);
+
+/* The same, and ask for the export (nbd_aio_opt_go).  ahead: of a server that takes
+ * options one after the other, and without TLS, as go-ahead.h says.
+ */
+int nbd_handshake_go (struct nbd_handle *nbd, bool ahead, NbdLife *life,
+                      gsize most, gint64 deadline);
