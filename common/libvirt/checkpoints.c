@@ -94,9 +94,9 @@ checkpoint_list_tell (CheckpointList *list, const Hypervisor *hypervisor,
                         .count = MIN (PART, list->count - begin) };
     const AtOnce questions[]
       = { { read_one, &reading, (guint) reading.count }, *beside };
-    at_once (questions, begin == 0 ? 2 : 1);
-    ok = heed_part (&reading, heed, fd, error);
     begin += PART;
+    at_once (questions, begin >= list->count ? 2 : 1);
+    ok = heed_part (&reading, heed, fd, error);
   } while (ok && begin < list->count);
   return ok;
 }

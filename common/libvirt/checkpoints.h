@@ -22,7 +22,7 @@ void checkpoint_list_ask (CheckpointList *list, const Hypervisor *hypervisor);
 
 /* Have each document heeded, with fd, in no order that means anything; one that
  * was deleted since it was listed is left out.  flags: of
- * virDomainCheckpointGetXMLDesc.  beside: is asked at once with the first of them.
+ * virDomainCheckpointGetXMLDesc.  beside: is asked at once with the last of them.
  * False with an error: not all can be had, or heed said so.
  */
 typedef bool (*CheckpointHeed) (int fd, const char *document, GError **error);

@@ -13,13 +13,10 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
-#include "keeper/message.h"
 #include "libvirt/guest.h"
 #include "libvirt/kept.h"
-#include "libvirt/volume.h"
 
 #define NAMES_SHOWN 8
-#define CONNECT_LIMIT_MS (KEEPER_ANSWER_MS - 5000)
 /* For a daemon that restarts. */
 #define RECONNECT_MS 15000
 #define RECONNECT_INTERVAL_MS 200

@@ -89,6 +89,14 @@ add_hint (GError **error)
                 NULL);
 }
 
+/* To whom our folders may belong. */
+static uid_t
+qemu_user_of (const char *const *texts)
+{
+  return texts[BEGIN_NEEDS_FOLDER][0]
+    ? (uid_t) g_ascii_strtoull (texts[BEGIN_USER], NULL, 10) : geteuid ();
+}
+
 static bool
 start_job (KeptJob *kept, const char *const *texts, char **broken,
            GError **error)
@@ -114,6 +122,9 @@ start_job (KeptJob *kept, const char *const *texts, char **broken,
     refusal_explain (hypervisor, code, texts[BEGIN_NAME], checkpoint, error);
   if (is_broken)
     *broken = what_is_broken (hypervisor->domain, texts);
+  else                          /* one that began since the look */
+    owner_explain (hypervisor, job->mark, texts[BEGIN_FOLDER],
+                   qemu_user_of (texts), error);
   return false;
 }
 
@@ -157,6 +168,8 @@ job_confirm (void *opaque, GError **error)
     return false;
   kept->telling->life = JOB_RUNNING;
   watch_look_again (kept);
+  if (kept->heard_early)
+    watch_notice_loss (kept);
   return true;
 }
 
@@ -168,18 +181,18 @@ job_begin (KeptJob *kept, const char *const *texts, char **xml,
   Hypervisor *hypervisor = &kept->hypervisor;
   g_autoptr (GError) refusal = NULL, trouble = NULL;
 
+  kept->heard_early = false;
   job->mark = g_strdup (texts[BEGIN_MARK]);
   job->scratch = g_strdupv ((char **) texts + BEGIN_SCRATCH);
-  const uid_t qemu_user = texts[BEGIN_NEEDS_FOLDER][0]
-    ? (uid_t) g_ascii_strtoull (texts[BEGIN_USER], NULL, 10) : geteuid ();
   if (owner_clear_way (hypervisor, texts[BEGIN_FOLDER],
-                       texts[BEGIN_TAKE_OVER][0] != '\0', qemu_user,
-                       &refusal)
+                       texts[BEGIN_TAKE_OVER][0] != '\0',
+                       qemu_user_of (texts), &refusal)
       && make_folder (job, texts, &refusal)
       && life_begin (job, hypervisor, &refusal)
       && start_job (kept, texts, broken, &refusal)
       && describe_job (kept, xml, &refusal))
     return true;
+  hypervisor->hears_late = true;
   if (job_end (kept, false, &trouble))
     g_propagate_error (error, g_steal_pointer (&refusal));
   else

@@ -48,8 +48,7 @@ typedef struct {
   bool watched;                 /* its events come in, on this connection: */
   bool tells_of_closing;
   int lifecycle_id, completed_id, status_id; /* -1: that one does not */
-  bool asked_of_job;            /* whether the guest has a backup job (owner_ask): */
-  char *job_seen;               /* libvirt's description of it; NULL: none */
+  bool has_no_job;              /* libvirt knew of none of the guest's (owner_ask) */
   bool hears_late;              /* QEMU's events of a job before ours may still come */
 } Hypervisor;
 
@@ -80,6 +79,7 @@ typedef struct {
   Job job;
   guint rechecks;               /* to come, whether the job still runs: */
   gint64 recheck_at;            /* not before; monotonic */
+  bool heard_early;             /* an end was told before the job was seen to live */
   char *doubt;                  /* why it may not, unless libvirt says; NULL */
   ScratchWatch scratch;
   bool frozen;                  /* the guest's file systems are, or may be */
@@ -139,8 +139,8 @@ bool hypervisor_guest_is_off (const Hypervisor *hypervisor);
  */
 bool hypervisor_guest_answers (const Hypervisor *hypervisor);
 
-/* Ask libvirt whether the guest has a backup job, for the next owner_clear_way, which
- * else asks itself.  For any thread.
+/* Ask libvirt whether the guest has a backup job.  If not, the next owner_clear_way
+ * does not ask again.  For any thread.
  */
 void owner_ask (Hypervisor *hypervisor);
 
@@ -154,6 +154,12 @@ bool owner_clear_way (Hypervisor *hypervisor, const char *folder,
 /* The same without ending anything: false (EBUSY) if there is a job. */
 bool owner_look (const Hypervisor *hypervisor, const char *socket_dir,
                  uid_t qemu_user, GError **error);
+
+/* A job with that mark could not begin, for the reason of *error: if one of somebody
+ * else's is there, that is the reason.
+ */
+void owner_explain (const Hypervisor *hypervisor, const char *mark,
+                    const char *folder, uid_t qemu_user, GError **error);
 
 /* Abort the job that bears the mark; true if there is none (any more).
  * Waits for JOB_GONE_MS at most.

@@ -212,10 +212,11 @@ hear_qemu (const Hypervisor *hypervisor, const char *target, const char **why)
   return told >= 0 && hear_daemon (hypervisor);
 }
 
-/* libvirt knows of the end of a job after QEMU has told of it, and tells nobody who
- * asked for events later.  So there is nothing to wait for if it knew of no job when
- * we asked.  If one ends in that very moment, or another program's begins and ends
- * since, we may take its end for ours: then ours is begun again (code_of).
+/* libvirt knows of the end of a job after QEMU has told of it, and tells of it at once,
+ * to those who have asked by then.  So there is nothing to wait for if it knew of no job
+ * as we asked for events.  If one ended in that very moment, or another program's has
+ * begun and ended since, we may take its end for ours: then ours is begun again
+ * (code_of), or refused.
  */
 bool
 life_begin (Job *job, Hypervisor *hypervisor, GError **error)
@@ -284,8 +285,8 @@ life_look (const Job *job, const Hypervisor *hypervisor, const char *target,
   } while (why == not_moved && g_get_monotonic_time () < deadline);
   if (!why)
     return KEEPER_ALIVE;
-  error_set (error, why_not_moved ? EIO : code_of (why), "disk %s: %s", target,
-             why);
+  error_set (error, why_not_moved == no_job ? EIO : code_of (why),
+             "disk %s: %s", target, why);
   return KEEPER_DEAD;
 }
 

@@ -2,8 +2,8 @@
  * Copyright (C) 2026 the nbdkit-checkpoint authors
  *
  * What the keeper reads of the guest and its checkpoints, and tells the server.
- * Each question takes a round trip, so what does not wait for another's answer is
- * asked at once, with what a job will need asked before it begins.
+ * Far away, what does not wait for another's answer is asked at once, and what a job
+ * needs before it begins is asked beside it.  Near, nothing is asked before its time.
  */
 #include <config.h>
 
@@ -22,12 +22,14 @@
 /* The server waits for each message. */
 #define LOOK_LIMIT_S (KEEPER_ANSWER_MS / 1000 + 5)
 #define CONNECT_LIMIT_MS (KEEPER_ANSWER_MS - 5000)
+/* The documents of so many take no longer than what was asked before a job in turn. */
+#define FEW_CHECKPOINTS 8
 
 typedef struct {
   KeptJob *kept;
   const Message *message;
-  bool begins;                  /* a job is to begin, if the guest runs */
-  char *definition;             /* the guest's; NULL with failure */
+  bool ahead;                   /* a job is to begin, and each round trip is long */
+  char *definition;             /* the guest's; NULL: not read yet, or failure */
   GError *failure;
   CheckpointList list;
 } Look;
@@ -211,13 +213,24 @@ is_running (const Look *look)
   return guest && guest->running;
 }
 
+static void
+read_definition (Look *look)
+{
+  const Hypervisor *hypervisor = &look->kept->hypervisor;
+
+  look->definition = virDomainGetXMLDesc (hypervisor->domain, 0);
+  if (!look->definition)
+    hypervisor_error (&look->failure, "guest %s: cannot read its definition",
+                      hypervisor->domain_name);
+}
+
 static bool
 tell_checkpoints (Look *look, int fd, GError **error)
 {
   const Hypervisor *hypervisor = &look->kept->hypervisor;
   const Message *message = look->message;
   const AtOnce beside = { watch_ask_late, look->kept,
-                          look->begins && is_running (look) ? WATCH_LATE : 0 };
+                          look->ahead && is_running (look) ? WATCH_LATE : 0 };
   guint flags = 0;
 
   if (*message_text (message, LOOK_NO_CHECKPOINTS))
@@ -235,28 +248,41 @@ static void
 ask_first (void *opaque, guint which)
 {
   Look *look = opaque;
-  const Hypervisor *hypervisor = &look->kept->hypervisor;
 
-  if (which > 0) {
-    checkpoint_list_ask (&look->list, hypervisor);
-    return;
-  }
-  look->definition = virDomainGetXMLDesc (hypervisor->domain, 0);
-  if (!look->definition)
-    hypervisor_error (&look->failure, "guest %s: cannot read its definition",
-                      hypervisor->domain_name);
+  if (which > 0)
+    read_definition (look);
+  else if (!*message_text (look->message, LOOK_NO_CHECKPOINTS))
+    checkpoint_list_ask (&look->list, &look->kept->hypervisor);
 }
 
 static void
 look_first (Look *look)
 {
-  const Message *message = look->message;
   const AtOnce questions[] = {
-    { ask_first, look, *message_text (message, LOOK_NO_CHECKPOINTS) ? 1 : 2 },
-    { watch_ask_early, look->kept, look->begins ? WATCH_EARLY : 0 },
+    { ask_first, look, look->ahead ? 2 : 1 },
+    { watch_ask_early, look->kept, look->ahead ? WATCH_EARLY : 0 },
   };
 
   at_once (questions, G_N_ELEMENTS (questions));
+}
+
+/* One that was read ahead serves for a job that begins at once.  Else it is read last:
+ * it says which files are opened, of a guest that may have run meanwhile.
+ */
+static bool
+look_last (Look *look, GError **error)
+{
+  const bool serves = look->failure
+    || (is_running (look) && look->list.count <= FEW_CHECKPOINTS);
+
+  if (!serves) {
+    g_clear_pointer (&look->definition, g_free);
+    read_definition (look);
+  }
+  if (!look->failure)
+    return true;
+  g_propagate_error (error, g_steal_pointer (&look->failure));
+  return false;
 }
 
 /* Is libvirt on another machine?  Its URI tells, which is known without asking. */
@@ -276,9 +302,7 @@ hypervisor_look (KeptJob *kept, const Message *message, GError **error)
   Hypervisor *hypervisor = &kept->hypervisor;
   const int fd = kept->telling->fd;
   const bool writable = *message_text (message, LOOK_WRITABLE);
-  g_auto (Look) look
-    = { .kept = kept, .message = message,
-        .begins = *message_text (message, LOOK_BEGIN) };
+  g_auto (Look) look = { .kept = kept, .message = message };
 
   alarm (LOOK_LIMIT_S);
   hypervisor->uri = g_strdup (message_text (message, LOOK_URI));
@@ -289,13 +313,10 @@ hypervisor_look (KeptJob *kept, const Message *message, GError **error)
                            error))
     return false;
   hypervisor->remote = is_remote (hypervisor->connection);
+  look.ahead = hypervisor->remote && *message_text (message, LOOK_BEGIN);
   look_first (&look);
-  if (!tell_checkpoints (&look, fd, error)
-      || !tell_document (hypervisor, fd, message, error))
-    return false;
-  if (look.failure) {
-    g_propagate_error (error, g_steal_pointer (&look.failure));
-    return false;
-  }
-  return tell_guest (&look, fd, error);
+  return tell_checkpoints (&look, fd, error)
+    && tell_document (hypervisor, fd, message, error)
+    && look_last (&look, error)
+    && tell_guest (&look, fd, error);
 }

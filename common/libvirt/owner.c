@@ -228,25 +228,43 @@ clear_way (const Hypervisor *hypervisor, const char *xml,
 void
 owner_ask (Hypervisor *hypervisor)
 {
-  g_free (hypervisor->job_seen);
-  hypervisor->job_seen = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-  if (hypervisor->job_seen || virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_BACKUP)
-    hypervisor->hears_late = true;
-  hypervisor->asked_of_job = true;
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+
+  hypervisor->has_no_job
+    = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
 }
 
 bool
 owner_clear_way (Hypervisor *hypervisor, const char *folder, bool take_over,
                  uid_t qemu_user, GError **error)
 {
-  if (!hypervisor->asked_of_job)
-    owner_ask (hypervisor);
-  hypervisor->asked_of_job = false;
+  const bool is_known = hypervisor->has_no_job;
+
+  hypervisor->has_no_job = false; /* for one beginning */
+  if (is_known)
+    return true;
   g_autofree char *socket_dir = g_path_get_dirname (folder);
-  g_autofree char *xml = g_steal_pointer (&hypervisor->job_seen);
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  if (xml || virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_BACKUP)
+    hypervisor->hears_late = true;
   /* What else is wrong, beginning will tell. */
   return !xml
     || clear_way (hypervisor, xml, socket_dir, take_over, qemu_user, error);
+}
+
+void
+owner_explain (const Hypervisor *hypervisor, const char *mark,
+               const char *folder, uid_t qemu_user, GError **error)
+{
+  g_autofree char *socket_dir = g_path_get_dirname (folder);
+  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+  g_autoptr (GError) other = NULL;
+
+  if (!xml || strstr (xml, mark)
+      || clear_way (hypervisor, xml, socket_dir, false, qemu_user, &other))
+    return;
+  g_clear_error (error);
+  g_propagate_error (error, g_steal_pointer (&other));
 }
 
 bool

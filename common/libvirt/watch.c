@@ -22,16 +22,21 @@
 static const char connection_lost[]
   = "the connection to libvirt was lost (did its daemon restart?)";
 
+/* What is told before the job was seen to live, may be of one before. */
+static void
+lose (KeptJob *kept, const char *why)
+{
+  if (kept->telling->life == JOB_BEGINNING)
+    kept->heard_early = true;
+  telling_lose (kept->telling, why);
+}
+
 /* In any thread that asks libvirt something (at_once). */
 static void
 on_closed (virConnectPtr connection G_GNUC_UNUSED, int reason, void *opaque)
 {
-  const KeptJob *kept = opaque;
-
-  telling_lose (kept->telling,
-                reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
-                ? "libvirt's daemon does not answer any more"
-                : connection_lost);
+  lose (opaque, reason == VIR_CONNECT_CLOSE_REASON_KEEPALIVE
+        ? "libvirt's daemon does not answer any more" : connection_lost);
 }
 
 static int
@@ -42,15 +47,15 @@ on_lifecycle (virConnectPtr connection G_GNUC_UNUSED,
   KeptJob *kept = opaque;
 
   if (event == VIR_DOMAIN_EVENT_STOPPED)
-    telling_lose (kept->telling, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
-                  ? "the guest was shut down"
-                  : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
-                  ? "the guest was destroyed"
-                  : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
-                  ? "the guest was migrated away"
-                  : "the guest stopped");
+    lose (kept, detail == VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN
+          ? "the guest was shut down"
+          : detail == VIR_DOMAIN_EVENT_STOPPED_DESTROYED
+          ? "the guest was destroyed"
+          : detail == VIR_DOMAIN_EVENT_STOPPED_MIGRATED
+          ? "the guest was migrated away"
+          : "the guest stopped");
   else if (event == VIR_DOMAIN_EVENT_CRASHED)
-    telling_lose (kept->telling, "the guest crashed");
+    lose (kept, "the guest crashed");
   return 0;
 }
 
@@ -96,6 +101,8 @@ on_job_completed (virConnectPtr connection G_GNUC_UNUSED, virDomainPtr domain,
   KeptJob *kept = opaque;
   const char *reason = NULL;
 
+  if (kept->telling->life == JOB_BEGINNING)
+    kept->heard_early = true;
   if (kept->telling->life != JOB_RUNNING)
     return;
   if (job_is_running (&kept->job, domain)) {
