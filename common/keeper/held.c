@@ -173,9 +173,11 @@ drain_all (Held *held)
   tell_news (held, true);
 }
 
-/* Settle those that QEMU has not answered in time: one that was asked is not the
- * export's, and is closed; one that could not be asked has outlived QEMU's own
- * limit, so it is.  Returns the milliseconds until the next; -1: there is none.
+/* Settle those that QEMU has not answered in time.  It stands still, and has yet to
+ * read what was sent, which may make the connection the export's: so none is closed.
+ * No option was sent by half (nbd/go-ahead.h), for which it would wait; one that could
+ * not be asked has outlived QEMU's own limit.  Returns the milliseconds until the next;
+ * -1: there is none.
  */
 static int
 settle_overdue (Held *held)
@@ -193,10 +195,8 @@ settle_overdue (Held *held)
       continue;
     if (settles_by > now)
       next = next ? MIN (next, settles_by) : settles_by;
-    else if (connection->encrypted)
-      connection->settled = true;
     else
-      g_hash_table_iter_remove (&iter);
+      connection->settled = true;
   }
   return next ? (int) ((next - now) / G_TIME_SPAN_MILLISECOND) + 1 : -1;
 }

@@ -86,6 +86,10 @@ connect_failed (const char *where, int failure, GError **error)
                       "server does; is it the right one?", where,
                       failure == E2BIG ? "without end before any data"
                       : "what nobody asked for");
+  if (failure == EBADMSG)
+    return error_set (error, failure, "%s: this libnbd negotiates in an order that "
+                      "is not known here; report it with what nbdinfo --version "
+                      "says", where);
   const char *reason = nbd_check_reason (failure);
   /* Only an address that somebody else chose stands by itself. */
   if (strchr (where, ' '))

@@ -11,12 +11,15 @@
 #include "nbd/go-ahead.h"
 
 #define MAGIC "IHAVEOPT"
+#define HEADER_BYTES 16
+/* A name has 4096 bytes at most, and two contexts are asked for. */
+#define OPTION_MAX_BYTES 65536
 #define NBD_OPT_GO 7
 #define NBD_OPT_SET_META_CONTEXT 10
 #define NBD_INFO_BLOCK_SIZE 3
 
 static guint32
-read_32 (const guchar *bytes)
+read_32 (const guint8 *bytes)
 {
   guint32 value;
 
@@ -55,57 +58,45 @@ append_go (GByteArray *sent, const char *name)
   append_16 (sent, NBD_INFO_BLOCK_SIZE);
 }
 
-static guint32
-option_of (const NbdGoAhead *ahead)
+/* 0: it is not whole yet. */
+static gsize
+option_bytes (const GByteArray *option)
 {
-  return read_32 (ahead->header + 8);
+  const gsize size = option->len < HEADER_BYTES
+    ? 0 : HEADER_BYTES + (gsize) read_32 (option->data + 12);
+
+  return size <= option->len ? size : 0;
 }
 
 static bool
-begin_option (NbdGoAhead *ahead, GByteArray *sent)
+take_option (NbdGoAhead *ahead, gsize size, GByteArray *sent)
 {
-  ahead->left = read_32 (ahead->header + 12);
-  ahead->drops = ahead->is_ahead && option_of (ahead) == NBD_OPT_GO;
-  if (ahead->is_ahead && !ahead->drops)
-    return false;
-  if (!ahead->drops)
-    g_byte_array_append (sent, ahead->header, sizeof ahead->header);
-  return true;
-}
+  const guint32 number = read_32 (ahead->option->data + 8);
+  const bool is_sent = ahead->is_ahead && number == NBD_OPT_GO;
 
-static void
-end_option (NbdGoAhead *ahead, GByteArray *sent)
-{
-  ahead->had = 0;
-  ahead->is_ahead
-    = !ahead->drops && option_of (ahead) == NBD_OPT_SET_META_CONTEXT;
+  if (ahead->is_ahead && !is_sent)
+    return false;
+  if (!is_sent)
+    g_byte_array_append (sent, ahead->option->data, (guint) size);
+  ahead->is_ahead = ahead->export_name && number == NBD_OPT_SET_META_CONTEXT;
   if (ahead->is_ahead)
     append_go (sent, ahead->export_name);
+  g_byte_array_remove_range (ahead->option, 0, (guint) size);
+  return true;
 }
 
 bool
 nbd_go_ahead (NbdGoAhead *ahead, const char *bytes, gsize length,
               GByteArray *sent)
 {
-  while (length > 0) {
-    const bool in_header = ahead->had < sizeof ahead->header;
-    const gsize n = MIN (length, in_header
-                         ? sizeof ahead->header - ahead->had : ahead->left);
-    if (in_header) {
-      memcpy (ahead->header + ahead->had, bytes, n);
-      ahead->had += n;
-      if (ahead->had == sizeof ahead->header && !begin_option (ahead, sent))
-        return false;
-    }
-    else {
-      if (!ahead->drops)
-        g_byte_array_append (sent, (const guint8 *) bytes, (guint) n);
-      ahead->left -= n;
-    }
-    if (ahead->had == sizeof ahead->header && ahead->left == 0)
-      end_option (ahead, sent);
-    bytes += n;
-    length -= n;
-  }
+  gsize size;
+
+  if (length > OPTION_MAX_BYTES
+      || ahead->option->len > OPTION_MAX_BYTES - length)
+    return false;
+  g_byte_array_append (ahead->option, (const guint8 *) bytes, (guint) length);
+  while ((size = option_bytes (ahead->option)) > 0)
+    if (!take_option (ahead, size, sent))
+      return false;
   return true;
 }

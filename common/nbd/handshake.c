@@ -35,7 +35,8 @@ typedef struct {
   int ours;                     /* the other end of libnbd's */
   int ended[2];                 /* a pipe, whose end tells of libnbd's */
   NbdGoAhead *ahead;            /* NULL: libnbd's bytes go on as they are */
-  bool is_astray;               /* libnbd sent what ahead did not expect */
+  bool is_mute;                 /* with ahead: nothing more of libnbd's goes on, */
+  bool is_astray;               /* as it is not what ahead expects */
   int failure;                  /* why it was cut short */
 } Between;
 
@@ -68,7 +69,7 @@ send_all (int fd, const char *bytes, gsize length, const NbdLife *life,
   return true;
 }
 
-/* All that libnbd sends goes through here. */
+/* All that libnbd sends goes through here.  What has gone on with ahead is whole. */
 static bool
 send_on (Between *between, const char *bytes, gsize length, const NbdLife *life,
          gint64 deadline)
@@ -77,10 +78,12 @@ send_on (Between *between, const char *bytes, gsize length, const NbdLife *life,
 
   if (!between->ahead)
     return send_all (between->server, bytes, length, life, deadline);
-  between->is_astray = !nbd_go_ahead (between->ahead, bytes, length, sent);
-  return !between->is_astray
-    && send_all (between->server, (const char *) sent->data, sent->len, life,
-                 deadline);
+  if (between->is_mute)
+    return true;
+  if (!nbd_go_ahead (between->ahead, bytes, length, sent))
+    between->is_mute = between->is_astray = true;
+  return send_all (between->server, (const char *) sent->data, sent->len, life,
+                   deadline);
 }
 
 static bool
@@ -138,6 +141,7 @@ finish (Between *between)
   };
   char bytes[PIECE];
 
+  between->is_mute = true;
   shutdown (between->ours, SHUT_WR);
   while (nbd_budget_left (deadline) > 0) {
     if (poll (fds, G_N_ELEMENTS (fds), nbd_budget_left (deadline)) < 0)
@@ -241,6 +245,12 @@ ask_for_export (struct nbd_handle *nbd)
   return nbd_aio_opt_go (nbd, NBD_NULL_COMPLETION);
 }
 
+static bool
+is_open (struct nbd_handle *nbd)
+{
+  return nbd_aio_is_dead (nbd) != 1 && nbd_aio_is_closed (nbd) != 1;
+}
+
 /* begin: what is to be done first, while we stand in between; or NULL. */
 static int
 let_go_on (Between *between, struct nbd_handle *nbd,
@@ -251,6 +261,8 @@ let_go_on (Between *between, struct nbd_handle *nbd,
   while (!failure && pending (nbd) == 1)
     if (nbd_poll (nbd, -1) == -1)
       failure = nbd_errno (EIO);
+  if (!failure && !is_open (nbd))
+    failure = nbd_errno (EIO);
   close_fd (&between->ended[1]);
   return failure;
 }
@@ -271,8 +283,7 @@ negotiate (Between *between, struct nbd_handle *nbd,
     g_thread_join (thread);
     if (between->failure)
       failure = between->failure;
-    if (!failure && nbd_aio_is_dead (nbd) != 1
-        && nbd_aio_is_closed (nbd) != 1)
+    if (!failure)
       failure = step_out (between, fd);
   }
   if (failure && between->server >= 0)
@@ -280,6 +291,8 @@ negotiate (Between *between, struct nbd_handle *nbd,
   close_fd (&between->server);
   close_fd (&between->ours);
   close_fd (&between->ended[0]);
+  if (!failure && !is_open (nbd))
+    failure = nbd_errno (EIO);
   close_fd (&between->ended[1]);
   return failure;
 }
@@ -305,7 +318,8 @@ nbd_handshake_go (struct nbd_handle *nbd, bool ahead, NbdLife *life, gsize most,
 {
   Between between = BETWEEN_INIT (life, most, deadline);
   g_autofree char *name = ahead ? nbd_get_export_name (nbd) : NULL;
-  NbdGoAhead go = { .export_name = name };
+  g_autoptr (GByteArray) option = g_byte_array_new ();
+  NbdGoAhead go = { .export_name = name, .option = option };
 
   between.ahead = name ? &go : NULL;
   return negotiate (&between, nbd, ask_for_export, nbd_aio_is_connecting);

@@ -59,13 +59,14 @@ test_asks_once (void)
     add_go (libnbd, infos);
     for (guint piece = 1; piece <= libnbd->len; piece++) {
       g_autoptr (GByteArray) sent = g_byte_array_new ();
-      NbdGoAhead ahead = { .export_name = EXPORT };
+      g_autoptr (GByteArray) option = g_byte_array_new ();
+      NbdGoAhead ahead = { .export_name = EXPORT, .option = option };
       for (guint at = 0; at < libnbd->len; at += piece) {
         g_assert_true (nbd_go_ahead (&ahead, (const char *) libnbd->data + at,
                                      MIN (piece, libnbd->len - at), sent));
-        if (at + piece >= asked)
-          g_assert_cmpmem (sent->data, sent->len, expected->data,
-                           expected->len);
+        /* All at once, and no piece of an option. */
+        g_assert_cmpmem (sent->data, sent->len, expected->data,
+                         at + piece < asked ? 0 : expected->len);
       }
       g_assert_false (ahead.is_ahead);
     }
@@ -79,7 +80,8 @@ test_goes_on (void)
   g_autoptr (GByteArray) libnbd = g_byte_array_new ();
   g_autoptr (GByteArray) expected = g_byte_array_new ();
   g_autoptr (GByteArray) sent = g_byte_array_new ();
-  NbdGoAhead ahead = { .export_name = EXPORT };
+  g_autoptr (GByteArray) option = g_byte_array_new ();
+  NbdGoAhead ahead = { .export_name = EXPORT, .option = option };
 
   add_contexts (libnbd);
   add_go (libnbd, 1);
@@ -97,7 +99,8 @@ test_leaves_alone (void)
 {
   g_autoptr (GByteArray) libnbd = g_byte_array_new ();
   g_autoptr (GByteArray) sent = g_byte_array_new ();
-  NbdGoAhead ahead = { .export_name = EXPORT };
+  g_autoptr (GByteArray) option = g_byte_array_new ();
+  NbdGoAhead ahead = { .export_name = EXPORT, .option = option };
 
   add_option (libnbd, STRUCTURED, "", 0);
   add_go (libnbd, 3);
@@ -106,12 +109,28 @@ test_leaves_alone (void)
   g_assert_cmpmem (sent->data, sent->len, libnbd->data, libnbd->len);
 }
 
+/* What nobody could keep is no option of libnbd's. */
+static void
+test_refuses_long (void)
+{
+  g_autoptr (GByteArray) sent = g_byte_array_new ();
+  g_autoptr (GByteArray) option = g_byte_array_new ();
+  g_autofree char *data = g_malloc0 (60000);
+  NbdGoAhead ahead = { .export_name = EXPORT, .option = option };
+
+  memset (data, 0x7f, 60000);
+  g_assert_true (nbd_go_ahead (&ahead, data, 60000, sent));
+  g_assert_false (nbd_go_ahead (&ahead, data, 60000, sent));
+  g_assert_cmpuint (sent->len, ==, 0);
+}
+
 static void
 test_refuses_other (void)
 {
   g_autoptr (GByteArray) libnbd = g_byte_array_new ();
   g_autoptr (GByteArray) sent = g_byte_array_new ();
-  NbdGoAhead ahead = { .export_name = EXPORT };
+  g_autoptr (GByteArray) option = g_byte_array_new ();
+  NbdGoAhead ahead = { .export_name = EXPORT, .option = option };
 
   add_contexts (libnbd);
   add_option (libnbd, ABORT, "", 0);
@@ -126,6 +145,7 @@ main (int argc, char **argv)
   g_test_add_func ("/go-ahead/asks-once", test_asks_once);
   g_test_add_func ("/go-ahead/goes-on", test_goes_on);
   g_test_add_func ("/go-ahead/leaves-alone", test_leaves_alone);
+  g_test_add_func ("/go-ahead/refuses-long", test_refuses_long);
   g_test_add_func ("/go-ahead/refuses-other", test_refuses_other);
   return g_test_run ();
 }

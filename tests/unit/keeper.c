@@ -8,8 +8,10 @@
 #include <config.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <glib/gstdio.h>
@@ -19,6 +21,8 @@
 #include "plugin/remedies.h"
 
 #define ENDS_WITHIN_MS 20000
+/* Longer than SETTLES_WITHIN_MS of held.c. */
+#define SILENT_MS 14000
 
 /* ── The job: a file, which is removed, or renamed if it is to be kept ── */
 
@@ -343,6 +347,33 @@ test_calm (Fixture *fixture, gconstpointer data)
   g_assert_true (is_gone (fixture->file));
 }
 
+/* QEMU stands still for longer than it is waited for, and may have yet to read that a
+ * connection is the export's: it would die if that was closed before its job ends.
+ */
+static void
+test_silent (Fixture *fixture, gconstpointer data)
+{
+  char request[64];
+  int pair[2];
+
+  (void) data;
+  begin (fixture);
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair),
+                   ==, 0);
+  struct pollfd qemu = { .fd = pair[1], .events = POLLIN | POLLRDHUP };
+  g_assert_true (keeper_hold (fixture->keeper, 1, pair[0], false));
+  close (pair[0]);
+  keeper_let_go (fixture->keeper, 1);
+  g_assert_cmpint (poll (&qemu, 1, ENDS_WITHIN_MS), ==, 1);
+  g_assert_cmpint (read (pair[1], request, sizeof request), ==, 32);
+  g_assert_cmpint (poll (&qemu, 1, SILENT_MS), ==, 0);
+  g_assert_null (keeper_end (fixture->keeper));
+  g_assert_true (is_gone (fixture->file));
+  g_assert_cmpint (poll (&qemu, 1, ENDS_WITHIN_MS), ==, 1);
+  g_assert_cmpint (read (pair[1], request, sizeof request), ==, 0);
+  close (pair[1]);
+}
+
 /* A job that is lost is ended at once, and what comes then counts no more. */
 static void
 test_lost (Fixture *fixture, gconstpointer data)
@@ -535,6 +566,7 @@ main (int argc, char **argv)
     { "/keeper/change-killed", test_change_killed, &ops },
     { "/keeper/refused", test_refused, &ops },
     { "/keeper/calm", test_calm, &ops },
+    { "/keeper/silent", test_silent, &ops },
   };
 
   g_test_init (&argc, &argv, NULL);
