@@ -172,6 +172,7 @@ script_tests = \
 	tests/test-server-replaced.sh \
 	tests/test-qmp-create-outcome.sh \
 	tests/test-qmp-exits.sh \
+	tests/test-qmp-iothread-ends.sh \
 	tests/test-qmp-left.sh \
 	tests/test-qmp-live-guest.sh \
 	tests/test-qmp-lost.sh \
