@@ -27,7 +27,7 @@ wait_until 60 wrote_more "$(guest_rounds web1)"
 [ "$(checkpoint_names web1)" = monday ] || fail "no checkpoint: $(checkpoint_names web1)"
 lab_state web1 >before
 nbdkit_options=(--filter="$filter")
-for round in $(seq 12); do
+for round in $(seq 30); do
   serve "${source[@]}" checkpoint=monday create=tuesday -- "$(read_disks)" \
     || fail "backup $round failed"
   wait_until 60 wrote_more "$(guest_rounds web1)"

@@ -168,8 +168,8 @@ job_confirm (void *opaque, GError **error)
     return false;
   kept->telling->life = JOB_RUNNING;
   watch_look_again (kept);
-  if (kept->heard_early)
-    watch_notice_loss (kept);
+  if (kept->heard_early)        /* once the server has adopted the job */
+    kept->recheck_at = 0;
   return true;
 }
 

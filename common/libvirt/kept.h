@@ -79,7 +79,8 @@ typedef struct {
   Job job;
   guint rechecks;               /* to come, whether the job still runs: */
   gint64 recheck_at;            /* not before; monotonic */
-  bool heard_early;             /* an end was told before the job was seen to live */
+  bool heard_early;             /* an end was told before the job was seen to live: it
+                                 * is looked for at once */
   char *doubt;                  /* why it may not, unless libvirt says; NULL */
   ScratchWatch scratch;
   bool frozen;                  /* the guest's file systems are, or may be */

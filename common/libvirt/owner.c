@@ -232,6 +232,8 @@ owner_ask (Hypervisor *hypervisor)
 
   hypervisor->has_no_job
     = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
+  if (!hypervisor->has_no_job)
+    hypervisor->hears_late = true;
 }
 
 bool

@@ -190,7 +190,8 @@ undo_step (Qmp *qmp, const Found *found, bool *has_server, GError **error)
 bool
 fleece_undo (Qmp *qmp, const char *mark, bool has_server, GError **error)
 {
-  const gint64 deadline = g_get_monotonic_time () + FLEECE_GONE_MS * 1000LL;
+  gint64 deadline = 0;
+  guint exports = G_MAXUINT;
 
   for (;;) {
     g_auto (Found) found = { 0 };
@@ -199,6 +200,10 @@ fleece_undo (Qmp *qmp, const char *mark, bool has_server, GError **error)
       return false;
     if (g_hash_table_size (found.marks) == 0 && !has_server)
       return true;
+    if (found.exports->len < exports) { /* each has its time */
+      exports = found.exports->len;
+      deadline = g_get_monotonic_time () + FLEECE_GONE_MS * 1000LL;
+    }
     const bool ok = undo_step (qmp, &found, &has_server, &why);
     const bool late = g_get_monotonic_time () > deadline;
     if (ok && late)             /* what the job was to take away */

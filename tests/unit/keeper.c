@@ -367,7 +367,10 @@ test_silent (Fixture *fixture, gconstpointer data)
   g_assert_cmpint (poll (&qemu, 1, ENDS_WITHIN_MS), ==, 1);
   g_assert_cmpint (read (pair[1], request, sizeof request), ==, 32);
   g_assert_cmpint (poll (&qemu, 1, SILENT_MS), ==, 0);
+  /* It is not waited for any more. */
+  const gint64 start = g_get_monotonic_time ();
   g_assert_null (keeper_end (fixture->keeper));
+  g_assert_cmpint (g_get_monotonic_time () - start, <, SILENT_MS * 1000LL);
   g_assert_true (is_gone (fixture->file));
   g_assert_cmpint (poll (&qemu, 1, ENDS_WITHIN_MS), ==, 1);
   g_assert_cmpint (read (pair[1], request, sizeof request), ==, 0);

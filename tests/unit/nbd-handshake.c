@@ -197,13 +197,10 @@ main (int argc, char **argv)
   GRand *random = g_rand_new_with_seed (seed);
 
   g_print ("seed %u\n", seed);
-  guint went_ahead = 0;
   for (guint i = 0; i < ROUNDS; i++)
-    went_ahead
-      += cut_short ((guint) g_rand_int_range (random, 0, 600), i % 2);
+    cut_short ((guint) g_rand_int_range (random, 0, 600), i % 2);
   g_assert_cmpuint (cut_short (AFTER_CONTEXTS, true), ==, 1);
   g_assert_cmpuint (cut_short (AFTER_CONTEXTS, false), ==, 0);
-  g_assert_cmpuint (went_ahead, <=, ROUNDS / 2);
   g_rand_free (random);
   return EXIT_SUCCESS;
 }
