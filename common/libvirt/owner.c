@@ -225,30 +225,35 @@ clear_way (const Hypervisor *hypervisor, const char *xml,
   return true;
 }
 
+/* libvirt's description of the guest's backup job; *none: there is certainly none. */
+static char *
+describe_other (Hypervisor *hypervisor, bool *none)
+{
+  char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
+
+  *none = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
+  if (!*none)
+    hypervisor->hears_late = true;
+  return xml;
+}
+
 void
 owner_ask (Hypervisor *hypervisor)
 {
-  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-
-  hypervisor->has_no_job
-    = !xml && virGetLastErrorCode () == VIR_ERR_NO_DOMAIN_BACKUP;
-  if (!hypervisor->has_no_job)
-    hypervisor->hears_late = true;
+  g_free (describe_other (hypervisor, &hypervisor->has_no_job));
 }
 
 bool
 owner_clear_way (Hypervisor *hypervisor, const char *folder, bool take_over,
                  uid_t qemu_user, GError **error)
 {
-  const bool is_known = hypervisor->has_no_job;
+  bool none = hypervisor->has_no_job;
 
   hypervisor->has_no_job = false; /* for one beginning */
-  if (is_known)
+  if (none)
     return true;
   g_autofree char *socket_dir = g_path_get_dirname (folder);
-  g_autofree char *xml = virDomainBackupGetXMLDesc (hypervisor->domain, 0);
-  if (xml || virGetLastErrorCode () != VIR_ERR_NO_DOMAIN_BACKUP)
-    hypervisor->hears_late = true;
+  g_autofree char *xml = describe_other (hypervisor, &none);
   /* What else is wrong, beginning will tell. */
   return !xml
     || clear_way (hypervisor, xml, socket_dir, take_over, qemu_user, error);

@@ -24,10 +24,16 @@ static const char connection_lost[]
 
 /* What is told before the job was seen to live, may be of one before. */
 static void
-lose (KeptJob *kept, const char *why)
+note_early (KeptJob *kept)
 {
   if (kept->telling->life == JOB_BEGINNING)
     kept->heard_early = true;
+}
+
+static void
+lose (KeptJob *kept, const char *why)
+{
+  note_early (kept);
   telling_lose (kept->telling, why);
 }
 
@@ -101,8 +107,7 @@ on_job_completed (virConnectPtr connection G_GNUC_UNUSED, virDomainPtr domain,
   KeptJob *kept = opaque;
   const char *reason = NULL;
 
-  if (kept->telling->life == JOB_BEGINNING)
-    kept->heard_early = true;
+  note_early (kept);
   if (kept->telling->life != JOB_RUNNING)
     return;
   if (job_is_running (&kept->job, domain)) {
