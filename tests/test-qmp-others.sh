@@ -92,6 +92,19 @@ wait "$reader" || fail "who read their export cannot go on"
 refuses 'NBD server' "${source[@]}" checkpoint=monday disk=vda
 see block-export-del '{"id": "added", "mode": "hard"}'
 see nbd-server-stop
+# Neither does what is typed to end a job of ours that was left stop it.
+start_nbdkit n.sock "${source[@]}" checkpoint=monday disk=vda
+see block-export-add '{"type": "nbd", "id": "added", "node-name": "b-node",
+  "name": "b", "writable": false}'
+find_keeper
+kill -KILL $keeper "$nbdkit_pid"
+wait "$nbdkit_pid" || :
+refuses 'or end it with: ' "${source[@]}" checkpoint=monday disk=vda
+type_printed 'or end it with: '
+qmp web1.see query-block-exports | jq -e 'map (.id) == ["added"]' >/dev/null \
+  || fail "what was typed left $(qmp web1.see query-block-exports)"
+see block-export-del '{"id": "added", "mode": "hard"}'
+see nbd-server-stop
 see job-dismiss '{"id": "added"}'
 see blockdev-del '{"node-name": "added"}'
 see block-dirty-bitmap-remove '{"node": "b-node", "name": "added"}'

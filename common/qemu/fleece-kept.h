@@ -59,9 +59,12 @@ char *fleece_mark_of_node (const char *node);
  */
 char *fleece_by_hand (const char *path, const GPtrArray *commands);
 char *fleece_end_by_hand (const char *path, const Fleece *fleece);
-/* The same of what was found: nodes in the order in which they can go. */
+/* The same of what was found: nodes in the order in which they can go.  stops_server:
+ * QEMU's NBD server is ours, and nobody else has an export in it.
+ */
 char *fleece_end_names_by_hand (const char *path, const GPtrArray *jobs,
-                                bool has_server, const GPtrArray *nodes);
+                                const GPtrArray *exports, bool stops_server,
+                                const GPtrArray *nodes);
 
 /* QEMU's answer, as an array: one of NULL, with an error.  json_node_unref. */
 JsonNode *fleece_ask (Qmp *qmp, const char *command, JsonObject *arguments,

@@ -113,9 +113,22 @@ add_command (GPtrArray *commands, const char *command, const char *name,
     value));
 }
 
+/* Of an export's clients QEMU may let go later than it answers; why exports go one
+ * after another, and before the server: fleece-owner.c.
+ */
+static void
+add_export (GPtrArray *commands, const char *id)
+{
+  g_ptr_array_add (commands, g_strdup_printf (
+    "{\"execute\": \"block-export-del\", \"arguments\": "
+    "{\"id\": \"%s\", \"mode\": \"hard\"}}", id));
+  g_ptr_array_add (commands, g_strdup (""));
+}
+
 char *
 fleece_end_names_by_hand (const char *path, const GPtrArray *jobs,
-                          bool has_server, const GPtrArray *nodes)
+                          const GPtrArray *exports, bool stops_server,
+                          const GPtrArray *nodes)
 {
   g_autoptr (GPtrArray) commands = g_ptr_array_new_with_free_func (g_free);
 
@@ -123,7 +136,9 @@ fleece_end_names_by_hand (const char *path, const GPtrArray *jobs,
     add_command (commands, "job-cancel", "id", g_ptr_array_index (jobs, i));
   if (jobs->len > 0)
     g_ptr_array_add (commands, g_strdup (""));
-  if (has_server) {
+  for (guint i = 0; i < exports->len; i++)
+    add_export (commands, g_ptr_array_index (exports, i));
+  if (stops_server) {
     g_ptr_array_add (commands,
                      g_strdup ("{\"execute\": \"nbd-server-stop\"}"));
     g_ptr_array_add (commands, g_strdup (""));
@@ -139,16 +154,20 @@ fleece_end_by_hand (const char *path, const Fleece *fleece)
 {
   static const char kinds[] = { FLEECE_NODE_IMAGE, FLEECE_NODE_FILE };
   g_autoptr (GPtrArray) jobs = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) exports = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) nodes = g_ptr_array_new_with_free_func (g_free);
 
   for (guint i = 0; i < fleece->disks->len; i++) {
     const FleeceDisk *disk = g_ptr_array_index (fleece->disks, i);
     g_ptr_array_add (jobs, fleece_id (fleece->mark, disk->target));
+    g_ptr_array_add (exports, fleece_id (fleece->mark, disk->target));
+    for (guint j = 0; j < disk->parts->len; j++)
+      g_ptr_array_add (exports, fleece_part_id (fleece->mark, i, j));
     for (guint j = 0; j < G_N_ELEMENTS (kinds); j++)
       g_ptr_array_add (nodes, fleece_node_name (fleece->mark, i, kinds[j]));
     for (guint j = 0; j < disk->parts->len; j++)
       if (!((const FleecePart *) g_ptr_array_index (disk->parts, j))->node)
         g_ptr_array_add (nodes, fleece_part_node (fleece, i, j));
   }
-  return fleece_end_names_by_hand (path, jobs, true, nodes);
+  return fleece_end_names_by_hand (path, jobs, exports, true, nodes);
 }

@@ -264,9 +264,10 @@ end_found (const KeptFleece *kept, const Found *found, bool has_server)
     if (node[strlen (node) - 1] != FLEECE_NODE_FILTER)
       g_ptr_array_add (nodes, (gpointer) node);
   }
-  return fleece_end_names_by_hand (kept->path, found->jobs,
-                                   has_server || found->exports->len > 0,
-                                   nodes);
+  const bool stops = (has_server || found->exports->len > 0)
+    && !found->has_guests;
+  return fleece_end_names_by_hand (kept->path, found->jobs, found->exports,
+                                   stops, nodes);
 }
 
 static bool

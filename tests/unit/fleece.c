@@ -168,12 +168,17 @@ test_by_hand (void)
   g_autofree char *text = fleece_end_by_hand ("/a b/it's", plan);
   const char *cancel = strstr (text, "job-cancel");
   const char *stop = strstr (text, "nbd-server-stop");
+  const char *part = strstr (text, "\"" MARK "-0.1\", \"mode\": \"hard\"");
+  const char *last = strstr (text, "\"" MARK "-vdb\", \"mode\": \"hard\"");
   const char *image = strstr (text, "nbdkit-0123456789abcdef-1s");
   const char *file = strstr (text, "nbdkit-0123456789abcdef-1f");
   const char *bits = strstr (text, "nbdkit-0123456789abcdef-0b");
   g_auto (GStrv) words = NULL;
 
   g_assert_true (cancel && stop && image && file && bits);
+  g_assert_true (part && last && cancel < part && part < last && last < stop);
+  g_assert_nonnull (strstr (last, "sleep 1"));
+  g_assert_true (strstr (last, "sleep 1") < stop);
   g_assert_null (strstr (text, "middle"));
   g_assert_true (cancel < stop && stop < image && image < file);
   const char *socat = strstr (text, "socat");
