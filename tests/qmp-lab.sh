@@ -122,7 +122,12 @@ guest_destroy () { guest_quit "$1"; }
 guest_quit ()
 {
   qmp "$1.see" quit >/dev/null 2>&1 || :
+  wait_until 120 qemu_has_ended "$(guest_pid "$1")"
   wait "$(guest_pid "$1")" || fail "QEMU did not end well"
+}
+qemu_has_ended ()
+{
+  case $(ps -o stat= -p "$1") in '' | Z*) ;; *) return 1 ;; esac
 }
 guest_crash ()
 {
