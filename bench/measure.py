@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the nbdkit-checkpoint authors
 #
 # Loads, the ways to do each, and measuring these in turn.
+import os
 import statistics
 import subprocess
 import sys
@@ -38,14 +39,23 @@ class Way:
         self.run, self.check, self.before = run, check, before
         self.most, self.point, self.ours = most, point, ours
         self.samples = []
+        self.took = self.worked = 0
 
     def measure(self):
         if self.before:
             self.before()
-        start = time.monotonic()
+        worked, start = processor_time(), time.monotonic()
         own = self.run()
         took = time.monotonic() - start
+        self.worked += processor_time() - worked
+        self.took += took
         self.samples.append(own if isinstance(own, float) else took)
+
+    def busy(self):
+        """The share of all processors' time that went into its runs."""
+        if not self.took:
+            return None
+        return self.worked / self.took / os.cpu_count()
 
     def median(self):
         return statistics.median(self.samples) if self.samples else None
@@ -68,6 +78,14 @@ class Result:
                 yield ours, None, values[0], limit
             else:
                 yield ours, other, values[0] / values[1], limit
+
+
+def processor_time():
+    """Seconds, of all processors and everything on them (proc_stat(5)): user,
+    nice and system, then irq, softirq and steal; not idle and iowait."""
+    with open("/proc/stat") as file:
+        times = [int(ticks) for ticks in file.readline().split()[1:9]]
+    return (sum(times) - times[3] - times[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def load(name, title, unit="s", targets=(), images=(), times=1):

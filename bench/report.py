@@ -24,6 +24,10 @@ def table(titles, rows):
     return "\n".join(lines) + "\n"
 
 
+def percent(share):
+    return "-" if share is None else "%.0f %%" % (100 * share)
+
+
 def verdict(ratio, limit):
     if ratio is None:
         return "not measured"
@@ -38,7 +42,7 @@ def section(result):
     rows = []
     for name, way in result.ways.items():
         if not way.samples:
-            rows.append((name, "failed", "", "0", ""))
+            rows.append((name, "failed", "", "0", "", ""))
             continue
         # What differs in size is not compared, unless a target says so.
         against = way.ours or ours.get(name, name if way.point else first)
@@ -48,11 +52,11 @@ def section(result):
             ratio = mine / way.median()
         rows.append((name, number(way.median()), "%s … %s" % (
             number(min(way.samples)), number(max(way.samples))),
-            str(len(way.samples)), number(ratio)))
+            str(len(way.samples)), number(ratio), percent(way.busy())))
     text = "## %s\n\n%s\n\n" % (load.name, load.title)
     if rows:
         text += table(["way", "median, " + load.unit, "min … max", "runs",
-                       "ours ÷ this"], rows)
+                       "ours ÷ this", "busy"], rows)
     for name, error in result.errors.items():
         text += "\nFAILED: %s: %s\n" % (name, error)
     return text
@@ -60,13 +64,15 @@ def section(result):
 
 def targets(results):
     rows = [(result.load.name, ours, other or "(its own value)",
-             number(ratio), "≤ %s" % limit, verdict(ratio, limit))
+             number(ratio), "≤ %s" % limit, verdict(ratio, limit),
+             percent(result.ways[ours].busy() if ours in result.ways else None))
             for result in results
             for ours, other, ratio, limit in result.ratios()]
     if not rows:
         return ""
     return "## Targets\n\n" + table(
-        ["load", "ours", "against", "ratio", "target", "reached"], rows)
+        ["load", "ours", "against", "ratio", "target", "reached", "busy"],
+        rows)
 
 
 def first_line(*command):
@@ -98,7 +104,8 @@ def whole(results, runs):
 
 Made by `bench/run` on %s: medians of %d runs, in which all ways take turns.
 %s.  Images are on tmpfs, but for the loads cache-.  In "ours ÷ this", less than 1 means that ours is
-faster.
+faster.  "busy" is how much of all processors' time went into the runs, ours in the first table: near 100 %%,
+nothing but less work would be faster.
 
 %s
 %s""" % (time.strftime("%Y-%m-%d"), runs, machine(), targets(results),
