@@ -125,6 +125,13 @@ guest_quit ()
   wait_until 120 qemu_has_ended "$(guest_pid "$1")"
   wait "$(guest_pid "$1")" || fail "QEMU did not end well"
 }
+# guest_quit_writing NAME: QEMU 7.2 may stand still for ever as it ends while its guest
+# writes in an iothread, so that is stopped first.
+guest_quit_writing ()
+{
+  qmp "$1.see" stop >/dev/null
+  guest_quit "$1"
+}
 qemu_has_ended ()
 {
   case $(ps -o stat= -p "$1") in '' | Z*) ;; *) return 1 ;; esac

@@ -113,8 +113,8 @@ add_command (GPtrArray *commands, const char *command, const char *name,
     value));
 }
 
-/* Of an export's clients QEMU may let go later than it answers; why exports go one
- * after another, and before the server: fleece-owner.c.
+/* QEMU may answer before it has let go of the clients.  Why exports go one after
+ * another, and before the server: stop_export in fleece-owner.c.
  */
 static void
 add_export (GPtrArray *commands, const char *id)
